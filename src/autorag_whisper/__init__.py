@@ -1,0 +1,72 @@
+"""Media in, words with times out: resident Whisper models on a CPU or a shared GPU.
+
+The three names of the thin face, `get_model`, `resolved_device` and `transcribe_segment`, and the richer
+`Transcriber` behind them. Importing this package loads no runtime: names are imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from autorag_whisper.api import LoadedModel, get_model, resolved_device, transcribe_segment
+    from autorag_whisper.bootstrap import build_transcriber
+    from autorag_whisper.domain.errors import AutoragWhisperError, RequestError, UnavailableError
+    from autorag_whisper.domain.request import Task, TranscribeOptions
+    from autorag_whisper.domain.transcript import Segment, Transcript, Word, WordSource
+    from autorag_whisper.transcriber import Transcriber, TranscriptStream
+
+_HOMES = {
+    "get_model": "autorag_whisper.api",
+    "resolved_device": "autorag_whisper.api",
+    "transcribe_segment": "autorag_whisper.api",
+    "LoadedModel": "autorag_whisper.api",
+    "build_transcriber": "autorag_whisper.bootstrap",
+    "Transcriber": "autorag_whisper.transcriber",
+    "TranscriptStream": "autorag_whisper.transcriber",
+    "TranscribeOptions": "autorag_whisper.domain.request",
+    "Task": "autorag_whisper.domain.request",
+    "Transcript": "autorag_whisper.domain.transcript",
+    "Segment": "autorag_whisper.domain.transcript",
+    "Word": "autorag_whisper.domain.transcript",
+    "WordSource": "autorag_whisper.domain.transcript",
+    "AutoragWhisperError": "autorag_whisper.domain.errors",
+    "RequestError": "autorag_whisper.domain.errors",
+    "UnavailableError": "autorag_whisper.domain.errors",
+}
+
+__all__ = [
+    "AutoragWhisperError",
+    "LoadedModel",
+    "RequestError",
+    "Segment",
+    "Task",
+    "TranscribeOptions",
+    "Transcriber",
+    "Transcript",
+    "TranscriptStream",
+    "UnavailableError",
+    "Word",
+    "WordSource",
+    "__version__",
+    "build_transcriber",
+    "get_model",
+    "resolved_device",
+    "transcribe_segment",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on its first use (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,90 @@
+"""Audio as the engines see it: 16 kHz, mono, float32 in [-1, 1], on the file's own timeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autorag_whisper.domain.errors import InvalidOption
+
+SAMPLE_RATE_HZ = 16_000
+
+Samples = NDArray[np.float32]
+"""float32[n]: mono samples at `SAMPLE_RATE_HZ`, finite."""
+
+
+def seconds(samples: int) -> float:
+    """Samples at `SAMPLE_RATE_HZ` as seconds."""
+    return samples / SAMPLE_RATE_HZ
+
+
+@dataclass(frozen=True, slots=True)
+class MediaInfo:
+    """What a container says of itself. Nothing in here is trusted for lengths."""
+
+    container: str
+    codec: str
+    sample_rate_hz: int
+    channels: int
+    audio_stream: int
+    audio_streams: int
+
+
+@dataclass(frozen=True, slots=True)
+class MediaDamage:
+    """What was lost on the way from the file to samples; all zero for a sound file.
+
+    `gap_s` is silence put in for packets that are missing or damaged, so that later times stay true.
+    `truncated` says that the container ended early.
+    """
+
+    damaged_packets: int = 0
+    gap_s: float = 0.0
+    truncated: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.damaged_packets or self.gap_s or self.truncated)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechSpan:
+    """Half-open span of samples [start, stop) in which someone speaks."""
+
+    start: int
+    stop: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop:
+            raise InvalidOption("speech span", (self.start, self.stop), "0 <= start < stop")
+
+    @property
+    def duration_s(self) -> float:
+        return seconds(self.stop - self.start)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpeechChunk:
+    """One piece of the file for the recogniser: at most 30 s, cut in silence where there is one.
+
+    `start` is the sample on the file's timeline at which `samples` begins, exact. `speech` are the spans of voice
+    activity inside it, also on the file's timeline.
+    """
+
+    index: int
+    start: int
+    samples: Samples
+    speech: tuple[SpeechSpan, ...]
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.samples)
+
+    @property
+    def start_s(self) -> float:
+        return seconds(self.start)
+
+    @property
+    def duration_s(self) -> float:
+        return seconds(len(self.samples))

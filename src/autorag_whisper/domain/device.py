@@ -1,0 +1,75 @@
+"""Devices, compute types and why a device failed: names and values, no hardware."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from autorag_whisper.domain.errors import InvalidOption
+
+
+class DeviceKind(StrEnum):
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """`cpu`, or `cuda` with the index of the card."""
+
+    kind: DeviceKind
+    index: int = 0
+
+    def __post_init__(self) -> None:
+        if self.index < 0 or (self.kind is DeviceKind.CPU and self.index):
+            raise InvalidOption("device index", self.index, "0 for the CPU, 0 or more for CUDA")
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.kind is DeviceKind.CUDA
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.index}" if self.index else str(self.kind)
+
+
+CPU = Device(DeviceKind.CPU)
+CUDA = Device(DeviceKind.CUDA)
+
+_CUDA_PATTERN = re.compile(r"cuda(?::(\d{1,3}))?")
+
+
+def parse_device(text: str) -> Device | None:
+    """`"cpu"`, `"cuda"`, `"cuda:N"` as a `Device`; None for anything else (the caller decides what that means)."""
+    name = text.strip().lower()
+    if name == "cpu":
+        return CPU
+    match = _CUDA_PATTERN.fullmatch(name)
+    return Device(DeviceKind.CUDA, int(match.group(1) or 0)) if match else None
+
+
+class FailureCause(StrEnum):
+    """Why a device failed. The first three pin the process to the CPU for life, the last for a cool-down."""
+
+    MISSING_LIBRARY = "missing_library"
+    DRIVER = "driver"
+    STICKY = "sticky"
+    OUT_OF_MEMORY = "out_of_memory"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelKey:
+    """What residency is keyed by: a checkpoint on a device in a compute type (as asked for)."""
+
+    model: str
+    device: Device
+    compute_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A decision of the placement policy with its reason, which goes to log, span and `doctor`."""
+
+    device: Device
+    compute_type: str
+    reason: str

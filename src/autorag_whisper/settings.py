@@ -1,0 +1,98 @@
+"""Settings from the environment: read once, every bad value reported in one error (the device alone only warns)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from autorag_whisper.domain.errors import InvalidSettings
+
+ENVIRONMENT: dict[str, str] = {
+    "AUTORAG_WHISPER_DEVICE": "auto (default), cuda or cpu; read whenever a device is decided on",
+    "AUTORAG_WHISPER_COMPUTE_TYPE": "default, int8, int8_float16, float16, bfloat16 or float32",
+    "AUTORAG_WHISPER_THREADS": "CPU workers of one thread each; default: the cores this process may use",
+    "AUTORAG_WHISPER_CACHE_DIR": "where joined weights are kept; default: the user's cache directory",
+    "AUTORAG_WHISPER_OFFLINE": "1: never open a network connection (HF_HUB_OFFLINE=1 means the same)",
+    "AUTORAG_WHISPER_PIN_COOLDOWN_S": "how long out of memory keeps the process on the CPU; 0 for good; default 900",
+}
+"""The one table of variables: name -> meaning. README's table is made from it, a test compares the two."""
+
+COMPUTE_TYPES = ("default", "int8", "int8_float32", "int8_float16", "int8_bfloat16", "float16", "bfloat16", "float32")
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"", "0", "false", "no", "off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator decided for this process. `threads` 0 means all cores that it may use."""
+
+    compute_type: str = "default"
+    threads: int = 0
+    cache_dir: Path | None = None
+    offline: bool = False
+    pin_cooldown_s: float = 900.0
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Read every `AUTORAG_WHISPER_*` variable.
+
+        Raises:
+            InvalidSettings: with every bad value, not only the first.
+        """
+        reader = _Reader(environ)
+        settings = cls(
+            compute_type=reader.choice("AUTORAG_WHISPER_COMPUTE_TYPE", COMPUTE_TYPES, "default"),
+            threads=int(reader.number("AUTORAG_WHISPER_THREADS", 0, whole=True)),
+            cache_dir=reader.path("AUTORAG_WHISPER_CACHE_DIR"),
+            offline=reader.flag("AUTORAG_WHISPER_OFFLINE") | reader.flag("HF_HUB_OFFLINE"),
+            pin_cooldown_s=reader.number("AUTORAG_WHISPER_PIN_COOLDOWN_S", 900.0, whole=False),
+        )
+        if reader.problems:
+            raise InvalidSettings(tuple(reader.problems))
+        return settings
+
+
+class _Reader:
+    """Collects the problems instead of raising at the first."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self.problems: list[str] = []
+
+    def _value(self, name: str) -> str:
+        return self._environ.get(name, "").strip()
+
+    def _bad(self, name: str, allowed: str) -> None:
+        self.problems.append(f"{name}={self._value(name)!r} (use {allowed})")
+
+    def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
+        value = self._value(name).lower() or default
+        if value not in allowed:
+            self._bad(name, ", ".join(allowed))
+            return default
+        return value
+
+    def number(self, name: str, default: float, *, whole: bool) -> float:
+        text = self._value(name)
+        if not text:
+            return default
+        try:
+            value = float(int(text)) if whole else float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < 1e9:
+            self._bad(name, f"a {'whole ' if whole else ''}number from 0")
+            return default
+        return value
+
+    def flag(self, name: str) -> bool:
+        value = self._value(name).lower()
+        if value not in _TRUE | _FALSE:
+            self._bad(name, "1 or 0")
+        return value in _TRUE
+
+    def path(self, name: str) -> Path | None:
+        text = self._value(name)
+        return Path(text).expanduser() if text else None
