@@ -1,0 +1,54 @@
+"""A transcript as text: one table of formats, each rendered by a pure function that is imported when it is used.
+
+Nothing in this package opens a file. What comes out of `render` can always be encoded as UTF-8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+from autorag_whisper.domain.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from autorag_whisper.domain.transcript import Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class FormatInfo:
+    """One output format. `renderer` is "module:function", imported on its first use."""
+
+    suffix: str
+    description: str
+    renderer: str
+
+
+_HERE = "autorag_whisper.format"
+
+FORMATS: dict[str, FormatInfo] = {
+    "srt": FormatInfo(".srt", "SubRip subtitles", f"{_HERE}.subtitles:srt"),
+    "vtt": FormatInfo(".vtt", "WebVTT subtitles", f"{_HERE}.subtitles:vtt"),
+    "ass": FormatInfo(".ass", "Advanced SubStation Alpha subtitles", f"{_HERE}.subtitles:ass"),
+    "txt": FormatInfo(".txt", "plain text, one segment a line", f"{_HERE}.plain:txt"),
+    "tsv": FormatInfo(".tsv", "start and end in milliseconds, text", f"{_HERE}.plain:tsv"),
+    "json": FormatInfo(".json", "everything: OpenAI's verbose_json and more", f"{_HERE}.structured:verbose_json"),
+    "words": FormatInfo(".words.json", "a JSON list of words with times", f"{_HERE}.structured:words_json"),
+}
+"""Every output format by its name."""
+
+
+def render(transcript: Transcript, name: str) -> str:
+    """`transcript` in the format called `name`, as text that ends with a newline unless it is empty.
+
+    Raises:
+        InvalidOption: `name` is no key of `FORMATS`.
+    """
+    info = FORMATS.get(name)
+    if info is None:
+        raise InvalidOption("format", name, " or ".join(FORMATS))
+    module, _, function = info.renderer.partition(":")
+    renderer = cast("Callable[[Transcript], str]", getattr(import_module(module), function))
+    return renderer(transcript)

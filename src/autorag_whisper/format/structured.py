@@ -1,0 +1,133 @@
+"""JSON: OpenAI's `verbose_json` as a superset, and the bare list of words.
+
+What OpenAI's hosted endpoint really returns decides the shared keys: `language` is the English name in lower case
+("english", not "en"), `duration` a number of seconds, `seek` whole mel frames of 10 ms, `usage.seconds` whole seconds,
+rounded up. Ours besides: `language_code` (of the text), `spoken_language_code` and `language_probability` (of the
+audio; they differ for a translation), `words` in every segment, and how the result came about.
+
+Strict JSON: a figure that is not finite becomes null, a lone surrogate U+FFFD.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from autorag_whisper.domain.language import LANGUAGES
+from autorag_whisper.format.language import text_language
+from autorag_whisper.format.text import encodable
+from autorag_whisper.format.times import Clock
+
+if TYPE_CHECKING:
+    from autorag_whisper.domain.transcript import Segment, Transcript, Word
+
+MEL_FRAMES_PER_S = 100
+
+
+def words_json(transcript: Transcript) -> str:
+    """A JSON list of `{"w", "s", "e", "p"}`: word, start and end in seconds, probability 0..1."""
+    clock = Clock(transcript.duration_s)
+    return _dump(
+        [
+            {
+                "w": word.text,
+                "s": clock.seconds(word.start_s),
+                "e": clock.seconds(word.end_s),
+                "p": round(word.probability, 4),
+            }
+            for word in transcript.words
+        ]
+    )
+
+
+def verbose_json(transcript: Transcript) -> str:
+    """The whole transcript as one JSON object; times in seconds."""
+    clock = Clock(transcript.duration_s)
+    code = text_language(transcript)
+    return _dump(
+        {
+            "task": transcript.task,
+            "language": LANGUAGES.get(code, code),
+            "duration": round(transcript.duration_s, 3),
+            "text": transcript.text,
+            "usage": {"type": "duration", "seconds": math.ceil(transcript.duration_s)},
+            "segments": [_segment(segment, clock) for segment in transcript.segments],
+            "words": [_word(word, clock) for word in transcript.words],
+            "language_code": code,
+            "spoken_language_code": transcript.language,
+            "language_probability": transcript.language_probability,
+        }
+        | _circumstances(transcript, clock)
+    )
+
+
+def _circumstances(transcript: Transcript, clock: Clock) -> dict[str, Any]:
+    media = transcript.media
+    return {
+        "model": transcript.model,
+        "device": transcript.device,
+        "compute_type": transcript.compute_type,
+        "media": {
+            "name": transcript.name,
+            "container": media.container,
+            "codec": media.codec,
+            "sample_rate": media.sample_rate_hz,
+            "channels": media.channels,
+            "audio_stream": media.audio_stream,
+            "audio_streams": media.audio_streams,
+            "damage": asdict(transcript.damage),
+        },
+        "coverage": asdict(transcript.coverage),
+        "rejected": [
+            {"start": clock.seconds(r.start_s), "end": clock.seconds(r.end_s), "text": r.text, "reason": r.reason}
+            for r in transcript.rejected
+        ],
+        "device_fallbacks": [asdict(step) for step in transcript.device_fallbacks],
+        "engine_s": transcript.engine_s,
+    }
+
+
+def _segment(segment: Segment, clock: Clock) -> dict[str, Any]:
+    return {
+        "id": segment.index,
+        "seek": round(segment.seek_s * MEL_FRAMES_PER_S),
+        "start": clock.seconds(segment.start_s),
+        "end": clock.seconds(segment.end_s),
+        "text": segment.text,
+        "tokens": list(segment.token_ids),
+        "temperature": segment.temperature,
+        "avg_logprob": segment.avg_logprob,
+        "compression_ratio": segment.compression_ratio,
+        "no_speech_prob": segment.no_speech_prob,
+        "language_code": segment.language,
+        "words": [_word(word, clock) for word in segment.words],
+        "attempts": [asdict(attempt) for attempt in segment.attempts],
+    }
+
+
+def _word(word: Word, clock: Clock) -> dict[str, Any]:
+    return {
+        "word": word.text,
+        "start": clock.seconds(word.start_s),
+        "end": clock.seconds(word.end_s),
+        "probability": round(word.probability, 4),
+        "source": word.source,
+        "score": word.score,
+    }
+
+
+def _dump(value: object) -> str:
+    return encodable(json.dumps(_strict(value), ensure_ascii=False, allow_nan=False)) + "\n"
+
+
+def _strict(value: Any) -> Any:
+    """`value` with every figure rounded to six decimals, or null where JSON has no word for it."""
+    if isinstance(value, dict):
+        return {key: _strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    return value

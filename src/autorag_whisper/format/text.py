@@ -1,0 +1,41 @@
+"""Characters that no file format survives, and how wide the others are."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+_LINE_BREAKERS = re.compile("[\t-\r\x1c-\x1f\x85\u2028\u2029]")
+"""What `str.splitlines` or a parser takes for the end of a line or a field."""
+
+_UNPRINTABLE = re.compile(
+    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\ufdd0-\ufdef"
+    + "".join(chr(plane + last) for plane in range(0, 0x110000, 0x10000) for last in (0xFFFE, 0xFFFF))
+    + "]"
+)
+"""Control characters and Unicode's noncharacters; the latter are ours to use as placeholders."""
+
+
+def encodable(text: str) -> str:
+    """`text` without lone surrogates: a pair becomes its character, a lone one U+FFFD."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def one_line(text: str) -> str:
+    """`text` for a line of a text file: blanks for line breaks and tabs, U+FFFD for what cannot be printed."""
+    return _UNPRINTABLE.sub(REPLACEMENT, _LINE_BREAKERS.sub(" ", encodable(text))).strip()
+
+
+def columns(text: str) -> int:
+    """The width of `text` on a screen in narrow characters: 2 for a full-width one or an emoji, 0 for a mark."""
+    return len(text) if text.isascii() else sum(map(_character_columns, text))
+
+
+def _character_columns(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
