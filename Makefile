@@ -1,0 +1,39 @@
+# Everything a user or CI runs. Needs Python >= 3.11, git and make; the rest is fetched into .venv, pinned and hashed.
+# make PYTHON=/path/to/python3.12 test   chooses the Python; make PYTEST='-k words' test   passes options on.
+
+export PYTHON
+PYTEST ?=
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format lock clean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+
+demo: ## transcribe the sample that comes along: words with times
+	@scripts/venv.sh demo
+	@scripts/demo.sh
+
+test: ## all tests but the slow ones, in random order
+	@scripts/venv.sh dev
+	@$(BIN)/python -m pytest -q -m 'not slow' $(PYTEST)
+
+check: ## lint, format, types, the rule of the arrows
+	@scripts/venv.sh dev
+	@$(BIN)/python -m ruff check
+	@$(BIN)/python -m ruff format --check
+	@$(BIN)/python -m mypy
+	@$(BIN)/lint-imports
+
+format: ## rewrite what `make check` would complain about
+	@scripts/venv.sh dev
+	@$(BIN)/python -m ruff check --fix
+	@$(BIN)/python -m ruff format
+
+lock: ## pin the dependencies again (requirements/*.txt)
+	@scripts/lock.sh
+
+clean: ## remove .venv and what tools left behind
+	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist demo-output
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
