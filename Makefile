@@ -17,7 +17,7 @@ demo: ## transcribe the sample that comes along: words with times
 
 test: ## all tests but the slow ones, in random order
 	@scripts/venv.sh dev
-	@$(BIN)/python -m pytest -q -m 'not slow' $(PYTEST)
+	@$(BIN)/python -m pytest -m 'not slow' $(PYTEST)
 
 check: ## lint, format, types, the rule of the arrows
 	@scripts/venv.sh dev
