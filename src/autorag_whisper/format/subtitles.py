@@ -2,7 +2,7 @@
 
 | | in the text | in the file | why |
 |---|---|---|---|
-| ASS | `{` | `\\{{}` | a brace for libass, no lost text for readers that know no escape (FFmpeg writes the same) |
+| ASS | `{` | `\\{{}` + U+2060 | a brace for libass, no lost text for readers that know no escape (as FFmpeg does) |
 | ASS | `\\` | `\\` + U+2060 | `\\N`, `\\n`, `\\h` are line breaks and blanks; there is no escape |
 | SRT, VTT | `\\N` `\\n` `\\h` | `\\` + U+2060 | readers that go by way of ASS (FFmpeg, pysubs2) obey them |
 | SRT, VTT | two times of day in a line | U+2060 in each | readers take the line for the times of a cue |
@@ -129,4 +129,4 @@ def _html_escaped(line: str) -> str:
 
 
 def _ass_escaped(line: str) -> str:
-    return line.replace("\\", "\\" + WORD_JOINER).replace("{", "\\{{}")
+    return line.replace("\\", "\\" + WORD_JOINER).replace("{", "\\{{}" + WORD_JOINER)
