@@ -1,0 +1,81 @@
+"""What every test stands on: a clean environment, weights that came as packages, the kit of recordings."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from kit import unpack_nasty
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / ".cache"
+KIT, REQUIRE_KIT = "AUTORAG_WHISPER_KIT", "AUTORAG_WHISPER_REQUIRE_KIT"
+
+# No deadline: two cores are shared with whatever else runs, and a slow example is no wrong one.
+settings.register_profile("house", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("house")
+
+
+def pytest_configure() -> None:
+    """Neither what the developer has set nor what lies in the home folder decides what a test finds.
+
+    Here and not in a fixture, because libraries read their variables when they are imported.
+    """
+    for name in list(os.environ):
+        if name.startswith(("AUTORAG_WHISPER_", "HF_")) and name not in {KIT, REQUIRE_KIT}:
+            del os.environ[name]
+    # Kept between runs: joining the halves of base costs a second and 145 MB each time.
+    os.environ["AUTORAG_WHISPER_CACHE_DIR"] = str(CACHE / "models")
+    os.environ["AUTORAG_WHISPER_OFFLINE"] = "1"
+    os.environ["HF_HOME"] = str(CACHE / "huggingface")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def demo_sample(root: Path) -> Path:
+    """Speech of 12 s with a pause; `demo.words.json` beside it has its words and their exact times."""
+    return root / "samples" / "demo.flac"
+
+
+@pytest.fixture(scope="session")
+def kit() -> Path:
+    """The kit's folder. Without it the test is skipped, or fails where the kit is demanded (`.ci/run`)."""
+    folder = Path(os.environ.get(KIT) or ROOT.parent / "shared" / "kit")
+    if (folder / "tts" / "manifest.jsonl").is_file():
+        return folder
+    reason = f"no recordings at {folder}: set {KIT} to the kit's folder"
+    if os.environ.get(REQUIRE_KIT) == "1":
+        pytest.fail(f"{reason} ({REQUIRE_KIT}=1 demands them)")
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def nasty(kit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The hostile files, unpacked for this session; read them with `kit.read_manifest`."""
+    return unpack_nasty(kit, tmp_path_factory.mktemp("nasty"))
+
+
+def _weights(name: str) -> Path:
+    from autorag_whisper.models.store import ModelStore
+
+    return ModelStore(cache_dir=CACHE / "models", offline=True).resolve(name).folder
+
+
+@pytest.fixture(scope="session")
+def tiny_en_folder() -> Path:
+    """Whisper tiny.en, from its package."""
+    return _weights("tiny.en")
+
+
+@pytest.fixture(scope="session")
+def base_folder() -> Path:
+    """Whisper base, from its two packages, joined."""
+    return _weights("base")
