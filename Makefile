@@ -24,7 +24,7 @@ check: ## lint, format, types, the rule of the arrows
 	@$(BIN)/python -m ruff check
 	@$(BIN)/python -m ruff format --check
 	@$(BIN)/python -m mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 format: ## rewrite what `make check` would complain about
 	@scripts/venv.sh dev
