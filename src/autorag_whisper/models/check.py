@@ -1,0 +1,199 @@
+"""Is this folder a whole Whisper model? Answered from sizes and headers, so that start-up pays milliseconds.
+
+The engine's own loader answers a cut-off `model.bin` with a message that names no file, after reading all of it.
+
+    model.bin:  u32 version | name of the spec | u32 revision | u32 n, n variables | u32 m, m pairs of names (aliases)
+    a variable: name | u8 rank | rank x u32 shape | u8 type | u32 bytes | the bytes
+    a name:     u16 length | the characters and a closing NUL            (CTranslate2, `Model::load`; little-endian)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import struct
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from autorag_whisper.domain.errors import ModelDamaged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_SPEC = "WhisperSpec"
+_OLDEST_VERSION = 4  # the first with a type id per variable; what is older predates Whisper
+_NEWEST_VERSION = 64  # today's is 6; far more is no version but the first bytes of something else
+_MOST_VARIABLES = 100_000  # large-v3 has about 1,500
+_LAYER = re.compile(r"(encoder|decoder)/layer_(\d+)/")
+_VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
+_ORIGINALS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_CONVERT = "convert the checkpoint with ct2-transformers-converter"
+
+MODEL_FILES = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", *_VOCABULARIES)
+"""All that a model folder may hold for us; what else a repository of the hub holds is not fetched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """What the header of `model.bin` tells about the network."""
+
+    encoder_layers: int
+    decoder_layers: int
+
+    @property
+    def is_distilled(self) -> bool:
+        """Whether decoder layers were taken out, as in turbo and the distilled models."""
+        return self.decoder_layers < self.encoder_layers
+
+
+class _DamageError(Exception):
+    """A reason, on its way to the place that knows model and file."""
+
+
+def check_model_folder(folder: Path, name: str) -> Architecture:
+    """Look at every file that the engine or the tokenizer will need.
+
+    Raises:
+        ModelDamaged: with the file at fault: missing, cut off, or something else under its name.
+    """
+    with _blamed(name, "model.bin"):
+        architecture = _check_weights(folder / "model.bin")
+    with _blamed(name, "config.json"):
+        _check_config(folder / "config.json")
+    with _blamed(name, "tokenizer.json"):
+        _check_tokenizer(folder / "tokenizer.json")
+    vocabulary = next((v for v in _VOCABULARIES if (folder / v).exists()), _VOCABULARIES[0])
+    with _blamed(name, vocabulary):
+        _check_filled(folder / vocabulary)
+    return architecture
+
+
+@contextmanager
+def _blamed(name: str, file_name: str) -> Iterator[None]:
+    """Make whatever is wrong inside the error that names the file."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise ModelDamaged(name, file_name, "is missing") from None
+    except _DamageError as damage:
+        raise ModelDamaged(name, file_name, str(damage)) from None
+    except OSError as error:
+        raise ModelDamaged(name, file_name, f"cannot be read ({error.strerror or error})") from error
+
+
+def _check_filled(path: Path) -> int:
+    size = path.stat().st_size
+    if size == 0:
+        raise _DamageError("is empty")
+    return size
+
+
+def _check_config(path: Path) -> None:
+    _check_filled(path)
+    try:
+        config = json.loads(path.read_bytes())
+    except ValueError:
+        raise _DamageError("is not JSON") from None
+    if not isinstance(config, dict):
+        raise _DamageError("is not a JSON object")
+
+
+def _check_tokenizer(path: Path) -> None:
+    """First and last character alone: parsing its 2 MB takes 100 ms, and the tokenizer does it anyway."""
+    size = _check_filled(path)
+    with path.open("rb") as file:
+        head = file.read(64).lstrip()
+        file.seek(max(0, size - 64))
+        tail = file.read().rstrip()
+    if not head.startswith(b"{"):
+        raise _DamageError(_other_content(head) or "is not JSON")
+    if not tail.endswith(b"}"):
+        raise _DamageError("is cut off")
+
+
+def _check_weights(path: Path) -> Architecture:
+    if not path.exists() and any((path.parent / original).exists() for original in _ORIGINALS):
+        raise _DamageError(f"is missing: this is an original checkpoint, not a converted one; {_CONVERT}")
+    size = _check_filled(path)
+    with path.open("rb") as file:
+        if reason := _other_content(file.read(64)):
+            raise _DamageError(reason)
+        file.seek(0)
+        return _walk(_Reader(file, size))
+
+
+def _other_content(head: bytes) -> str | None:
+    """What a file really is that came under a model's name."""
+    if head.startswith(b"version https://git-lfs"):
+        return "is a git-lfs pointer, not the file itself (`git lfs pull` fetches it)"
+    if head.lstrip().startswith(b"<"):
+        return "is a web page, not the file itself"
+    return None
+
+
+class _Reader:
+    """Numbers and names of a file whose end is known: no length in it is believed before it was compared."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._size = size
+        self._at = 0
+        self.place = "in its header"
+
+    def number(self, code: str) -> int:
+        (value,) = struct.unpack(f"<{code}", self._take(struct.calcsize(code)))
+        return int(value)
+
+    def name(self) -> str:
+        text = self._take(self.number("H"))
+        if not text.endswith(b"\0") or not text[:-1].isascii():
+            raise _DamageError(f"is not a CTranslate2 model (no name {self.place})")
+        return text[:-1].decode("ascii")
+
+    def skip(self, count: int) -> None:
+        self._advance(count)
+        self._file.seek(count, os.SEEK_CUR)
+
+    def _take(self, count: int) -> bytes:
+        self._advance(count)
+        return self._file.read(count)
+
+    def _advance(self, count: int) -> None:
+        self._at += count
+        if self._at > self._size:
+            raise _DamageError(f"is cut off {self.place}: {self._size:,} bytes, at least {self._at:,} needed")
+
+
+def _walk(reader: _Reader) -> Architecture:
+    version = reader.number("I")
+    if not _OLDEST_VERSION <= version <= _NEWEST_VERSION:
+        raise _DamageError(f"is not a CTranslate2 model; {_CONVERT}")
+    spec = reader.name()
+    if spec != _SPEC:
+        raise _DamageError(f"is not a Whisper model but {spec[:40]!r}")
+    reader.number("I")  # the spec's revision: the engine's matter
+    layers: dict[str, set[str]] = {"encoder": set(), "decoder": set()}
+    for name in _variables(reader):
+        if match := _LAYER.match(name):
+            layers[match[1]].add(match[2])
+    return Architecture(len(layers["encoder"]), len(layers["decoder"]))
+
+
+def _variables(reader: _Reader) -> Iterator[str]:
+    """Walk to the end of the file, from name to name."""
+    count = reader.number("I")
+    if count > _MOST_VARIABLES:
+        raise _DamageError(f"is not a CTranslate2 model ({count:,} variables)")
+    for index in range(count):
+        reader.place = f"in variable {index + 1} of {count}"
+        name = reader.name()
+        reader.skip(4 * reader.number("B"))
+        reader.number("B")  # the type
+        reader.skip(reader.number("I"))
+        yield name
+    reader.place = "in its table of aliases"
+    for _ in range(2 * reader.number("I")):
+        reader.name()

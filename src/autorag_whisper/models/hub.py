@@ -1,0 +1,116 @@
+"""The hub: its cache on this machine, read without its client, and the download, done by its client.
+
+Reading the cache ourselves keeps `offline` a promise (nothing that could open a connection is even imported) and
+start-up short: importing the client costs half a second.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from autorag_whisper.domain.errors import ModelNotFound, ModelUnavailable
+from autorag_whisper.models.catalogue import NAMES
+from autorag_whisper.models.check import MODEL_FILES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
+_HUB_ID = re.compile(rf"{_PART}/{_PART}")
+_REVISION = re.compile(r"[0-9a-zA-Z][0-9a-zA-Z._-]*")
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether it is written like `owner/name`, by the hub's own rules."""
+    return bool(_HUB_ID.fullmatch(name)) and not any(bad in name for bad in ("..", "--")) and name[-4:] != ".git"
+
+
+def cache_root() -> Path:
+    """Where the hub's client keeps what it fetched (it heeds HF_HUB_CACHE and HF_HOME)."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
+
+
+def find_cached(hub_id: str) -> Path | None:
+    """The folder of the newest fetched snapshot of `owner/name`, None where there is none."""
+    repository = cache_root() / f"models--{hub_id.replace('/', '--')}"
+    try:
+        revision = (repository / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    snapshot = repository / "snapshots" / revision
+    return snapshot if _REVISION.fullmatch(revision) and snapshot.is_dir() else None
+
+
+def cached_ids() -> Iterator[str]:
+    """`owner/name` of every cached snapshot that holds CTranslate2 weights, in order."""
+    for repository in sorted(cache_root().glob("models--*--*")):
+        hub_id = repository.name.removeprefix("models--").replace("--", "/", 1)
+        folder = find_cached(hub_id) if is_hub_id(hub_id) else None
+        if folder is not None and (folder / "model.bin").exists():
+            yield hub_id
+
+
+def download(hub_id: str, name: str, *, again: bool = False, show_progress: bool = False) -> Path:
+    """Fetch the model's files into the hub's cache; `again` also those that are there.
+
+    Raises:
+        ModelNotFound: the hub has no such repository, or shows it to nobody without a token.
+        ModelUnavailable: anything else that kept the files from coming.
+    """
+    from huggingface_hub import errors, snapshot_download
+
+    # The hub's client speaks through one HTTP library or another, by its version; its own error derives from that
+    # library's root, which stands here for "the connection broke" without naming the library.
+    roots = cast("tuple[type[Exception], ...]", errors.HfHubHTTPError.__bases__)
+    broken: tuple[type[Exception], ...] = (OSError, *roots)
+    try:
+        with _bars(shown=show_progress):
+            return Path(snapshot_download(hub_id, allow_patterns=list(MODEL_FILES), force_download=again))
+    except errors.GatedRepoError as error:
+        raise ModelUnavailable(name, "the hub shows it to approved accounts only (set HF_TOKEN)") from error
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
+        raise ModelNotFound(name, NAMES) from error
+    except broken as error:
+        raise ModelUnavailable(name, _reason(error)) from error
+
+
+def _reason(error: BaseException) -> str:
+    """One line of our own words: the client's messages carry addresses and request ids."""
+    chain = [error, *_causes(error)]
+    for link in chain:
+        if (status := getattr(getattr(link, "response", None), "status_code", None)) is not None:
+            return f"the hub answered with HTTP status {status}"
+    for link in chain:
+        if type(link).__name__ == "OfflineModeIsEnabled":
+            return "downloads are switched off (HF_HUB_OFFLINE)"
+        if isinstance(link, OSError) and link.errno in {errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS}:
+            return f"could not be stored: {os.strerror(link.errno)}"
+    return "the hub could not be reached"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    while (cause := error.__cause__ or error.__context__) is not None:
+        yield cause
+        error = cause
+
+
+@contextmanager
+def _bars(*, shown: bool) -> Iterator[None]:
+    """Keep the client's bars off a terminal that we were not asked to draw on; the switch is its module's own."""
+    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    if shown or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
