@@ -30,7 +30,9 @@ _MOST_VARIABLES = 100_000  # large-v3 has about 1,500
 _LAYER = re.compile(r"(encoder|decoder)/layer_(\d+)/")
 _VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
 _ORIGINALS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-_CONVERT = "convert the checkpoint with ct2-transformers-converter"
+
+CONVERT = "convert the original checkpoint with ct2-transformers-converter"
+"""What to do with a model in any other format."""
 
 MODEL_FILES = ("config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", *_VOCABULARIES)
 """All that a model folder may hold for us; what else a repository of the hub holds is not fetched."""
@@ -116,7 +118,7 @@ def _check_tokenizer(path: Path) -> None:
 
 def _check_weights(path: Path) -> Architecture:
     if not path.exists() and any((path.parent / original).exists() for original in _ORIGINALS):
-        raise _DamageError(f"is missing: this is an original checkpoint, not a converted one; {_CONVERT}")
+        raise _DamageError(f"is missing; {CONVERT}")
     size = _check_filled(path)
     with path.open("rb") as file:
         if reason := _other_content(file.read(64)):
@@ -170,7 +172,7 @@ class _Reader:
 def _walk(reader: _Reader) -> Architecture:
     version = reader.number("I")
     if not _OLDEST_VERSION <= version <= _NEWEST_VERSION:
-        raise _DamageError(f"is not a CTranslate2 model; {_CONVERT}")
+        raise _DamageError(f"is not a CTranslate2 model; {CONVERT}")
     spec = reader.name()
     if spec != _SPEC:
         raise _DamageError(f"is not a Whisper model but {spec[:40]!r}")

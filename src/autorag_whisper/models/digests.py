@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def is_noted(files: Mapping[Path, str], note: Path) -> bool:
 
 def write_note(files: Mapping[Path, str], note: Path) -> None:
     """Note that these files have these digests. A cache that cannot be written costs time, not the run."""
-    temporary = note.with_name(f".{note.name}.tmp-{os.getpid()}")
+    temporary = note.with_name(f".{note.name}.tmp-{os.getpid()}-{threading.get_ident()}")
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(json.dumps(_state(files)), encoding="utf-8")

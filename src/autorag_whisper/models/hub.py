@@ -13,15 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from autorag_whisper.domain.errors import ModelNotFound, ModelUnavailable
+from autorag_whisper.domain.errors import ModelDamaged, ModelNotFound, ModelUnavailable
 from autorag_whisper.models.catalogue import NAMES
-from autorag_whisper.models.check import MODEL_FILES
+from autorag_whisper.models.check import CONVERT, MODEL_FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 _HUB_ID = re.compile(rf"{_PART}/{_PART}")
+_ANSWER_S = 10.0
 _REVISION = re.compile(r"[0-9a-zA-Z][0-9a-zA-Z._-]*")
 
 
@@ -62,9 +63,10 @@ def download(hub_id: str, name: str, *, again: bool = False, show_progress: bool
 
     Raises:
         ModelNotFound: the hub has no such repository, or shows it to nobody without a token.
+        ModelDamaged: the repository holds no converted model; known before anything is fetched.
         ModelUnavailable: anything else that kept the files from coming.
     """
-    from huggingface_hub import errors, snapshot_download
+    from huggingface_hub import HfApi, errors, snapshot_download
 
     # The hub's client speaks through one HTTP library or another, by its version; its own error derives from that
     # library's root, which stands here for "the connection broke" without naming the library.
@@ -72,6 +74,9 @@ def download(hub_id: str, name: str, *, again: bool = False, show_progress: bool
     broken: tuple[type[Exception], ...] = (OSError, *roots)
     try:
         with _bars(shown=show_progress):
+            # Asked first because this question has a time limit: the client's own waits for ever for a silent hub.
+            info = HfApi().model_info(hub_id, timeout=_ANSWER_S)
+            _check_offer(name, [file.rfilename for file in info.siblings or ()])
             return Path(snapshot_download(hub_id, allow_patterns=list(MODEL_FILES), force_download=again))
     except errors.GatedRepoError as error:
         raise ModelUnavailable(name, "the hub shows it to approved accounts only (set HF_TOKEN)") from error
@@ -79,6 +84,11 @@ def download(hub_id: str, name: str, *, again: bool = False, show_progress: bool
         raise ModelNotFound(name, NAMES) from error
     except broken as error:
         raise ModelUnavailable(name, _reason(error)) from error
+
+
+def _check_offer(name: str, files: list[str]) -> None:
+    if "model.bin" not in files:
+        raise ModelDamaged(name, "model.bin", f"is not in its repository; {CONVERT}")
 
 
 def _reason(error: BaseException) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _NOTE = "verified.json"
 _BLOCK_BYTES = 1 << 20
 _POLL_S = 0.05
-_LOCK_WAIT_S = 60.0  # joining takes a second; a holder that takes a minute was stopped, and is not waited for
+_LOCK_WAIT_S = 60.0  # joining takes a second; a holder that takes a minute was stopped
 
 
 def joined_place(installed: Installed, cache_dir: Path) -> Path:
@@ -33,8 +33,10 @@ def joined_place(installed: Installed, cache_dir: Path) -> Path:
     return cache_dir / f"{installed.model.name}-{hashlib.sha256(digests.encode()).hexdigest()[:12]}"
 
 
-def join(installed: Installed, cache_dir: Path) -> Path:
+def join(installed: Installed, cache_dir: Path, *, lock_wait_s: float = _LOCK_WAIT_S) -> Path:
     """The folder of the joined model, made where it is missing, cut off or altered.
+
+    Another process that is at it is waited for, but not longer than `lock_wait_s`: then it is done twice.
 
     Raises:
         ModelDamaged: a piece has another digest than the pinned one.
@@ -44,7 +46,7 @@ def join(installed: Installed, cache_dir: Path) -> Path:
     if is_joined(installed, place):
         return place
     cache_dir.mkdir(parents=True, exist_ok=True)
-    with _lock(cache_dir / f"{place.name}.lock") as alone:
+    with _lock(cache_dir / f"{place.name}.lock", lock_wait_s) as alone:
         if alone:
             _clear_leftovers(place)
         if not is_joined(installed, place):
@@ -130,19 +132,19 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _lock(path: Path) -> Iterator[bool]:
+def _lock(path: Path, wait_s: float) -> Iterator[bool]:
     """Hold the lock file, or go on without it after a while, or where there are no such locks: True if held."""
     with path.open("ab") as file:
-        yield _acquire(file)
+        yield _acquire(file, wait_s)
 
 
-def _acquire(file: BinaryIO) -> bool:
+def _acquire(file: BinaryIO, wait_s: float) -> bool:
     try:
         import fcntl
     except ImportError:  # Windows
         return False
     tick = threading.Event()
-    for _ in range(round(_LOCK_WAIT_S / _POLL_S)):
+    for _ in range(max(1, round(wait_s / _POLL_S))):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_SWITCHED_OFF = "downloads are switched off (AUTORAG_WHISPER_OFFLINE)"
+_NOT_ASKED_FOR = "was not to be downloaded here (`autorag-whisper models pull` does that)"
+
 
 class ModelOrigin(StrEnum):
     """Where a model's files came from."""
@@ -87,7 +90,7 @@ class ModelStore:
 
         `show_progress` lets the hub's client draw a bar on a terminal while it downloads.
         """
-        self.cache_dir = cache_dir or default_cache_dir(environ or {})
+        self.cache_dir = (cache_dir or default_cache_dir(environ or {})).absolute()
         self.offline = offline
         self._show_progress = show_progress
 
@@ -103,9 +106,9 @@ class ModelStore:
         """
         known = find(name)
         if known is None and (folder := _given_folder(name)) is not None:
-            return self._checked(folder.resolve().name, folder, ModelOrigin.FOLDER)
+            return self._checked(folder.name, folder, ModelOrigin.FOLDER)
         if known is None and not hub.is_hub_id(name):
-            raise ModelNotFound(name, NAMES)
+            raise ModelNotFound(name[:200], NAMES)
         hub_id = known.hub_id if known else name
         damage: ModelDamaged | None = None
         if (cached := hub.find_cached(hub_id)) is not None:
@@ -117,9 +120,11 @@ class ModelStore:
         if known and (folder := self._packaged(known.name)) is not None:
             return self._checked(name, folder, ModelOrigin.PACKAGE)
         if self.offline or not download:
-            raise damage or ModelUnavailable(name, "downloads are switched off")
+            raise damage or ModelUnavailable(name, _SWITCHED_OFF if self.offline else _NOT_ASKED_FOR)
+        # A file that is missing is fetched anyway; one that is wrong would be kept.
+        again = cached is not None and damage is not None and (cached / damage.file).exists()
         _log.info("downloading model %s", name)
-        fetched = hub.download(hub_id, name, again=damage is not None, show_progress=self._show_progress)
+        fetched = hub.download(hub_id, name, again=again, show_progress=self._show_progress)
         return self._checked(name, fetched, ModelOrigin.DOWNLOAD)
 
     def _checked(self, name: str, folder: Path, origin: ModelOrigin) -> ModelFiles:
@@ -185,7 +190,8 @@ def _looked_at(name: str, origin: ModelOrigin, folder: Path) -> ModelStatus:
         check_model_folder(folder, name)
     except ModelDamaged as error:
         problem = f"{error.file} {error.reason}"
-    return ModelStatus(name, origin, folder, sum(file.stat().st_size for file in folder.glob("*")), problem)
+    size_bytes = sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
+    return ModelStatus(name, origin, folder, size_bytes, problem)
 
 
 def _given_folder(name: str) -> Path | None:
@@ -194,6 +200,7 @@ def _given_folder(name: str) -> Path | None:
         return None
     try:
         folder = Path(name).expanduser()
-        return folder if folder.is_dir() else None
+        # Resolved, so that a model is known by one folder however it was spelt.
+        return folder.resolve() if folder.is_dir() else None
     except (OSError, RuntimeError):  # a name too long for the system; no home folder
         return None
