@@ -6,6 +6,7 @@ these folders: whoever can do that can replace the program too.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -39,7 +40,8 @@ def write_note(files: Mapping[Path, str], note: Path) -> None:
         temporary.write_text(json.dumps(_state(files)), encoding="utf-8")
         temporary.replace(note)
     except OSError:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _state(files: Mapping[Path, str]) -> dict[str, list[int | str]]:
