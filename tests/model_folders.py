@@ -68,11 +68,14 @@ def make_cached(root: Path, hub_id: str, model_bin: bytes | None = None) -> Path
     repository = root / f"models--{hub_id.replace('/', '--')}"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text(REVISION)
-    blobs = make_model(repository / "blobs", model_bin)
+    (repository / "blobs").mkdir()
     snapshot = repository / "snapshots" / REVISION
     snapshot.mkdir(parents=True)
-    for blob in blobs.iterdir():
-        (snapshot / blob.name).symlink_to(blob)
+    for name, content in model_files(model_bin).items():
+        # A blob is called after what the hub says that it holds, also where it came to harm later.
+        blob = hashlib.sha256(model_files()[name]).hexdigest()
+        (repository / "blobs" / blob).write_bytes(content)
+        (snapshot / name).symlink_to(f"../../blobs/{blob}")
     return snapshot
 
 

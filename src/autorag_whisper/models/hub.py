@@ -7,6 +7,7 @@ start-up short: importing the client costs half a second.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 from contextlib import contextmanager
@@ -84,6 +85,8 @@ def download(hub_id: str, name: str, *, again: bool = False, show_progress: bool
         raise ModelNotFound(name, NAMES) from error
     except broken as error:
         raise ModelUnavailable(name, _reason(error)) from error
+    except (json.JSONDecodeError, KeyError) as error:  # a sign-in page, a proxy, something that is no hub
+        raise ModelUnavailable(name, "the hub's answer could not be understood") from error
 
 
 def _check_offer(name: str, files: list[str]) -> None:
