@@ -1,0 +1,1 @@
+"""From a file to samples: opening, decoding, chunking, features. Imports nothing by itself."""

@@ -1,0 +1,133 @@
+"""A file object to an open container and the one audio stream that will be decoded, or a typed error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import av
+import av.error
+import av.logging
+
+from autorag_whisper.audio.whitelist import CODECS, container_options
+from autorag_whisper.domain.audio import MediaInfo
+from autorag_whisper.domain.errors import (
+    AudioStreamNotFound,
+    MediaDamaged,
+    MediaNotRecognised,
+    MediaUnreadable,
+    NoAudioStream,
+)
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+
+MIN_RATE_HZ = 1_000
+"""Below, a second of samples becomes minutes at 16 kHz and no speech is left in it; only a lying header says so."""
+
+MAX_RATE_HZ = 1_536_000
+
+# Files that begin like this are media whatever FFmpeg says, so what it cannot open is damaged.
+_MAGIC = ((0, b"RIFF"), (0, b"RF64"), (4, b"ftyp"), (4, b"moov"), (0, b"OggS"), (0, b"\x1aE\xdf\xa3"), (0, b"fLaC"),
+          (0, b"ID3"), (0, b"FORM"), (0, b"caff"), (0, b"\x30\x26\xb2\x75"), (0, b"FLV"), (0, b"wvpk"))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open container with its chosen stream, whose decoder is open too."""
+
+    container: InputContainer
+    stream: AudioStream
+    info: MediaInfo
+
+
+class _Nameless:
+    """All that FFmpeg gets to see of a file: bytes. It would guess from a name, and open what a name says."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+
+def open_container(file: BinaryIO, name: str, audio_stream: int | None) -> Opened:
+    """Open `file` from its first byte and choose its audio stream `audio_stream` (from 0; None: the first one that can
+    be decoded).
+
+    Raises MediaNotRecognised, MediaDamaged, MediaUnreadable, NoAudioStream and AudioStreamNotFound.
+    """
+    if av.logging.get_level() is None:
+        # Unless the host has asked for FFmpeg's log, none of it reaches its standard error.
+        av.logging.set_level(None)
+    container = _open(file, name)
+    try:
+        return _choose(container, name, audio_stream)
+    except BaseException:
+        container.close()
+        raise
+
+
+def _open(file: BinaryIO, name: str) -> InputContainer:
+    try:
+        file.seek(0)
+        head = file.read(16)
+        file.seek(0)
+    except OSError as error:
+        raise _unreadable(error, name) from error
+    try:
+        return av.open(_Nameless(file), mode="r", metadata_errors="replace", container_options=container_options())
+    except av.error.FFmpegError as error:
+        if any(head[at : at + len(magic)] == magic for at, magic in _MAGIC):
+            raise MediaDamaged(name, "its header or index is broken or missing") from error
+        raise MediaNotRecognised(name) from error
+    except OSError as error:  # from the file's own `read`
+        raise _unreadable(error, name) from error
+
+
+def _unreadable(error: OSError, name: str) -> MediaUnreadable:
+    return MediaUnreadable(name, (error.strerror or "cannot be read").lower())
+
+
+def _choose(container: InputContainer, name: str, wanted: int | None) -> Opened:
+    # `type` and not `container.streams.audio`: that one leaves out streams without a decoder, and numbers would shift.
+    streams = [stream for stream in container.streams if stream.type == "audio"]
+    if not streams:
+        raise NoAudioStream(name)
+    if wanted is None:
+        wanted = next((n for n, stream in enumerate(streams) if _is_listed(stream)), 0)
+    if not 0 <= wanted < len(streams):
+        raise AudioStreamNotFound(name, wanted, len(streams))
+    stream = cast("AudioStream", streams[wanted])
+    _open_decoder(stream, name)
+    codec = stream.codec_context
+    info = MediaInfo(
+        container=container.format.name,
+        codec=codec.name,
+        sample_rate_hz=codec.sample_rate,
+        channels=len(codec.layout.channels),
+        audio_stream=wanted,
+        audio_streams=len(streams),
+    )
+    return Opened(container, stream, info)
+
+
+def _is_listed(stream: Any) -> bool:
+    return stream.codec_context is not None and stream.codec_context.name in CODECS
+
+
+def _open_decoder(stream: AudioStream, name: str) -> None:
+    if not _is_listed(stream):
+        known = stream.codec_context is not None
+        raise MediaNotRecognised(name, f"its audio is {stream.codec_context.name}" if known else "its codec is unknown")
+    codec = stream.codec_context
+    check_rate(codec.sample_rate, name)
+    try:
+        codec.open(strict=False)
+    except (av.error.FFmpegError, ValueError) as error:
+        raise MediaNotRecognised(name, f"no decoder accepts its {codec.name} audio") from error
+
+
+def check_rate(rate_hz: int, name: str) -> None:
+    """Raises MediaNotRecognised for a sample rate that no recording has."""
+    # 0: some codecs tell their rate with the first frame, which is checked again.
+    if rate_hz and not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+        raise MediaNotRecognised(name, f"a sample rate of {rate_hz} Hz is no recording of speech")

@@ -1,0 +1,57 @@
+"""FFmpeg's frames as plain arrays: float32, one row a channel, finite and within [-1, 1]."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autorag_whisper.audio.timeline import Piece
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import av
+    from numpy.typing import NDArray
+
+_TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
+_MAX_VALUES = 1 << 22
+"""Samples times channels of one piece; a frame may decode to more."""
+
+
+def pieces(frame: av.AudioFrame) -> Iterator[Piece]:
+    """Cut `frame` into pieces of at most a second. Raises ValueError where it contradicts itself."""
+    raw = _rows(frame)
+    rate_hz, layout = frame.sample_rate, tuple(channel.name for channel in frame.layout.channels)
+    if rate_hz <= 0:
+        raise ValueError("a frame without a sample rate")
+    step = max(1, min(rate_hz, _MAX_VALUES // len(raw)))
+    for start in range(0, raw.shape[1], step):
+        # Only the first carries the time: the others follow it whatever the clock does next.
+        time_s = frame.time if start == 0 else None
+        yield Piece(_floats(raw[:, start : start + step]), rate_hz, layout, time_s)
+
+
+def _rows(frame: av.AudioFrame) -> NDArray[Any]:
+    """The frame's own memory as [channels, samples] of its own type."""
+    planar = frame.format.is_planar
+    name = frame.format.name.removesuffix("p") if planar else frame.format.name
+    channels = len(frame.layout.channels)
+    if name not in _TYPES or channels == 0:
+        raise ValueError(f"a frame of {channels} channels of {name}")
+    dtype = np.dtype(_TYPES[name])
+    if planar:
+        return np.stack([np.frombuffer(memoryview(plane), dtype, frame.samples) for plane in frame.planes[:channels]])
+    packed: NDArray[Any] = np.frombuffer(memoryview(frame.planes[0]), dtype, frame.samples * channels)
+    return packed.reshape(-1, channels).T
+
+
+def _floats(raw: NDArray[Any]) -> NDArray[np.float32]:
+    if raw.dtype.kind == "f":
+        # NaN is silence; what is louder than full scale would be cut by any converter.
+        finite = np.nan_to_num(raw, nan=0.0, posinf=1.0, neginf=-1.0)
+        return np.asarray(np.clip(finite, -1.0, 1.0), dtype=np.float32)
+    info = np.iinfo(raw.dtype)
+    middle = (info.max + 1) // 2 if info.min == 0 else 0
+    scaled = (raw.astype(np.float64) - middle) / (info.max + 1 - middle)
+    return np.asarray(scaled, dtype=np.float32)
