@@ -1,0 +1,117 @@
+"""The command `autorag-whisper`. A subcommand is imported when it runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import click
+
+from autorag_whisper import __version__
+from autorag_whisper.cli.exits import INTERRUPTED, TERMINATED, Terminated, exit_code
+from autorag_whisper.domain.errors import AutoragWhisperError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_COMMANDS: dict[str, tuple[str, str]] = {
+    "transcribe": ("autorag_whisper.cli.transcribe:transcribe", "Turn media files into subtitles, text and words."),
+    "models": ("autorag_whisper.cli.models:models", "List Whisper models, fetch one, or find its folder."),
+    "doctor": ("autorag_whisper.cli.doctor:doctor", "Say what is installed, what would be used, and what is wrong."),
+}
+"""Every subcommand: where it lives, and its line in `--help`."""
+
+_EPILOG = "Exit codes: 0 all is well, 1 something failed, 2 bad usage, 130 interrupted (Ctrl-C), 143 terminated."
+
+
+class _LazyGroup(click.Group):
+    """A group that knows its commands by name and imports one when it runs."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name][0].partition(":")
+        return cast("click.Command", getattr(import_module(module), name))
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        # Click's own imports every command for its line of help.
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+@click.group(cls=_LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="autorag-whisper")
+def cli() -> None:
+    """Media in, words with times out: Whisper on your own CPU or GPU."""
+
+
+def main() -> NoReturn:
+    """Run the command with this process's arguments and exit."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str], edge: Any = None) -> int:
+    """Run the command and return its exit code; every expected error becomes one line on standard error.
+
+    `edge` is what the commands get from outside (`cli.edge.Edge`); None takes the real one.
+    """
+    _listen(logging.WARNING)
+    try:
+        result = cli.main(list(arguments), "autorag-whisper", standalone_mode=False, obj=edge)
+    except click.Abort:  # click's name for Ctrl-C
+        click.echo("interrupted", err=True)
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except SystemExit as stop:  # click's answer to a reader of standard output that went away
+        return int(stop.code or 0)
+    except Terminated:
+        click.echo("terminated", err=True)
+        return TERMINATED
+    except AutoragWhisperError as error:
+        click.echo(f"error: {error}", err=True)
+        return exit_code(error)
+    return result if isinstance(result, int) else 0
+
+
+def _terminate(_signal: int, _frame: object) -> None:
+    # Once: what cleans up after the first must not be torn down by the second.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Terminated
+
+
+def _listen(level: int) -> None:
+    """Show the package's log on standard error from `level` on; any other library's from WARNING on."""
+    logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[_StandardError()], level=logging.WARNING)
+    logging.getLogger("autorag_whisper").setLevel(level)
+
+
+class _StandardError(logging.Handler):
+    """Writes to what standard error is now: a progress bar puts itself in front of it for a while."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(self.format(record), err=True)
+
+
+def _on_verbose(_context: click.Context, _parameter: click.Parameter, verbose: bool) -> None:
+    if verbose:
+        _listen(logging.DEBUG)
+
+
+verbose_option = click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    expose_value=False,
+    callback=_on_verbose,
+    help="Log what happens on standard error.",
+)
+"""For every command that has something to log."""

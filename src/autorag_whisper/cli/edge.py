@@ -1,0 +1,31 @@
+"""What the commands get from outside: the environment, the clock, and how a transcriber is made."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from autorag_whisper.settings import Settings
+    from autorag_whisper.transcriber import Transcriber
+
+
+def _real(settings: Settings, environ: Mapping[str, str]) -> Transcriber:
+    from autorag_whisper.bootstrap import build_transcriber
+    from autorag_whisper.runtime.memory import tune_allocator
+
+    tune_allocator()  # before an engine starts its threads
+    return build_transcriber(settings, environ=environ)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The world of one run. Tests give their own."""
+
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    clock: Callable[[], float] = time.monotonic
+    build: Callable[[Settings, Mapping[str, str]], Transcriber] = _real

@@ -1,0 +1,46 @@
+"""How the command ends: its exit codes, and which error means which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autorag_whisper.domain.errors import (
+    AutoragWhisperError,
+    InvalidOption,
+    InvalidSettings,
+    ModelNotFound,
+    RequestError,
+)
+
+SUCCESS = 0
+FAILED = 1
+"""Some files failed, or the whole run did for a reason that is not the command line's."""
+BAD_USAGE = 2
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+@dataclass(eq=False)
+class BadUsage(RequestError):  # noqa: N818 - named after what is wrong, as its family in domain.errors
+    """Arguments that make no sense together or name nothing. Found before any work."""
+
+    what: str
+    advice: str = ""
+
+    def problem(self) -> str:
+        """What is wrong with the command line."""
+        return self.what
+
+    @property
+    def remedy(self) -> str:
+        """What to give instead."""
+        return self.advice
+
+
+class Terminated(BaseException):
+    """SIGTERM arrived. No `Exception`: nothing but the outermost edge may take it for a failure of its own."""
+
+
+def exit_code(error: AutoragWhisperError) -> int:
+    """2 where the command line or the environment is wrong, else 1."""
+    return BAD_USAGE if isinstance(error, BadUsage | InvalidOption | InvalidSettings | ModelNotFound) else FAILED

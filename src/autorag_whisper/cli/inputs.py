@@ -1,0 +1,193 @@
+"""What the user named, as a list of files: files, folders with all below them, patterns, standard input."""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import os
+import re
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+STANDARD_INPUT = "-"
+
+MEDIA_SUFFIXES = frozenset({
+    ".3g2", ".3ga", ".3gp", ".3gpp", ".aa3", ".aac", ".ac3", ".adts", ".aif", ".aifc", ".aiff", ".amr", ".ape",
+    ".asf", ".au", ".avi", ".awb", ".bwf", ".caf", ".divx", ".dts", ".dtshd", ".eac3", ".ec3", ".f4a", ".f4v",
+    ".flac", ".flv", ".loas", ".m2t", ".m2ts", ".m4a", ".m4b", ".m4r", ".m4v", ".mj2", ".mka", ".mkv", ".mlp", ".mov",
+    ".mp1", ".mp2", ".mp3", ".mp4", ".mpa", ".mpc", ".mpeg", ".mpg", ".mpga", ".mts", ".mxf", ".nut", ".oga", ".ogg",
+    ".ogv", ".ogx", ".oma", ".opus", ".qcp", ".qoa", ".qt", ".ra", ".rf64", ".rm", ".rmvb", ".snd", ".sox", ".sph",
+    ".spx", ".tak", ".thd", ".truehd", ".ts", ".tta", ".voc", ".vob", ".w64", ".wav", ".wave", ".weba", ".webm",
+    ".wma", ".wmv", ".wtv", ".wv", ".xwma",
+})  # fmt: skip
+"""The endings by which a file in a folder is taken for media. A file that is named itself needs none of them."""
+
+_MAGIC = re.compile(r"[*?\[]")
+_LOOKING_REFUSED = {errno.EACCES, errno.EPERM, errno.EIO}
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One file to transcribe; `path` is None for standard input.
+
+    `shown` is how the user would write it. `below` is where it lay under the folder or pattern that found it: that
+    tree is mirrored in an output folder.
+    """
+
+    path: Path | None
+    shown: str
+    below: PurePath = field(default_factory=PurePath)
+
+    @property
+    def name(self) -> str:
+        """The file's name, after which its outputs are called."""
+        return self.path.name if self.path else "stdin"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that was asked for and cannot be done: what, and why."""
+
+    shown: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The files in the order of the arguments, sorted within a folder, each once; and what could not be looked at.
+
+    `notes` are for the user's eyes: nothing failed.
+    """
+
+    inputs: tuple[Input, ...]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+
+
+def expand(arguments: Sequence[str], is_output: Callable[[Path], bool] = lambda _path: False) -> Found:
+    """Every file that `arguments` name. `is_output` says which files are our own work: those are left alone."""
+    search = _Search(is_output)
+    for argument in arguments:
+        search.take(argument)
+    return Found(tuple(search.inputs.values()), tuple(search.problems), tuple(search.notes))
+
+
+class _Search:
+    def __init__(self, is_output: Callable[[Path], bool]) -> None:
+        self._is_output = is_output
+        # By (real folder, name): another way to the same name is the same file. A link to a file is another name.
+        self.inputs: dict[tuple[str, str], Input] = {}
+        self.problems: list[Problem] = []
+        self.notes: list[str] = []
+
+    def take(self, argument: str) -> None:
+        if argument == STANDARD_INPUT:
+            self.inputs.setdefault(("", ""), Input(None, "standard input"))
+        elif argument and _is_folder(argument):
+            self._take_folder(Path(argument))
+        elif _is_there(argument):  # before patterns: a file may be called "star*.wav"
+            self._add(Path(argument), PurePath())
+        elif _MAGIC.search(argument):
+            self._take_pattern(argument)
+        else:
+            self.problems.append(Problem(argument or "''", "no such file or folder"))
+
+    def _take_folder(self, folder: Path) -> None:
+        found = [file for file in self._files_below(folder) if file.suffix.lower() in MEDIA_SUFFIXES]
+        if not found:
+            self.notes.append(f"{folder}: no media files in it")
+        for file in sorted(found, key=lambda file: file.parts):
+            self._add(file, file.parent.relative_to(folder))
+
+    def _take_pattern(self, pattern: str) -> None:
+        # A pattern like "*" finds more than media, "*.txt" was meant as it was written.
+        ending = PurePath(pattern).suffix.lower()
+        endings = MEDIA_SUFFIXES if not ending or _MAGIC.search(ending) else {ending}
+        parts = PurePath(pattern).parts
+        fixed = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
+        base = Path(*parts[:fixed])
+        matches = sorted(set(self._matches(base, parts[fixed:])), key=lambda path: path.parts)
+        found = [path for path in matches if _is_folder(path) or path.suffix.lower() in endings]
+        if not found:
+            self.problems.append(Problem(pattern, "matches no media file"))
+        for path in found:
+            if _is_folder(path):
+                self._take_folder(path)
+            else:
+                self._add(path, path.parent.relative_to(base))
+
+    def _matches(self, base: Path, parts: Sequence[str]) -> Iterator[Path]:
+        """What `parts` match below `base`. Our own instead of `glob`: that one walks in circles of links."""
+        if not parts:
+            yield base
+        elif parts[0] == "**":
+            for folder, _ in self._walk(base):
+                yield from self._matches(folder, parts[1:])
+        elif _MAGIC.search(parts[0]):
+            for entry in self._listed(base):
+                hidden = entry.name.startswith(".") and not parts[0].startswith(".")
+                if not hidden and fnmatch.fnmatchcase(entry.name, parts[0]) and (not parts[1:] or _is_folder(entry)):
+                    yield from self._matches(entry, parts[1:])
+        elif _is_there(str(base / parts[0])):
+            yield from self._matches(base / parts[0], parts[1:])
+
+    def _files_below(self, folder: Path) -> Iterator[Path]:
+        return (file for _, files in self._walk(folder) for file in files)
+
+    def _walk(self, top: Path) -> Iterator[tuple[Path, list[Path]]]:
+        """Every folder from `top` down with its files, each once, links last: a tree keeps its own names."""
+        folders, links = deque([top]), deque[Path]()
+        seen: set[tuple[int, int]] = set()
+        while folders or links:
+            folder = folders.popleft() if folders else links.popleft()
+            if (identity := _identity(folder)) in seen:
+                continue
+            seen.add(identity)
+            entries = [entry for entry in self._listed(folder) if not entry.name.startswith(".")]
+            files: list[Path] = []
+            for entry in entries:
+                inner = (links if entry.is_symlink() else folders) if _is_folder(entry) else files
+                inner.append(entry)
+            yield folder, files
+
+    def _listed(self, folder: Path) -> list[Path]:
+        try:
+            return sorted(folder.iterdir())
+        except OSError as error:
+            self.problems.append(Problem(str(folder), (error.strerror or "cannot be listed").lower()))
+            return []
+
+    def _add(self, path: Path, below: PurePath) -> None:
+        if self._is_output(path):
+            self.notes.append(f"{path}: made by an earlier run, left alone")
+            return
+        key = (os.path.realpath(path.parent), path.name)
+        self.inputs.setdefault(key, Input(path, str(path), below))
+
+
+def _is_folder(path: str | Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises for what may not be looked at
+
+
+def _is_there(name: str) -> bool:
+    """Whether anything has this name, a broken link too. What may not be looked at is there: opening it says why."""
+    try:
+        os.lstat(name)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    except OSError as error:
+        return error.errno in _LOOKING_REFUSED
+    return True
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    try:
+        status = folder.stat()
+    except OSError:  # gone, or too deep: listing it says so
+        return (-1, hash(folder))
+    return status.st_dev, status.st_ino

@@ -1,0 +1,56 @@
+"""How a run goes: what was done, what was left out, what failed and why; and what is said of it at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from autorag_whisper.cli.exits import FAILED, SUCCESS
+from autorag_whisper.cli.inputs import Problem
+from autorag_whisper.cli.progress import say
+from autorag_whisper.domain.errors import MediaError
+
+if TYPE_CHECKING:
+    from autorag_whisper.domain.errors import AutoragWhisperError
+
+
+@dataclass(slots=True)
+class Ledger:
+    """Every input ends up in here once: done, skipped or as a problem."""
+
+    done: int = 0
+    skipped: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    def fail(self, shown: str, reason: str) -> None:
+        """Note that one input cannot be done."""
+        self.problems.append(Problem(shown, reason))
+
+    def close(self) -> int:
+        """List what was left out and what failed; the exit code."""
+        if self.skipped:
+            say(f"{_files(self.skipped)} finished by an earlier run (--force does them again)")
+        if not self.problems:
+            return SUCCESS
+        total = self.done + self.skipped + len(self.problems)
+        say(f"{len(self.problems)} of {_files(total)} failed:")
+        for problem in self.problems:
+            say(f"  {problem.shown}: {problem.reason}")
+        return FAILED
+
+
+def reason_of(error: AutoragWhisperError) -> str:
+    """What is wrong and what to do, without the name of the file: that one stands before it, with its folder."""
+    problem = error.problem()
+    if isinstance(error, MediaError):
+        problem = problem.removeprefix(f"{error.name}: ")
+    return f"{problem}; {error.remedy}" if error.remedy else problem
+
+
+def why(error: OSError) -> str:
+    """What the operating system has against it."""
+    return (error.strerror or str(error)).lower()
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"

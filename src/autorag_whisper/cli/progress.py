@@ -1,0 +1,178 @@
+"""How far a run is: a bar on a terminal, one plain line for each file elsewhere; both on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+from autorag_whisper.audio.source import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
+    from autorag_whisper.transcriber import Progress
+
+
+def clock_time(duration_s: float) -> str:
+    """Seconds as people write them: 0:07, 12:34, 1:02:03."""
+    minutes, rest = divmod(round(duration_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def speed_text(speed: float) -> str:
+    """Audio over wall time as people read it."""
+    return f"{speed:.1f} \N{MULTIPLICATION SIGN} real time"
+
+
+@dataclass(slots=True)
+class Tally:
+    """The figures of a run: files, and seconds of audio as far as they are known."""
+
+    files: int
+    started_s: float
+    done: int = 0
+    finished_s: float = 0.0
+    under_way: dict[str, Progress] = field(default_factory=dict)
+    _known: int = 0
+
+    def update(self, progress: Progress) -> None:
+        """Take in how far a file is."""
+        self.under_way[progress.name] = progress
+
+    def complete(self, name: str, duration_s: float | None) -> None:
+        """A file is done; `duration_s` is None for one that failed."""
+        self.under_way.pop(name, None)
+        self.done += 1
+        if duration_s is not None:
+            self.finished_s += duration_s
+            self._known += 1
+
+    @property
+    def audio_s(self) -> float:
+        """Seconds of audio that are transcribed."""
+        return self.finished_s + sum(progress.audio_s for progress in self.under_way.values())
+
+    def speed(self, now_s: float) -> float:
+        """Audio over wall time since the start."""
+        return self.audio_s / max(now_s - self.started_s, 1e-9)
+
+    @property
+    def expected_s(self) -> float | None:
+        """Seconds of audio of the whole run; files of unknown length count as the mean of the others. None: no idea."""
+        totals = [max(p.total_s, p.audio_s) for p in self.under_way.values() if p.total_s]
+        known = self._known + len(totals)
+        if not known:
+            return None
+        sum_s = self.finished_s + sum(totals)
+        failed = self.done - self._known
+        return sum_s + (self.files - failed - known) * sum_s / known
+
+    def left_s(self, now_s: float) -> float | None:
+        """Wall time that is left at the speed so far; None while nothing can be said."""
+        if self.expected_s is None or not self.audio_s:
+            return None
+        return max(self.expected_s - self.audio_s, 0.0) / self.speed(now_s)
+
+
+class Reporter(Protocol):
+    """What a run tells while it goes on. All calls come from the thread that runs it."""
+
+    def advance(self, progress: Progress) -> None:
+        """A file has come this far."""
+
+    def complete(self, name: str, duration_s: float | None, line: str) -> None:
+        """A file is done: its name as in `advance`, its length unless it failed, and what to say of it."""
+
+
+def can_draw(environ: Mapping[str, str]) -> bool:
+    """Whether standard error is a terminal that can draw a bar, and no log runs through it."""
+    import logging
+
+    verbose = logging.getLogger("autorag_whisper").isEnabledFor(logging.INFO)
+    return sys.stderr.isatty() and environ.get("TERM") != "dumb" and not verbose
+
+
+@contextlib.contextmanager
+def reporter(tally: Tally, clock: Callable[[], float], *, bar: bool) -> Iterator[Reporter]:
+    """A bar, or lines."""
+    if not bar:
+        yield Lines(tally)
+        return
+    with _bar() as drawn:
+        yield _Bar(tally, clock, drawn)
+
+
+def say(line: str) -> None:
+    """One line on standard error, with nothing in it that would move a terminal's cursor."""
+    click.echo(printable(line), err=True)
+
+
+class Lines:
+    """For logs and pipes: nothing but a line for each file that is done."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def advance(self, progress: Progress) -> None:
+        self._tally.update(progress)
+
+    def complete(self, name: str, duration_s: float | None, line: str) -> None:
+        self._tally.complete(name, duration_s)
+        say(f"[{self._tally.done}/{self._tally.files}] {line}")
+
+
+class _Bar:
+    def __init__(self, tally: Tally, clock: Callable[[], float], bar: RichProgress) -> None:
+        self._tally = tally
+        self._clock = clock
+        self._bar = bar
+        self._task: TaskID = bar.add_task("", total=None, name="", files=f"0/{tally.files}", speed="", left="")
+
+    def advance(self, progress: Progress) -> None:
+        self._tally.update(progress)
+        self._draw(progress.name)
+
+    def complete(self, name: str, duration_s: float | None, line: str) -> None:
+        self._tally.complete(name, duration_s)
+        say(line)  # rich puts it above the bar
+        self._draw("")
+
+    def _draw(self, name: str) -> None:
+        tally, now_s = self._tally, self._clock()
+        left_s = tally.left_s(now_s)
+        self._bar.update(
+            self._task,
+            name=printable(name)[:30],
+            completed=tally.audio_s,
+            total=tally.expected_s,
+            files=f"{tally.done}/{tally.files} files",
+            speed=speed_text(tally.speed(now_s)) if tally.audio_s else "",
+            left="" if left_s is None else f"{clock_time(left_s)} left",
+        )
+
+
+def _bar() -> RichProgress:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task
+    from rich.text import Text
+
+    class _Plain(ProgressColumn):
+        """A field as it is: a file's name may look like markup."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self._key = key
+
+        def render(self, task: Task) -> Text:
+            return Text(task.fields[self._key])
+
+    columns = [_Plain("name"), BarColumn(), *map(_Plain, ("files", "speed", "left"))]
+    return Progress(SpinnerColumn(), *columns, console=Console(stderr=True), transient=True, redirect_stdout=False)

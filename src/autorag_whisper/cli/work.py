@@ -1,0 +1,104 @@
+"""The work: every file on one transcriber, each delivered when it is done."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from autorag_whisper.audio.source import MediaSource, spool
+from autorag_whisper.cli.delivery import Delivery, Printer, Writer
+from autorag_whisper.cli.exits import Terminated
+from autorag_whisper.cli.ledger import reason_of
+from autorag_whisper.cli.progress import Tally, can_draw, clock_time, reporter, say, speed_text
+from autorag_whisper.domain.errors import MediaError, MediaUnreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from autorag_whisper.cli.edge import Edge
+    from autorag_whisper.cli.inputs import Input
+    from autorag_whisper.cli.ledger import Ledger
+    from autorag_whisper.cli.naming import Job
+    from autorag_whisper.cli.progress import Reporter
+    from autorag_whisper.cli.request import Request
+    from autorag_whisper.domain.transcript import Transcript
+    from autorag_whisper.transcriber import FileOutcome
+
+    _Work = Mapping[MediaSource, Job]
+
+
+def do(jobs: Sequence[Job], request: Request, edge: Edge, ledger: Ledger) -> None:
+    """Transcribe and deliver every job. What is delivered stays, also when the user stops the rest."""
+    work = dict(_opened(jobs, ledger))
+    if not work:
+        return
+    tally = Tally(len(work), edge.clock())
+    try:
+        _transcribe(work, request, edge, tally, ledger)
+    except (KeyboardInterrupt, Terminated):
+        left = tally.files - tally.done
+        say(f"stopped with {left} of {tally.files} files to do; the same command goes on from there")
+        raise
+    if ledger.done:
+        now_s = edge.clock()
+        passed = clock_time(now_s - tally.started_s)
+        say(f"{clock_time(tally.finished_s)} of audio in {passed}: {speed_text(tally.speed(now_s))}")
+
+
+def _opened(jobs: Sequence[Job], ledger: Ledger) -> Iterator[tuple[MediaSource, Job]]:
+    """A source for every job; standard input is read to its end here."""
+    for job in jobs:
+        try:
+            yield _source(job.input), job
+        except MediaError as error:
+            ledger.fail(job.input.shown, reason_of(error))
+
+
+def _source(item: Input) -> MediaSource:
+    if item.path is not None:
+        return MediaSource.from_path(item.path)
+    stdin = getattr(sys.stdin, "buffer", None)
+    if stdin is None:
+        raise MediaUnreadable("stdin", "is closed")
+    return spool(stdin, "stdin")
+
+
+def _transcribe(work: _Work, request: Request, edge: Edge, tally: Tally, ledger: Ledger) -> None:
+    delivery: Delivery = Printer(work, request.formats[0]) if request.printing else Writer(work, request.digest())
+    with ExitStack() as stack:
+        transcriber = stack.enter_context(edge.build(request.settings, edge.environ))
+        report = stack.enter_context(reporter(tally, edge.clock, bar=can_draw(edge.environ)))
+        model = transcriber.model(request.model, request.device)
+        outcomes = transcriber.transcribe_many(list(work), request.options, model=model, on_progress=report.advance)
+        for outcome in outcomes:
+            _settle(outcome, work[outcome.source], delivery, report, ledger)
+
+
+def _settle(outcome: FileOutcome, job: Job, delivery: Delivery, report: Reporter, ledger: Ledger) -> None:
+    shown, transcript = job.input.shown, outcome.transcript
+    reason = delivery.take(outcome.source, transcript)
+    if outcome.error is not None:
+        reason = reason_of(outcome.error)
+    if reason or transcript is None:
+        ledger.fail(shown, reason)
+        report.complete(outcome.source.name, None, f"{shown}: failed")
+        return
+    ledger.done += 1
+    line = f"{shown} ({clock_time(transcript.duration_s)}){_remarks(transcript)}"
+    names = ", ".join(job.names.values())
+    report.complete(outcome.source.name, transcript.duration_s, f"{line} -> {names}" if names else line)
+
+
+def _remarks(transcript: Transcript) -> str:
+    """What the user should know of a result that is not all it could be."""
+    damage, remarks = transcript.damage, []
+    if damage.damaged_packets:
+        remarks.append(f"{damage.damaged_packets} damaged packets")
+    if damage.gap_s:
+        remarks.append(f"{damage.gap_s:.1f} s missing")
+    if damage.truncated:
+        remarks.append("the file ends early")
+    if not transcript.segments:
+        remarks.append("no speech found")
+    return f" [{', '.join(remarks)}]" if remarks else ""

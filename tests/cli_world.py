@@ -1,0 +1,113 @@
+"""A world for the command: a transcriber that reads its words from the file itself, and a clock that stands still.
+
+It has the public shape of `Transcriber`; what the real one does is tested where it lives and in `tests/integration`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from autorag_whisper.cli import run
+from autorag_whisper.cli.edge import Edge
+from autorag_whisper.domain.audio import MediaInfo
+from autorag_whisper.domain.errors import AutoragWhisperError, MediaDamaged
+from autorag_whisper.domain.transcript import Segment, Transcript, Word
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from autorag_whisper.audio.source import MediaSource
+    from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.settings import Settings
+
+BROKEN = b"broken"
+"""A file with these bytes cannot be transcribed."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    source: MediaSource
+    transcript: Transcript | None = None
+    error: AutoragWhisperError | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    name: str
+    audio_s: float
+    total_s: float | None
+
+
+def transcript_of(name: str, text: str) -> Transcript:
+    """A transcript of `text`, half a second a word."""
+    words = tuple(Word(word, n / 2, n / 2 + 0.4, 0.9) for n, word in enumerate(text.split()))
+    segments = (Segment(0, words[0].start_s, words[-1].end_s, text, words, "en"),) if words else ()
+    media = MediaInfo("wav", "pcm_s16le", 16_000, 1, 0, 1)
+    return Transcript(name, len(words) / 2 + 0.5, "en", 0.9, "transcribe", segments, "base", "cpu", "int8", media)
+
+
+@dataclass
+class World:
+    """What the command is run in, and what it did there. `before_file` is called with each source's name."""
+
+    environ: dict[str, str] = field(default_factory=dict)
+    backwards: bool = False
+    before_file: Callable[[str], None] = lambda _name: None
+    build_error: Exception | None = None
+    transcribed: list[str] = field(default_factory=list)
+    settings: list[Settings] = field(default_factory=list)
+    options: list[TranscribeOptions] = field(default_factory=list)
+    models: list[tuple[str, str | None]] = field(default_factory=list)
+    closed: int = 0
+
+    def run(self, *arguments: str | Path) -> int:
+        """The exit code of `autorag-whisper transcribe` with these arguments."""
+        return run(["transcribe", *map(str, arguments)], Edge(self.environ, lambda: 1.0, self._build))
+
+    def _build(self, settings: Settings, _environ: Any) -> Any:
+        if self.build_error is not None:
+            raise self.build_error
+        self.settings.append(settings)
+        return _Transcriber(self)
+
+
+class _Transcriber:
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __enter__(self) -> _Transcriber:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._world.closed += 1
+
+    def model(self, size: str, device_hint: str | None = None) -> tuple[str, str | None]:
+        self._world.models.append((size, device_hint))
+        return size, device_hint
+
+    def transcribe_many(
+        self,
+        sources: Sequence[MediaSource],
+        options: TranscribeOptions,
+        *,
+        model: object,
+        on_progress: Callable[[Progress], None],
+    ) -> Iterator[Outcome]:
+        self._world.options.append(options)
+        for source in reversed(sources) if self._world.backwards else sources:
+            self._world.before_file(source.name)
+            on_progress(Progress(source.name, 0.25, 0.5))
+            yield self._outcome(source)
+
+    def _outcome(self, source: MediaSource) -> Outcome:
+        try:
+            with source.open() as file:
+                data = file.read()
+            if data == BROKEN:
+                raise MediaDamaged(source.name)
+        except AutoragWhisperError as error:
+            return Outcome(source, error=error)
+        self._world.transcribed.append(source.name)
+        return Outcome(source, transcript_of(source.name, data.decode()))
