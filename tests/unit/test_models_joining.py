@@ -103,7 +103,7 @@ def test_what_a_killed_process_left_is_cleared_by_the_next_that_joins(tmp_path: 
     assert leftovers(tmp_path) == []
 
 
-def test_threads_that_race_join_once(tmp_path: Path) -> None:
+def test_threads_that_race_end_with_one_folder_and_no_leftovers(tmp_path: Path) -> None:
     pieces = make_pieces(tmp_path / "packages")
     start = threading.Barrier(8)
 
