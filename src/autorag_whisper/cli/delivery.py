@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from autorag_whisper.cli import sidecar
+from autorag_whisper.cli.exits import CannotPrint
 from autorag_whisper.cli.fingerprint import Stamp, sha256_of
 from autorag_whisper.cli.ledger import why
 from autorag_whisper.cli.outputs import write_together
@@ -43,7 +44,7 @@ class Printer:
     def take(self, source: MediaSource, transcript: Transcript | None) -> str:
         self._ready[source] = render(transcript, self._form).encode() if transcript else b""
         while self._order and self._order[0] in self._ready:
-            click.echo(self._ready.pop(self._order.pop(0)), nl=False)
+            _print(self._ready.pop(self._order.pop(0)))
         return ""
 
 
@@ -86,6 +87,15 @@ class Writer:
             form: sidecar.Output(job.names[form], hashlib.sha256(data).hexdigest()) for form, data in contents.items()
         }
         sidecar.record(job.folder, job.input.name, sidecar.Entry(stamp, digest, self._digest, outputs))
+
+
+def _print(data: bytes) -> None:
+    try:
+        click.echo(data, nl=False)
+    except BrokenPipeError:  # who read has enough; click ends the command without a word
+        raise
+    except OSError as error:
+        raise CannotPrint(why(error)) from error
 
 
 def _stamp(path: Path | None) -> Stamp | None:

@@ -10,6 +10,7 @@ from autorag_whisper.domain.errors import (
     InvalidSettings,
     ModelNotFound,
     RequestError,
+    UnavailableError,
 )
 
 SUCCESS = 0
@@ -35,6 +36,17 @@ class BadUsage(RequestError):  # noqa: N818 - named after what is wrong, as its 
     def remedy(self) -> str:
         """What to give instead."""
         return self.advice
+
+
+@dataclass(eq=False)
+class CannotPrint(UnavailableError):  # noqa: N818 - as above
+    """Standard output takes no more, though its reader is still there."""
+
+    reason: str
+
+    def problem(self) -> str:
+        """What the operating system says."""
+        return f"standard output cannot be written: {self.reason}"
 
 
 class Terminated(BaseException):

@@ -50,9 +50,15 @@ def model_identity(name: str) -> str:
     """A size or hub id stands for its weights; a folder is told by its files' sizes and times as well."""
     from autorag_whisper.models.catalogue import ALIASES, find
 
-    folder = Path(name).expanduser()
-    if find(name) is not None or not folder.is_dir():
-        return ALIASES.get(name, name)
+    if name and find(name) is None:
+        try:
+            return _folder_identity(Path(name).expanduser())
+        except (OSError, ValueError, RuntimeError):  # no folder, or none that can be looked at: resolving it says more
+            pass
+    return ALIASES.get(name, name)
+
+
+def _folder_identity(folder: Path) -> str:
     files = sorted(file for file in folder.iterdir() if file.is_file())
     facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
     return json.dumps([str(folder.resolve()), facts])

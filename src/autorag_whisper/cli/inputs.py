@@ -89,7 +89,7 @@ class _Search:
         if argument == STANDARD_INPUT:
             self.inputs.setdefault(("", ""), Input(None, "standard input"))
         elif argument and _is_folder(argument):
-            self._take_folder(Path(argument))
+            self._take_folder(Path(argument), Path(argument))
         elif _is_there(argument):  # before patterns: a file may be called "star*.wav"
             self._add(Path(argument), PurePath())
         elif _MAGIC.search(argument):
@@ -97,12 +97,12 @@ class _Search:
         else:
             self.problems.append(Problem(argument or "''", "no such file or folder"))
 
-    def _take_folder(self, folder: Path) -> None:
+    def _take_folder(self, folder: Path, top: Path) -> None:
         found = [file for file in self._files_below(folder) if file.suffix.lower() in MEDIA_SUFFIXES]
         if not found:
             self.notes.append(f"{folder}: no media files in it")
         for file in sorted(found, key=lambda file: file.parts):
-            self._add(file, file.parent.relative_to(folder))
+            self._add(file, file.parent.relative_to(top))
 
     def _take_pattern(self, pattern: str) -> None:
         # A pattern like "*" finds more than media, "*.txt" was meant as it was written.
@@ -117,7 +117,7 @@ class _Search:
             self.problems.append(Problem(pattern, "matches no media file"))
         for path in found:
             if _is_folder(path):
-                self._take_folder(path)
+                self._take_folder(path, base)
             else:
                 self._add(path, path.parent.relative_to(base))
 
@@ -131,8 +131,8 @@ class _Search:
         elif _MAGIC.search(parts[0]):
             for entry in self._listed(base):
                 hidden = entry.name.startswith(".") and not parts[0].startswith(".")
-                if not hidden and fnmatch.fnmatchcase(entry.name, parts[0]) and (not parts[1:] or _is_folder(entry)):
-                    yield from self._matches(entry, parts[1:])
+                if not hidden and fnmatch.fnmatchcase(entry.name, parts[0]) and (not parts[1:] or _leads_on(entry)):
+                    yield from self._matches(Path(entry), parts[1:])
         elif _is_there(str(base / parts[0])):
             yield from self._matches(base / parts[0], parts[1:])
 
@@ -148,16 +148,17 @@ class _Search:
             if (identity := _identity(folder)) in seen:
                 continue
             seen.add(identity)
-            entries = [entry for entry in self._listed(folder) if not entry.name.startswith(".")]
             files: list[Path] = []
-            for entry in entries:
-                inner = (links if entry.is_symlink() else folders) if _is_folder(entry) else files
-                inner.append(entry)
+            for entry in self._listed(folder):
+                if not entry.name.startswith("."):
+                    place = (links if entry.is_symlink() else folders) if _leads_on(entry) else files
+                    place.append(Path(entry))
             yield folder, files
 
-    def _listed(self, folder: Path) -> list[Path]:
+    def _listed(self, folder: Path) -> list[os.DirEntry[str]]:
         try:
-            return sorted(folder.iterdir())
+            with os.scandir(folder) as entries:
+                return sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
             self.problems.append(Problem(str(folder), (error.strerror or "cannot be listed").lower()))
             return []
@@ -172,6 +173,14 @@ class _Search:
 
 def _is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises for what may not be looked at
+
+
+def _leads_on(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or a link to one. A folder is known as one also where it may not be entered."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle
+        return False
 
 
 def _is_there(name: str) -> bool:

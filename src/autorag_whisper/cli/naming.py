@@ -61,17 +61,19 @@ def plan(
     Raises:
         BadUsage: some outputs would meet whatever they are called.
     """
+    # Folders beside inputs are there and apart; those of a mirrored tree are made on a disk that may ignore case.
+    place = real if output_dir is None else lambda folder: _folded(real(folder))
     folders = [_folder(item, output_dir) for item in inputs]
-    stems = [(real(folder), _folded(stem_of(item.name))) for item, folder in zip(inputs, folders, strict=True)]
+    stems = [(place(folder), _folded(stem_of(item.name))) for item, folder in zip(inputs, folders, strict=True)]
     count = Counter(stems)
     whole = {index for index, stem in enumerate(stems) if count[stem] > 1}
-    taken = [(real(item.path.parent), _folded(item.path.name)) for item in inputs if item.path]
+    taken = [(place(item.path.parent), _folded(item.path.name)) for item in inputs if item.path]
     while True:
         jobs = tuple(
             _job(item, folder, formats, whole=index in whole)
             for index, (item, folder) in enumerate(zip(inputs, folders, strict=True))
         )
-        meeting = _meeting(jobs, taken, real)
+        meeting = _meeting(jobs, taken, place)
         if not meeting:
             return jobs
         if whole >= meeting.keys():
@@ -109,11 +111,11 @@ def _fitted(base: str) -> str:
     return f"{base}~{digest}"
 
 
-def _meeting(jobs: Sequence[Job], taken: Sequence[Key], real: Callable[[Path], str]) -> dict[int, str]:
+def _meeting(jobs: Sequence[Job], taken: Sequence[Key], place: Callable[[Path], str]) -> dict[int, str]:
     """The jobs that share an output with another or with an input: index -> such an output's name."""
     owners: dict[Key, list[tuple[int, str]]] = {}
     for index, job in enumerate(jobs):
-        folder = real(job.folder)
+        folder = place(job.folder)
         for name in job.names.values():
             owners.setdefault((folder, _folded(name)), []).append((index, name))
     inputs = set(taken)

@@ -39,6 +39,7 @@ def do(jobs: Sequence[Job], request: Request, edge: Edge, ledger: Ledger) -> Non
     except (KeyboardInterrupt, Terminated):
         left = tally.files - tally.done
         say(f"stopped with {left} of {tally.files} files to do; the same command goes on from there")
+        ledger.close()
         raise
     if ledger.done:
         now_s = edge.clock()

@@ -1,0 +1,134 @@
+"""Laws of naming: whatever the inputs are called, no output is written twice and no input is written over."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from autorag_whisper.cli.exits import BadUsage
+from autorag_whisper.cli.inputs import Input
+from autorag_whisper.cli.naming import plan, stem_of
+from autorag_whisper.format import FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autorag_whisper.cli.naming import Job
+
+# Few letters and many dots, so that names meet; among them some that differ only in case or in how they are composed.
+PIECES = st.sampled_from(
+    ["a", "A", "b", "\u00e4", "a\u0308", "\u1e9e", "ss", ".mp3", ".wav", ".srt", ".json", ".words", "."]
+)
+NAMES = st.lists(PIECES, min_size=1, max_size=4).map("".join).filter(lambda name: name not in (".", ".."))
+FOLDERS = st.sampled_from(["/in", "/in/one", "/in/One"])
+INPUTS = st.lists(st.tuples(FOLDERS, NAMES), min_size=1, max_size=6, unique=True)
+SOME_FORMATS = st.lists(st.sampled_from(sorted(FORMATS)), min_size=1, max_size=4, unique=True)
+OUTPUT_DIRS = st.sampled_from([None, Path("/out"), Path("/in")])
+
+
+def inputs_of(places: Sequence[tuple[str, str]]) -> list[Input]:
+    return [Input(Path(folder) / name, name, PurePath(folder).relative_to("/in")) for folder, name in places]
+
+
+def as_seen(path: Path) -> str:
+    """A path as a file system sees it that knows neither case nor how a letter is composed."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
+
+
+def planned(inputs: list[Input], formats: list[str], output_dir: Path | None) -> tuple[Job, ...]:
+    try:
+        return plan(inputs, formats, output_dir, real=str if output_dir else as_seen)
+    except BadUsage:
+        assume(False)  # noqa: FBT003 - hypothesis' own way to pass over an example
+        raise
+
+
+@given(INPUTS, SOME_FORMATS, OUTPUT_DIRS)
+@example([("/in", "a.mp3"), ("/in", "a.wav"), ("/in", "a.mp3.wav")], ["srt"], None)
+@example([("/in", "a.wav"), ("/in", "a.words.wav")], ["json", "words"], None)
+@example([("/in", "a.srt"), ("/in", "b.mp3")], ["srt"], None)
+def test_no_two_inputs_share_an_output_and_no_output_is_an_input(
+    places: list[tuple[str, str]], formats: list[str], output_dir: Path | None
+) -> None:
+    inputs = inputs_of(places)
+    jobs = planned(inputs, formats, output_dir)
+    outputs = [as_seen(path) for job in jobs for path in job.targets.values()]
+    assert len(set(outputs)) == len(outputs)
+    assert set(outputs).isdisjoint(as_seen(item.path) for item in inputs if item.path)
+
+
+@given(INPUTS, SOME_FORMATS, OUTPUT_DIRS)
+def test_every_input_gets_every_format_in_its_folder(
+    places: list[tuple[str, str]], formats: list[str], output_dir: Path | None
+) -> None:
+    inputs = inputs_of(places)
+    jobs = planned(inputs, formats, output_dir)
+    assert [job.input for job in jobs] == inputs
+    for job in jobs:
+        assert list(job.names) == formats
+        assert all(name.endswith(FORMATS[form].suffix) for form, name in job.names.items())
+        assert job.folder == (output_dir / job.input.below if output_dir else job.input.path and job.input.path.parent)
+
+
+@given(INPUTS, SOME_FORMATS, OUTPUT_DIRS)
+def test_outputs_are_called_after_the_stem_or_the_whole_name_and_alike_in_all_formats(
+    places: list[tuple[str, str]], formats: list[str], output_dir: Path | None
+) -> None:
+    for job in planned(inputs_of(places), formats, output_dir):
+        bases = {name.removesuffix(FORMATS[form].suffix) for form, name in job.names.items()}
+        assert bases in ({stem_of(job.input.name)}, {job.input.name})
+
+
+@given(INPUTS, SOME_FORMATS)
+def test_inputs_of_a_folder_that_share_a_stem_keep_their_whole_names(
+    places: list[tuple[str, str]], formats: list[str]
+) -> None:
+    jobs = planned(inputs_of(places), formats, None)
+    stems = [(as_seen(job.folder), as_seen(Path(stem_of(job.input.name)))) for job in jobs]
+    for job, stem in zip(jobs, stems, strict=True):
+        if stems.count(stem) > 1:
+            assert job.names == job.whole_names
+
+
+@given(INPUTS, SOME_FORMATS, OUTPUT_DIRS)
+def test_only_what_meets_under_its_whole_names_is_refused(
+    places: list[tuple[str, str]], formats: list[str], output_dir: Path | None
+) -> None:
+    inputs = inputs_of(places)
+    folders = [
+        output_dir / item.below if output_dir else Path(folder)
+        for item, (folder, _) in zip(inputs, places, strict=True)
+    ]
+    suffixes = [FORMATS[form].suffix for form in formats]
+    whole = [
+        as_seen(folder / (item.name + end)) for item, folder in zip(inputs, folders, strict=True) for end in suffixes
+    ]
+    taken = {as_seen(item.path) for item in inputs if item.path}
+    if len(set(whole)) == len(whole) and taken.isdisjoint(whole):
+        assert plan(inputs, formats, output_dir, real=str if output_dir else as_seen)
+
+
+@given(NAMES, SOME_FORMATS)
+def test_an_input_on_its_own_is_called_after_its_stem(name: str, formats: list[str]) -> None:
+    [job] = planned(inputs_of([("/in", name)]), formats, Path("/out"))
+    assert set(job.names.values()) == {stem_of(name) + FORMATS[form].suffix for form in formats}
+
+
+@given(st.text("xä\U0001f600.", min_size=100, max_size=255), st.sampled_from([".wav", ""]))
+def test_an_output_has_a_name_that_a_file_system_takes(stem: str, suffix: str) -> None:
+    base = stem.encode()[: 255 - len(suffix)].decode(errors="ignore")
+    inputs = inputs_of([("/in", base + suffix), ("/in", f"{base[:-1]}b{suffix}")])
+    assume(inputs[0] != inputs[1])
+    for job in planned(inputs, sorted(FORMATS), Path("/out")):
+        assert all(len(name.encode()) <= 255 for name in job.names.values())
+
+
+def test_names_that_differ_in_case_alone_are_refused_with_both_inputs_named() -> None:
+    inputs = inputs_of([("/in", "Talk.mp3"), ("/in", "talk.mp3")])
+    with pytest.raises(BadUsage, match=r"Talk\.mp3 and of talk\.mp3"):
+        plan(inputs, ["srt"], None, real=str)

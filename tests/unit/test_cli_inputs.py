@@ -1,0 +1,169 @@
+"""Files, folders and patterns as a list of inputs."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from autorag_whisper.audio.whitelist import FORMATS
+from autorag_whisper.cli.inputs import MEDIA_SUFFIXES, Found, expand
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, empty."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def make(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+
+
+def names(found: Found) -> list[str]:
+    return [item.shown for item in found.inputs]
+
+
+def test_a_folder_gives_the_media_below_it_sorted_and_nothing_else(folder: Path) -> None:
+    make(folder, "t/b.MP3", "t/a.wav", "t/notes.txt", "t/a.srt", "t/a.json", "t/sub/c.mkv", "t/noending")
+    make(folder, "t/.hidden.wav", "t/.git/d.wav")
+    found = expand(["t"])
+    assert names(found) == ["t/a.wav", "t/b.MP3", "t/sub/c.mkv"]
+    assert [str(item.below) for item in found.inputs] == [".", ".", "sub"]
+    assert (found.problems, found.notes) == ((), ())
+
+
+def test_a_hidden_folder_or_file_that_is_named_is_taken(folder: Path) -> None:
+    make(folder, ".voice/a.wav", ".b.wav")
+    assert names(expand([".voice", ".b.wav"])) == [".voice/a.wav", ".b.wav"]
+
+
+def test_a_named_file_needs_no_ending_of_media(folder: Path) -> None:
+    make(folder, "recording")
+    assert names(expand(["recording"])) == ["recording"]
+
+
+def test_links_in_circles_end_and_every_file_comes_once_under_its_own_name(folder: Path) -> None:
+    make(folder, "t/sub/a.wav")
+    (folder / "t" / "again").symlink_to(folder / "t", target_is_directory=True)
+    (folder / "t" / "sub" / "up").symlink_to(folder, target_is_directory=True)
+    (folder / "t" / "about").symlink_to(folder / "t" / "sub", target_is_directory=True)
+    assert names(expand(["t"])) == ["t/sub/a.wav"]
+    assert names(expand(["**/*.wav"])) == ["t/sub/a.wav"]
+
+
+def test_a_linked_folder_from_elsewhere_is_followed(folder: Path) -> None:
+    make(folder, "elsewhere/a.wav", "t/b.wav")
+    (folder / "t" / "link").symlink_to(folder / "elsewhere", target_is_directory=True)
+    assert names(expand(["t"])) == ["t/b.wav", "t/link/a.wav"]
+
+
+def test_links_to_a_file_are_names_of_their_own(folder: Path) -> None:
+    make(folder, "a.wav")
+    (folder / "b.wav").symlink_to("a.wav")
+    assert names(expand(["."])) == ["a.wav", "b.wav"]
+
+
+def test_what_cannot_be_read_is_left_to_opening_which_says_why(folder: Path) -> None:
+    (folder / "dangling.wav").symlink_to("nowhere.wav")
+    (folder / "self.wav").symlink_to("self.wav")
+    os.mkfifo(folder / "fifo.wav")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket.wav")
+    assert names(expand(["."])) == ["dangling.wav", "fifo.wav", "self.wav", "socket.wav"]
+    assert names(expand(["self.wav", "dangling.wav"])) == ["self.wav", "dangling.wav"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.wav", ["a.wav"]),
+        ("*", ["a.wav", "b.mp3", "sub/c.wav", "sub/deep/d.wav"]),
+        ("[ab].*", ["a.wav", "b.mp3"]),
+        ("sub/?.wav", ["sub/c.wav"]),
+        ("**/*.wav", ["a.wav", "sub/c.wav", "sub/deep/d.wav"]),
+        ("**/deep/*.wav", ["sub/deep/d.wav"]),
+        ("s*/deep", ["sub/deep/d.wav"]),
+        ("*.txt", ["notes.txt"]),
+        ("s*/../a.wav", ["sub/../a.wav"]),
+        ("**", ["a.wav", "b.mp3", "sub/c.wav", "sub/deep/d.wav"]),
+        (".*.wav", [".e.wav"]),
+    ],
+)
+def test_a_pattern_is_expanded(folder: Path, pattern: str, expected: list[str]) -> None:
+    make(folder, "a.wav", "b.mp3", "notes.txt", "sub/c.wav", "sub/deep/d.wav", ".e.wav")
+    assert names(expand([pattern])) == expected
+    assert names(expand([f"{folder}/{pattern}"])) == [f"{folder}/{name}" for name in expected]
+
+
+def test_a_pattern_mirrors_the_tree_below_its_fixed_part(folder: Path) -> None:
+    make(folder, "t/day1/a.wav", "t/day2/a.wav", "t/day2/x/b.wav")
+    for pattern in ("t/*/*.wav", "t/day*", "t/**"):
+        below = {item.shown: str(item.below) for item in expand([pattern]).inputs}
+        assert below.items() >= {("t/day1/a.wav", "day1"), ("t/day2/a.wav", "day2")}
+
+
+@pytest.mark.parametrize("name", ["star*?.wav", "[brackets] {braces}.wav", "[a].wav", "**"])
+def test_a_file_whose_name_looks_like_a_pattern_wins(folder: Path, name: str) -> None:
+    make(folder, name, "starry.wav", "a.wav")
+    assert names(expand([name])) == [name]
+
+
+def test_what_is_not_there_is_a_problem_and_the_rest_is_found(folder: Path) -> None:
+    make(folder, "a.wav")
+    found = expand(["gone.wav", "a.wav", "*.ogg", "", "a.wav/b.wav", "x" * 5000, "nul\0.wav"])
+    assert names(found) == ["a.wav"]
+    assert [problem.shown for problem in found.problems] == [
+        "gone.wav", "*.ogg", "''", "a.wav/b.wav", "x" * 5000, "nul\0.wav",
+    ]  # fmt: skip
+
+
+def test_a_folder_without_media_is_a_note(folder: Path) -> None:
+    make(folder, "t/notes.txt")
+    found = expand(["t"])
+    assert (found.inputs, found.problems) == ((), ())
+    assert found.notes == ("t: no media files in it",)
+
+
+def test_a_folder_that_cannot_be_listed_is_a_problem_and_its_neighbours_are_found(folder: Path) -> None:
+    # A path longer than the system takes: the one refusal that also root meets.
+    make(folder, "t/a.wav")
+    here = os.open(folder / "t", os.O_RDONLY)
+    for _ in range(40):
+        os.mkdir("d" * 200, dir_fd=here)
+        below = os.open("d" * 200, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    found = expand(["t"])
+    assert names(found) == ["t/a.wav"]
+    assert [problem.reason for problem in found.problems] == ["file name too long"]
+
+
+def test_our_own_outputs_are_left_alone_wherever_they_are_named(folder: Path) -> None:
+    make(folder, "a.wav", "a.ogg", "b.srt")
+    ours = {"a.ogg", "b.srt"}
+    found = expand(["b.srt", ".", "a.ogg", "*.ogg"], lambda path: path.name in ours)
+    assert names(found) == ["a.wav"]
+
+
+def test_standard_input_is_one_input_and_a_file_called_so_another(folder: Path) -> None:
+    make(folder, "-")
+    found = expand(["-", "./-", "-"])
+    assert [(item.path is None, item.name) for item in found.inputs] == [(True, "stdin"), (False, "-")]
+
+
+def test_every_readable_container_is_known_by_an_ending() -> None:
+    other_names = {
+        "aac": "adts", "aiff": "aif", "amrnb": "amr", "amrwb": "awb", "asf": "wma", "loas": "loas", "matroska": "mkv",
+        "mov": "mp4", "mpc8": "mpc", "mpegts": "ts", "mpeg": "mpg", "nistsphere": "sph", "oma": "oma", "truehd": "thd",
+    }  # fmt: skip
+    assert [name for name in FORMATS if f".{other_names.get(name, name)}" not in MEDIA_SUFFIXES] == []

@@ -1,0 +1,62 @@
+"""Files appear whole, all formats or none, and nothing temporary stays."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from autorag_whisper.cli.outputs import make_writable, write_together
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_all_files_are_written_and_nothing_else_is_left(tmp_path: Path) -> None:
+    (tmp_path / "a.srt").write_text("old")
+    write_together({tmp_path / "a.srt": b"new", tmp_path / "a.json": b"{}"})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.srt": b"new", "a.json": b"{}"}
+
+
+def test_one_that_cannot_be_written_leaves_the_others_as_they_were(tmp_path: Path) -> None:
+    (tmp_path / "a.srt").write_text("old")
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(OSError, match="a folder"):
+        write_together({tmp_path / "a.srt": b"new", tmp_path / "a.json": b"{}"})
+    assert (tmp_path / "a.srt").read_text() == "old"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "a.srt"]
+
+
+def test_a_folder_that_is_gone_is_an_error_and_the_others_are_as_they_were(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        write_together({tmp_path / "a.srt": b"new", tmp_path / "gone" / "a.json": b"{}"})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077])
+def test_the_permissions_are_those_of_a_new_file(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_together({tmp_path / "a.srt": b"new"})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.srt").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_a_reader_of_the_old_file_keeps_it_whole(tmp_path: Path) -> None:
+    (tmp_path / "a.srt").write_text("old and long")
+    with (tmp_path / "a.srt").open() as reader:
+        write_together({tmp_path / "a.srt": b"new"})
+        assert reader.read() == "old and long"
+
+
+def test_a_folder_is_made_with_its_parents_and_stays_empty(tmp_path: Path) -> None:
+    make_writable(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_a_folder_below_a_file_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OSError, match="Not a directory"):
+        make_writable(tmp_path / "file" / "out")
