@@ -1,0 +1,82 @@
+"""`autorag-whisper doctor`: what it says of a sound world and of broken ones."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from autorag_whisper import __version__
+from autorag_whisper.cli import run
+from autorag_whisper.cli.edge import Edge
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"AUTORAG_WHISPER_CACHE_DIR": str(tmp_path / "cache"), "AUTORAG_WHISPER_OFFLINE": "1"}
+
+
+def report(environ: dict[str, str], capsys: pytest.CaptureFixture[str], code: int) -> Any:
+    assert run(["doctor", "--json"], Edge(environ)) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_sound_world_is_exit_code_0_and_holds_no_problem(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = report(environ, capsys, 0)
+    assert (found["ok"], found["problems"]) == (True, [])
+    assert found["system"]["autorag-whisper"] == __version__
+    assert found["packages"]["ctranslate2"]
+    assert found["environment"] == environ
+    assert found["models"]["cache"] == environ["AUTORAG_WHISPER_CACHE_DIR"]
+    assert {"tiny.en", "base"} <= found["models"].keys()
+    assert {"wav", "mp3", "mov", "matroska"} <= set(found["media"]["formats"].split())
+
+
+def test_looking_leaves_nothing_behind(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    report(environ, capsys, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_text_names_every_section_and_ends_with_the_verdict(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["doctor"], Edge(environ)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["system:", "packages:", "environment:", "device:", "models:", "media:"]
+    assert lines[-1] == "Everything that was looked at is in order."
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("AUTORAG_WHISPER_THREADS", "many", "AUTORAG_WHISPER_THREADS='many'"),
+        ("AUTORAG_WHISPER_" + "DEVISE", "cpu", "DEVISE is set and means nothing"),
+    ],
+)
+def test_a_bad_variable_is_a_problem_with_a_remedy(
+    name: str, value: str, said: str, environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    [problem] = report(environ | {name: value}, capsys, 1)["problems"]
+    assert said in problem["problem"]
+    assert problem["remedy"]
+    assert problem["section"] == "environment"
+
+
+def test_a_cache_directory_that_cannot_be_written_is_a_problem(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x")
+    environ["AUTORAG_WHISPER_CACHE_DIR"] = str(tmp_path / "file" / "cache")
+    [problem] = report(environ, capsys, 1)["problems"]
+    assert problem["problem"].startswith("the cache directory")
+    assert run(["doctor"], Edge(environ)) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == f"    -> {problem['remedy']}"
