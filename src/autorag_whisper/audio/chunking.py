@@ -1,0 +1,208 @@
+"""Speech spans by hysteresis, packed into chunks of at most 30 s that are cut in silence.
+
+```
+probability  ..▂▇▇▆▇▅..▂▇▇▇▆▇..........▂▆▇▇..      one value a window of 512 samples
+span            [-----)  [----)          [--)      hysteresis: starts at `threshold`, ends 0.15 below it
+chunk         [------------------)    [-------     contiguous audio; PAD before and after, never overlapping
+```
+
+A chunk is closed by a long pause, or when it reaches 30 s: then it is cut in the longest pause of its second half, or
+where a voice is least likely if it has none. Speech is never left out and no sample is in two chunks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from autorag_whisper.domain.audio import Samples
+
+WINDOW = 512
+MAX_CHUNK_S = 30
+_MAX = MAX_CHUNK_S * SAMPLE_RATE_HZ // WINDOW - 1
+"""Windows in a chunk at most; one less than 30 s holds, so that a cut on a window's edge never exceeds it."""
+
+
+def _windows(duration_s: float) -> int:
+    return round(duration_s * SAMPLE_RATE_HZ / WINDOW)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkingRules:
+    """How speech is found and packed. Lengths in seconds."""
+
+    threshold: float = 0.5
+    hysteresis: float = 0.15
+    min_silence_s: float = 0.16
+    min_speech_s: float = 0.1
+    pad_s: float = 0.4
+    pause_s: float = 2.0
+    long_pause_s: float = 5.0
+    min_chunk_s: float = 10.0
+
+
+@dataclass(slots=True)
+class _Span:
+    """Half-open span of windows."""
+
+    start: int
+    stop: int
+
+
+class Chunker:
+    """Takes samples and their speech probabilities in order, gives chunks in order as soon as each is closed.
+
+    Holds at most 30 s of samples and what was pushed since the last whole window.
+    """
+
+    def __init__(self, rules: ChunkingRules | None = None) -> None:
+        self._rules = rules or ChunkingRules()
+        self._pad = _windows(self._rules.pad_s)
+        self._samples = _SampleBuffer()
+        self._probabilities: list[float] = []
+        self._probabilities_from = 0
+        self._now = 0
+        self._bound = 0  # no chunk begins before this window
+        self._spans: list[_Span] = []
+        self._open: _Span | None = None
+        self._index = 0
+
+    def push(self, samples: Samples, probabilities: NDArray[np.float32]) -> Iterator[SpeechChunk]:
+        """`samples`: the next ones; `probabilities`: float32[n] of the windows that are complete by now."""
+        self._samples.append(samples)
+        for probability in probabilities.tolist():
+            yield from self._step(probability)
+        self._forget()
+
+    def finish(self) -> Iterator[SpeechChunk]:
+        """What is left when the audio has ended."""
+        self._close_span()
+        if self._spans:
+            yield self._emit(len(self._spans), self._spans[-1].stop + self._pad)
+
+    def _step(self, probability: float) -> Iterator[SpeechChunk]:
+        self._probabilities.append(probability)
+        self._now += 1
+        self._track(probability)
+        if self._is_pause():
+            yield self._emit(len(self._spans), self._spans[-1].stop + self._pad)
+        elif self._begun() and self._now - self._start() >= _MAX:
+            yield self._cut()
+
+    def _track(self, probability: float) -> None:
+        """Hysteresis: a span is open from the first window at the threshold until `min_silence_s` well below it."""
+        rules = self._rules
+        if probability >= rules.threshold:
+            self._open = self._open or _Span(self._now - 1, self._now)
+            self._open.stop = self._now
+        elif self._open is not None and probability >= rules.threshold - rules.hysteresis:
+            self._open.stop = self._now
+        elif self._open is not None and self._now - self._open.stop >= _windows(rules.min_silence_s):
+            self._close_span()
+
+    def _close_span(self) -> None:
+        span, self._open = self._open, None
+        if span is not None and span.stop - span.start >= _windows(self._rules.min_speech_s):
+            self._spans.append(span)
+
+    def _begun(self) -> bool:
+        return bool(self._spans) or self._open is not None
+
+    def _start(self) -> int:
+        """The window with which the chunk being made begins."""
+        first = self._spans[0] if self._spans else self._open
+        assert first is not None
+        return max(self._bound, first.start - self._pad)
+
+    def _is_pause(self) -> bool:
+        if self._open is not None or not self._spans:
+            return False
+        pause, length = self._now - self._spans[-1].stop, self._spans[-1].stop - self._start()
+        limit = self._rules.pause_s if length >= _windows(self._rules.min_chunk_s) else self._rules.long_pause_s
+        return pause >= _windows(limit)
+
+    def _cut(self) -> SpeechChunk:
+        """Close a chunk that reached its limit, in a pause if there is one."""
+        start = self._start()
+        for earliest in (start + _MAX // 2, start + _MAX // 4):
+            pauses = [pause for pause in self._pauses() if pause.start >= earliest]
+            if pauses:
+                best = max(pauses, key=lambda pause: pause.stop - pause.start)
+                count = sum(span.stop <= best.start for span in self._spans)
+                middle = (best.start + best.stop + 1) // 2
+                return self._emit(count, min(best.start + self._pad, middle), max(best.stop - self._pad, middle))
+        return self._cut_in_speech(start)
+
+    def _pauses(self) -> list[_Span]:
+        """Between the spans, and since the last one."""
+        spans = [*self._spans, self._open or _Span(self._now, self._now)]
+        return [_Span(a.stop, b.start) for a, b in zip(spans, spans[1:], strict=False) if a.stop < b.start]
+
+    def _cut_in_speech(self, start: int) -> SpeechChunk:
+        """Where a voice is least likely (mean of three windows) in the last third of the chunk."""
+        first = start + 2 * _MAX // 3
+        tail = np.asarray(self._probabilities[first - self._probabilities_from :])
+        cut = first + int(np.argmin(np.convolve(tail, np.ones(3) / 3, mode="same")[1:-1])) + 1
+        spans = [*self._spans, *([self._open] if self._open else [])]
+        at = next((n for n, span in enumerate(spans) if span.stop > cut), len(spans))
+        later = spans[at:]
+        if later and later[0].start < cut:
+            spans.insert(at, _Span(later[0].start, cut))
+            later[0].start = cut
+            at += 1
+        self._spans = spans[:at] + [span for span in later if span is not self._open]
+        return self._emit(at, cut)
+
+    def _emit(self, count: int, stop: int, bound: int = 0) -> SpeechChunk:
+        """The chunk of the first `count` spans, up to window `stop`; later ones begin at `bound` or later."""
+        start = self._start()
+        spans, self._spans = self._spans[:count], self._spans[count:]
+        self._bound = max(min(stop, self._now), bound)
+        total = self._samples.stop
+        chunk = SpeechChunk(
+            index=self._index,
+            start=start * WINDOW,
+            samples=self._samples.take(start * WINDOW, min(min(stop, self._now) * WINDOW, total)),
+            speech=tuple(SpeechSpan(span.start * WINDOW, min(span.stop * WINDOW, total)) for span in spans),
+        )
+        self._index += 1
+        return chunk
+
+    def _forget(self) -> None:
+        """Drop what no chunk can need any more."""
+        needed = self._start() if self._begun() else max(self._bound, self._now - self._pad)
+        self._samples.drop_before(needed * WINDOW)
+        surplus = needed - self._probabilities_from
+        if surplus > _MAX:
+            del self._probabilities[:surplus]
+            self._probabilities_from += surplus
+
+
+class _SampleBuffer:
+    """Samples [start, stop) of a stream, as the blocks that came."""
+
+    def __init__(self) -> None:
+        self._blocks: list[Samples] = []
+        self._start = self.stop = 0
+
+    def append(self, samples: Samples) -> None:
+        self._blocks.append(samples)
+        self.stop += len(samples)
+
+    def drop_before(self, sample: int) -> None:
+        while self._blocks and self._start + len(self._blocks[0]) <= sample:
+            self._start += len(self._blocks.pop(0))
+
+    def take(self, start: int, stop: int) -> Samples:
+        """A copy of [start, stop)."""
+        held = np.concatenate(self._blocks)
+        return held[start - self._start : stop - self._start].copy()

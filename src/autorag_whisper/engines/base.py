@@ -1,0 +1,175 @@
+"""What an engine promises, in prose. Adapters repeat none of it; the contract suites in `tests/contract` hold them to it.
+
+Lengths of tokens never include the prompt. Encoder frames are 20 ms, mel frames 10 ms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from autorag_whisper.domain.audio import Samples
+    from autorag_whisper.domain.device import Device
+
+ENCODER_FRAME_S = 0.02
+WINDOW_FRAMES = 3000
+"""Mel frames of Whisper's full window, 30 s."""
+MAX_NEW_TOKENS = 224
+"""Half of the decoder's context: what Whisper gives one window."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecognizerSpec:
+    """What a loaded recogniser is, read once at load: valid also after it was closed.
+
+    `compute_type` is the effective one. `strict_window`: it was trained on full 30 s windows alone. `workers`: engine
+    calls that run at the same time; more callers wait. `batch_size`: the default for this device.
+    """
+
+    model: str
+    device: Device
+    compute_type: str
+    n_mels: int
+    multilingual: bool
+    strict_window: bool
+    workers: int
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How one call decodes. Temperature 0 is beam search; above it, the best of `beam_size` samples is taken."""
+
+    beam_size: int = 5
+    temperature: float = 0.0
+    max_new_tokens: int = MAX_NEW_TOKENS
+
+
+@dataclass(frozen=True, slots=True)
+class Hypothesis:
+    """What was decoded from one row. `token_ids` are text tokens alone; `avg_logprob` is the mean over them and the end.
+
+    `cap_hit`: decoding stopped at `max_new_tokens`, not at an end of text.
+    """
+
+    token_ids: tuple[int, ...]
+    avg_logprob: float
+    no_speech_prob: float
+    cap_hit: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenTimes:
+    """When each text token is heard. `starts`: int64[n + 1] encoder frames, non-decreasing, the last is the text's end.
+
+    `probabilities`: float32[n], 0..1, finite.
+    """
+
+    starts: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """Encoder output of a batch, opaque outside its engine. It holds memory of the device: drop it soon."""
+
+    rows: int
+    value: Any
+
+
+class Tokenizer(Protocol):
+    """Text <-> token ids of one model. Thread-safe."""
+
+    def prompt(self, language: str, task: str, previous: str = "", hotwords: str = "") -> tuple[int, ...]:
+        """The decoder's prompt for text without timestamps; `language` counts for multilingual models alone.
+
+        `previous` and `hotwords` come before it as if said before; of both the last 223 tokens at most are kept.
+        """
+        ...
+
+    def start_sequence(self, language: str, task: str) -> tuple[int, ...]:
+        """The prompt's start for `Recognizer.align`: no text, no task about timestamps."""
+        ...
+
+    def encode(self, text: str) -> tuple[int, ...]: ...
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Text of text tokens; a piece of a character gives U+FFFD."""
+        ...
+
+
+class Recognizer(Protocol):
+    """A loaded Whisper model on one device.
+
+    Every method may be called from any thread; calls beyond `spec.workers` wait for a worker. Arguments are never
+    changed or kept. Rows of a batch do not influence each other (up to the order of floating-point sums).
+
+    All raise DeviceError where the device fails underneath, EngineError for any other failure of the engine and after
+    `close`; never the runtime's own exceptions. A host that runs out of memory raises MemoryError.
+    """
+
+    @property
+    def spec(self) -> RecognizerSpec: ...
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    def encode(self, features: NDArray[np.float32]) -> Encoded:
+        """Encode float32[rows, n_mels, frames]: rows >= 1, frames even, 2..3000."""
+        ...
+
+    def select(self, encoded: Encoded, rows: Sequence[int]) -> Encoded:
+        """The encoder output of some rows (at least one), in that order."""
+        ...
+
+    def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
+        """For each row the probability of each language code; they sum to 1. English-only models say `{"en": 1.0}`."""
+        ...
+
+    def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
+        """Decode every row with its own prompt. Prompts are of equal length."""
+        ...
+
+    def align(
+        self,
+        encoded: Encoded,
+        start_sequence: Sequence[int],
+        token_ids: Sequence[Sequence[int]],
+        frames: Sequence[int],
+    ) -> list[TokenTimes]:
+        """Times of 1..445 text tokens a row; `frames`: mel frames of each row that are audio, not padding."""
+        ...
+
+    def close(self) -> None:
+        """Give the memory back: waits for calls in flight, refuses new ones, and returns when it is given back.
+
+        Again is fine. Raises EngineError where the engine keeps declining.
+        """
+        ...
+
+
+class VoiceActivityStream(Protocol):
+    """Voice activity of one file, in order. Belongs to one thread."""
+
+    def push(self, samples: Samples) -> NDArray[np.float32]:
+        """float32[n]: speech probability of every window of 512 samples that is complete by now.
+
+        The values do not depend on how the samples were cut into calls.
+        """
+        ...
+
+    def finish(self) -> NDArray[np.float32]:
+        """The last window, filled with silence, if samples are left: float32[0 or 1]."""
+        ...
+
+
+class VoiceActivity(Protocol):
+    """A voice-activity model. Thread-safe; a stream holds its own state."""
+
+    def stream(self) -> VoiceActivityStream: ...

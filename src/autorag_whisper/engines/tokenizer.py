@@ -1,0 +1,61 @@
+"""Whisper's tokenizer, read from a model folder's `tokenizer.json` by the `tokenizers` library."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autorag_whisper.domain.errors import ModelDamaged
+from autorag_whisper.domain.language import LANGUAGES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_MAX_PREVIOUS = 223
+"""Half of the decoder's context less the token that opens it (`openai/whisper`, `decoding.py`)."""
+_FILE = "tokenizer.json"
+
+
+class WhisperTokenizer:
+    """Token ids of one model."""
+
+    def __init__(self, folder: Path, *, multilingual: bool) -> None:
+        """Read the tokenizer in `folder`. Raises ModelDamaged where it cannot be read or lacks Whisper's own tokens."""
+        import tokenizers
+
+        self._folder, self._multilingual = folder, multilingual
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / _FILE))
+        except Exception as error:  # noqa: BLE001 - the library raises plain Exception
+            raise ModelDamaged(folder.name, _FILE, "cannot be read") from error
+        self._start = self._special("<|startoftranscript|>")
+        self._previous = self._special("<|startofprev|>")
+        self._no_timestamps = self._special("<|notimestamps|>")
+        self._end = self._special("<|endoftext|>")
+
+    def _special(self, token: str) -> int:
+        found = self._tokenizer.token_to_id(token)
+        if found is None:
+            raise ModelDamaged(self._folder.name, _FILE, f"lacks the token {token}")
+        return found
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """The codes that this model has a token for."""
+        return frozenset(code for code in LANGUAGES if self._tokenizer.token_to_id(f"<|{code}|>") is not None)
+
+    def prompt(self, language: str, task: str, previous: str = "", hotwords: str = "") -> tuple[int, ...]:
+        said = " ".join(filter(None, (previous.strip(), hotwords.strip())))
+        before = (self._previous, *self.encode(f" {said}")[-_MAX_PREVIOUS:]) if said else ()
+        return (*before, *self.start_sequence(language, task), self._no_timestamps)
+
+    def start_sequence(self, language: str, task: str) -> tuple[int, ...]:
+        if not self._multilingual:
+            return (self._start,)
+        return (self._start, self._special(f"<|{language}|>"), self._special(f"<|{task}|>"))
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        return str(self._tokenizer.decode([token for token in token_ids if token < self._end]))
