@@ -1,0 +1,282 @@
+"""Whisper on CTranslate2: the default engine, no PyTorch.
+
+What its behaviour demands of this adapter (CTranslate2 4.8):
+
+- `unload_model` does nothing, silently, while a batch counts as active, which it does for a moment after its result
+  came: it is repeated until the model says that it is gone. `encode` takes no lock against it: calls are counted.
+- `generate` and `align` with an empty list end the process: refused here.
+- `max_length` is halved for Whisper, and the prompt counts in one of its two limits.
+- CUDA's libraries are opened at the first matrix product, not at load: one inference is run in the load.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Condition
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autorag_whisper.domain.device import Device, Hardware
+from autorag_whisper.domain.errors import DeviceError, EngineError, ModelDamaged
+from autorag_whisper.engines import cuda_failures
+from autorag_whisper.engines.base import Encoded, Hypothesis, RecognizerSpec, TokenTimes
+from autorag_whisper.engines.tokenizer import WhisperTokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from autorag_whisper.engines.base import Decoding
+
+_ENGINE = "ctranslate2"
+_CONTEXT = 448
+_CPU_BATCH, _CUDA_BATCH = 8, 16
+_UNLOAD_ATTEMPTS, _UNLOAD_WAIT_S = 200, 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """What to load: `name` is for people, `workers` are CPU threads, one engine worker each (CUDA has one worker)."""
+
+    folder: Path
+    name: str
+    device: Device
+    compute_type: str
+    workers: int
+    strict_window: bool
+
+
+def probe_hardware() -> Hardware:
+    """What CTranslate2 itself says of this machine. Raises nothing: a broken CUDA is a machine without, with a reason."""
+    import ctranslate2
+
+    cpu = frozenset(ctranslate2.get_supported_compute_types("cpu"))
+    try:
+        count = int(ctranslate2.get_cuda_device_count())
+        types = frozenset(ctranslate2.get_supported_compute_types("cuda")) if count else frozenset()
+    except (RuntimeError, ValueError) as error:
+        return Hardware(0, frozenset(), cpu, _first_line(error))
+    return Hardware(count, types, cpu, "" if count else "CTranslate2 finds no CUDA device")
+
+
+def load(request: LoadRequest) -> CTranslate2Recognizer:
+    """Load a model and prove that it computes.
+
+    Raises DeviceError where the device fails at it, ModelDamaged where the files are at fault, else EngineError.
+    """
+    import ctranslate2
+
+    if request.device.is_cuda:
+        _preload_cuda_libraries()
+    workers = 1 if request.device.is_cuda else request.workers
+    with _failures(request.device, "load", request.name):
+        model = ctranslate2.models.Whisper(
+            str(request.folder),
+            device=str(request.device.kind),
+            device_index=request.device.index,
+            compute_type=request.compute_type,
+            inter_threads=workers,
+            intra_threads=1,
+            max_queued_batches=-1,
+        )
+    spec = RecognizerSpec(
+        model=request.name,
+        device=request.device,
+        compute_type=str(model.compute_type),
+        n_mels=int(model.n_mels),
+        multilingual=bool(model.is_multilingual),
+        strict_window=request.strict_window,
+        workers=workers,
+        batch_size=_CUDA_BATCH if request.device.is_cuda else _CPU_BATCH,
+    )
+    tokenizer = WhisperTokenizer(request.folder, multilingual=spec.multilingual)
+    recognizer = CTranslate2Recognizer(model, spec, tokenizer)
+    if request.device.is_cuda:
+        recognizer.encode(np.zeros((1, spec.n_mels, 1000), np.float32))
+    return recognizer
+
+
+def _preload_cuda_libraries() -> None:
+    """Open the CUDA 12 libraries of the extra `[cuda]`, so that CTranslate2 finds them by name. Never run on a card."""
+    import ctypes
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    for package, pattern in (("nvidia.cuda_runtime", "libcudart.so*"), ("nvidia.cublas", "libcublas*.so*")):
+        try:
+            found = find_spec(package)
+        except ModuleNotFoundError:  # the extra is not installed: the system's libraries are used, if it has any
+            continue
+        for folder in (found.submodule_search_locations or ()) if found else ():
+            # libcublas needs libcublasLt, which sorts behind it.
+            for library in sorted(Path(folder, "lib").glob(pattern), reverse=True):
+                ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+
+
+class CTranslate2Recognizer:
+    """A `Recognizer` over one `ctranslate2.models.Whisper`."""
+
+    def __init__(self, model: Any, spec: RecognizerSpec, tokenizer: WhisperTokenizer) -> None:
+        self._model, self._spec, self._tokenizer = model, spec, tokenizer
+        self._gate = Condition()
+        self._calls = 0
+        self._closed = False
+
+    @property
+    def spec(self) -> RecognizerSpec:
+        return self._spec
+
+    @property
+    def tokenizer(self) -> WhisperTokenizer:
+        return self._tokenizer
+
+    def encode(self, features: NDArray[np.float32]) -> Encoded:
+        import ctranslate2
+
+        with self._call("encode"):
+            view = ctranslate2.StorageView.from_array(np.ascontiguousarray(features))
+            # The view refers to the array's memory, so the array must live as long as the call.
+            return Encoded(len(features), self._model.encode(view))
+
+    def select(self, encoded: Encoded, rows: Sequence[int]) -> Encoded:
+        import ctranslate2
+
+        if list(rows) == list(range(encoded.rows)):
+            return encoded
+        with self._call("select"):
+            view = encoded.value
+            if self._spec.device.is_cuda:
+                view = view.to_device(ctranslate2.Device.cpu)
+            return Encoded(len(rows), ctranslate2.StorageView.from_array(np.asarray(view)[list(rows)].copy()))
+
+    def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
+        if not self._spec.multilingual:
+            return [{"en": 1.0}] * encoded.rows
+        with self._call("detect_language"):
+            found = self._model.detect_language(encoded.value)
+        return [{token[2:-2]: probability for token, probability in row} for row in found]
+
+    def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
+        _require(len(prompts) == encoded.rows > 0, "a prompt for every row")
+        prompt_length = len(prompts[0])
+        cap = min(decoding.max_new_tokens, _CONTEXT - prompt_length)
+        sampling = decoding.temperature > 0
+        with self._call("generate"):
+            results = self._model.generate(
+                encoded.value,
+                [list(prompt) for prompt in prompts],
+                beam_size=1 if sampling else decoding.beam_size,
+                num_hypotheses=decoding.beam_size if sampling else 1,
+                sampling_topk=0 if sampling else 1,
+                sampling_temperature=decoding.temperature if sampling else 1.0,
+                max_length=max(2 * cap, cap + prompt_length),
+                return_scores=True,
+                return_no_speech_prob=True,
+                suppress_blank=True,
+                suppress_tokens=[-1],
+            )
+        return [_hypothesis(result, cap) for result in results]
+
+    def align(
+        self,
+        encoded: Encoded,
+        start_sequence: Sequence[int],
+        token_ids: Sequence[Sequence[int]],
+        frames: Sequence[int],
+    ) -> list[TokenTimes]:
+        _require(len(token_ids) == len(frames) == encoded.rows > 0, "tokens and frames for every row")
+        _require(all(1 <= len(tokens) <= 445 for tokens in token_ids), "1 to 445 tokens a row")
+        with self._call("align"):
+            results = self._model.align(
+                encoded.value, list(start_sequence), [list(tokens) for tokens in token_ids], list(frames)
+            )
+        return [_token_times(result, len(tokens)) for result, tokens in zip(results, token_ids, strict=True)]
+
+    def close(self) -> None:
+        with self._gate:
+            self._closed = True
+            self._gate.wait_for(lambda: self._calls == 0)
+            for _ in range(_UNLOAD_ATTEMPTS):
+                if not self._model.model_is_loaded:
+                    return
+                self._model.unload_model()
+                if self._model.model_is_loaded:
+                    self._gate.wait(_UNLOAD_WAIT_S)
+        raise EngineError(_ENGINE, "unload", "it keeps the model in memory")
+
+    @contextmanager
+    def _call(self, stage: str) -> Iterator[None]:
+        """Count a call in flight, so that the model is never unloaded under it, and name what it raises."""
+        with self._gate:
+            if self._closed:
+                raise EngineError(_ENGINE, stage, "the model was closed")
+            self._calls += 1
+        try:
+            with _failures(self._spec.device, stage, self._spec.model):
+                yield
+        finally:
+            with self._gate:
+                self._calls -= 1
+                self._gate.notify_all()
+
+
+def _hypothesis(result: Any, cap: int) -> Hypothesis:
+    tokens = tuple(int(token) for token in result.sequences_ids[0])
+    # The score is the sum divided by the length without the end token, which the sum has.
+    mean = float(result.scores[0]) * len(tokens) / (len(tokens) + 1) if tokens else float(result.scores[0])
+    probability = float(result.no_speech_prob)
+    return Hypothesis(
+        token_ids=tokens,
+        avg_logprob=mean if np.isfinite(mean) else -100.0,
+        no_speech_prob=min(1.0, max(0.0, probability)) if np.isfinite(probability) else 0.0,
+        cap_hit=len(tokens) >= cap,
+    )
+
+
+def _token_times(result: Any, tokens: int) -> TokenTimes:
+    """The path of dynamic time warping as the first encoder frame of every token.
+
+    ```
+    path (token, frame):  (0,0) (0,1) (1,2) (1,3) (1,4) (2,5)      starts: 0, 2, 5; the last is the end of text
+    ```
+    """
+    path = np.asarray(result.alignments, np.int64).reshape(-1, 2)
+    ends = int(path[-1, 1]) + 1 if len(path) else 0
+    starts = np.full(tokens + 1, ends, np.int64)
+    rows = np.clip(path[:, 0], 0, tokens)
+    np.minimum.at(starts, rows, path[:, 1])
+    probabilities = np.zeros(tokens, np.float32)
+    given = np.asarray(result.text_token_probs, np.float32)[:tokens]
+    probabilities[: len(given)] = np.clip(np.nan_to_num(given, nan=0.0), 0.0, 1.0)
+    return TokenTimes(np.maximum.accumulate(starts), probabilities)
+
+
+@contextmanager
+def _failures(device: Device, stage: str, model: str) -> Iterator[None]:
+    """Turn what the runtime raises into the errors that the contract names."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        message = _first_line(error)
+        cause = cuda_failures.classify(message) if device.is_cuda else None
+        if cause is not None:
+            raise DeviceError(str(device), cause, f"{stage}: {message}") from error
+        if "bad_alloc" in message:
+            raise MemoryError(f"{stage}: {message}") from error
+        if stage == "load":
+            raise ModelDamaged(model, "model.bin", message) from error
+        raise EngineError(_ENGINE, stage, message) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _require(good: bool, what: str) -> None:
+    if not good:
+        raise EngineError(_ENGINE, "arguments", f"needs {what}")
+
