@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Condition
+from threading import Condition, Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -200,12 +200,12 @@ class CTranslate2Recognizer:
         with self._gate:
             self._closed = True
             self._gate.wait_for(lambda: self._calls == 0)
-            for _ in range(_UNLOAD_ATTEMPTS):
-                if not self._model.model_is_loaded:
-                    return
-                self._model.unload_model()
-                if self._model.model_is_loaded:
-                    self._gate.wait(_UNLOAD_WAIT_S)
+        pause = Event()
+        for _ in range(_UNLOAD_ATTEMPTS):
+            if not self._model.model_is_loaded:
+                return
+            self._model.unload_model()
+            pause.wait(_UNLOAD_WAIT_S if self._model.model_is_loaded else 0)
         raise EngineError(_ENGINE, "unload", "it keeps the model in memory")
 
     @contextmanager

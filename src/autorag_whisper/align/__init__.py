@@ -1,0 +1,1 @@
+"""Spans to words: pure functions from an engine's path to words with times. No model is called in here."""
