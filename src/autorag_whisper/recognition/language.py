@@ -1,0 +1,32 @@
+"""Which language a file is in: by its first chunk, or by a vote over several when that one is unsure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+SURE = 0.5
+"""Probability from which one chunk decides alone."""
+VOTING_CHUNKS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageChoice:
+    """A language code and its probability (0..1)."""
+
+    code: str
+    probability: float
+
+    @property
+    def is_sure(self) -> bool:
+        return self.probability >= SURE
+
+
+def choose(votes: Sequence[Mapping[str, float]]) -> LanguageChoice:
+    """The language with the highest mean probability over `votes` (at least one)."""
+    totals: dict[str, float] = {}
+    for vote in votes:
+        for code, probability in vote.items():
+            totals[code] = totals.get(code, 0.0) + probability
+    code = max(totals, key=lambda name: (totals[name], name))
+    return LanguageChoice(code, min(1.0, totals[code] / len(votes)))

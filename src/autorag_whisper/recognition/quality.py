@@ -1,0 +1,56 @@
+"""Is a text good enough, and if not, why: Whisper's own thresholds (Radford et al. 2022, section 4.5), as pure policy."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from enum import StrEnum
+
+from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.domain.transcript import Attempt
+
+
+class Fault(StrEnum):
+    """Why an attempt was not enough."""
+
+    REPETITION = "compression_ratio"
+    IMPROBABLE = "avg_logprob"
+    TOKEN_CAP = "token_cap"  # noqa: S105 - the name of a limit, no secret
+
+
+NO_SPEECH_RULE = "no_speech: the model heard no speech and was unsure of its words"
+"""The documented rule by which text is rejected as phantom."""
+
+
+def compression_ratio(text: str) -> float:
+    """Bytes of `text` over its bytes when packed by zlib: repetition packs well. 0.0 for no text."""
+    data = text.encode("utf-8", "replace")
+    return len(data) / len(zlib.compress(data)) if data else 0.0
+
+
+def fault_of(attempt: Attempt, options: TranscribeOptions, *, cap_hit: bool) -> Fault | None:
+    """Why this attempt should be redone. An improbable text where the model hears no speech is silence, not a fault."""
+    if attempt.compression_ratio > options.compression_ratio_threshold:
+        return Fault.REPETITION
+    if cap_hit:
+        return Fault.TOKEN_CAP
+    if attempt.avg_logprob < options.logprob_threshold and not is_silence(attempt, options):
+        return Fault.IMPROBABLE
+    return None
+
+
+def is_silence(attempt: Attempt, options: TranscribeOptions) -> bool:
+    """Whether the text is rejected under `NO_SPEECH_RULE`."""
+    return (
+        attempt.no_speech_prob > options.no_speech_threshold and attempt.avg_logprob < options.logprob_threshold
+    )
+
+
+def best_of(attempts: Sequence[Attempt], options: TranscribeOptions) -> int:
+    """Index of the attempt to keep: one without a fault, else the likeliest of those that do not repeat themselves."""
+    for index, attempt in enumerate(attempts):
+        if not attempt.rejected_for:
+            return index
+    limit = options.compression_ratio_threshold
+    sound = [n for n, attempt in enumerate(attempts) if attempt.compression_ratio <= limit]
+    return max(sound or range(len(attempts)), key=lambda n: attempts[n].avg_logprob)

@@ -1,0 +1,291 @@
+"""One batch of chunks through the engine: encode once, find the language, decode, align; redo what failed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autorag_whisper.align.words import Place, TimedWord, words_from_path, words_interpolated
+from autorag_whisper.audio.features import frame_count
+from autorag_whisper.domain.audio import SpeechChunk, seconds
+from autorag_whisper.domain.errors import Cancelled, EngineError
+from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.domain.transcript import Attempt, WordSource
+from autorag_whisper.engines.base import ENCODER_FRAME_S, WINDOW_FRAMES, Decoding, TokenTimes
+from autorag_whisper.recognition.language import LanguageChoice, choose
+from autorag_whisper.recognition.quality import best_of, compression_ratio, fault_of, is_silence
+from autorag_whisper.recognition.windows import features_of, token_cap, window_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from autorag_whisper.engines.base import Encoded, Hypothesis, Recognizer
+
+_log = logging.getLogger(__name__)
+
+_REDO_BEAM = 5
+"""Beam at least, and samples to choose from, when a chunk is redone."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkTask:
+    """A chunk to recognise. `file` tells the files of a run apart; `language` None is to be detected."""
+
+    file: int
+    chunk: SpeechChunk
+    language: str | None
+    redo: bool = False
+    earlier: tuple[Attempt, ...] = ()
+
+    def window(self, *, strict: bool) -> int:
+        """Mel frames of its encoder window; a redo has the full one."""
+        return window_frames(len(self.chunk.samples), strict=strict or self.redo)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineTime:
+    """Seconds inside the engine, one share for each chunk of a batch, and when (clock of the run) it began and ended."""
+
+    recognise_s: float = 0.0
+    align_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkResult:
+    """What came of a chunk. Exactly one of these holds: it needs a redo, it is undecided, or its text is final.
+
+    `undecided`: it is the first of a file and its language is unsure: nothing was decoded.
+    `is_silence`: `text` is phantom under `quality.NO_SPEECH_RULE`, and there are no words.
+    """
+
+    task: ChunkTask
+    language: str
+    text: str = ""
+    words: tuple[TimedWord, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
+    kept: int = 0
+    needs_redo: bool = False
+    undecided: bool = False
+    is_silence: bool = False
+    aligner_failed: str = ""
+    time: EngineTime = field(default_factory=EngineTime)
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt whose text this is."""
+        return self.attempts[self.kept] if self.attempts else None
+
+
+@dataclass(slots=True)
+class _Row:
+    """A task on its way through the batch."""
+
+    task: ChunkTask
+    language: str
+    hypothesis: Hypothesis | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    kept: int = 0
+    silence: bool = False
+    times: TokenTimes | None = None
+    align_error: str = ""
+
+
+class Recognition:
+    """Recognises batches on one recogniser, under one set of options. Thread-safe: it keeps nothing.
+
+    `on_language(file, choice)` is told a detected language before anything is decoded in it.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        options: TranscribeOptions,
+        *,
+        on_language: Callable[[int, LanguageChoice], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self._engine, self._options = recognizer, options
+        self._on_language, self._cancelled = on_language, cancelled
+
+    def batch(self, tasks: Sequence[ChunkTask], *, may_be_undecided: bool = True) -> list[ChunkResult]:
+        """Recognise chunks of one window. Raises what the engine raises, and Cancelled between two engine calls."""
+        started = time.perf_counter()
+        encoded = self._encode(tasks)
+        votes = self._votes(encoded, tasks)
+        rows = [self._row(task, vote, may_be_undecided=may_be_undecided) for task, vote in zip(tasks, votes, strict=True)]
+        decided = [n for n, row in enumerate(rows) if row.language]
+        if not decided:
+            return self._results(rows, tasks, time.perf_counter() - started, 0.0)
+        encoded = self._engine.select(encoded, decided)
+        return self._decode(encoded, [rows[n] for n in decided], rows, started)
+
+    def vote(self, tasks: Sequence[ChunkTask]) -> list[ChunkResult]:
+        """Recognise the first chunks of one file in the language that they choose together."""
+        encodings = [self._encode([task]) for task in tasks]
+        choice = choose([self._engine.detect_languages(encoded)[0] for encoded in encodings])
+        self._on_language(tasks[0].file, choice)
+        results = []
+        for task, encoded in zip(tasks, encodings, strict=True):
+            row = _Row(task, choice.code)
+            results += self._decode(encoded, [row], [row], time.perf_counter())
+        return results
+
+    def _encode(self, tasks: Sequence[ChunkTask]) -> Encoded:
+        self._check()
+        spec = self._engine.spec
+        frames = tasks[0].window(strict=spec.strict_window)
+        return self._engine.encode(features_of([task.chunk for task in tasks], spec.n_mels, frames))
+
+    def _votes(self, encoded: Encoded, tasks: Sequence[ChunkTask]) -> list[LanguageChoice | None]:
+        """For each task its detected language, None where it is known already."""
+        asked = [n for n, task in enumerate(tasks) if task.language is None]
+        if not asked:
+            return [None] * len(tasks)
+        found = self._engine.detect_languages(self._engine.select(encoded, asked))
+        choices = {n: choose([vote]) for n, vote in zip(asked, found, strict=True)}
+        return [choices.get(n) for n in range(len(tasks))]
+
+    def _row(self, task: ChunkTask, choice: LanguageChoice | None, *, may_be_undecided: bool) -> _Row:
+        if choice is None:
+            return _Row(task, task.language or "en")
+        if may_be_undecided and not choice.is_sure:
+            return _Row(task, "")
+        self._on_language(task.file, choice)
+        return _Row(task, choice.code)
+
+    def _decode(self, encoded: Encoded, decided: list[_Row], rows: list[_Row], started: float) -> list[ChunkResult]:
+        if decided[0].task.redo:
+            self._redo(encoded, decided[0])
+        else:
+            self._first_attempt(encoded, decided)
+        middle = time.perf_counter()
+        self._align(encoded, decided)
+        return self._results(rows, [row.task for row in rows], middle - started, time.perf_counter() - middle)
+
+    def _first_attempt(self, encoded: Encoded, rows: list[_Row]) -> None:
+        cap = max(token_cap(len(row.task.chunk.samples)) for row in rows)
+        decoding = Decoding(self._options.beam_size, self._options.temperatures[0], cap)
+        for row, hypothesis in zip(rows, self._generate(encoded, rows, decoding), strict=True):
+            self._judge(row, hypothesis, decoding)
+
+    def _redo(self, encoded: Encoded, row: _Row) -> None:
+        """The full window with a wider beam, then the temperature fallback, until an attempt is good."""
+        row.attempts = list(row.task.earlier)
+        hypotheses: list[Hypothesis | None] = [None] * len(row.attempts)
+        for decoding in self._ways(row.task):
+            self._check()
+            hypothesis = self._generate(encoded, [row], decoding)[0]
+            hypotheses.append(hypothesis)
+            if self._judge(row, hypothesis, decoding):
+                break
+        tried = [n for n, hypothesis in enumerate(hypotheses) if hypothesis is not None]
+        row.kept = tried[best_of([row.attempts[n] for n in tried], self._options)]
+        row.hypothesis = hypotheses[row.kept]
+        row.silence = is_silence(row.attempts[row.kept], self._options)
+
+    def _ways(self, task: ChunkTask) -> list[Decoding]:
+        options, cap = self._options, token_cap(len(task.chunk.samples))
+        beam = max(_REDO_BEAM, options.beam_size)
+        return [
+            Decoding(beam, temperature, cap)
+            for temperature in (options.temperatures if len(options.temperatures) > 1 else options.temperatures[:1])
+        ]
+
+    def _generate(self, encoded: Encoded, rows: list[_Row], decoding: Decoding) -> list[Hypothesis]:
+        self._check()
+        options, tokenizer = self._options, self._engine.tokenizer
+        prompts = [
+            tokenizer.prompt(row.language, options.task, options.initial_prompt, options.hotwords) for row in rows
+        ]
+        return self._engine.generate(encoded, prompts, decoding)
+
+    def _judge(self, row: _Row, hypothesis: Hypothesis, decoding: Decoding) -> bool:
+        """Note an attempt; whether it is good enough."""
+        text = self._engine.tokenizer.decode(hypothesis.token_ids).strip()
+        attempt = Attempt(
+            temperature=decoding.temperature,
+            beam_size=decoding.beam_size,
+            window_frames=row.task.window(strict=self._engine.spec.strict_window),
+            avg_logprob=hypothesis.avg_logprob,
+            compression_ratio=compression_ratio(text),
+            no_speech_prob=hypothesis.no_speech_prob,
+        )
+        cap_hit = len(hypothesis.token_ids) >= token_cap(len(row.task.chunk.samples))
+        fault = fault_of(attempt, self._options, cap_hit=cap_hit)
+        row.attempts.append(replace(attempt, rejected_for=fault.value) if fault else attempt)
+        row.hypothesis, row.kept = hypothesis, len(row.attempts) - 1
+        row.silence = is_silence(attempt, self._options)
+        return fault is None
+
+    def _align(self, encoded: Encoded, rows: list[_Row]) -> None:
+        """Time the words of every row that is final: one engine call for each language."""
+        self._check()
+        ready = [n for n, row in enumerate(rows) if self._is_final(row) and self._has_text(row)]
+        for language in dict.fromkeys(rows[n].language for n in ready):
+            group = [n for n in ready if rows[n].language == language]
+            self._align_group(self._engine.select(encoded, group), [rows[n] for n in group], language)
+
+    def _align_group(self, encoded: Encoded, rows: list[_Row], language: str) -> None:
+        tokens = [row.hypothesis.token_ids for row in rows if row.hypothesis]
+        frames = [min(WINDOW_FRAMES, frame_count(len(row.task.chunk.samples))) for row in rows]
+        start = self._engine.tokenizer.start_sequence(language, self._options.task)
+        try:
+            for row, times in zip(rows, self._engine.align(encoded, start, tokens, frames), strict=True):
+                row.times = times
+        except EngineError as error:
+            _log.warning("alignment failed, word times are interpolated: %s", error.problem())
+            for row in rows:
+                row.align_error = error.problem()
+
+    def _is_final(self, row: _Row) -> bool:
+        return row.task.redo or not row.attempts[row.kept].rejected_for
+
+    def _has_text(self, row: _Row) -> bool:
+        return bool(row.hypothesis and row.hypothesis.token_ids) and not row.silence
+
+    def _results(
+        self, rows: list[_Row], tasks: Sequence[ChunkTask], recognise_s: float, align_s: float
+    ) -> list[ChunkResult]:
+        charge = EngineTime(recognise_s / len(tasks), align_s / len(tasks))
+        return [self._result(row, charge) for row in rows]
+
+    def _result(self, row: _Row, charge: EngineTime) -> ChunkResult:
+        if not row.language:
+            return ChunkResult(row.task, "", undecided=True, time=charge)
+        assert row.hypothesis is not None
+        final = self._is_final(row)
+        return ChunkResult(
+            task=row.task,
+            language=row.language,
+            text=self._engine.tokenizer.decode(row.hypothesis.token_ids).strip(),
+            words=tuple(self._words(row)) if final and self._has_text(row) else (),
+            attempts=tuple(row.attempts),
+            kept=row.kept,
+            needs_redo=not final,
+            is_silence=final and row.silence,
+            aligner_failed=row.align_error,
+            time=charge,
+        )
+
+    def _words(self, row: _Row) -> list[TimedWord]:
+        assert row.hypothesis is not None
+        chunk, decode, ids = row.task.chunk, self._engine.tokenizer.decode, row.hypothesis.token_ids
+        place = Place(chunk.start_s, seconds(chunk.stop), tuple((seconds(s.start), seconds(s.stop)) for s in chunk.speech))
+        if row.times is None:
+            return words_interpolated(ids, decode, row.language, float(np.exp(row.hypothesis.avg_logprob)), place)
+        path = np.zeros((2, len(ids) + 1))
+        path[0] = chunk.start_s + row.times.starts * ENCODER_FRAME_S
+        path[1, :-1] = row.times.probabilities
+        return words_from_path(ids, decode, row.language, path, place)
+
+    def _check(self) -> None:
+        if self._cancelled():
+            raise Cancelled
+
+
+SOURCE = WordSource.TOKENS
+"""The aligner of these words' times, where it did not fail."""

@@ -1,0 +1,40 @@
+"""How long the encoder's window is, and how many tokens a chunk may have.
+
+Whisper was trained on 3000 mel frames (30 s). It also takes fewer, which costs less than in proportion; under 1000
+frames it runs away (measured, `dev/LOG.md`). A window depends on its chunk alone, so a chunk's text does not depend on
+what it was batched with.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autorag_whisper.audio.features import FRAMES_PER_S, frame_count, log_mel
+from autorag_whisper.domain.audio import SpeechChunk
+from autorag_whisper.engines.base import MAX_NEW_TOKENS, WINDOW_FRAMES
+
+_MIN_FRAMES, _SLACK_FRAMES, _STEP_FRAMES = 1000, 200, 250
+_TOKENS_PER_S, _TOKENS_AT_LEAST = 16, 24
+
+
+def window_frames(samples: int, *, strict: bool) -> int:
+    """Mel frames of the window for a chunk of `samples`: 1000, 1250, ... 3000; always 3000 if `strict`."""
+    if strict:
+        return WINDOW_FRAMES
+    wanted = max(_MIN_FRAMES, frame_count(samples) + _SLACK_FRAMES)
+    return min(WINDOW_FRAMES, -(-wanted // _STEP_FRAMES) * _STEP_FRAMES)
+
+
+def token_cap(samples: int) -> int:
+    """New tokens that a chunk of `samples` may have: twice what the fastest speech needs, so that a runaway ends."""
+    return min(MAX_NEW_TOKENS, _TOKENS_AT_LEAST + _TOKENS_PER_S * frame_count(samples) // FRAMES_PER_S)
+
+
+def features_of(chunks: list[SpeechChunk], n_mels: int, frames: int) -> NDArray[np.float32]:
+    """float32[chunks, n_mels, frames]: log-mel features, filled up with 0.0 (which is not what silence looks like)."""
+    features = np.zeros((len(chunks), n_mels, frames), dtype=np.float32)
+    for row, chunk in enumerate(chunks):
+        mel = log_mel(chunk.samples, n_mels)[:, :frames]
+        features[row, :, : mel.shape[1]] = mel
+    return features
