@@ -14,7 +14,7 @@ from autorag_whisper.audio.features import frame_count
 from autorag_whisper.domain.audio import SpeechChunk, seconds
 from autorag_whisper.domain.errors import Cancelled, EngineError
 from autorag_whisper.domain.request import TranscribeOptions
-from autorag_whisper.domain.transcript import Attempt, WordSource
+from autorag_whisper.domain.transcript import Attempt
 from autorag_whisper.engines.base import ENCODER_FRAME_S, WINDOW_FRAMES, Decoding, TokenTimes
 from autorag_whisper.recognition.language import LanguageChoice, choose
 from autorag_whisper.recognition.quality import best_of, compression_ratio, fault_of, is_silence
@@ -48,10 +48,16 @@ class ChunkTask:
 
 @dataclass(frozen=True, slots=True)
 class EngineTime:
-    """Seconds inside the engine, one share for each chunk of a batch, and when (clock of the run) it began and ended."""
+    """A chunk's share of the seconds in the engine, and when its batch began, turned to alignment and ended.
+
+    The moments are those of `time.perf_counter`.
+    """
 
     recognise_s: float = 0.0
     align_s: float = 0.0
+    began: float = 0.0
+    turned: float = 0.0
+    ended: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,8 @@ class Recognition:
         rows = [self._row(task, vote, may_be_undecided=may_be_undecided) for task, vote in zip(tasks, votes, strict=True)]
         decided = [n for n, row in enumerate(rows) if row.language]
         if not decided:
-            return self._results(rows, tasks, time.perf_counter() - started, 0.0)
+            now = time.perf_counter()
+            return self._results(rows, EngineTime((now - started) / len(tasks), 0.0, started, now, now))
         encoded = self._engine.select(encoded, decided)
         return self._decode(encoded, [rows[n] for n in decided], rows, started)
 
@@ -162,9 +169,11 @@ class Recognition:
             self._redo(encoded, decided[0])
         else:
             self._first_attempt(encoded, decided)
-        middle = time.perf_counter()
+        turned = time.perf_counter()
         self._align(encoded, decided)
-        return self._results(rows, [row.task for row in rows], middle - started, time.perf_counter() - middle)
+        ended = time.perf_counter()
+        count = len(rows)
+        return self._results(rows, EngineTime((turned - started) / count, (ended - turned) / count, started, turned, ended))
 
     def _first_attempt(self, encoded: Encoded, rows: list[_Row]) -> None:
         cap = max(token_cap(len(row.task.chunk.samples)) for row in rows)
@@ -192,7 +201,7 @@ class Recognition:
         beam = max(_REDO_BEAM, options.beam_size)
         return [
             Decoding(beam, temperature, cap)
-            for temperature in (options.temperatures if len(options.temperatures) > 1 else options.temperatures[:1])
+            for temperature in options.temperatures
         ]
 
     def _generate(self, encoded: Encoded, rows: list[_Row], decoding: Decoding) -> list[Hypothesis]:
@@ -247,10 +256,7 @@ class Recognition:
     def _has_text(self, row: _Row) -> bool:
         return bool(row.hypothesis and row.hypothesis.token_ids) and not row.silence
 
-    def _results(
-        self, rows: list[_Row], tasks: Sequence[ChunkTask], recognise_s: float, align_s: float
-    ) -> list[ChunkResult]:
-        charge = EngineTime(recognise_s / len(tasks), align_s / len(tasks))
+    def _results(self, rows: list[_Row], charge: EngineTime) -> list[ChunkResult]:
         return [self._result(row, charge) for row in rows]
 
     def _result(self, row: _Row, charge: EngineTime) -> ChunkResult:
@@ -286,6 +292,3 @@ class Recognition:
         if self._cancelled():
             raise Cancelled
 
-
-SOURCE = WordSource.TOKENS
-"""The aligner of these words' times, where it did not fail."""

@@ -1,0 +1,105 @@
+"""Step 8 of a file's life: results in any order become segments in order and, at the end, the transcript."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from autorag_whisper.domain.audio import seconds
+from autorag_whisper.domain.transcript import Coverage, DeviceFallbackStep, RejectedText, Segment, Transcript
+from autorag_whisper.recognition.quality import NO_SPEECH_RULE
+from autorag_whisper.transcriber.segments import cut_segments, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from autorag_whisper.audio.decode import MediaDecoder
+    from autorag_whisper.engines.base import RecognizerSpec
+    from autorag_whisper.recognition.recognise import ChunkResult
+
+
+@dataclass(slots=True)
+class Assembly:
+    """One file's results."""
+
+    name: str
+    task: str
+    language: str = ""
+    language_probability: float = 0.0
+    segments: list[Segment] = field(default_factory=list)
+    rejected: list[RejectedText] = field(default_factory=list)
+    steps: list[DeviceFallbackStep] = field(default_factory=list)
+    speech_s: float = 0.0
+    transcribed_s: float = 0.0
+    recognise_s: float = 0.0
+    align_s: float = 0.0
+    finished_s: float = 0.0
+    _early: dict[int, ChunkResult] = field(default_factory=dict)
+    _next: int = 0
+
+    def charge(self, result: ChunkResult) -> None:
+        """Engine time counts also where the work has to be done again."""
+        self.recognise_s += result.time.recognise_s
+        self.align_s += result.time.align_s
+
+    def add(self, result: ChunkResult) -> Iterator[Segment]:
+        """A chunk's final result; the segments that are next in order by now."""
+        self._early[result.task.chunk.index] = result
+        while (following := self._early.pop(self._next, None)) is not None:
+            self._next += 1
+            yield from self._in_order(following)
+
+    @property
+    def chunks_done(self) -> int:
+        """Chunks whose segments have left."""
+        return self._next
+
+    def _in_order(self, result: ChunkResult) -> Iterator[Segment]:
+        chunk = result.task.chunk
+        speech_s = sum(span.duration_s for span in chunk.speech)
+        self.speech_s += speech_s
+        self.finished_s = seconds(chunk.stop)
+        if result.is_silence and result.text:
+            self.rejected.append(RejectedText(chunk.start_s, seconds(chunk.stop), result.text, NO_SPEECH_RULE))
+        if result.words:
+            self.transcribed_s += speech_s
+        for words in cut_segments(result.words):
+            attempt = result.attempt
+            assert attempt is not None
+            segment = Segment(
+                index=len(self.segments),
+                start_s=words[0].word.start_s,
+                end_s=max(timed.word.end_s for timed in words),
+                text=text_of(words),
+                words=tuple(timed.word for timed in words),
+                language=result.language,
+                seek_s=chunk.start_s,
+                token_ids=tuple(token for timed in words for token in timed.token_ids),
+                avg_logprob=attempt.avg_logprob,
+                compression_ratio=attempt.compression_ratio,
+                no_speech_prob=attempt.no_speech_prob,
+                temperature=attempt.temperature,
+                attempts=result.attempts,
+            )
+            self.segments.append(segment)
+            yield segment
+
+    def transcript(self, decoder: MediaDecoder, spec: RecognizerSpec, *, fallback_language: str) -> Transcript:
+        """The whole, once every chunk was added and the file is decoded."""
+        return Transcript(
+            name=self.name,
+            duration_s=seconds(decoder.samples_out),
+            language=self.language or fallback_language,
+            language_probability=self.language_probability,
+            task=self.task,
+            segments=tuple(self.segments),
+            model=spec.model,
+            device=str(spec.device),
+            compute_type=spec.compute_type,
+            media=decoder.info,
+            damage=decoder.damage,
+            rejected=tuple(self.rejected),
+            coverage=Coverage(self.speech_s, self.transcribed_s, max(0.0, self.speech_s - self.transcribed_s)),
+            device_fallbacks=tuple(self.steps),
+            engine_s=self.recognise_s + self.align_s,
+        )

@@ -1,0 +1,53 @@
+"""Steps 1 to 4 of a file's life: opened, decoded, listened to, cut into chunks. Lazy, in memory of fixed size."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autorag_whisper.audio.chunking import Chunker, ChunkingRules
+from autorag_whisper.audio.decode import MediaDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from autorag_whisper.audio.source import MediaSource
+    from autorag_whisper.domain.audio import Samples, SpeechChunk
+    from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.engines.base import VoiceActivity
+
+
+class Reader:
+    """One file as speech chunks. One pass, one thread; `close` frees everything at any time.
+
+    The constructor opens the file; it and `steps` raise the Media* errors.
+    """
+
+    def __init__(self, source: MediaSource, options: TranscribeOptions, voice: VoiceActivity) -> None:
+        with ExitStack() as stack:
+            file = stack.enter_context(source.open())
+            self.decoder = stack.enter_context(
+                MediaDecoder(
+                    file, source.name, audio_stream=options.audio_stream, max_duration_s=options.max_duration_s
+                )
+            )
+            self._open = stack.pop_all()
+        self._voice = voice.stream()
+        self._chunker = Chunker(ChunkingRules(threshold=options.vad_threshold))
+
+    def steps(self) -> Generator[list[SpeechChunk]]:
+        """For every block of audio the chunks that it closed, most often none; each step takes milliseconds."""
+        for block in self.decoder:
+            yield list(self._chunker.push(block, self._voice.push(block)))
+        last = list(self._chunker.push(_nothing(), self._voice.finish()))
+        yield last + list(self._chunker.finish())
+
+    def close(self) -> None:
+        """Close the file and its decoder. Again is fine."""
+        self._open.close()
+
+
+def _nothing() -> Samples:
+    return np.zeros(0, np.float32)
