@@ -1,0 +1,97 @@
+"""One file of a run: what was read of it, what waits, what came back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from autorag_whisper.domain.audio import seconds
+from autorag_whisper.transcriber.assembly import Assembly
+from autorag_whisper.transcriber.outcome import Progress
+from autorag_whisper.transcriber.reading import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from autorag_whisper.audio.source import MediaSource
+    from autorag_whisper.domain.audio import SpeechChunk
+    from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.engines.base import VoiceActivity
+    from autorag_whisper.recognition.language import LanguageChoice
+
+
+@dataclass(slots=True)
+class Moments:
+    """When a file's stages began and ended: nanoseconds since the epoch, 0 while they have not."""
+
+    opened: int = 0
+    decoded: int = 0
+    submitted: int = 0
+    aligned_from: int = 0
+    finished: int = 0
+
+
+@dataclass(slots=True)
+class RunFile:
+    """State of one file, in the thread that owns the run.
+
+    `voting`: its language is unsure and waits until `VOTING_CHUNKS` chunks, or all that there are, can vote.
+    """
+
+    index: int
+    source: MediaSource
+    assembly: Assembly
+    language: str | None
+    moments: Moments = field(default_factory=Moments)
+    reader: Reader | None = None
+    chunks_read: int = 0
+    decoded: bool = False
+    voting: bool = False
+    over: bool = False
+    batch_size: int = 0
+    method: str = "tokens"
+    _steps: Generator[list[SpeechChunk]] | None = None
+
+    def open(self, options: TranscribeOptions, voice: VoiceActivity) -> None:
+        """Open the file. Raises the Media* errors."""
+        self.reader = Reader(self.source, options, voice)
+        self._steps = self.reader.steps()
+
+    def read(self) -> list[SpeechChunk]:
+        """Read a block; the chunks that it closed. Sets `decoded` at the end. Raises the Media* errors."""
+        assert self._steps is not None
+        chunks = next(self._steps, None)
+        if chunks is None:
+            self.decoded = True
+            self.close()
+            return []
+        self.chunks_read += len(chunks)
+        return chunks
+
+    def close(self) -> None:
+        """Free what reading needs; the decoder's facts stay."""
+        if self._steps is not None:
+            self._steps.close()
+        if self.reader is not None:
+            self.reader.close()
+
+    def speak(self, choice: LanguageChoice) -> None:
+        """The language was found."""
+        self.language = choice.code
+        self.assembly.language, self.assembly.language_probability = choice.code, choice.probability
+        self.voting = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every chunk's result has been assembled."""
+        return self.decoded and self.assembly.chunks_done == self.chunks_read
+
+    @property
+    def progress(self) -> Progress:
+        """Seconds finished: up to the last chunk that was assembled, or all that was read if no chunk waits."""
+        assert self.reader is not None
+        read_s = seconds(self.reader.decoder.samples_out)
+        done_s = read_s if self.assembly.chunks_done == self.chunks_read else self.assembly.finished_s
+        expected_s = self.reader.decoder.expected_duration_s
+        total_s = read_s if self.decoded else max(expected_s, read_s) if expected_s else None
+        return Progress(self.source.name, done_s, total_s)

@@ -1,0 +1,113 @@
+"""The threads of a run that call the engine. They take jobs and post what came of them to one queue."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Event
+from typing import TYPE_CHECKING
+
+from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask, Recognition
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+    from autorag_whisper.domain.device import ModelKey
+    from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.recognition.language import LanguageChoice
+    from autorag_whisper.telemetry import Telemetry
+    from autorag_whisper.transcriber.seat import Seat
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One call: a batch of chunks of one window, or (`voting`) the first chunks of one file."""
+
+    tasks: tuple[ChunkTask, ...]
+    key: ModelKey
+    voting: bool = False
+    may_be_undecided: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageFound:
+    """Posted before the first text in it is decoded."""
+
+    file: int
+    choice: LanguageChoice
+
+
+@dataclass(frozen=True, slots=True)
+class JobDone:
+    job: Job
+    results: tuple[ChunkResult, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailed:
+    job: Job
+    error: BaseException
+
+
+WorkerEvent = LanguageFound | JobDone | JobFailed
+
+
+class Workers:
+    """`count` threads. Used by one thread; a job ends in exactly one JobDone or JobFailed."""
+
+    def __init__(self, count: int, seat: Seat, options: TranscribeOptions, telemetry: Telemetry) -> None:
+        self.count = count
+        self._seat, self._options, self._telemetry = seat, options, telemetry
+        self._parent: Context = telemetry.current()
+        self._events: SimpleQueue[WorkerEvent] = SimpleQueue()
+        self._stop = Event()
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="autorag-whisper")
+        self.in_flight = 0
+
+    @property
+    def idle(self) -> int:
+        """Threads that have nothing to do."""
+        return max(0, self.count - self.in_flight)
+
+    @property
+    def wants_a_spare(self) -> bool:
+        """Whether one more batch should lie ready for the thread that ends first."""
+        return self.in_flight <= self.count
+
+    def submit(self, job: Job) -> None:
+        """Hand a job to the threads."""
+        self.in_flight += 1
+        self._pool.submit(self._work, job)
+
+    def next_event(self, *, block: bool) -> WorkerEvent | None:
+        """What was posted next; None if nothing was and it should not `block`."""
+        if not block and self._events.empty():
+            return None
+        event = self._events.get()
+        if not isinstance(event, LanguageFound):
+            self.in_flight -= 1
+        return event
+
+    def stop(self) -> None:
+        """Start no further batch and wait for those in flight: an engine is never torn down under a batch."""
+        self._stop.set()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _work(self, job: Job) -> None:
+        try:
+            with self._telemetry.attached(self._parent), self._seat.lease(job.key) as recognizer:
+                recognition = Recognition(
+                    recognizer,
+                    self._options,
+                    on_language=lambda file, choice: self._events.put(LanguageFound(file, choice)),
+                    cancelled=self._stop.is_set,
+                )
+                if job.voting:
+                    results = recognition.vote(job.tasks)
+                else:
+                    results = recognition.batch(job.tasks, may_be_undecided=job.may_be_undecided)
+        except BaseException as error:  # noqa: BLE001 - the owner of the run judges it, in its own thread
+            self._events.put(JobFailed(job, error))
+        else:
+            self._events.put(JobDone(job, tuple(results)))
