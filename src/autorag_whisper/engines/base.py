@@ -29,7 +29,8 @@ class RecognizerSpec:
     """What a loaded recogniser is, read once at load: valid also after it was closed.
 
     `compute_type` is the effective one. `strict_window`: it was trained on full 30 s windows alone. `workers`: engine
-    calls that run at the same time; more callers wait. `batch_size`: the default for this device.
+    calls that run at the same time; more callers wait. `batch_size`: the default for this device. `languages`: the codes it can be
+    told, `en` alone if it is not multilingual.
     """
 
     model: str
@@ -40,6 +41,7 @@ class RecognizerSpec:
     strict_window: bool
     workers: int
     batch_size: int
+    languages: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,17 +83,19 @@ def load(request: LoadRequest) -> CTranslate2Recognizer:
             intra_threads=1,
             max_queued_batches=-1,
         )
+    multilingual = bool(model.is_multilingual)
+    tokenizer = WhisperTokenizer(request.folder, multilingual=multilingual)
     spec = RecognizerSpec(
         model=request.name,
         device=request.device,
         compute_type=str(model.compute_type),
         n_mels=int(model.n_mels),
-        multilingual=bool(model.is_multilingual),
+        multilingual=multilingual,
         strict_window=request.strict_window,
         workers=workers,
         batch_size=_CUDA_BATCH if request.device.is_cuda else _CPU_BATCH,
+        languages=tokenizer.languages if multilingual else frozenset({"en"}),
     )
-    tokenizer = WhisperTokenizer(request.folder, multilingual=spec.multilingual)
     recognizer = CTranslate2Recognizer(model, spec, tokenizer)
     if request.device.is_cuda:
         recognizer.encode(np.zeros((1, spec.n_mels, 1000), np.float32))

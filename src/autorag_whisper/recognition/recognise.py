@@ -41,6 +41,10 @@ class ChunkTask:
     redo: bool = False
     earlier: tuple[Attempt, ...] = ()
 
+    def again(self, language: str, attempts: tuple[Attempt, ...]) -> ChunkTask:
+        """This chunk, to be redone with care."""
+        return ChunkTask(self.file, self.chunk, language, redo=True, earlier=attempts)
+
     def window(self, *, strict: bool) -> int:
         """Mel frames of its encoder window; a redo has the full one."""
         return window_frames(len(self.chunk.samples), strict=strict or self.redo)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from autorag_whisper.engines.base import RecognizerSpec
     from autorag_whisper.recognition.recognise import ChunkResult
 
+UNKNOWN_LANGUAGE = "en"
+"""Said of a file in which nobody spoke, with probability 0: there is no code for "none"."""
+
 
 @dataclass(slots=True)
 class Assembly:
@@ -84,12 +87,12 @@ class Assembly:
             self.segments.append(segment)
             yield segment
 
-    def transcript(self, decoder: MediaDecoder, spec: RecognizerSpec, *, fallback_language: str) -> Transcript:
+    def transcript(self, decoder: MediaDecoder, spec: RecognizerSpec) -> Transcript:
         """The whole, once every chunk was added and the file is decoded."""
         return Transcript(
             name=self.name,
             duration_s=seconds(decoder.samples_out),
-            language=self.language or fallback_language,
+            language=self.language or UNKNOWN_LANGUAGE,
             language_probability=self.language_probability,
             task=self.task,
             segments=tuple(self.segments),

@@ -62,7 +62,7 @@ class Workers:
         self._parent: Context = telemetry.current()
         self._events: SimpleQueue[WorkerEvent] = SimpleQueue()
         self._stop = Event()
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="autorag-whisper")
+        self._pool, self._retired = _threads(count), list[ThreadPoolExecutor]()
         self.in_flight = 0
 
     @property
@@ -74,6 +74,13 @@ class Workers:
     def wants_a_spare(self) -> bool:
         """Whether one more batch should lie ready for the thread that ends first."""
         return self.in_flight <= self.count
+
+    def resize(self, count: int) -> None:
+        """From now on `count` threads; what is in flight ends in the old ones."""
+        if count != self.count:
+            self._retired.append(self._pool)
+            self._pool.shutdown(wait=False)
+            self.count, self._pool = count, _threads(count)
 
     def submit(self, job: Job) -> None:
         """Hand a job to the threads."""
@@ -92,7 +99,8 @@ class Workers:
     def stop(self) -> None:
         """Start no further batch and wait for those in flight: an engine is never torn down under a batch."""
         self._stop.set()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (*self._retired, self._pool):
+            pool.shutdown(wait=True, cancel_futures=True)
 
     def _work(self, job: Job) -> None:
         try:
@@ -111,3 +119,7 @@ class Workers:
             self._events.put(JobFailed(job, error))
         else:
             self._events.put(JobDone(job, tuple(results)))
+
+
+def _threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="autorag-whisper")

@@ -1,0 +1,87 @@
+"""Spans, metrics and charges of a run's files, made when each is over."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from autorag_whisper import telemetry as names
+from autorag_whisper.domain.transcript import WordSource
+from autorag_whisper.telemetry import Stretch
+
+if TYPE_CHECKING:
+    from autorag_whisper.domain.errors import AutoragWhisperError
+    from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.domain.transcript import DeviceFallbackStep, Transcript
+    from autorag_whisper.recognition.recognise import ChunkResult
+    from autorag_whisper.telemetry import Telemetry
+    from autorag_whisper.transcriber.file import RunFile
+
+
+class Report:
+    """What one run tells about its files. Spans join the context in which it is made."""
+
+    def __init__(self, telemetry: Telemetry, options: TranscribeOptions) -> None:
+        self._telemetry, self._options = telemetry, options
+        self._parent = telemetry.current()
+        self._zero_ns = telemetry.clock_ns() - round(time.perf_counter() * 1e9)
+
+    def note(self, file: RunFile, result: ChunkResult) -> None:
+        """A chunk's final result: when its file's alignment began, and whether the aligner held."""
+        turned = self._zero_ns + round(result.time.turned * 1e9)
+        file.moments.aligned_from = min(file.moments.aligned_from or turned, turned)
+        if result.aligner_failed:
+            file.method = WordSource.INTERPOLATED.value
+            step = {"align.from": WordSource.TOKENS.value, "align.to": WordSource.INTERPOLATED.value}
+            self._telemetry.count(names.ALIGNER_FALLBACKS, 1, step)
+
+    def fell_back(self, step: DeviceFallbackStep) -> None:
+        """A step of the device fallback was taken."""
+        self._telemetry.count(names.DEVICE_FALLBACKS, 1, {names.STAGE: step.stage, names.CAUSE: step.cause})
+
+    def complete(self, file: RunFile, transcript: Transcript) -> None:
+        """The spans and metrics of a file that is done."""
+        moments, span = file.moments, self._telemetry.span
+        self._loaded(file, transcript.duration_s)
+        recognise_s, align_s = file.assembly.recognise_s, file.assembly.align_s
+        begun = moments.submitted or moments.finished
+        attributes: dict[str, names.AttributeValue] = {
+            names.AUDIO_BATCH_SIZE: file.batch_size,
+            names.MODEL_DEVICE: transcript.device,
+            names.LANGUAGE: self._options.language or "auto",
+            names.REALTIME_FACTOR: round(transcript.duration_s / recognise_s, 3) if recognise_s else 0.0,
+        }
+        if transcript.device_fallbacks:
+            attributes[names.DEVICE_FALLBACK_STEPS] = len(transcript.device_fallbacks)
+        span(names.CT2_TRANSCRIBE, Stretch(begun, moments.finished), attributes, parent=self._parent)
+        aligned = {
+            names.ALIGN_METHOD: file.method,
+            names.ALIGN_LANGUAGE: transcript.language,
+            names.ALIGN_DEVICE: transcript.device,
+            names.SEGMENTS_COUNT: len(transcript.segments),
+        }
+        span(names.ALIGN, Stretch(moments.aligned_from or begun, moments.finished), aligned, parent=self._parent)
+        for stage, seconds in (("recognise", recognise_s), ("align", align_s)):
+            self._telemetry.duration(names.STAGE_DURATION, seconds, {names.STAGE: stage})
+        self._telemetry.count(names.AUDIO_SECONDS, transcript.duration_s, {names.MODEL_DEVICE: transcript.device})
+        self._over(file, "done")
+
+    def failed(self, file: RunFile, error: AutoragWhisperError) -> None:
+        """The span of a file that failed: of its loading, if it was never decoded to its end."""
+        kind = type(error).__name__
+        read_s = file.reader.decoder.samples_out / 16_000 if file.reader is not None else 0.0
+        self._loaded(file, read_s, "" if file.moments.decoded else kind)
+        if file.moments.submitted:
+            when = Stretch(file.moments.submitted, file.moments.finished)
+            attributes = {names.AUDIO_BATCH_SIZE: file.batch_size, names.LANGUAGE: self._options.language or "auto"}
+            self._telemetry.span(names.CT2_TRANSCRIBE, when, attributes, parent=self._parent, error=kind)
+        self._over(file, kind)
+
+    def _loaded(self, file: RunFile, duration_s: float, error: str = "") -> None:
+        when = Stretch(file.moments.opened, file.moments.decoded or file.moments.finished)
+        attributes = {names.AUDIO_PATH: file.source.name, names.AUDIO_DURATION_S: round(duration_s, 3)}
+        self._telemetry.span(names.LOAD_AUDIO, when, attributes, parent=self._parent, error=error)
+
+    def _over(self, file: RunFile, outcome: str) -> None:
+        took_s = Stretch(file.moments.opened, file.moments.finished).duration_s
+        self._telemetry.duration(names.JOB_DURATION, took_s, {names.OUTCOME: outcome})

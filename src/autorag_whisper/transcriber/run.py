@@ -1,0 +1,281 @@
+"""One run over one or many files: reads ahead, keeps the workers busy, gives segments in order as they come.
+
+All state belongs to the thread that iterates. The workers see jobs and post events, nothing else.
+
+```
+read a block -> pool of chunks -> job -> workers -> event -> assembly -> segments, outcomes
+   (while the pool has room)   (while a worker is free)       (before anything else)
+```
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autorag_whisper.domain.errors import AutoragWhisperError, DeviceError, EngineError, InvalidOption
+from autorag_whisper.domain.request import Task
+from autorag_whisper.recognition.batching import Pool
+from autorag_whisper.recognition.language import VOTING_CHUNKS
+from autorag_whisper.transcriber.assembly import Assembly
+from autorag_whisper.transcriber.file import RunFile
+from autorag_whisper.transcriber.outcome import FileOutcome
+from autorag_whisper.transcriber.report import Report
+from autorag_whisper.transcriber.workers import Job, JobDone, JobFailed, LanguageFound, Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+    from autorag_whisper.audio.source import MediaSource
+    from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.domain.transcript import Segment
+    from autorag_whisper.engines.base import RecognizerSpec, VoiceActivity
+    from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask
+    from autorag_whisper.telemetry import Telemetry
+    from autorag_whisper.transcriber.outcome import OnProgress
+    from autorag_whisper.transcriber.seat import Seat
+
+_log = logging.getLogger(__name__)
+
+LOOK_AHEAD_S = 480.0
+"""Audio that is read ahead of the engine, at most: 31 MB of samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunParts:
+    """What a run works with."""
+
+    seat: Seat
+    voice: VoiceActivity
+    telemetry: Telemetry
+    on_progress: OnProgress | None = None
+
+
+class Run:
+    """Iterate `events` once; closing that generator ends the run and frees everything it holds."""
+
+    def __init__(self, sources: Iterable[MediaSource], options: TranscribeOptions, parts: RunParts) -> None:
+        self._sources = iter(sources)
+        self._options, self._parts, self._seat = options, parts, parts.seat
+        self._files: dict[int, RunFile] = {}
+        self._reading: RunFile | None = None
+        self._exhausted = False
+        self._opened = 0
+        self._redo: list[Job] = []
+
+    def events(self) -> Generator[Segment | FileOutcome]:
+        """Segments of each file in order, and its outcome after its last one.
+
+        Raises what concerns the whole run: the Model* errors, InvalidOption for the model, EngineError at load.
+        """
+        spec = self._seat.prepare()
+        check_options(spec, self._options)
+        self._report = Report(self._parts.telemetry, self._options)
+        self._begin(spec)
+        try:
+            while self._files or not self._exhausted:
+                event = self._workers.next_event(block=self._must_wait())
+                if event is not None:
+                    yield from self._handle(event)
+                elif not self._submit():
+                    yield from self._read()
+        finally:
+            self._workers.stop()
+            for file in self._files.values():
+                file.close()
+
+    def _begin(self, spec: RecognizerSpec) -> None:
+        """(Re)start the threads for the device that the seat is on."""
+        self._spec = spec
+        self._batch_size = self._options.batch_size or spec.batch_size
+        self._workers = Workers(spec.workers, self._seat, self._options, self._parts.telemetry)
+        if not hasattr(self, "_pool"):
+            self._pool = Pool(spec.strict_window)
+
+    # ------------------------------------------------------------ what to do next
+
+    def _must_wait(self) -> bool:
+        """Nothing can be submitted or read until a worker has posted something."""
+        return bool(self._workers.in_flight) and not self._next_job() and not self._can_read()
+
+    def _can_read(self) -> bool:
+        if self._exhausted and self._reading is None:
+            return False
+        return self._pool.seconds < LOOK_AHEAD_S or not self._workers.in_flight
+
+    def _next_job(self) -> Job | None:
+        """The next job that should be submitted now."""
+        if not self._workers.wants_a_spare:
+            return None
+        if self._redo:
+            return self._redo[0]
+        for file in self._files.values():
+            if file.voting and (file.decoded or file.chunks_read >= VOTING_CHUNKS):
+                return self._voting_job(file)
+        if not self._workers.idle and self._can_read():
+            # Nobody is waiting: let the batch fill up first.
+            batch = self._pool.next_batch(self._batch_size)
+            return self._job(batch) if len(batch) == self._batch_size else None
+        share = 1 if self._can_read() else self._workers.count
+        return self._job(self._pool.next_batch(self._batch_size, share=share))
+
+    def _job(self, batch: list[ChunkTask]) -> Job | None:
+        return Job(tuple(batch), self._seat.key) if batch else None
+
+    def _voting_job(self, file: RunFile) -> Job:
+        tasks = tuple(task for task in self._pool.waiting if task.file == file.index)[:VOTING_CHUNKS]
+        return Job(tasks, self._seat.key, voting=True)
+
+    def _submit(self) -> bool:
+        job = self._next_job()
+        if job is None:
+            return False
+        if self._redo and job is self._redo[0]:
+            self._redo.pop(0)
+        else:
+            self._pool.take(list(job.tasks))
+        for index in {task.file for task in job.tasks} & self._files.keys():
+            file = self._files[index]
+            file.moments.submitted = file.moments.submitted or self._parts.telemetry.clock_ns()
+            file.batch_size = max(file.batch_size, len(job.tasks))
+            file.voting = file.voting and not job.voting
+        self._workers.submit(job)
+        return True
+
+    # ------------------------------------------------------------ reading
+
+    def _read(self) -> Iterator[FileOutcome]:
+        """Read one block, or open the next file. A file that fails here fails alone."""
+        file = self._reading or self._next_file()
+        if file is None:
+            return
+        try:
+            if file.reader is None:
+                file.open(self._options, self._parts.voice)
+            for chunk in file.read():
+                self._pool.add(file.index, chunk)
+        except AutoragWhisperError as error:
+            yield self._fail(file, error)
+            return
+        if file.decoded:
+            self._reading = None
+            file.moments.decoded = self._parts.telemetry.clock_ns()
+        self._tell(file)
+        yield from self._finish(file)
+
+    def _next_file(self) -> RunFile | None:
+        source = next(self._sources, None)
+        if source is None:
+            self._exhausted = True
+            return None
+        language = self._options.language if self._spec.multilingual else "en"
+        file = RunFile(self._opened, source, Assembly(source.name, self._options.task.value), language)
+        if language:
+            file.assembly.language, file.assembly.language_probability = language, 1.0
+            self._pool.decide(file.index, language)
+        file.moments.opened = self._parts.telemetry.clock_ns()
+        self._opened += 1
+        self._files[file.index] = self._reading = file
+        return file
+
+    def _tell(self, file: RunFile) -> None:
+        if self._parts.on_progress is not None:
+            self._parts.on_progress(file.progress)
+
+    # ------------------------------------------------------------ what came back
+
+    def _handle(self, event: LanguageFound | JobDone | JobFailed) -> Iterator[Segment | FileOutcome]:
+        if isinstance(event, LanguageFound):
+            if (file := self._files.get(event.file)) is not None:
+                file.speak(event.choice)
+                self._pool.decide(event.file, event.choice.code)
+        elif isinstance(event, JobDone):
+            for result in event.results:
+                yield from self._take(result)
+        else:
+            yield from self._recover(event)
+
+    def _take(self, result: ChunkResult) -> Iterator[Segment | FileOutcome]:
+        file = self._files.get(result.task.file)
+        if file is None:  # it failed meanwhile
+            return
+        file.assembly.charge(result)
+        if result.undecided:
+            file.voting = True
+            self._pool.put_back([result.task])
+        elif result.needs_redo:
+            task = result.task.again(result.language, result.attempts)
+            self._redo.append(Job((task,), self._seat.key))
+        else:
+            self._report.note(file, result)
+            yield from file.assembly.add(result)
+            self._tell(file)
+            yield from self._finish(file)
+
+    def _finish(self, file: RunFile) -> Iterator[FileOutcome]:
+        if not file.is_complete:
+            return
+        assert file.reader is not None
+        del self._files[file.index]
+        file.moments.finished = self._parts.telemetry.clock_ns()
+        transcript = file.assembly.transcript(file.reader.decoder, self._spec)
+        self._report.complete(file, transcript)
+        yield FileOutcome(file.source, transcript)
+
+    def _fail(self, file: RunFile, error: AutoragWhisperError) -> FileOutcome:
+        """Take a file out of the run; what is in flight of it is ignored when it comes back."""
+        self._files.pop(file.index, None)
+        if self._reading is file:
+            self._reading = None
+        self._pool.drop(file.index)
+        self._redo = [job for job in self._redo if job.tasks[0].file != file.index]
+        file.close()
+        file.moments.finished = self._parts.telemetry.clock_ns()
+        self._report.failed(file, error)
+        return FileOutcome(file.source, error=error)
+
+    def _recover(self, event: JobFailed) -> Iterator[FileOutcome]:
+        """A batch failed: on another device if its own is at fault, else chunk by chunk, to find whose fault it is."""
+        job, error = event.job, event.error
+        if isinstance(error, DeviceError):
+            self._change_device(job, error)
+        elif isinstance(error, EngineError | MemoryError) and len(job.tasks) > 1:
+            _log.warning("a batch of %d failed and is done one by one: %s", len(job.tasks), type(error).__name__)
+            self._redo += [Job((task,), self._seat.key, may_be_undecided=False) for task in job.tasks]
+        elif isinstance(error, AutoragWhisperError | MemoryError):
+            file = self._files.get(job.tasks[0].file)
+            if file is not None:
+                known = error if isinstance(error, AutoragWhisperError) else EngineError("engine", "batch", "out of memory")
+                yield self._fail(file, known)
+        else:
+            raise error
+
+    def _change_device(self, job: Job, error: DeviceError) -> None:
+        """Do the batch again elsewhere. Others in flight on the same device come back in their own time."""
+        if job.key == self._seat.key:
+            stage = error.detail.partition(":")[0]
+            step = self._seat.leave(job.key, error, stage)
+            spec = self._seat.prepare()
+            self._report.fell_back(step)
+            for file in self._files.values():
+                file.assembly.steps.append(step)
+            self._grow(spec)
+        moved = [Job((task,), self._seat.key) for task in job.tasks if task.redo]
+        self._redo = moved + [Job(waiting.tasks, self._seat.key) for waiting in self._redo]
+        self._pool.put_back([task for task in job.tasks if not task.redo])
+
+    def _grow(self, spec: RecognizerSpec) -> None:
+        """The new device may have more workers: more threads, the same queue."""
+        self._spec = spec
+        self._batch_size = self._options.batch_size or spec.batch_size
+        self._workers.resize(spec.workers)
+
+
+def check_options(spec: RecognizerSpec, options: TranscribeOptions) -> None:
+    """Whether this model can do what was asked for. Raises InvalidOption."""
+    if not spec.multilingual and options.task is Task.TRANSLATE:
+        raise InvalidOption("task", options.task.value, f"a multilingual model: {spec.model} only transcribes English")
+    if options.language is not None and options.language not in spec.languages:
+        known = "en" if not spec.multilingual else "a language of this model, or none to detect it"
+        raise InvalidOption("language", options.language, f"{known} (model {spec.model})")
