@@ -99,7 +99,7 @@ class _Search:
 
     def _take_folder(self, folder: Path, top: Path) -> None:
         found = [file for file in self._files_below(folder) if file.suffix.lower() in MEDIA_SUFFIXES]
-        if not found:
+        if not found and folder == top:  # of a pattern's many folders it would only be noise
             self.notes.append(f"{folder}: no media files in it")
         for file in sorted(found, key=lambda file: file.parts):
             self._add(file, file.parent.relative_to(top))

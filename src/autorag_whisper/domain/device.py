@@ -36,7 +36,7 @@ class Device:
 CPU = Device(DeviceKind.CPU)
 CUDA = Device(DeviceKind.CUDA)
 
-_CUDA_PATTERN = re.compile(r"cuda(?::(\d{1,3}))?")
+_CUDA_PATTERN = re.compile(r"cuda(?::([0-9]{1,3}))?")
 
 
 def parse_device(text: str) -> Device | None:
@@ -55,6 +55,37 @@ class FailureCause(StrEnum):
     DRIVER = "driver"
     STICKY = "sticky"
     OUT_OF_MEMORY = "out_of_memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What the engine itself says is there. `problem`: why there is no CUDA, one line; "" if there is, or nothing is wrong.
+
+    An empty set of compute types for the CPU means that they are not known.
+    """
+
+    cuda_devices: int = 0
+    cuda_compute_types: frozenset[str] = frozenset()
+    cpu_compute_types: frozenset[str] = frozenset()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CpuPin:
+    """The process stays on the CPU: until the clock of its policy says `until_s`, or, where that is None, for life."""
+
+    cause: FailureCause
+    reason: str
+    until_s: float | None
+
+
+class LoadReason(StrEnum):
+    """Why a model was loaded: its first use, or what the last release of it, or the device fallback, was called."""
+
+    FIRST = "first"
+    UNLOADED = "unloaded"
+    EVICTED = "evicted"
+    FALLBACK = "fallback"
 
 
 @dataclass(frozen=True, slots=True)

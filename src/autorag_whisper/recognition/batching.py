@@ -26,9 +26,10 @@ class Pool:
         """A new chunk of `file`, its latest."""
         self.waiting.append(ChunkTask(file, chunk, None))
 
-    def put_back(self, tasks: list[ChunkTask]) -> None:
-        """Chunks that have to be done again, in front."""
-        self.asked -= {task.file for task in tasks if task.chunk.index == 0}
+    def put_back(self, tasks: list[ChunkTask], *, undecided: bool = False) -> None:
+        """Chunks that have to be done again, in front; the language of an `undecided` one is not asked for again."""
+        if not undecided:
+            self.asked -= {task.file for task in tasks if task.chunk.index == 0}
         self.waiting[:0] = tasks
 
     def drop(self, file: int) -> None:
@@ -38,12 +39,6 @@ class Pool:
     def decide(self, file: int, language: str) -> None:
         """From now on all of `file` may be recognised."""
         self.languages[file] = language
-
-    def take_first(self, file: int, count: int) -> list[ChunkTask]:
-        """Take the first `count` chunks of `file` that wait."""
-        taken = [task for task in self.waiting if task.file == file][:count]
-        self._remove(taken)
-        return taken
 
     def eligible(self) -> list[ChunkTask]:
         """What may be recognised now: of a file of unknown language only its first chunk, and that once."""

@@ -203,7 +203,7 @@ class Run:
         file.assembly.charge(result)
         if result.undecided:
             file.voting = True
-            self._pool.put_back([result.task])
+            self._pool.put_back([result.task], undecided=True)
         elif result.needs_redo:
             task = result.task.again(result.language, result.attempts)
             self._redo.append(Job((task,), self._seat.key))

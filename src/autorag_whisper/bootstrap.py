@@ -1,0 +1,113 @@
+"""The composition root: `Settings` to a `Transcriber`. The only place that names concrete classes."""
+
+from __future__ import annotations
+
+import os
+import time
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from autorag_whisper import telemetry as names
+from autorag_whisper.engines import ctranslate2
+from autorag_whisper.engines.silero import SileroVoiceActivity
+from autorag_whisper.models.store import ModelStore
+from autorag_whisper.runtime.device_fallback import DevicePolicy
+from autorag_whisper.runtime.devices import Devices
+from autorag_whisper.runtime.residency import Residency
+from autorag_whisper.settings import Settings
+from autorag_whisper.telemetry import Telemetry
+from autorag_whisper.transcriber.transcriber import Transcriber, TranscriberParts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from opentelemetry.metrics import MeterProvider
+    from opentelemetry.trace import TracerProvider
+
+    from autorag_whisper.domain.device import LoadReason, ModelKey
+    from autorag_whisper.engines.base import Recognizer
+    from autorag_whisper.models.store import ModelFiles
+
+
+def build_transcriber(
+    settings: Settings | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    tracer_provider: TracerProvider | None = None,
+    meter_provider: MeterProvider | None = None,
+) -> Transcriber:
+    """A transcriber of its own, with nothing loaded yet.
+
+    `settings`: None reads them from `environ`, which is this process's own if it is None. Spans and metrics go to the
+    given providers, else to those of the process. Raises InvalidSettings.
+    """
+    environ = os.environ if environ is None else environ
+    settings = settings or Settings.from_env(environ)
+    store = ModelStore(
+        cache_dir=settings.cache_dir, offline=settings.offline, show_progress=True, environ=environ
+    )
+    models = ModelFinder(store)
+    telemetry = Telemetry(tracer_provider, meter_provider)
+    policy = DevicePolicy(
+        Devices(ctranslate2.probe_hardware),
+        environ=environ,
+        compute_type=settings.compute_type,
+        pin_cooldown_s=settings.pin_cooldown_s,
+        clock=time.monotonic,
+    )
+    workers = settings.threads or _usable_cores()
+    return Transcriber(
+        TranscriberParts(
+            find_model=models.find,
+            policy=policy,
+            residency=Residency(_loader(models, telemetry, workers)),
+            voice=SileroVoiceActivity(),
+            telemetry=telemetry,
+        )
+    )
+
+
+class ModelFinder:
+    """Names to files, each looked up once."""
+
+    def __init__(self, store: ModelStore) -> None:
+        self._resolve = cache(store.resolve)
+        self._lock = Lock()
+        self._by_folder: dict[str, ModelFiles] = {}
+
+    def find(self, name: str) -> ModelFiles:
+        """The files of a size, hub id or folder. Raises the Model* errors."""
+        files = self._resolve(name)
+        with self._lock:
+            self._by_folder[str(files.folder)] = files
+        return files
+
+    def of(self, key: ModelKey) -> ModelFiles:
+        """The files that `find` gave for this key's folder."""
+        with self._lock:
+            return self._by_folder[key.model]
+
+
+def _loader(models: ModelFinder, telemetry: Telemetry, workers: int) -> Callable[[ModelKey, LoadReason], Recognizer]:
+    def load(key: ModelKey, reason: LoadReason) -> Recognizer:
+        files = models.of(key)
+        request = ctranslate2.LoadRequest(
+            files.folder, files.name, key.device, key.compute_type, workers, files.strict_window
+        )
+        attributes = {
+            names.MODEL_SIZE: files.name, names.MODEL_DEVICE: str(key.device), names.LOAD_REASON: reason.value
+        }  # fmt: skip
+        with telemetry.load_model(attributes) as span:
+            recognizer = ctranslate2.load(request)
+            span.set_attribute(names.MODEL_COMPUTE_TYPE, recognizer.spec.compute_type)
+        return recognizer
+
+    return load
+
+
+def _usable_cores() -> int:
+    """Cores that this process may use; the affinity mask says it where there is one."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

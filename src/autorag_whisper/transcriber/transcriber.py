@@ -1,0 +1,217 @@
+"""`Transcriber`: the package's face for Python, over runs."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import dataclass
+from threading import Lock
+from typing import TYPE_CHECKING, Self
+
+from autorag_whisper.audio.source import MediaSource
+from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.domain.transcript import Segment, Transcript
+from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
+from autorag_whisper.transcriber.run import Run, RunParts
+from autorag_whisper.transcriber.seat import Seat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from types import TracebackType
+
+    from autorag_whisper.domain.device import Placement
+    from autorag_whisper.engines.base import VoiceActivity
+    from autorag_whisper.models.store import ModelFiles
+    from autorag_whisper.runtime.device_fallback import DevicePolicy
+    from autorag_whisper.runtime.residency import Residency
+    from autorag_whisper.telemetry import Telemetry
+
+Media = MediaSource | str | os.PathLike[str]
+"""A file by its path, or a source that was made before."""
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriberParts:
+    """What a transcriber is put together from; `bootstrap` knows the real ones.
+
+    `find_model`: a name to files (cached by its maker). The residency's loader finds the same files by their folder.
+    """
+
+    find_model: Callable[[str], ModelFiles]
+    policy: DevicePolicy
+    residency: Residency
+    voice: VoiceActivity
+    telemetry: Telemetry
+
+
+class LoadedModel:
+    """A name for a model of `size` under a device hint. It owns nothing, so nothing can take it away.
+
+    After a CPU pin, an offload or a release it stays usable: `device` and `compute_type` say where it would run now.
+    """
+
+    __slots__ = ("_files", "_policy", "device_hint", "size")
+
+    def __init__(self, size: str, device_hint: str | None, files: ModelFiles, policy: DevicePolicy) -> None:
+        self.size, self.device_hint = size, device_hint
+        self._files, self._policy = files, policy
+
+    @property
+    def _placement(self) -> Placement:
+        return self._policy.place(self.device_hint)
+
+    @property
+    def device(self) -> str:
+        """`"cpu"`, `"cuda"` or `"cuda:N"`."""
+        return str(self._placement.device)
+
+    @property
+    def compute_type(self) -> str:
+        """The compute type as asked of the engine."""
+        return self._placement.compute_type
+
+    def __repr__(self) -> str:
+        return f"LoadedModel(size={self.size!r}, device={self.device!r}, compute_type={self.compute_type!r})"
+
+
+class TranscriptStream:
+    """Segments of one file in order, each as soon as it is ready, while later ones are still being computed.
+
+    Closing it (or leaving its `with`) before the end stops the work at the next batch and frees everything it holds.
+    It belongs to one thread.
+    """
+
+    def __init__(self, events: Generator[Segment | FileOutcome]) -> None:
+        self._events = events
+        self._outcome: FileOutcome | None = None
+
+    def __iter__(self) -> Iterator[Segment]:
+        return self
+
+    def __next__(self) -> Segment:
+        """The next segment. Raises what went wrong with the file, in its turn."""
+        for event in self._events:
+            if isinstance(event, Segment):
+                return event
+            self._outcome = event
+            if event.error is not None:
+                self.close()
+                raise event.error
+        raise StopIteration
+
+    def result(self) -> Transcript:
+        """The whole transcript; waits for what is left of it. Raises as iterating does, EngineError if it was closed."""
+        for _ in self:
+            pass
+        if self._outcome is None or self._outcome.transcript is None:
+            raise EngineError("transcriber", "result", "the stream was closed before its end")
+        return self._outcome.transcript
+
+    def close(self) -> None:
+        """Stop. Again is fine."""
+        self._events.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+class Transcriber:
+    """Transcribes files on resident models. Thread-safe: each call is a run of its own, models are shared.
+
+    Every method raises RequestError for the caller's faults (`domain.errors`), UnavailableError for what is not now.
+    """
+
+    def __init__(self, parts: TranscriberParts) -> None:
+        self._parts = parts
+        self._lock = Lock()
+        self._handles: dict[tuple[str, str], LoadedModel] = {}
+
+    def model(self, size: str, device_hint: str | None = None) -> LoadedModel:
+        """A handle for a size, hub id or folder; the same object for the same arguments. Loads nothing.
+
+        `device_hint`: None or "auto" (the policy's choice), "cpu", "cuda", "cuda:N"; anything else is the CPU.
+        """
+        key = (size, (device_hint or "auto").strip().lower())
+        files = self._parts.find_model(size)
+        with self._lock:
+            return self._handles.setdefault(key, LoadedModel(size, device_hint, files, self._parts.policy))
+
+    def load(self, model: LoadedModel) -> None:
+        """Make sure that the model is resident where it would run now; on the CPU where CUDA fails at it."""
+        self._seat(model).prepare()
+
+    def resolved_device(self) -> str:
+        """`"cuda"` or `"cpu"`: used last, or what would be used. For display alone."""
+        return self._parts.policy.resolved_device()
+
+    def stream(
+        self,
+        media: Media,
+        options: TranscribeOptions | None = None,
+        *,
+        model: str | LoadedModel = "base",
+        on_progress: OnProgress | None = None,
+    ) -> TranscriptStream:
+        """Start on one file. Nothing is opened before the first segment is asked for."""
+        return TranscriptStream(self._events([media], options, model, on_progress))
+
+    def transcribe(
+        self,
+        media: Media,
+        options: TranscribeOptions | None = None,
+        *,
+        model: str | LoadedModel = "base",
+        on_progress: OnProgress | None = None,
+    ) -> Transcript:
+        """One file, whole."""
+        with self.stream(media, options, model=model, on_progress=on_progress) as stream:
+            return stream.result()
+
+    def transcribe_many(
+        self,
+        sources: Iterable[Media],
+        options: TranscribeOptions | None = None,
+        *,
+        model: str | LoadedModel = "base",
+        on_progress: OnProgress | None = None,
+    ) -> Iterator[FileOutcome]:
+        """Many files in one run, each as it completes, in any order: batches are filled across files.
+
+        A file that fails gives an outcome with its error and never stops the others.
+        """
+        with closing(self._events(sources, options, model, on_progress)) as events:
+            for event in events:
+                if isinstance(event, FileOutcome):
+                    yield event
+
+    def close(self) -> None:
+        """Release every model. Runs must have ended; the transcriber is not used any more."""
+        self._parts.residency.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _seat(self, model: str | LoadedModel) -> Seat:
+        handle = model if isinstance(model, LoadedModel) else self.model(model)
+        files = self._parts.find_model(handle.size)
+        return Seat(files, handle.device_hint, self._parts.policy, self._parts.residency)
+
+    def _events(
+        self,
+        media: Iterable[Media],
+        options: TranscribeOptions | None,
+        model: str | LoadedModel,
+        on_progress: OnProgress | None,
+    ) -> Generator[Segment | FileOutcome]:
+        parts = RunParts(self._seat(model), self._parts.voice, self._parts.telemetry, on_progress)
+        sources = (item if isinstance(item, MediaSource) else MediaSource.from_path(item) for item in media)
+        return Run(sources, options or TranscribeOptions(), parts).events()
+
+
