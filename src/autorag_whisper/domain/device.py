@@ -10,6 +10,8 @@ from autorag_whisper.domain.errors import InvalidOption
 
 
 class DeviceKind(StrEnum):
+    """What models run on."""
+
     CPU = "cpu"
     CUDA = "cuda"
 
@@ -59,9 +61,10 @@ class FailureCause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What the engine itself says is there. `problem`: why there is no CUDA, one line; "" if there is, or nothing is wrong.
+    """What the engine itself says is there.
 
-    An empty set of compute types for the CPU means that they are not known.
+    `problem`: why there is no CUDA, one line; "" if there is, or if nothing is wrong. An empty set of compute
+    types for the CPU means that they are not known.
     """
 
     cuda_devices: int = 0

@@ -1,0 +1,1 @@
+"""Who is in memory, and on which device."""
