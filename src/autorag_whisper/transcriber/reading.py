@@ -9,6 +9,7 @@ import numpy as np
 
 from autorag_whisper.audio.chunking import Chunker, ChunkingRules
 from autorag_whisper.audio.decode import MediaDecoder
+from autorag_whisper.audio.highpass import HighPass
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -34,13 +35,13 @@ class Reader:
                 )
             )
             self._open = stack.pop_all()
-        self._voice = voice.stream()
+        self._voice, self._high_pass = voice.stream(), HighPass()
         self._chunker = Chunker(ChunkingRules(threshold=options.vad_threshold))
 
     def steps(self) -> Generator[list[SpeechChunk]]:
         """For every block of audio the chunks that it closed, most often none; each step takes milliseconds."""
         for block in self.decoder:
-            yield list(self._chunker.push(block, self._voice.push(block)))
+            yield list(self._chunker.push(block, self._voice.push(self._high_pass.push(block))))
         last = list(self._chunker.push(_nothing(), self._voice.finish()))
         yield last + list(self._chunker.finish())
 
