@@ -14,10 +14,12 @@ from autorag_whisper.runtime.devices import Devices
 
 def test_the_engine_is_asked_once_however_many_threads_want_to_know() -> None:
     calls: list[int] = []
-    barrier = threading.Barrier(8)
+    barrier, second = threading.Barrier(8), threading.Event()
 
     def probe() -> Hardware:
         calls.append(1)
+        # Long enough for another thread to come in, if it could.
+        second.set() if len(calls) > 1 else second.wait(0.2)
         return Hardware(len(calls))
 
     def ask(_: int) -> Hardware:
