@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from autorag_whisper.api import LoadedModel, get_model, resolved_device, transcribe_segment
+    from autorag_whisper.api import get_model, resolved_device, transcribe_segment
     from autorag_whisper.bootstrap import build_transcriber
     from autorag_whisper.domain.errors import AutoragWhisperError, RequestError, UnavailableError
     from autorag_whisper.domain.request import Task, TranscribeOptions
     from autorag_whisper.domain.transcript import Segment, Transcript, Word, WordSource
-    from autorag_whisper.transcriber import Transcriber, TranscriptStream
+    from autorag_whisper.transcriber import LoadedModel, Transcriber, TranscriptStream
 
 _HOMES = {
     "get_model": "autorag_whisper.api",
     "resolved_device": "autorag_whisper.api",
     "transcribe_segment": "autorag_whisper.api",
-    "LoadedModel": "autorag_whisper.api",
+    "LoadedModel": "autorag_whisper.transcriber",
     "build_transcriber": "autorag_whisper.bootstrap",
     "Transcriber": "autorag_whisper.transcriber",
     "TranscriptStream": "autorag_whisper.transcriber",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from threading import Lock
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 from autorag_whisper.bootstrap import build_transcriber
 from autorag_whisper.domain.request import TranscribeOptions
-from autorag_whisper.transcriber import LoadedModel, Transcriber
+
+if TYPE_CHECKING:
+    import os
+
+    from autorag_whisper.transcriber import LoadedModel, Transcriber
 
 _api_lock = Lock()
 _made: list[Transcriber] = []

@@ -42,11 +42,9 @@ def build_transcriber(
     `settings`: None reads them from `environ`, which is this process's own if it is None. Spans and metrics go to the
     given providers, else to those of the process. Raises InvalidSettings.
     """
-    environ = os.environ if environ is None else environ
+    environ = os.environ if environ is None else environ  # noqa: TID251 - a caller who gives none means this one
     settings = settings or Settings.from_env(environ)
-    store = ModelStore(
-        cache_dir=settings.cache_dir, offline=settings.offline, show_progress=True, environ=environ
-    )
+    store = ModelStore(cache_dir=settings.cache_dir, offline=settings.offline, show_progress=True, environ=environ)
     models = ModelFinder(store)
     telemetry = Telemetry(tracer_provider, meter_provider)
     policy = DevicePolicy(

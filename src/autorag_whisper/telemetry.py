@@ -107,7 +107,9 @@ class Telemetry:
     def load_model(self, attributes: Mapping[str, AttributeValue]) -> Iterator[Span]:
         """A span around a load, in the context of the thread that loads."""
         start_ns = self.clock_ns()
-        with self._tracer.start_as_current_span(LOAD_MODEL, attributes=dict(attributes), record_exception=False) as span:
+        with self._tracer.start_as_current_span(
+            LOAD_MODEL, attributes=dict(attributes), record_exception=False
+        ) as span:
             yield span
         self.duration(MODEL_LOAD_DURATION, (self.clock_ns() - start_ns) / 1e9, {})
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Decode = Callable[[Sequence[int]], str]
 
-_OPENING = frozenset("\"'“‘¿¡([{-«「『（《〈【$€£¥₹#@")
+_OPENING = frozenset("\"'“‘¿¡([{-«「『（《〈【$€£¥₹#@")  # noqa: RUF001 - marks as they are written
 _REPLACEMENT = "\ufffd"
 _MAX_PIECES = 8
 """Tokens of one character at most: bytes that never make one are given up after that many."""
@@ -39,7 +39,7 @@ def split_words(token_ids: Sequence[int], decode: Decode, language: str) -> list
     """
     pieces = _characters(token_ids, decode)
     if language not in WITHOUT_SPACES:
-        pieces = _join(pieces, lambda left, right: not (right.text[:1].isspace() or _is_mark(right.text)))
+        pieces = _join(pieces, lambda _left, right: not (right.text[:1].isspace() or _is_mark(right.text)))
     return _attach(pieces)
 
 
@@ -73,7 +73,7 @@ def _join(pieces: list[WordTokens], belongs: Callable[[WordTokens, WordTokens], 
 def _attach(pieces: list[WordTokens]) -> list[WordTokens]:
     """Give what has no letter, digit or symbol of its own to its neighbour: opening marks to the next, others back."""
     ahead = _join(pieces, lambda left, right: _opens(left.text) and not right.text[:1].isspace())
-    behind = _join(ahead, lambda left, right: _closes(right.text))
+    behind = _join(ahead, lambda _left, right: _closes(right.text))
     # What is left without a visible neighbour: blanks, or a mark at the very start.
     return [word for word in _join_start(behind) if word.text.strip()]
 

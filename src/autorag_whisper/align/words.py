@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.align.tokens import Decode, WordTokens
 
+
 @dataclass(frozen=True, slots=True)
 class TimedWord:
     """A word and the tokens that it was decoded from."""

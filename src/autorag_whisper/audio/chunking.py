@@ -12,6 +12,7 @@ where a voice is least likely if it has none. Speech is never left out and no sa
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -145,7 +146,7 @@ class Chunker:
     def _pauses(self) -> list[_Span]:
         """Between the spans, and since the last one."""
         spans = [*self._spans, self._open or _Span(self._now, self._now)]
-        return [_Span(a.stop, b.start) for a, b in zip(spans, spans[1:], strict=False) if a.stop < b.start]
+        return [_Span(a.stop, b.start) for a, b in itertools.pairwise(spans) if a.stop < b.start]
 
     def _cut_in_speech(self, start: int) -> SpeechChunk:
         """Where a voice is least likely (mean of three windows) in the last third of the chunk."""

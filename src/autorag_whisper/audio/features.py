@@ -39,7 +39,7 @@ def log_mel(samples: Samples, n_mels: int) -> Features:
     spectrum = np.fft.rfft(windows * _window(), axis=1)
     power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
     mel = np.log10(np.maximum(_mel_filters(n_mels) @ power.T, 1e-10))
-    return ((np.maximum(mel, mel.max() - 8.0) + 4.0) / 4.0).astype(np.float32)
+    return np.asarray((np.maximum(mel, mel.max() - 8.0) + 4.0) / 4.0, dtype=np.float32)
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""What an engine promises, in prose. Adapters repeat none of it; the contract suites in `tests/contract` hold them to it.
+"""What an engine promises, in prose. Adapters repeat none of it; the suites in `tests/contract` hold them to it.
 
 Lengths of tokens never include the prompt. Encoder frames are 20 ms, mel frames 10 ms.
 """
@@ -29,8 +29,8 @@ class RecognizerSpec:
     """What a loaded recogniser is, read once at load: valid also after it was closed.
 
     `compute_type` is the effective one. `strict_window`: it was trained on full 30 s windows alone. `workers`: engine
-    calls that run at the same time; more callers wait. `batch_size`: the default for this device. `languages`: the codes it can be
-    told, `en` alone if it is not multilingual.
+    calls that run at the same time; more callers wait. `batch_size`: the default for this device. `languages`: the
+    codes that it can be told, `en` alone if it is not multilingual.
     """
 
     model: str
@@ -55,7 +55,9 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
-    """What was decoded from one row. `token_ids` are text tokens alone; `avg_logprob` is the mean over them and the end.
+    """What was decoded from one row.
+
+    `token_ids` are text tokens alone; `avg_logprob` is the mean over them and the end of text.
 
     `cap_hit`: decoding stopped at `max_new_tokens`, not at an end of text.
     """
@@ -68,7 +70,9 @@ class Hypothesis:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenTimes:
-    """When each text token is heard. `starts`: int64[n + 1] encoder frames, non-decreasing, the last is the text's end.
+    """When each text token is heard.
+
+    `starts`: int64[n + 1] encoder frames, non-decreasing, the last is the text's end.
 
     `probabilities`: float32[n], 0..1, finite.
     """
@@ -139,11 +143,7 @@ class Recognizer(Protocol):
         ...
 
     def align(
-        self,
-        encoded: Encoded,
-        start_sequence: Sequence[int],
-        token_ids: Sequence[Sequence[int]],
-        frames: Sequence[int],
+        self, encoded: Encoded, start_sequence: Sequence[int], token_ids: Sequence[Sequence[int]], frames: Sequence[int]
     ) -> list[TokenTimes]:
         """Times of 1..445 text tokens a row; `frames`: mel frames of each row that are audio, not padding."""
         ...

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autorag_whisper.domain.device import Device, Hardware
+from autorag_whisper.domain.device import Device, FailureCause, Hardware
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelDamaged
 from autorag_whisper.engines import cuda_failures
 from autorag_whisper.engines.base import Encoded, Hypothesis, RecognizerSpec, TokenTimes
@@ -51,7 +51,7 @@ class LoadRequest:
 
 
 def probe_hardware() -> Hardware:
-    """What CTranslate2 itself says of this machine. Raises nothing: a broken CUDA is a machine without, with a reason."""
+    """What CTranslate2 itself says of this machine. A broken CUDA is none, with the reason."""
     import ctranslate2
 
     cpu = frozenset(ctranslate2.get_supported_compute_types("cpu"))
@@ -71,7 +71,7 @@ def load(request: LoadRequest) -> CTranslate2Recognizer:
     import ctranslate2
 
     if request.device.is_cuda:
-        _preload_cuda_libraries()
+        _preload_cuda_libraries(request.device)
     workers = 1 if request.device.is_cuda else request.workers
     with _failures(request.device, "load", request.name):
         model = ctranslate2.models.Whisper(
@@ -102,7 +102,7 @@ def load(request: LoadRequest) -> CTranslate2Recognizer:
     return recognizer
 
 
-def _preload_cuda_libraries() -> None:
+def _preload_cuda_libraries(device: Device) -> None:
     """Open the CUDA 12 libraries of the extra `[cuda]`, so that CTranslate2 finds them by name. Never run on a card."""
     import ctypes
     from importlib.util import find_spec
@@ -116,7 +116,11 @@ def _preload_cuda_libraries() -> None:
         for folder in (found.submodule_search_locations or ()) if found else ():
             # libcublas needs libcublasLt, which sorts behind it.
             for library in sorted(Path(folder, "lib").glob(pattern), reverse=True):
-                ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+                try:
+                    ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+                except OSError as error:
+                    message = f"load: {library.name} cannot be opened"
+                    raise DeviceError(str(device), FailureCause.MISSING_LIBRARY, message) from error
 
 
 class CTranslate2Recognizer:
@@ -184,11 +188,7 @@ class CTranslate2Recognizer:
         return [_hypothesis(result, cap) for result in results]
 
     def align(
-        self,
-        encoded: Encoded,
-        start_sequence: Sequence[int],
-        token_ids: Sequence[Sequence[int]],
-        frames: Sequence[int],
+        self, encoded: Encoded, start_sequence: Sequence[int], token_ids: Sequence[Sequence[int]], frames: Sequence[int]
     ) -> list[TokenTimes]:
         _require(len(token_ids) == len(frames) == encoded.rows > 0, "tokens and frames for every row")
         _require(all(1 <= len(tokens) <= 445 for tokens in token_ids), "1 to 445 tokens a row")
@@ -262,12 +262,12 @@ def _failures(device: Device, stage: str, model: str) -> Iterator[None]:
     """Turn what the runtime raises into the errors that the contract names."""
     try:
         yield
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, MemoryError) as error:  # Thrust's own out of memory is a bad_alloc
         message = _first_line(error)
         cause = cuda_failures.classify(message) if device.is_cuda else None
         if cause is not None:
             raise DeviceError(str(device), cause, f"{stage}: {message}") from error
-        if "bad_alloc" in message:
+        if isinstance(error, MemoryError) or "bad_alloc" in message:
             raise MemoryError(f"{stage}: {message}") from error
         if stage == "load":
             raise ModelDamaged(model, "model.bin", message) from error
@@ -281,4 +281,3 @@ def _first_line(error: BaseException) -> str:
 def _require(good: bool, what: str) -> None:
     if not good:
         raise EngineError(_ENGINE, "arguments", f"needs {what}")
-

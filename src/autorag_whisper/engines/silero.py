@@ -103,7 +103,7 @@ class SileroStream:
         inputs = {"input": np.ascontiguousarray(rows), "h": self._h, "c": self._c}
         try:
             probabilities, self._h, self._c = self._session.run(None, inputs)
-        except Exception as error:  # noqa: BLE001 - the runtime's own exceptions have no common base
+        except Exception as error:
             raise EngineError("silero", "voice activity", str(error)) from error
         # What is not finite would stay in the state for the rest of the file.
         if not np.isfinite(probabilities).all():

@@ -26,7 +26,7 @@ class WhisperTokenizer:
         self._folder, self._multilingual = folder, multilingual
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / _FILE))
-        except Exception as error:  # noqa: BLE001 - the library raises plain Exception
+        except Exception as error:
             raise ModelDamaged(folder.name, _FILE, "cannot be read") from error
         self._start = self._special("<|startoftranscript|>")
         self._previous = self._special("<|startofprev|>")

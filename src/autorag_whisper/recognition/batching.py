@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from autorag_whisper.domain.audio import SpeechChunk
 from autorag_whisper.recognition.recognise import ChunkTask
+
+if TYPE_CHECKING:
+    from autorag_whisper.domain.audio import SpeechChunk
 
 
 @dataclass(slots=True)

@@ -1,13 +1,16 @@
-"""Is a text good enough, and if not, why: Whisper's own thresholds (Radford et al. 2022, section 4.5), as pure policy."""
+"""Is a text good enough, and if not, why: Whisper's thresholds (Radford et al. 2022, section 4.5) as pure policy."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from autorag_whisper.domain.request import TranscribeOptions
-from autorag_whisper.domain.transcript import Attempt
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.domain.transcript import Attempt
 
 
 class Fault(StrEnum):
@@ -41,9 +44,7 @@ def fault_of(attempt: Attempt, options: TranscribeOptions, *, cap_hit: bool) -> 
 
 def is_silence(attempt: Attempt, options: TranscribeOptions) -> bool:
     """Whether the text is rejected under `NO_SPEECH_RULE`."""
-    return (
-        attempt.no_speech_prob > options.no_speech_threshold and attempt.avg_logprob < options.logprob_threshold
-    )
+    return attempt.no_speech_prob > options.no_speech_threshold and attempt.avg_logprob < options.logprob_threshold
 
 
 def best_of(attempts: Sequence[Attempt], options: TranscribeOptions) -> int:

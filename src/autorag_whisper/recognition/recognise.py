@@ -13,7 +13,6 @@ from autorag_whisper.align.words import Place, TimedWord, words_from_path, words
 from autorag_whisper.audio.features import frame_count
 from autorag_whisper.domain.audio import SpeechChunk, seconds
 from autorag_whisper.domain.errors import Cancelled, EngineError
-from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import Attempt
 from autorag_whisper.engines.base import ENCODER_FRAME_S, WINDOW_FRAMES, Decoding, TokenTimes
 from autorag_whisper.recognition.language import LanguageChoice, choose
@@ -23,6 +22,7 @@ from autorag_whisper.recognition.windows import features_of, token_cap, window_f
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.engines.base import Encoded, Hypothesis, Recognizer
 
 _log = logging.getLogger(__name__)
@@ -126,7 +126,9 @@ class Recognition:
         started = time.perf_counter()
         encoded = self._encode(tasks)
         votes = self._votes(encoded, tasks)
-        rows = [self._row(task, vote, may_be_undecided=may_be_undecided) for task, vote in zip(tasks, votes, strict=True)]
+        rows = [
+            self._row(task, vote, may_be_undecided=may_be_undecided) for task, vote in zip(tasks, votes, strict=True)
+        ]
         decided = [n for n, row in enumerate(rows) if row.language]
         if not decided:
             now = time.perf_counter()
@@ -177,7 +179,9 @@ class Recognition:
         self._align(encoded, decided)
         ended = time.perf_counter()
         count = len(rows)
-        return self._results(rows, EngineTime((turned - started) / count, (ended - turned) / count, started, turned, ended))
+        return self._results(
+            rows, EngineTime((turned - started) / count, (ended - turned) / count, started, turned, ended)
+        )
 
     def _first_attempt(self, encoded: Encoded, rows: list[_Row]) -> None:
         cap = max(token_cap(len(row.task.chunk.samples)) for row in rows)
@@ -203,10 +207,7 @@ class Recognition:
     def _ways(self, task: ChunkTask) -> list[Decoding]:
         options, cap = self._options, token_cap(len(task.chunk.samples))
         beam = max(_REDO_BEAM, options.beam_size)
-        return [
-            Decoding(beam, temperature, cap)
-            for temperature in options.temperatures
-        ]
+        return [Decoding(beam, temperature, cap) for temperature in options.temperatures]
 
     def _generate(self, encoded: Encoded, rows: list[_Row], decoding: Decoding) -> list[Hypothesis]:
         self._check()
@@ -284,7 +285,9 @@ class Recognition:
     def _words(self, row: _Row) -> list[TimedWord]:
         assert row.hypothesis is not None
         chunk, decode, ids = row.task.chunk, self._engine.tokenizer.decode, row.hypothesis.token_ids
-        place = Place(chunk.start_s, seconds(chunk.stop), tuple((seconds(s.start), seconds(s.stop)) for s in chunk.speech))
+        place = Place(
+            chunk.start_s, seconds(chunk.stop), tuple((seconds(s.start), seconds(s.stop)) for s in chunk.speech)
+        )
         if row.times is None:
             return words_interpolated(ids, decode, row.language, float(np.exp(row.hypothesis.avg_logprob)), place)
         path = np.zeros((2, len(ids) + 1))
@@ -295,4 +298,3 @@ class Recognition:
     def _check(self) -> None:
         if self._cancelled():
             raise Cancelled
-

@@ -7,12 +7,17 @@ what it was batched with.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
 
 from autorag_whisper.audio.features import FRAMES_PER_S, frame_count, log_mel
-from autorag_whisper.domain.audio import SpeechChunk
 from autorag_whisper.engines.base import MAX_NEW_TOKENS, WINDOW_FRAMES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from autorag_whisper.domain.audio import SpeechChunk
 
 _MIN_FRAMES, _SLACK_FRAMES, _STEP_FRAMES = 1000, 200, 250
 _TOKENS_PER_S, _TOKENS_AT_LEAST = 16, 24

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.audio import seconds
-from autorag_whisper.transcriber.assembly import Assembly
 from autorag_whisper.transcriber.outcome import Progress
 from autorag_whisper.transcriber.reading import Reader
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.engines.base import VoiceActivity
     from autorag_whisper.recognition.language import LanguageChoice
+    from autorag_whisper.transcriber.assembly import Assembly
 
 
 @dataclass(slots=True)

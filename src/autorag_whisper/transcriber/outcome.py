@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from autorag_whisper.audio.source import MediaSource
-from autorag_whisper.domain.errors import AutoragWhisperError
-from autorag_whisper.domain.transcript import Transcript
+if TYPE_CHECKING:
+    from autorag_whisper.audio.source import MediaSource
+    from autorag_whisper.domain.errors import AutoragWhisperError
+    from autorag_whisper.domain.transcript import Transcript
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one file is: seconds of its audio that are finished, of how many (by its header; None if it is silent)."""
+    """How far one file is: seconds of audio finished, of how many by its header (None if that says nothing)."""
 
     name: str
     audio_s: float

@@ -54,7 +54,7 @@ class Report:
         if transcript.device_fallbacks:
             attributes[names.DEVICE_FALLBACK_STEPS] = len(transcript.device_fallbacks)
         span(names.CT2_TRANSCRIBE, Stretch(begun, moments.finished), attributes, parent=self._parent)
-        aligned = {
+        aligned: dict[str, names.AttributeValue] = {
             names.ALIGN_METHOD: file.method,
             names.ALIGN_LANGUAGE: transcript.language,
             names.ALIGN_DEVICE: transcript.device,
@@ -73,13 +73,19 @@ class Report:
         self._loaded(file, read_s, "" if file.moments.decoded else kind)
         if file.moments.submitted:
             when = Stretch(file.moments.submitted, file.moments.finished)
-            attributes = {names.AUDIO_BATCH_SIZE: file.batch_size, names.LANGUAGE: self._options.language or "auto"}
+            attributes: dict[str, names.AttributeValue] = {
+                names.AUDIO_BATCH_SIZE: file.batch_size,
+                names.LANGUAGE: self._options.language or "auto",
+            }
             self._telemetry.span(names.CT2_TRANSCRIBE, when, attributes, parent=self._parent, error=kind)
         self._over(file, kind)
 
     def _loaded(self, file: RunFile, duration_s: float, error: str = "") -> None:
         when = Stretch(file.moments.opened, file.moments.decoded or file.moments.finished)
-        attributes = {names.AUDIO_PATH: file.source.name, names.AUDIO_DURATION_S: round(duration_s, 3)}
+        attributes: dict[str, names.AttributeValue] = {
+            names.AUDIO_PATH: file.source.name,
+            names.AUDIO_DURATION_S: round(duration_s, 3),
+        }
         self._telemetry.span(names.LOAD_AUDIO, when, attributes, parent=self._parent, error=error)
 
     def _over(self, file: RunFile, outcome: str) -> None:

@@ -246,7 +246,9 @@ class Run:
         elif isinstance(error, AutoragWhisperError | MemoryError):
             file = self._files.get(job.tasks[0].file)
             if file is not None:
-                known = error if isinstance(error, AutoragWhisperError) else EngineError("engine", "batch", "out of memory")
+                known = (
+                    error if isinstance(error, AutoragWhisperError) else EngineError("engine", "batch", "out of memory")
+                )
                 yield self._fail(file, known)
         else:
             raise error

@@ -35,7 +35,7 @@ class Seat:
         return self._residency.lease(key, reason_if_absent=reason)
 
     def prepare(self) -> RecognizerSpec:
-        """Load, on the CPU where CUDA fails at it. Raises the Model* errors, EngineError, and DeviceError of the CPU."""
+        """Load, on the CPU where CUDA fails at it. Raises the Model* errors and EngineError."""
         while True:
             key = self.key
             try:

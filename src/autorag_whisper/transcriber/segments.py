@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from autorag_whisper.align.words import TimedWord
 
-_SENTENCE_ENDS = frozenset(".?!。？！…।؟۔።")
-_CLOSING = "\"'”’»」』)]）】"
+_SENTENCE_ENDS = frozenset(".?!。？！…।؟۔።")  # noqa: RUF001 - marks as they are written
+_CLOSING = "\"'”’»」』)]）】"  # noqa: RUF001 - marks as they are written
 _PAUSE_S = 1.5
 _MIN_WORDS = 2
 """A sentence of fewer words goes on with the next: "Mr." and "1." end none."""

@@ -101,7 +101,7 @@ class TranscriptStream:
         raise StopIteration
 
     def result(self) -> Transcript:
-        """The whole transcript; waits for what is left of it. Raises as iterating does, EngineError if it was closed."""
+        """The whole transcript, after what is left of it. Raises as iterating does, EngineError if it was closed."""
         for _ in self:
             pass
         if self._outcome is None or self._outcome.transcript is None:
@@ -213,5 +213,3 @@ class Transcriber:
         parts = RunParts(self._seat(model), self._parts.voice, self._parts.telemetry, on_progress)
         sources = (item if isinstance(item, MediaSource) else MediaSource.from_path(item) for item in media)
         return Run(sources, options or TranscribeOptions(), parts).events()
-
-

@@ -40,12 +40,16 @@ class LanguageFound:
 
 @dataclass(frozen=True, slots=True)
 class JobDone:
+    """Every chunk of a job has a result."""
+
     job: Job
     results: tuple[ChunkResult, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class JobFailed:
+    """No chunk of a job has one."""
+
     job: Job
     error: BaseException
 
