@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
     from autorag_whisper.audio.source import MediaSource
+    from autorag_whisper.domain.device import ModelKey
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Segment
     from autorag_whisper.engines.base import RecognizerSpec, VoiceActivity
@@ -72,6 +73,8 @@ class Run:
         spec = self._seat.prepare()
         check_options(spec, self._options)
         self._report = Report(self._parts.telemetry, self._options)
+        for step in self._seat.steps:
+            self._report.fell_back(step)
         self._begin(spec)
         try:
             while self._files or not self._exhausted:
@@ -121,11 +124,11 @@ class Run:
         return self._job(self._pool.next_batch(self._batch_size, share=share))
 
     def _job(self, batch: list[ChunkTask]) -> Job | None:
-        return Job(tuple(batch), self._seat.key) if batch else None
+        return Job(tuple(batch)) if batch else None
 
     def _voting_job(self, file: RunFile) -> Job:
         tasks = tuple(task for task in self._pool.waiting if task.file == file.index)[:VOTING_CHUNKS]
-        return Job(tasks, self._seat.key, voting=True)
+        return Job(tasks, voting=True)
 
     def _submit(self) -> bool:
         job = self._next_job()
@@ -174,6 +177,8 @@ class Run:
         if language:
             file.assembly.language, file.assembly.language_probability = language, 1.0
             self._pool.decide(file.index, language)
+        if not self._opened:  # what the load cost is the first file's to tell
+            file.assembly.steps += self._seat.steps
         file.moments.opened = self._parts.telemetry.clock_ns()
         self._opened += 1
         self._files[file.index] = self._reading = file
@@ -206,7 +211,7 @@ class Run:
             self._pool.put_back([result.task], undecided=True)
         elif result.needs_redo:
             task = result.task.again(result.language, result.attempts)
-            self._redo.append(Job((task,), self._seat.key))
+            self._redo.append(Job((task,)))
         else:
             self._report.note(file, result)
             yield from file.assembly.add(result)
@@ -239,10 +244,10 @@ class Run:
         """A batch failed: on another device if its own is at fault, else chunk by chunk, to find whose fault it is."""
         job, error = event.job, event.error
         if isinstance(error, DeviceError):
-            self._change_device(job, error)
+            self._change_device(event.key, job, error)
         elif isinstance(error, EngineError | MemoryError) and len(job.tasks) > 1:
             _log.warning("a batch of %d failed and is done one by one: %s", len(job.tasks), type(error).__name__)
-            self._redo += [Job((task,), self._seat.key, may_be_undecided=False) for task in job.tasks]
+            self._redo += [Job((task,), may_be_undecided=False) for task in job.tasks]
         elif isinstance(error, AutoragWhisperError | MemoryError):
             file = self._files.get(job.tasks[0].file)
             if file is not None:
@@ -253,18 +258,17 @@ class Run:
         else:
             raise error
 
-    def _change_device(self, job: Job, error: DeviceError) -> None:
+    def _change_device(self, key: ModelKey, job: Job, error: DeviceError) -> None:
         """Do the batch again elsewhere. Others in flight on the same device come back in their own time."""
-        if job.key == self._seat.key:
+        if key == self._seat.key:
             stage = error.detail.partition(":")[0]
-            step = self._seat.leave(job.key, error, stage)
+            step = self._seat.leave(key, error, stage)
             spec = self._seat.prepare()
             self._report.fell_back(step)
             for file in self._files.values():
                 file.assembly.steps.append(step)
             self._grow(spec)
-        moved = [Job((task,), self._seat.key) for task in job.tasks if task.redo]
-        self._redo = moved + [Job(waiting.tasks, self._seat.key) for waiting in self._redo]
+        self._redo[:0] = [Job((task,)) for task in job.tasks if task.redo]
         self._pool.put_back([task for task in job.tasks if not task.redo])
 
     def _grow(self, spec: RecognizerSpec) -> None:

@@ -53,6 +53,8 @@ class Seat:
         self.key = self._placed()
         if self.key == key:
             raise error
+        # A process that stays on the CPU must not keep the card's memory; batches in flight there end first.
+        self._residency.evict(key, LoadReason.EVICTED)
         step = DeviceFallbackStep(stage, str(key.device), str(self.key.device), error.cause)
         self.steps.append(step)
         return step

@@ -25,7 +25,6 @@ class Job:
     """One call: a batch of chunks of one window, or (`voting`) the first chunks of one file."""
 
     tasks: tuple[ChunkTask, ...]
-    key: ModelKey
     voting: bool = False
     may_be_undecided: bool = True
 
@@ -48,9 +47,10 @@ class JobDone:
 
 @dataclass(frozen=True, slots=True)
 class JobFailed:
-    """No chunk of a job has one."""
+    """No chunk of a job has one; `key` is where it failed."""
 
     job: Job
+    key: ModelKey
     error: BaseException
 
 
@@ -107,8 +107,9 @@ class Workers:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _work(self, job: Job) -> None:
+        key = self._seat.key  # now, not when it was submitted: what was left in between must not be loaded again
         try:
-            with self._telemetry.attached(self._parent), self._seat.lease(job.key) as recognizer:
+            with self._telemetry.attached(self._parent), self._seat.lease(key) as recognizer:
                 recognition = Recognition(
                     recognizer,
                     self._options,
@@ -120,7 +121,7 @@ class Workers:
                 else:
                     results = recognition.batch(job.tasks, may_be_undecided=job.may_be_undecided)
         except BaseException as error:  # noqa: BLE001 - the owner of the run judges it, in its own thread
-            self._events.put(JobFailed(job, error))
+            self._events.put(JobFailed(job, key, error))
         else:
             self._events.put(JobDone(job, tuple(results)))
 
