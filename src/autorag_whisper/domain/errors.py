@@ -7,7 +7,7 @@ branch once (exit code, HTTP status) and never parses a message.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -28,7 +28,7 @@ class AutoragWhisperError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Cross a process boundary with the fields, not with the message."""
-        names = [f.name for f in fields(self)] if hasattr(self, "__dataclass_fields__") else []
+        names: dict[str, Any] = getattr(self, "__dataclass_fields__", {})
         return type(self), tuple(getattr(self, name) for name in names)
 
 

@@ -144,7 +144,7 @@ class CTranslate2Recognizer:
         with self._call("encode"):
             if self._spec.device.is_cuda:
                 return Encoded(len(features), self._model.encode(_view(features)))
-            # Row by row: batching does not speed up encoding on a CPU, and the attention of one row of 30 s takes 72 MB.
+            # Row by row: a CPU encodes no faster in batches, and the attention over one row of 30 s takes 72 MB.
             rows = [np.asarray(self._model.encode(_view(features[n : n + 1]))) for n in range(len(features))]
             return Encoded(len(features), _view(np.concatenate(rows)) if len(rows) > 1 else _view(rows[0].copy()))
 
