@@ -1,0 +1,173 @@
+"""A recogniser without a model: it counts beeps, and fails on request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Condition, Event
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autorag_whisper.domain.device import CPU, Device
+from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.engines.base import Encoded, Hypothesis, RecognizerSpec, TokenTimes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from autorag_whisper.engines.base import Decoding
+
+_NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_LANGUAGES = ("en", "de", "ja")
+_START, _NO_TIMESTAMPS, _PREVIOUS = 0x110001, 0x110002, 0x110003
+
+Script = Callable[["NDArray[np.float32]"], Hypothesis]
+"""What is decoded from one row of features, float32[n_mels, frames]."""
+
+
+class FakeTokenizer:
+    """One token a character: its code point."""
+
+    def prompt(self, language: str, task: str, previous: str = "", hotwords: str = "") -> tuple[int, ...]:
+        said = " ".join(filter(None, (previous, hotwords)))
+        before = (_PREVIOUS, *self.encode(said)[-223:]) if said else ()
+        return (*before, *self.start_sequence(language, task), _NO_TIMESTAMPS)
+
+    def start_sequence(self, language: str, task: str) -> tuple[int, ...]:
+        return (_START, 0x120000 + _LANGUAGES.index(language), 0x130000 + len(task))
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        return tuple(ord(character) for character in text)
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        return "".join(chr(token) for token in token_ids if token < 0x110000)
+
+
+@dataclass(slots=True)
+class Faults:
+    """What goes wrong, by stage ("encode", "detect_language", "generate", "align", "close").
+
+    `fail(stage, number)` is asked at every call, with that stage's running number from 1, and raises what it likes or
+    returns. A call of a stage in `hold` waits until its event is set. `calls` counts them; `most` is the largest
+    number that ran at the same time.
+    """
+
+    fail: Callable[[str, int], None] = lambda _stage, _number: None
+    hold: dict[str, Event] = field(default_factory=dict)
+    calls: dict[str, int] = field(default_factory=dict)
+    batches: list[int] = field(default_factory=list)
+    most: int = 0
+
+
+class FakeRecognizer:
+    """Every beep is a word: "one", "two", ... (`script` decides otherwise). It speaks `language` whatever it hears."""
+
+    def __init__(
+        self,
+        *,
+        device: Device = CPU,
+        workers: int = 2,
+        language: tuple[str, float] = ("en", 0.9),
+        script: Script | None = None,
+        faults: Faults | None = None,
+    ) -> None:
+        self._spec = RecognizerSpec(
+            "fake", device, "float32", 80, multilingual=True, strict_window=False, workers=workers, batch_size=4,
+            languages=frozenset(_LANGUAGES),
+        )  # fmt: skip
+        self._tokenizer = FakeTokenizer()
+        self._language, self._script = language, script or self._count
+        self.faults = faults or Faults()
+        self._gate = Condition()
+        self._running = 0
+        self.closed = False
+
+    @property
+    def spec(self) -> RecognizerSpec:
+        return self._spec
+
+    @property
+    def tokenizer(self) -> FakeTokenizer:
+        return self._tokenizer
+
+    def encode(self, features: NDArray[np.float32]) -> Encoded:
+        with self._call("encode"):
+            self.faults.batches.append(len(features))
+            return Encoded(len(features), features.copy())
+
+    def select(self, encoded: Encoded, rows: Sequence[int]) -> Encoded:
+        with self._call("select"):
+            return Encoded(len(rows), encoded.value[list(rows)])
+
+    def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
+        with self._call("detect_language"):
+            code, probability = self._language
+            others = [name for name in _LANGUAGES if name != code]
+            return [{code: probability} | {o: (1 - probability) / len(others) for o in others}] * encoded.rows
+
+    def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
+        _require(len(prompts) == encoded.rows > 0)
+        with self._call("generate"):
+            found = [self._script(row) for row in encoded.value]
+        cap = decoding.max_new_tokens
+        return [
+            Hypothesis(h.token_ids[:cap], h.avg_logprob, h.no_speech_prob, cap_hit=len(h.token_ids) >= cap)
+            for h in found
+        ]
+
+    def align(
+        self, encoded: Encoded, start_sequence: Sequence[int], token_ids: Sequence[Sequence[int]], frames: Sequence[int]
+    ) -> list[TokenTimes]:
+        _require(len(token_ids) == len(frames) == encoded.rows > 0 and bool(start_sequence))
+        _require(all(1 <= len(tokens) <= 445 for tokens in token_ids))
+        with self._call("align"):
+            return [
+                TokenTimes(np.linspace(0, n // 2, len(ids) + 1).astype(np.int64), np.full(len(ids), 0.9, np.float32))
+                for ids, n in zip(token_ids, frames, strict=True)
+            ]
+
+    def close(self) -> None:
+        with self._gate:
+            self.closed = True
+            self._gate.wait_for(lambda: not self._running)
+        self._fault("close")
+
+    def _count(self, features: NDArray[np.float32]) -> Hypothesis:
+        """The beeps of a row: runs of frames within 2 (80 dB / 40) of the loudest."""
+        loudness = features.max(axis=0)
+        loud = np.concatenate(([False], loudness > loudness.max() - 0.5))
+        beeps = int(np.sum(loud[1:] & ~loud[:-1])) if loudness.max() > 0 else 0
+        words = [_NUMBERS[n % len(_NUMBERS)] for n in range(beeps)]
+        text = "".join(f" {word}" for word in words)
+        return Hypothesis(self._tokenizer.encode(text), -0.2, 0.01, cap_hit=False)
+
+    @contextmanager
+    def _call(self, stage: str) -> Iterator[None]:
+        with self._gate:
+            if self.closed:
+                raise EngineError("fake", stage, "the model was closed")
+            self._running += 1
+            self.faults.most = max(self.faults.most, self._running)
+        try:
+            self._fault(stage)
+            yield
+        finally:
+            with self._gate:
+                self._running -= 1
+                self._gate.notify_all()
+
+    def _fault(self, stage: str) -> None:
+        with self._gate:
+            number = self.faults.calls[stage] = self.faults.calls.get(stage, 0) + 1
+        if stage in self.faults.hold:
+            self.faults.hold[stage].wait()
+        self.faults.fail(stage, number)
+
+
+def _require(good: bool) -> None:
+    if not good:
+        raise EngineError("fake", "arguments", "they do not fit the batch")

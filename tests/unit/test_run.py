@@ -1,0 +1,273 @@
+"""The run's policy over fakes: device fallback, language vote, redo, failing batches, cancellation."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING
+
+import pytest
+
+from autorag_whisper.domain.device import Device, FailureCause, Hardware, LoadReason, ModelKey
+from autorag_whisper.domain.errors import DeviceError, EngineError
+from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.domain.transcript import WordSource
+from autorag_whisper.engines.base import Hypothesis
+from autorag_whisper.models.store import ModelFiles, ModelOrigin
+from autorag_whisper.runtime.device_fallback import DevicePolicy
+from autorag_whisper.runtime.devices import Devices
+from autorag_whisper.runtime.residency import Residency
+from autorag_whisper.telemetry import Telemetry
+from autorag_whisper.testing import FakeRecognizer, FakeVoiceActivity, Faults, speech_samples, write_speech
+from autorag_whisper.transcriber.transcriber import Transcriber, TranscriberParts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from autorag_whisper.transcriber import Progress
+
+CARD = Hardware(1, frozenset({"float16", "float32"}), frozenset({"int8", "float32"}))
+NO_CARD = Hardware(0, frozenset(), frozenset({"int8", "float32"}))
+
+
+class World:
+    """A transcriber over fakes: `faults` per kind of device, every load noted."""
+
+    def __init__(self, hardware: Hardware = NO_CARD, **fake: object) -> None:
+        self.faults = {"cpu": Faults(), "cuda": Faults()}
+        self.loads: list[tuple[str, str]] = []
+        self.fail_load: Callable[[Device], None] = lambda _device: None
+        self.fakes: list[FakeRecognizer] = []
+        self._fake = fake
+        self.policy = DevicePolicy(Devices(lambda: hardware), environ={}, clock=lambda: 0.0)
+        self.residency = Residency(self._load)
+        files = ModelFiles("fake", Path("fake"), ModelOrigin.FOLDER)
+        self.transcriber = Transcriber(
+            TranscriberParts(lambda _name: files, self.policy, self.residency, FakeVoiceActivity(), Telemetry())
+        )
+
+    def _load(self, key: ModelKey, reason: LoadReason) -> FakeRecognizer:
+        self.loads.append((str(key.device), reason.value))
+        self.fail_load(key.device)
+        faults = self.faults[str(key.device.kind)]
+        workers = 1 if key.device.is_cuda else 2
+        made = FakeRecognizer(device=key.device, workers=workers, faults=faults, **self._fake)  # type: ignore[arg-type] # a test's own
+        self.fakes.append(made)
+        return made
+
+
+def card_fails(stage: str, cause: FailureCause = FailureCause.STICKY, *, at: int = 1) -> Callable[[str, int], None]:
+    def fail(now: str, number: int) -> None:
+        if now == stage and number >= at:
+            raise DeviceError("cuda", cause, f"{stage}: CUDA failed with error something")
+
+    return fail
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Path:
+    """Six chunks of ten words, ten seconds apart."""
+    import numpy as np
+
+    part = speech_samples(10, tail_s=6.0)
+    return write_speech(tmp_path / "talk.wav", np.concatenate([part] * 6))
+
+
+TEN = "one two three four five six seven eight nine ten"
+
+
+def test_the_fakes_talk_is_recognised_word_for_word(talk: Path) -> None:
+    transcript = World().transcriber.transcribe(talk, model="fake")
+    assert transcript.text == " ".join([TEN] * 6)
+    assert transcript.device == "cpu"
+
+
+def test_a_card_that_fails_at_load_costs_nothing_but_time(talk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    world = World(CARD)
+    world.fail_load = lambda device: card_fails("load")("load", 1) if device.is_cuda else None
+    with caplog.at_level(logging.WARNING):
+        transcript = world.transcriber.transcribe(talk, model="fake")
+    assert transcript.text == " ".join([TEN] * 6)
+    assert world.loads == [("cuda", "first"), ("cpu", "fallback")]
+    assert [(s.stage, s.from_device, s.to_device, s.cause) for s in transcript.device_fallbacks] == [
+        ("load", "cuda", "cpu", "sticky")
+    ]
+    assert sum("stays on the CPU" in record.message for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("stage", ["encode", "detect_language", "generate", "align"])
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_card_that_dies_in_the_work_loses_and_doubles_no_chunk(talk: Path, stage: str, at: int) -> None:
+    if stage == "detect_language" and at == 2:
+        pytest.skip("a language is detected once in this file")
+    world = World(CARD)
+    world.faults["cuda"].fail = card_fails(stage, at=at)
+    transcript = world.transcriber.transcribe(talk, model="fake")
+    assert transcript.text == " ".join([TEN] * 6)
+    assert transcript.device == "cpu"
+    assert [step.stage for step in transcript.device_fallbacks] == [stage]
+    assert world.fakes[0].closed, "a process on the CPU must not keep the card's memory"
+
+
+def test_after_the_pin_every_handle_works_on_the_cpu_and_the_warning_came_once(
+    talk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A handle that fails for ever after the pin: it held the dead model instead of naming it."""
+    world = World(CARD)
+    handle = world.transcriber.model("fake", "cuda")
+    world.transcriber.load(handle)
+    assert handle.device == "cuda"
+    world.faults["cuda"].fail = card_fails("generate")
+    with caplog.at_level(logging.WARNING):
+        first = world.transcriber.transcribe(talk, model=handle)
+        second = world.transcriber.transcribe(talk, model=handle)
+    assert first.text == second.text
+    assert (handle.device, second.device, second.device_fallbacks) == ("cpu", "cpu", ())
+    assert world.loads == [("cuda", "first"), ("cpu", "fallback")]
+    assert sum("stays on the CPU" in record.message for record in caplog.records) == 1
+
+
+def test_a_device_of_a_job_is_its_handles_not_the_processes(talk: Path) -> None:
+    """A process-wide device used for a model that lives elsewhere."""
+    world = World(CARD)
+    on_card, on_cpu = world.transcriber.model("fake", "cuda"), world.transcriber.model("fake", "cpu")
+    assert world.transcriber.transcribe(talk, model=on_card).device == "cuda"
+    assert world.transcriber.transcribe(talk, model=on_cpu).device == "cpu"
+    assert world.transcriber.transcribe(talk, model=on_card).device == "cuda"
+    assert world.transcriber.resolved_device() == "cuda"
+
+
+def test_an_aligner_that_fails_costs_no_word(talk: Path) -> None:
+    """whisperX's unaligned segments carry no words, so its callers return nothing when alignment fails."""
+    world = World()
+
+    def fail(stage: str, _number: int) -> None:
+        if stage == "align":
+            raise EngineError("fake", "align", "no path")
+
+    world.faults["cpu"].fail = fail
+    transcript = world.transcriber.transcribe(talk, model="fake")
+    assert transcript.text == " ".join([TEN] * 6)
+    assert {word.source for word in transcript.words} == {WordSource.INTERPOLATED}
+    starts = [word.start_s for word in transcript.words]
+    assert starts == sorted(starts)
+    assert all(word.end_s > word.start_s > 0 for word in transcript.words)
+
+
+def test_one_chunk_that_the_engine_cannot_do_fails_its_file_alone(tmp_path: Path) -> None:
+    def script(features: np.ndarray) -> Hypothesis:
+        fake = FakeRecognizer()
+        found = fake._count(features)
+        if "seven" in fake.tokenizer.decode(found.token_ids):
+            raise EngineError("fake", "generate", "cannot")
+        return found
+
+    world = World(script=script)
+    files = [write_speech(tmp_path / f"{n}.wav", speech_samples(n)) for n in (3, 7, 4, 5)]
+    outcomes = {o.source.name: o for o in world.transcriber.transcribe_many(files, model="fake")}
+    assert isinstance(outcomes["7.wav"].error, EngineError)
+    texts = [outcomes[f"{n}.wav"].transcript for n in (3, 4, 5)]
+    assert [len(t.words) for t in texts if t] == [3, 4, 5]
+
+
+def test_an_unsure_language_is_voted_on_and_every_chunk_comes_once(talk: Path) -> None:
+    world = World(language=("de", 0.4))
+    transcript = world.transcriber.transcribe(talk, model="fake")
+    assert (transcript.language, transcript.language_probability) == ("de", pytest.approx(0.4))
+    assert transcript.text == " ".join([TEN] * 6)
+    assert {segment.language for segment in transcript.segments} == {"de"}
+
+
+def test_an_unsure_language_of_one_chunk_is_taken_as_it_is(tmp_path: Path) -> None:
+    world = World(language=("ja", 0.4))
+    file = write_speech(tmp_path / "short.wav", speech_samples(3))
+    transcript = world.transcriber.transcribe(file, model="fake")
+    assert (transcript.language, transcript.text) == ("ja", "one two three")
+
+
+def test_a_chunk_that_repeats_itself_is_redone_alone_and_the_attempts_are_kept(tmp_path: Path) -> None:
+    looped = FakeRecognizer().tokenizer.encode(" thanks" * 20)
+    sound = FakeRecognizer().tokenizer.encode(" hello world")
+    asked: list[int] = []
+
+    def script(features: np.ndarray) -> Hypothesis:
+        asked.append(features.shape[1])
+        return Hypothesis(sound if len(asked) == 3 else looped, -0.3, 0.0, cap_hit=False)
+
+    world = World(script=script)
+    transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", speech_samples(3)), model="fake")
+    assert transcript.text == "hello world"
+    assert asked == [1000, 3000, 3000]
+    attempts = transcript.segments[0].attempts
+    assert [attempt.rejected_for for attempt in attempts] == ["compression_ratio", "compression_ratio", ""]
+    assert [attempt.temperature for attempt in attempts] == [0.0, 0.0, 0.2]
+    assert transcript.segments[0].temperature == 0.2
+
+
+def test_phantom_text_is_not_returned_but_listed_with_its_rule(tmp_path: Path) -> None:
+    phantom = FakeRecognizer().tokenizer.encode(" Thanks for watching!")
+    world = World(script=lambda _features: Hypothesis(phantom, -1.5, 0.95, cap_hit=False))
+    transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", speech_samples(3)), model="fake")
+    assert transcript.words == ()
+    assert [(r.text, r.reason.partition(":")[0]) for r in transcript.rejected] == [
+        ("Thanks for watching!", "no_speech")
+    ]
+    assert transcript.coverage.skipped_s == pytest.approx(transcript.coverage.speech_s)
+
+
+@contextmanager
+def _in_thread(work: Callable[[], None]):  # type: ignore[no-untyped-def] # a test's own
+    thread = Thread(target=work)
+    thread.start()
+    yield
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_closing_a_stream_waits_for_the_batch_in_flight_and_starts_no_other(talk: Path) -> None:
+    world = World()
+    stream = world.transcriber.stream(talk, TranscribeOptions(language="en", batch_size=1), model="fake")
+    next(stream)
+    go_on = Event()
+    world.faults["cpu"].hold["generate"] = go_on
+    before = world.faults["cpu"].calls["generate"]
+    with _in_thread(stream.close):
+        go_on.set()
+    assert world.faults["cpu"].calls["generate"] <= before + 3
+    assert not world.fakes[0].closed
+    with pytest.raises(EngineError, match="closed before its end"):
+        stream.result()
+
+
+def test_an_error_of_the_callers_own_ends_the_run_cleanly(talk: Path) -> None:
+    world = World()
+
+    def on_progress(_progress: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        world.transcriber.transcribe(talk, model="fake", on_progress=on_progress)
+    assert world.residency.close()
+
+
+def test_batches_hold_chunks_of_several_files(tmp_path: Path) -> None:
+    world = World()
+    files = [write_speech(tmp_path / f"{n}.wav", speech_samples(2 + n % 3)) for n in range(12)]
+    go_on = world.faults["cpu"].hold["encode"] = Event()
+    seen: set[str] = set()
+
+    def release_when_most_are_read(progress: Progress) -> None:
+        seen.add(progress.name)
+        if len(seen) == 11:
+            go_on.set()
+
+    options = TranscribeOptions(language="en")
+    outcomes = list(
+        world.transcriber.transcribe_many(files, options, model="fake", on_progress=release_when_most_are_read)
+    )
+    assert sorted(len(o.transcript.words) for o in outcomes if o.transcript) == [2] * 4 + [3] * 4 + [4] * 4
+    assert max(world.faults["cpu"].batches) > 1
