@@ -5,7 +5,6 @@ Splitting follows `openai/whisper`, `tokenizer.py` and `timing.py`.
 
 from __future__ import annotations
 
-import string
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,11 +34,12 @@ class WordTokens:
 def split_words(token_ids: Sequence[int], decode: Decode, language: str) -> list[WordTokens]:
     """Tokens as words with their punctuation attached: every token is in one word, and every word has a visible text.
 
-    Where a script has no spaces a word is what a token says, no less than a character.
+    A word is what stands between blanks ("O'Brien" is one, which Whisper's own splitting cuts in two). Where a script
+    has no blanks a word is what a token says, no less than a character.
     """
     pieces = _characters(token_ids, decode)
     if language not in WITHOUT_SPACES:
-        pieces = _join(pieces, lambda _left, right: not (right.text[:1].isspace() or _is_mark(right.text)))
+        pieces = _join(pieces, lambda _left, right: not right.text[:1].isspace())
     return _attach(pieces)
 
 
@@ -56,10 +56,6 @@ def _characters(token_ids: Sequence[int], decode: Decode) -> list[WordTokens]:
     return pieces
 
 
-def _is_mark(text: str) -> bool:
-    return text.strip() in string.punctuation
-
-
 def _join(pieces: list[WordTokens], belongs: Callable[[WordTokens, WordTokens], bool]) -> list[WordTokens]:
     joined: list[WordTokens] = []
     for piece in pieces:
@@ -72,10 +68,10 @@ def _join(pieces: list[WordTokens], belongs: Callable[[WordTokens, WordTokens], 
 
 def _attach(pieces: list[WordTokens]) -> list[WordTokens]:
     """Give what has no letter, digit or symbol of its own to its neighbour: opening marks to the next, others back."""
-    ahead = _join(pieces, lambda left, right: _opens(left.text) and not right.text[:1].isspace())
+    blank = _join(pieces, lambda left, _right: not left.text.strip())
+    ahead = _join(blank, lambda left, right: _opens(left.text) and not right.text[:1].isspace())
     behind = _join(ahead, lambda _left, right: _closes(right.text))
-    # What is left without a visible neighbour: blanks, or a mark at the very start.
-    return [word for word in _join_start(behind) if word.text.strip()]
+    return [word for word in behind if word.text.strip()]
 
 
 def _opens(text: str) -> bool:
@@ -91,10 +87,3 @@ def _closes(text: str) -> bool:
     return all(unicodedata.category(character)[0] in "PM" for character in mark) and not (
         text[:1].isspace() and _opens(text)
     )
-
-
-def _join_start(words: list[WordTokens]) -> list[WordTokens]:
-    if len(words) > 1 and not words[0].text.strip():
-        first, second = words[0], words[1]
-        return [WordTokens(first.text + second.text, first.first, second.stop), *words[2:]]
-    return words
