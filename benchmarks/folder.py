@@ -61,7 +61,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--match", default="", help="only files whose name holds this; -TEXT: does not hold it")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--beam-size", type=int, default=5)
-    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--batch-size", type=int, help="default: ours, or 8 for faster-whisper")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--hypotheses", type=Path)
     return parser.parse_args()
@@ -118,7 +118,7 @@ def prepare_faster_whisper(arguments: argparse.Namespace) -> Any:
         for path in files:
             common = {"beam_size": arguments.beam_size, "word_timestamps": True}
             if arguments.engine == "fw-batched":
-                segments, info = batched.transcribe(str(path), batch_size=arguments.batch_size, **common)
+                segments, info = batched.transcribe(str(path), batch_size=arguments.batch_size or 8, **common)
             else:
                 segments, info = model.transcribe(str(path), **common)
             words = [
