@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import InvalidSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ENVIRONMENT: dict[str, str] = {
     "AUTORAG_WHISPER_DEVICE": "auto (default), cuda or cpu; read whenever a device is decided on",

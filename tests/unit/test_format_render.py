@@ -58,11 +58,11 @@ def test_listing_the_formats_loads_no_subtitle_library() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_subrip() -> None:
+def test_a_subrip_cue_is_its_number_its_times_and_its_text() -> None:
     assert render(TRANSCRIPT, "srt") == "1\n00:00:00,500 --> 00:00:01,500\nHello world.\n\n"
 
 
-def test_webvtt() -> None:
+def test_a_webvtt_file_has_its_heading_and_times_with_a_dot() -> None:
     assert render(TRANSCRIPT, "vtt") == "WEBVTT\n\n1\n00:00:00.500 --> 00:00:01.500\nHello world.\n\n"
 
 
@@ -83,7 +83,7 @@ def test_ass_lets_the_player_find_the_direction_of_right_to_left_text() -> None:
 @pytest.mark.parametrize(
     ("name", "expected"), [("txt", "Hello world.\n"), ("tsv", "start\tend\ttext\n500\t1500\tHello world.\n")]
 )
-def test_plain_formats(name: str, expected: str) -> None:
+def test_a_plain_format_has_one_line_a_segment(name: str, expected: str) -> None:
     assert render(TRANSCRIPT, name) == expected
 
 

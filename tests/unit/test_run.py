@@ -55,7 +55,7 @@ class World:
         self.fail_load(key.device)
         faults = self.faults[str(key.device.kind)]
         workers = 1 if key.device.is_cuda else 2
-        made = FakeRecognizer(device=key.device, workers=workers, faults=faults, **self._fake)  # type: ignore[arg-type] # a test's own
+        made = FakeRecognizer(device=key.device, workers=workers, faults=faults, **self._fake)  # type: ignore[arg-type]  # whatever a test gives
         self.fakes.append(made)
         return made
 
@@ -220,7 +220,7 @@ def test_phantom_text_is_not_returned_but_listed_with_its_rule(tmp_path: Path) -
 
 
 @contextmanager
-def _in_thread(work: Callable[[], None]):  # type: ignore[no-untyped-def] # a test's own
+def _in_thread(work: Callable[[], None]):  # type: ignore[no-untyped-def]  # only used here
     thread = Thread(target=work)
     thread.start()
     yield

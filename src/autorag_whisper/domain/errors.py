@@ -6,9 +6,11 @@ branch once (exit code, HTTP status) and never parses a message.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class AutoragWhisperError(Exception):
@@ -52,6 +54,8 @@ class MediaError(RequestError):
 
 @dataclass(eq=False)
 class MediaNotFound(MediaError):
+    """Nothing has this name."""
+
     def problem(self) -> str:
         return f"{self.name}: no such file"
 
@@ -76,6 +80,8 @@ class MediaUnreadable(MediaError):
 
 @dataclass(eq=False)
 class MediaEmpty(MediaError):
+    """A file without a byte, or media without a sample of audio."""
+
     def problem(self) -> str:
         return f"{self.name}: the file holds no bytes or no audio sample"
 
@@ -114,6 +120,8 @@ class MediaDamaged(MediaError):
 
 @dataclass(eq=False)
 class NoAudioStream(MediaError):
+    """Media of pictures or text alone."""
+
     def problem(self) -> str:
         return f"{self.name}: has no audio stream"
 
@@ -156,6 +164,8 @@ class MediaTooLong(MediaError):
 
 @dataclass(eq=False)
 class InvalidOption(RequestError):
+    """A value that an option cannot have; `allowed` says which it can, in words."""
+
     option: str
     value: object
     allowed: str
@@ -187,6 +197,8 @@ class InvalidSettings(RequestError):
 
 @dataclass(eq=False)
 class ModelNotFound(RequestError):
+    """A name that is no size, no hub id and no folder. `known` lists the sizes."""
+
     model: str
     known: Sequence[str]
 

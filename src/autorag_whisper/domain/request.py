@@ -11,6 +11,8 @@ from autorag_whisper.domain.language import parse_language
 
 
 class Task(StrEnum):
+    """What becomes of the speech: its own words, or English ones."""
+
     TRANSCRIBE = "transcribe"
     TRANSLATE = "translate"
 
@@ -71,7 +73,8 @@ class TranscribeOptions:
         limit = self.max_duration_s
         _check("longest duration", limit, limit is None or limit > 0, "seconds above 0")
         for name, text in (("prompt", self.initial_prompt), ("hotwords", self.hotwords)):
-            _check(name, f"{text[:20]}...", len(text) <= MAX_PROMPT_CHARACTERS, f"at most {MAX_PROMPT_CHARACTERS} characters")
+            allowed = f"at most {MAX_PROMPT_CHARACTERS} characters"
+            _check(name, f"{text[:20]}...", len(text) <= MAX_PROMPT_CHARACTERS, allowed)
 
 
 def _parse_task(task: Task | str) -> Task:

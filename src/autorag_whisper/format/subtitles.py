@@ -8,6 +8,9 @@
 | SRT, VTT | two times of day in a line | U+2060 in each | readers take the line for the times of a cue |
 | VTT | `&` `<` `>` | `&amp;` `&lt;` `&gt;` | the WebVTT standard |
 
+From 100 hours on, hours have three digits. FFmpeg reads them; pysubs2 reads two digits in SRT and ASS, and takes
+100:00:01 for 00:00:01 or for nothing.
+
 U+2060, the word joiner, has no width. SRT has no escape for `<b>` and `{x}`: they stand as they are; read them with
 pysubs2's `keep_html_tags=True` and `.text`.
 """
