@@ -6,8 +6,8 @@ from typing import assert_type
 from autorag_whisper import (
     LoadedModel,
     Segment,
-    Transcriber,
     TranscribeOptions,
+    Transcriber,
     Transcript,
     TranscriptStream,
     build_transcriber,
