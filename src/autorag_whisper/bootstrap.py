@@ -47,13 +47,7 @@ def build_transcriber(
     store = ModelStore(cache_dir=settings.cache_dir, offline=settings.offline, show_progress=True, environ=environ)
     models = ModelFinder(store)
     telemetry = Telemetry(tracer_provider, meter_provider)
-    policy = DevicePolicy(
-        Devices(ctranslate2.probe_hardware),
-        environ=environ,
-        compute_type=settings.compute_type,
-        pin_cooldown_s=settings.pin_cooldown_s,
-        clock=time.monotonic,
-    )
+    policy = build_device_policy(settings, environ)
     workers = settings.threads or _usable_cores()
     return Transcriber(
         TranscriberParts(
@@ -63,6 +57,17 @@ def build_transcriber(
             voice=SileroVoiceActivity(),
             telemetry=telemetry,
         )
+    )
+
+
+def build_device_policy(settings: Settings, environ: Mapping[str, str], devices: Devices | None = None) -> DevicePolicy:
+    """The policy that a transcriber of these settings follows; `devices` None asks the engine."""
+    return DevicePolicy(
+        devices or Devices(ctranslate2.probe_hardware),
+        environ=environ,
+        compute_type=settings.compute_type,
+        pin_cooldown_s=settings.pin_cooldown_s,
+        clock=time.monotonic,
     )
 
 

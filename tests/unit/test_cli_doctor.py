@@ -10,6 +10,8 @@ import pytest
 from autorag_whisper import __version__
 from autorag_whisper.cli import run
 from autorag_whisper.cli.edge import Edge
+from autorag_whisper.domain.device import Hardware
+from autorag_whisper.runtime.devices import Devices
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -80,3 +82,41 @@ def test_a_cache_directory_that_cannot_be_written_is_a_problem(
     assert problem["problem"].startswith("the cache directory")
     assert run(["doctor"], Edge(environ)) == 1
     assert capsys.readouterr().out.splitlines()[-1] == f"    -> {problem['remedy']}"
+
+
+def on(hardware: Hardware, environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Any:
+    """What doctor says of a machine with this hardware."""
+    run(["doctor", "--json"], Edge(environ, devices=lambda: Devices(lambda: hardware)))
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_device_and_precision_that_would_be_used_come_with_the_reason(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = Hardware(2, frozenset({"float16", "int8"}), frozenset({"int8", "float32"}))
+    found = on(card, environ, capsys)["device"]
+    assert found["would be used"].startswith("cuda, float16: ")
+    assert found["cuda compute types"] == "float16 int8"
+    pinned = on(card, environ | {"AUTORAG_WHISPER_DEVICE": "cpu"}, capsys)["device"]
+    assert pinned["would be used"].startswith("cpu, int8: ")
+
+
+def test_a_card_that_is_wanted_and_missing_is_wrong_and_has_a_remedy(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    none = Hardware(0, frozenset(), frozenset({"int8"}), "the driver is too old")
+    found = on(none, environ | {"AUTORAG_WHISPER_DEVICE": "CUDA"}, capsys)
+    [problem] = found["problems"]
+    assert "the driver is too old" in problem["problem"]
+    assert "driver" in problem["remedy"]
+
+
+def test_a_compute_type_that_the_device_lacks_is_wrong(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    none = Hardware(0, frozenset(), frozenset({"int8", "float32"}))
+    forced = environ | {"AUTORAG_WHISPER_DEVICE": "cpu", "AUTORAG_WHISPER_COMPUTE_TYPE": "float16"}
+    found = on(none, forced, capsys)
+    [problem] = found["problems"]
+    assert "float16" in problem["problem"]
+    assert "int8" in problem["remedy"]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.cli.edge import Edge
     from autorag_whisper.models.store import ModelStatus, ModelStore
+    from autorag_whisper.settings import Settings
 
 _RUNTIMES = {
     "av": "av",
@@ -114,18 +115,53 @@ def _environment(edge: Edge) -> Iterator[Fact | Wrong]:
             yield Wrong(problem, error.remedy)
 
 
-def _device(_edge: Edge) -> Iterator[Fact | Wrong]:
-    yield from ()
+def _device(edge: Edge) -> Iterator[Fact | Wrong]:
+    from autorag_whisper.domain.errors import InvalidOption
+
+    try:
+        from autorag_whisper.bootstrap import build_device_policy
+    except (ImportError, OSError):  # said already
+        return
+    devices = edge.devices()
+    hardware = devices.hardware()
+    yield Fact("CUDA devices", f"{hardware.cuda_devices}{f' ({hardware.problem})' if hardware.problem else ''}")
+    for name, types in (("cuda", hardware.cuda_compute_types), ("cpu", hardware.cpu_compute_types)):
+        if types:
+            yield Fact(f"{name} compute types", " ".join(sorted(types)))
+    wanted = edge.environ.get("AUTORAG_WHISPER_DEVICE", "").strip().lower()
+    if wanted not in ("", "auto", "cpu", "cuda"):
+        yield Wrong(f"AUTORAG_WHISPER_DEVICE={wanted!r} is taken for auto", "use auto, cpu or cuda, or unset it")
+    if wanted == "cuda" and not hardware.cuda_devices:
+        yield Wrong(
+            f"CUDA is wanted and the CPU would be used: {hardware.problem}",
+            'install the driver and pip install "autorag-whisper[cuda]", or unset AUTORAG_WHISPER_DEVICE',
+        )
+    try:
+        placement = build_device_policy(_settings(edge), edge.environ, devices).place()
+    except InvalidOption as error:
+        yield Wrong(error.problem(), error.remedy)
+        return
+    yield Fact("would be used", f"{placement.device}, {placement.compute_type}: {placement.reason}")
+    if placement.device.is_cuda:
+        yield Fact(
+            "not tried here", "a model's first load runs one inference on the card; if it fails, the CPU is used"
+        )
+
+
+def _settings(edge: Edge) -> Settings:
+    """The environment's; the defaults where it is bad, which was said already."""
+    from autorag_whisper.settings import Settings
+
+    try:
+        return Settings.from_env(edge.environ)
+    except InvalidSettings:
+        return Settings()
 
 
 def _models(edge: Edge) -> Iterator[Fact | Wrong]:
     from autorag_whisper.models.store import ModelStore
-    from autorag_whisper.settings import Settings
 
-    try:
-        settings = Settings.from_env(edge.environ)
-    except InvalidSettings:  # said already
-        settings = Settings()
+    settings = _settings(edge)
     store = ModelStore(cache_dir=settings.cache_dir, offline=settings.offline, environ=edge.environ)
     yield from _cache(store)
     here = [status for status in store.status() if status.origin is not None]

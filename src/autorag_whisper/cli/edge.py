@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from autorag_whisper.runtime.devices import Devices
     from autorag_whisper.settings import Settings
     from autorag_whisper.transcriber import Transcriber
 
@@ -22,6 +23,13 @@ def _real(settings: Settings, environ: Mapping[str, str]) -> Transcriber:
     return build_transcriber(settings, environ=environ)
 
 
+def _real_devices() -> Devices:
+    from autorag_whisper.engines.ctranslate2 import probe_hardware
+    from autorag_whisper.runtime.devices import Devices
+
+    return Devices(probe_hardware)
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """The world of one run. Tests give their own."""
@@ -29,3 +37,4 @@ class Edge:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     clock: Callable[[], float] = time.monotonic
     build: Callable[[Settings, Mapping[str, str]], Transcriber] = _real
+    devices: Callable[[], Devices] = _real_devices
