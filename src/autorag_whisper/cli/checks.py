@@ -92,11 +92,17 @@ def _packages() -> Iterator[Fact | Wrong]:
         remedy = f"install it again: pip install --force-reinstall {distribution}"
         try:
             yield Fact(distribution, metadata.version(distribution))
-            import_module(module)
+            _import(module)
         except metadata.PackageNotFoundError:
             yield Wrong(f"{distribution} is not installed", remedy)
         except (ImportError, OSError, AttributeError) as error:  # a wheel for another system, a library it lacks
             yield Wrong(f"{distribution} does not import: {error}", remedy)
+
+
+def _import(module: str) -> None:
+    from autorag_whisper.engines.silero import import_runtime
+
+    import_runtime() if module == "onnxruntime" else import_module(module)
 
 
 def _environment(edge: Edge) -> Iterator[Fact | Wrong]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import files
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -40,9 +41,19 @@ class SileroVoiceActivity:
             return self._session
 
 
-def _load() -> Any:
+def import_runtime() -> Any:
+    """ONNX Runtime, told to keep what it sees to itself: since 1.29 it sends usage data unless told before the import.
+
+    Whoever set the variable is heard.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251 - the runtime listens to nothing else
     import onnxruntime
 
+    return onnxruntime
+
+
+def _load() -> Any:
+    onnxruntime = import_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4
