@@ -1,0 +1,175 @@
+"""What `engines.base.Recognizer` promises, held against every implementation."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+import pytest
+
+from autorag_whisper.audio.features import log_mel
+from autorag_whisper.domain.device import CPU
+from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.engines.base import Decoding
+from autorag_whisper.engines.ctranslate2 import LoadRequest, load
+from autorag_whisper.testing import FakeRecognizer, speech_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from autorag_whisper.engines.base import Recognizer
+
+
+@pytest.fixture(params=["fake", "tiny.en", pytest.param("base", marks=pytest.mark.slow)])
+def make(request: pytest.FixtureRequest) -> Callable[[], Recognizer]:
+    """Makes a recogniser; each call a new one."""
+    if request.param == "fake":
+        return FakeRecognizer
+    folder = request.getfixturevalue({"tiny.en": "tiny_en_folder", "base": "base_folder"}[request.param])
+    return lambda: load(LoadRequest(folder, request.param, CPU, "int8", 2, strict_window=False))
+
+
+@pytest.fixture
+def engine(make: Callable[[], Recognizer]) -> Recognizer:
+    return make()
+
+
+@pytest.fixture(scope="module")
+def rows(demo_sample: Path) -> np.ndarray:
+    """float32[3, 80, 1000]: real speech, beeps, and real speech again."""
+    with av.open(str(demo_sample)) as container:
+        resampler = av.AudioResampler("fltp", "mono", 16_000)
+        pieces = [p.to_ndarray()[0] for f in container.decode(audio=0) for p in resampler.resample(f)]
+    speech = np.concatenate(pieces).astype(np.float32)
+    features = np.zeros((3, 80, 1000), np.float32)
+    for row, samples in enumerate((speech[: 8 * 16_000], speech_samples(4), speech[-4 * 16_000 :])):
+        mel = log_mel(samples, 80)
+        features[row, :, : mel.shape[1]] = mel
+    return features
+
+
+def decode(engine: Recognizer, features: np.ndarray, decoding: Decoding | None = None) -> list[tuple[int, ...]]:
+    prompt = engine.tokenizer.prompt("en", "transcribe")
+    found = engine.generate(engine.encode(features), [prompt] * len(features), decoding or Decoding(beam_size=2))
+    return [hypothesis.token_ids for hypothesis in found]
+
+
+def test_rows_of_a_batch_do_not_influence_each_other(engine: Recognizer, rows: np.ndarray) -> None:
+    together = decode(engine, rows)
+    assert together == [decode(engine, rows[n : n + 1])[0] for n in range(3)]
+    assert any(together)
+
+
+def test_arguments_are_neither_changed_nor_kept(engine: Recognizer, rows: np.ndarray) -> None:
+    given = rows.copy()
+    encoded = engine.encode(given)
+    assert np.array_equal(given, rows)
+    given[:] = 0
+    prompt = engine.tokenizer.prompt("en", "transcribe")
+    found = engine.generate(encoded, [prompt] * 3, Decoding(beam_size=2))
+    assert [h.token_ids for h in found] == decode(engine, rows)
+
+
+def test_selected_rows_are_those_rows_in_that_order(engine: Recognizer, rows: np.ndarray) -> None:
+    chosen = engine.select(engine.encode(rows), [2, 0])
+    assert chosen.rows == 2
+    prompt = engine.tokenizer.prompt("en", "transcribe")
+    found = [h.token_ids for h in engine.generate(chosen, [prompt] * 2, Decoding(beam_size=2))]
+    whole = decode(engine, rows)
+    assert found == [whole[2], whole[0]]
+
+
+def test_probabilities_of_languages_sum_to_one_and_are_of_its_languages(engine: Recognizer, rows: np.ndarray) -> None:
+    votes = engine.detect_languages(engine.encode(rows))
+    assert len(votes) == 3
+    for vote in votes:
+        assert sum(vote.values()) == pytest.approx(1.0, abs=1e-3)
+        assert set(vote) <= engine.spec.languages
+
+
+def test_decoding_stops_at_the_cap_and_says_so(engine: Recognizer, rows: np.ndarray) -> None:
+    encoded, prompt = engine.encode(rows[:1]), engine.tokenizer.prompt("en", "transcribe")
+    [cut] = engine.generate(encoded, [prompt], Decoding(beam_size=1, max_new_tokens=3))
+    [whole] = engine.generate(encoded, [prompt], Decoding(beam_size=1))
+    assert (len(cut.token_ids), cut.cap_hit) == (3, True)
+    assert not whole.cap_hit
+    assert whole.token_ids[:3] == cut.token_ids
+    assert np.isfinite(whole.avg_logprob)
+    assert 0 <= whole.no_speech_prob <= 1
+
+
+def test_a_long_prompt_leaves_room_for_the_text(engine: Recognizer, rows: np.ndarray) -> None:
+    prompt = engine.tokenizer.prompt("en", "transcribe", "Tickets for the doors. " * 60, "seven")
+    assert len(prompt) <= 228
+    [found] = engine.generate(engine.encode(rows[:1]), [prompt], Decoding(beam_size=1, max_new_tokens=40))
+    assert 0 < len(found.token_ids) <= 40
+
+
+def test_token_times_are_in_order_one_more_than_tokens_and_finite(engine: Recognizer, rows: np.ndarray) -> None:
+    encoded = engine.encode(rows)
+    tokens = [ids or engine.tokenizer.encode(" a") for ids in decode(engine, rows)]
+    start = engine.tokenizer.start_sequence("en", "transcribe")
+    for ids, times in zip(tokens, engine.align(encoded, start, tokens, [800, 400, 400]), strict=True):
+        assert len(times.starts) == len(ids) + 1
+        assert (np.diff(times.starts) >= 0).all()
+        assert times.starts[0] >= 0
+        assert times.starts[-1] <= 500
+        assert len(times.probabilities) == len(ids)
+        assert ((times.probabilities >= 0) & (times.probabilities <= 1)).all()
+
+
+def test_what_would_end_the_process_is_an_engine_error(engine: Recognizer, rows: np.ndarray) -> None:
+    encoded = engine.encode(rows[:1])
+    with pytest.raises(EngineError):
+        engine.generate(encoded, [], Decoding())
+    start = engine.tokenizer.start_sequence("en", "transcribe")
+    for tokens, frames in (([], []), ([()], [100]), ([(50,) * 446], [100])):
+        with pytest.raises(EngineError):
+            engine.align(encoded, start, tokens, frames)
+
+
+def test_features_that_are_no_numbers_do_not_end_the_process(engine: Recognizer, rows: np.ndarray) -> None:
+    broken = np.full_like(rows[:1], np.nan)
+    prompt = engine.tokenizer.prompt("en", "transcribe")
+    [found] = engine.generate(engine.encode(broken), [prompt], Decoding(beam_size=1, max_new_tokens=5))
+    assert np.isfinite(found.avg_logprob)
+    assert np.isfinite(found.no_speech_prob)
+
+
+def test_after_close_every_call_is_refused_and_close_again_is_fine(engine: Recognizer, rows: np.ndarray) -> None:
+    encoded = engine.encode(rows[:1])
+    engine.close()
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        engine.encode(rows[:1])
+    with pytest.raises(EngineError, match="closed"):
+        engine.generate(encoded, [engine.tokenizer.prompt("en", "transcribe")], Decoding())
+    assert engine.spec.n_mels == 80
+
+
+def test_close_waits_for_calls_in_flight_from_many_threads(make: Callable[[], Recognizer], rows: np.ndarray) -> None:
+    """An unload right after a result is declined by CTranslate2, silently, nine times in ten."""
+    for _ in range(2):
+        engine, texts, refused = make(), [], []
+        expected = decode(engine, rows[:1])
+
+        def work(engine: Recognizer = engine, texts: list = texts, refused: list = refused) -> None:
+            try:
+                while True:
+                    texts.append(decode(engine, rows[:1]))
+            except EngineError as error:
+                refused.append(error)
+
+        threads = [threading.Thread(target=work) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        while len(texts) < 2:
+            threads[0].join(0.01)
+        engine.close()
+        for thread in threads:
+            thread.join(60)
+        assert len(refused) == 4
+        assert all(text == expected for text in texts)
