@@ -121,7 +121,9 @@ def main() -> int:
     arguments = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
-        for clip in read_manifest(unpack_nasty(arguments.kit, Path(scratch))):
+        folder = unpack_nasty(arguments.kit, Path(scratch))
+        subprocess.run(["bash", folder / "make_special.sh"], check=True, capture_output=True)
+        for clip in read_manifest(folder):
             name = ascii(clip.path.name)[1:-1]
             if arguments.only in name:
                 run = transcribe(clip.path, arguments.model)

@@ -282,3 +282,18 @@ def test_empty_folders_and_devices_are_told_apart(tmp_path: Path) -> None:
     for place in (tmp_path, Path("/dev/zero")):
         with pytest.raises(MediaUnreadable):
             decode(place)
+
+
+@pytest.mark.timeout(60)
+def test_gigabytes_of_nothing_behind_a_header_end_at_once(tmp_path: Path) -> None:
+    """FFmpeg took every eight zeros for an empty chunk and walked through five gigabytes of them: minutes."""
+    place = tmp_path / "sparse.wav"
+    with place.open("wb") as file:
+        file.write(
+            b"RIFF\x06\xfe\x00\x00WAVEfmt "
+            + (16).to_bytes(4, "little")
+            + bytes.fromhex("01000100803e0000007d000002001000")
+        )
+        file.truncate(5 << 30)
+    with pytest.raises(MediaError):
+        decode(place)

@@ -42,11 +42,30 @@ class Opened:
     info: MediaInfo
 
 
+_MAX_HEADER_BYTES, _MAX_HEADER_SEEKS = 1 << 27, 200_000
+"""For a header at most: gigabytes of zeros are millions of empty chunks to FFmpeg, which seeks from one to the next."""
+
+
 class _Nameless:
-    """All that FFmpeg gets to see of a file: bytes. It would guess from a name, and open what a name says."""
+    """All that FFmpeg gets to see of a file: bytes. It would guess from a name, and open what a name says.
+
+    While `in_header` it seems to end when FFmpeg has read or sought more than a header can need.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+        self._file, self.tell = file, file.tell
+        self.in_header, self._read_bytes, self._seeks = True, 0, 0
+
+    def read(self, size: int = -1) -> bytes:
+        if self.in_header and (self._read_bytes > _MAX_HEADER_BYTES or self._seeks > _MAX_HEADER_SEEKS):
+            return b""
+        data = self._file.read(size)
+        self._read_bytes += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._seeks += 1
+        return self._file.seek(offset, whence)
 
 
 def open_container(file: BinaryIO, name: str, audio_stream: int | None) -> Opened:
@@ -73,14 +92,17 @@ def _open(file: BinaryIO, name: str) -> InputContainer:
         file.seek(0)
     except OSError as error:
         raise _unreadable(error, name) from error
+    nameless = _Nameless(file)
     try:
-        return av.open(_Nameless(file), mode="r", metadata_errors="replace", container_options=container_options())
+        container = av.open(nameless, mode="r", metadata_errors="replace", container_options=container_options())
     except av.error.FFmpegError as error:
         if any(head[at : at + len(magic)] == magic for at, magic in _MAGIC):
             raise MediaDamaged(name, "its header or index is broken or missing") from error
         raise MediaNotRecognised(name) from error
     except OSError as error:  # from the file's own `read`
         raise _unreadable(error, name) from error
+    nameless.in_header = False
+    return container
 
 
 def _unreadable(error: OSError, name: str) -> MediaUnreadable:
