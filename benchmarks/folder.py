@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+SAMPLE = Path(__file__).resolve().parents[1] / "samples" / "demo.flac"
 Words = list[dict[str, Any]]
 Hypotheses = dict[str, dict[str, Any]]
 
@@ -24,7 +25,7 @@ def main() -> None:
     files = list(find_files(arguments.inputs, arguments.match))
     prepare = {"ours": prepare_ours, "fw-batched": prepare_faster_whisper, "fw-sequential": prepare_faster_whisper}
     run = prepare[arguments.engine](arguments)
-    next(iter(run(files[:1])), None)  # warm up: what is loaded once is not what is measured
+    next(iter(run([SAMPLE])), None)  # warm up: what is loaded once is not what is measured
     wall, cpu = time.perf_counter(), time.process_time()
     hypotheses, audio_s, engine_s = {}, 0.0, 0.0
     for path, duration_s, language, words, in_engine_s in run(files):
