@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.compare import whisperx_env
 from benchmarks.compare.job import EngineChoice
 from benchmarks.compare.launch import ROOT, Done, Plan, carry_out, own_python
 from benchmarks.compare.recordings import GROUPS, chosen, in_sets, limited, read_folder, read_nasty
@@ -67,7 +68,7 @@ def _cores() -> int:
 def _run(given: argparse.Namespace) -> None:
     recordings = _recordings(given)
     engines = _engines(given.engines, given.ours_option)
-    pythons = {engine.label: own_python() for engine in engines}
+    pythons = {engine.label: _python_of(engine) for engine in engines}
     plan = Plan(engines, in_sets(recordings), given.repeats, given.model, given.threads, pythons)
     done = []
     for item in carry_out(plan, SCRATCH / given.name, resume=given.resume):
@@ -94,6 +95,10 @@ def _engines(names: str, ours_options: Sequence[str]) -> tuple[EngineChoice, ...
     more = tuple((key, value) for key, _, value in (option.partition("=") for option in ours_options))
     choices = [EngineChoice.parse(name) for name in names.split(",")]
     return tuple(EngineChoice(c.name, c.options + more) if c.name == OURS else c for c in choices)
+
+
+def _python_of(engine: EngineChoice) -> Path:
+    return whisperx_env.python() if engine.name == "whisperx" else own_python()
 
 
 def _say(item: Done, plan: Plan) -> None:
@@ -136,6 +141,13 @@ def _read(name: str) -> Comparison:
 
 def _show(comparison: Comparison) -> None:
     print(markdown(comparison))
+    try:
+        from benchmarks.compare.plots import draw
+    except ModuleNotFoundError as error:
+        print(f"no plots without {error.name}: scripts/venv.sh bench", file=sys.stderr)
+        return
+    for path in draw(comparison, RESULTS):
+        print(path.relative_to(ROOT), file=sys.stderr)
 
 
 if __name__ == "__main__":

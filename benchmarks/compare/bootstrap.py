@@ -19,31 +19,33 @@ if TYPE_CHECKING:
 
 DRAWS = 10_000
 SEED = 20_260_101
+FEWEST_FILES = 5
+"""Of fewer the draws say nothing: one file is always drawn as itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure in percentage points and the interval that holds 95 % of its draws."""
+    """A figure in percentage points and the interval that holds 95 % of its draws; None where files are too few."""
 
     points: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
     @property
     def is_settled(self) -> bool:
         """Whether 0 is outside."""
-        return self.low > 0 or self.high < 0
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 def rate(counts: Sequence[Errors]) -> Interval:
     """The pooled word error rate of files."""
-    return _interval(*_drawn(counts))
+    return _interval(*_drawn(counts), len(counts))
 
 
 def difference(counts: Sequence[Errors], others: Sequence[Errors]) -> Interval:
     """The first rate minus the second, of the same files in the same order: below 0, the first makes fewer errors."""
     (first, drawn_first), (second, drawn_second) = _drawn(counts), _drawn(others)
-    return _interval(first - second, drawn_first - drawn_second)
+    return _interval(first - second, drawn_first - drawn_second, len(counts))
 
 
 def _drawn(counts: Sequence[Errors]) -> tuple[float, np.ndarray]:
@@ -56,6 +58,8 @@ def _drawn(counts: Sequence[Errors]) -> tuple[float, np.ndarray]:
     return 100 * errors.sum() / words.sum(), 100 * (times @ errors) / (times @ words)
 
 
-def _interval(points: float, drawn: np.ndarray) -> Interval:
+def _interval(points: float, drawn: np.ndarray, files: int) -> Interval:
+    if files < FEWEST_FILES:
+        return Interval(float(points), None, None)
     low, high = np.percentile(drawn, [2.5, 97.5])
     return Interval(float(points), float(low), float(high))
