@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.compare import whisperx_env
+from benchmarks.compare.faults import faults
 from benchmarks.compare.job import EngineChoice
 from benchmarks.compare.launch import ROOT, Done, Plan, carry_out, own_python
 from benchmarks.compare.recordings import GROUPS, chosen, in_sets, limited, read_folder, read_nasty
@@ -55,6 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--match", default="", help="only files whose origin/name holds this")
     run.add_argument("--minutes", type=float, help="at most this much audio, of every set its share")
     run.add_argument("--resume", action="store_true", help="keep the runs that an interrupted comparison finished")
+    check = commands.add_parser("check", help="a small run that says whether all of this works: exit code 1 if not")
+    check.set_defaults(do=_check)
+    check.add_argument("json", type=Path, help="where to write the result")
+    check.add_argument("--model", default="base")
+    check.add_argument("--minutes", type=float, default=5, help="of audio, for each of two engines")
     report = commands.add_parser("report", help="tables and plots of a result again")
     report.set_defaults(do=lambda given: _show(_read(given.name)))
     report.add_argument("name")
@@ -66,18 +72,36 @@ def _cores() -> int:
 
 
 def _run(given: argparse.Namespace) -> None:
-    recordings = _recordings(given)
-    engines = _engines(given.engines, given.ours_option)
+    comparison = _compare(given, _recordings(given), _engines(given.engines, given.ours_option))
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{given.name}.json").write_text(json.dumps(comparison.to_json(), indent=1) + "\n")
+    _show(comparison)
+
+
+def _check(given: argparse.Namespace) -> None:
+    """Ours and one peer once over a sample of the kit; what is wrong with the result goes to standard error."""
+    usual = _parser().parse_args(["run", "check", "--repeats", "1"])
+    usual.model, usual.minutes = given.model, given.minutes
+    recordings = _recordings(usual)
+    comparison = _compare(usual, recordings, _engines("ours,fw-batched", ()))
+    given.json.write_text(json.dumps(comparison.to_json(), indent=1) + "\n")
+    print(markdown(comparison))
+    problems = faults(comparison, recordings)
+    for problem in problems:
+        print(f"WRONG: {problem}", file=sys.stderr)
+    sys.exit(bool(problems))
+
+
+def _compare(
+    given: argparse.Namespace, recordings: Sequence[Recording], engines: tuple[EngineChoice, ...]
+) -> Comparison:
     pythons = {engine.label: _python_of(engine) for engine in engines}
     plan = Plan(engines, in_sets(recordings), given.repeats, given.model, given.threads, pythons)
     done = []
     for item in carry_out(plan, SCRATCH / given.name, resume=given.resume):
         done.append(item)
         _say(item, plan)
-    comparison = compare(given.name, _about(given, done), recordings, done)
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{given.name}.json").write_text(json.dumps(comparison.to_json(), indent=1) + "\n")
-    _show(comparison)
+    return compare(given.name, _about(given, done), recordings, done)
 
 
 def _recordings(given: argparse.Namespace) -> list[Recording]:

@@ -121,9 +121,13 @@ def chosen(recordings: Iterable[Recording], groups: Sequence[str]) -> list[Recor
 
 
 def limited(recordings: Sequence[Recording], limit_s: float) -> list[Recording]:
-    """A sample of at most `limit_s`, the same every time, of every set as much as its share allows."""
-    sets = in_sets(recordings)
-    whole_s = sum(r.duration_s for r in recordings)
+    """A sample of at most `limit_s`, the same every time, of every set as much as its share allows.
+
+    Recordings that would fill a third of it are left out, and have no share, unless there are only such.
+    """
+    fitting = [r for r in recordings if r.duration_s <= limit_s / 3] or recordings
+    sets = in_sets(fitting)
+    whole_s = sum(r.duration_s for r in fitting)
     kept: set[Path] = set()
     for members in sets.values():
         room_s = limit_s * sum(r.duration_s for r in members) / whole_s

@@ -126,7 +126,9 @@ def _differences(comparison: Comparison) -> str:
                 text += f" ({interval.low:+.1f} to {interval.high:+.1f})"
             cells.append(f"**{text}**" if interval.is_settled else text)
         rows.append([GROUPS[group][0], *cells])
-    title = "Difference in word error rate, points (95 % interval from 5 files on, paired bootstrap over files; bold: 0 is outside)"
+    title = (
+        "Difference in word error rate, points (95 % interval by paired bootstrap, from 5 files on; bold: 0 is outside)"
+    )
     return f"**{title}**\n\n{_table(['', *pairs], rows)}" if rows else ""
 
 

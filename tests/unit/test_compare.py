@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from benchmarks.compare import bootstrap
+from benchmarks.compare.faults import faults
 from benchmarks.compare.job import EngineChoice, Heard, Job, Run
 from benchmarks.compare.launch import Done
 from benchmarks.compare.recordings import GROUPS, Recording, in_sets, limited, read_folder
 from benchmarks.compare.scoring import Errors, count_errors
-from benchmarks.compare.summary import Comparison, compare
+from benchmarks.compare.summary import Comparison, Figures, compare
 from benchmarks.compare.tables import markdown
 from hypothesis import given
 from hypothesis import strategies as st
@@ -182,6 +184,34 @@ def test_the_tables_name_every_group_and_engine() -> None:
     text = markdown(example())
     told = [GROUPS[group][0] for group in ("whole", "short", "real", "english", "other", "no-speech")]
     assert [name for name in [*told, "ours", "fw-batched"] if name not in text] == []
+
+
+def test_a_picture_is_drawn_of_everything_that_has_figures(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="only the group bench has it")
+    from benchmarks.compare.plots import draw
+
+    drawn = draw(example(), tmp_path)
+    assert [path.name for path in drawn] == ["example-speed.png", "example-errors.png", "example-memory.png"]
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in drawn)
+
+
+# ---------------------------------------------------------------- what a machine finds wrong
+
+
+def with_groups(**engines: Figures) -> Comparison:
+    return replace(example(), groups={"whole": example().groups["whole"] | engines})
+
+
+def test_a_sound_comparison_has_no_faults_and_an_unsound_one_says_which() -> None:
+    clips = [recording("a.wav", 4), recording("b.wav", 6), recording("de.wav", 5, language="de")]
+    mine, peer = example().groups["whole"]["ours"], example().groups["whole"]["fw-batched"]
+    good = replace(mine, wer=peer.wer)
+    assert faults(with_groups(ours=good), clips) == []
+    more = [*clips, recording("more.wav", 4)]
+    assert "no counts for 1 recordings, real/more.wav" in faults(with_groups(ours=good), more)[0]
+    assert faults(with_groups(ours=replace(good, lost_files=2)), clips) == ["ours failed at 2 files"]
+    assert "slower than fw-batched" in faults(with_groups(ours=replace(good, cost=peer.cost)), clips)[0]
+    assert "cannot be" in faults(example(), clips)[0]  # no error at all
 
 
 # ---------------------------------------------------------------- jobs
