@@ -1,4 +1,4 @@
-"""Speech spans by hysteresis, packed into chunks of at most 30 s that are cut in silence.
+"""Speech spans by hysteresis, packed into chunks of bounded length that are cut in silence.
 
 ```
 probability  ..▂▇▇▆▇▅..▂▇▇▇▆▇..........▂▆▇▇..      one value a window of 512 samples
@@ -6,8 +6,9 @@ span            [-----)  [----)          [--)      hysteresis: starts at `thresh
 chunk         [------------------)    [-------     contiguous audio; PAD before and after, never overlapping
 ```
 
-A chunk is closed by a long pause, or when it reaches 30 s: then it is cut in the longest pause of its second half, or
-where a voice is least likely if it has none. Speech is never left out and no sample is in two chunks.
+A chunk is closed by a long pause, or when it reaches its limit (`max_chunk_s`): then it is cut in the longest pause of
+its second half, or where a voice is least likely if it has none. Speech is never left out and no sample is in two
+chunks.
 """
 
 from __future__ import annotations
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.audio import Samples
 
 WINDOW = 512
-MAX_CHUNK_S = 30
-_MAX = MAX_CHUNK_S * SAMPLE_RATE_HZ // WINDOW - 1
-"""Windows in a chunk at most; one less than 30 s holds, so that a cut on a window's edge never exceeds it."""
 
 
 def _windows(duration_s: float) -> int:
@@ -49,6 +47,7 @@ class ChunkingRules:
     pause_s: float = 2.0
     long_pause_s: float = 5.0
     min_chunk_s: float = 10.0
+    max_chunk_s: float = 30.0
 
 
 @dataclass(slots=True)
@@ -62,12 +61,14 @@ class _Span:
 class Chunker:
     """Takes samples and their speech probabilities in order, gives chunks in order as soon as each is closed.
 
-    Holds at most 30 s of samples and what was pushed since the last whole window.
+    Holds at most a chunk of samples and what was pushed since the last whole window.
     """
 
     def __init__(self, rules: ChunkingRules | None = None) -> None:
         self._rules = rules or ChunkingRules()
         self._pad = _windows(self._rules.pad_s)
+        # One window less than it holds, so that a cut on a window's edge never exceeds it.
+        self._max = int(self._rules.max_chunk_s * SAMPLE_RATE_HZ) // WINDOW - 1
         self._samples = _SampleBuffer()
         self._probabilities: list[float] = []
         self._probabilities_from = 0
@@ -96,7 +97,7 @@ class Chunker:
         self._track(probability)
         if self._is_pause():
             yield self._emit(len(self._spans), self._spans[-1].stop + self._pad)
-        elif self._begun() and self._now - self._start() >= _MAX:
+        elif self._begun() and self._now - self._start() >= self._max:
             yield self._cut()
 
     def _track(self, probability: float) -> None:
@@ -134,7 +135,7 @@ class Chunker:
     def _cut(self) -> SpeechChunk:
         """Close a chunk that reached its limit, in a pause if there is one."""
         start = self._start()
-        for earliest in (start + _MAX // 2, start + _MAX // 4):
+        for earliest in (start + self._max // 2, start + self._max // 4):
             pauses = [pause for pause in self._pauses() if pause.start >= earliest]
             if pauses:
                 best = max(pauses, key=lambda pause: pause.stop - pause.start)
@@ -150,7 +151,7 @@ class Chunker:
 
     def _cut_in_speech(self, start: int) -> SpeechChunk:
         """Where a voice is least likely (mean of three windows) in the last third of the chunk."""
-        first = start + 2 * _MAX // 3
+        first = start + 2 * self._max // 3
         tail = np.asarray(self._probabilities[first - self._probabilities_from :])
         cut = first + int(np.argmin(np.convolve(tail, np.ones(3) / 3, mode="same")[1:-1])) + 1
         spans = [*self._spans, *([self._open] if self._open else [])]
@@ -183,7 +184,7 @@ class Chunker:
         needed = self._start() if self._begun() else max(self._bound, self._now - self._pad)
         self._samples.drop_before(needed * WINDOW)
         surplus = needed - self._probabilities_from
-        if surplus > _MAX:
+        if surplus > self._max:
             del self._probabilities[:surplus]
             self._probabilities_from += surplus
 
