@@ -70,14 +70,18 @@ class ChunkResult:
     task: ChunkTask
     language: str
     text: str = ""
-    words: tuple[TimedWord, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     kept: int = 0
     needs_redo: bool = False
     undecided: bool = False
     is_silence: bool = False
-    aligner_failed: str = ""
+    aligned: Aligned = field(default_factory=Aligned)
     time: EngineTime = field(default_factory=EngineTime)
+
+    @property
+    def words(self) -> tuple[TimedWord, ...]:
+        """Its words with their times."""
+        return self.aligned.words
 
     @property
     def attempt(self) -> Attempt | None:
@@ -95,7 +99,7 @@ class _Row:
     attempts: list[Attempt] = field(default_factory=list)
     kept: int = 0
     silence: bool = False
-    aligned: Aligned = field(default_factory=lambda: Aligned(()))
+    aligned: Aligned = field(default_factory=Aligned)
 
 
 class Recognition:
@@ -259,12 +263,11 @@ class Recognition:
             task=row.task,
             language=row.language,
             text=self._engine.tokenizer.decode(row.hypothesis.token_ids).strip(),
-            words=row.aligned.words,
             attempts=tuple(row.attempts),
             kept=row.kept,
             needs_redo=not final,
             is_silence=final and row.silence,
-            aligner_failed=row.aligned.failed,
+            aligned=row.aligned,
             time=charge,
         )
 
