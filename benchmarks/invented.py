@@ -1,4 +1,4 @@
-"""Words invented where nobody speaks, and words lost where speech is faint: what `folder.py --hypotheses` wrote, counted.
+"""Words invented where nobody speaks, and words lost where speech is faint, counted over hypotheses of `folder.py`.
 
     .venv/bin/python benchmarks/invented.py FOLDER HYPOTHESES.json... [--files]
 

@@ -32,6 +32,9 @@ MAX_CHUNK_S = 30
 _MAX = MAX_CHUNK_S * SAMPLE_RATE_HZ // WINDOW - 1
 """Windows in a chunk at most; one less than 30 s holds, so that a cut on a window's edge never exceeds it."""
 
+_SUREST = 16
+"""Windows in the half second that `SpeechChunk.voice` looks at."""
+
 
 def _windows(duration_s: float) -> int:
     return round(duration_s * SAMPLE_RATE_HZ / WINDOW)
@@ -174,9 +177,17 @@ class Chunker:
             start=start * WINDOW,
             samples=self._samples.take(start * WINDOW, min(min(stop, self._now) * WINDOW, total)),
             speech=tuple(SpeechSpan(span.start * WINDOW, min(span.stop * WINDOW, total)) for span in spans),
+            voice=self._voice(spans),
         )
         self._index += 1
         return chunk
+
+    def _voice(self, spans: list[_Span]) -> float:
+        """How sure voice activity is in `spans` at its best (`SpeechChunk.voice`)."""
+        offset = self._probabilities_from
+        heard = [p for span in spans for p in self._probabilities[span.start - offset : span.stop - offset]]
+        surest = sorted(heard)[-_SUREST:]
+        return sum(surest) / len(surest)
 
     def _forget(self) -> None:
         """Drop what no chunk can need any more."""

@@ -69,13 +69,15 @@ class SpeechChunk:
     """One piece of the file for the recogniser: at most 30 s, cut in silence where there is one.
 
     `start` is the sample on the file's timeline at which `samples` begins, exact. `speech` are the spans of voice
-    activity inside it, also on the file's timeline.
+    activity inside it, also on the file's timeline. `voice` (0..1) says how sure voice activity is at its best: the
+    mean over the half second of speech in which it hears a voice most.
     """
 
     index: int
     start: int
     samples: Samples
     speech: tuple[SpeechSpan, ...]
+    voice: float = 1.0
 
     @property
     def stop(self) -> int:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.transcript import Coverage, DeviceFallbackStep, RejectedText, Segment, Transcript
-from autorag_whisper.recognition.quality import NO_SPEECH_RULE
 from autorag_whisper.transcriber.segments import cut_segments, text_of
 
 if TYPE_CHECKING:
@@ -62,8 +61,8 @@ class Assembly:
         speech_s = sum(span.duration_s for span in chunk.speech)
         self.speech_s += speech_s
         self.finished_s = seconds(chunk.stop)
-        if result.is_silence and result.text:
-            self.rejected.append(RejectedText(chunk.start_s, seconds(chunk.stop), result.text, NO_SPEECH_RULE))
+        if result.rejected:
+            self.rejected.append(RejectedText(chunk.start_s, seconds(chunk.stop), result.rejected, result.reason))
         if result.words:
             self.transcribed_s += speech_s
         for words in cut_segments(result.words):
