@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorag_whisper.recognition.loops import Loop, find_loop, runaway, without
+from autorag_whisper.recognition.loops import Loop, find_loop, is_said_twice, runaway, without
 
 
 def brute_force(items: list[int]) -> int:
@@ -44,12 +44,22 @@ def test_what_is_kept_is_a_beginning_and_has_no_runaway_left_at_its_end(tokens: 
         assert 0 < len(kept) < len(tokens)
 
 
+def test_a_text_is_said_twice_only_as_a_whole() -> None:
+    assert is_said_twice([1, 2, 3, 4, 5] * 2)
+    assert not is_said_twice([1, 2] * 2)
+    assert not is_said_twice([*range(20), 1, 2, 3, 4, 1, 2, 3, 4])
+    assert not is_said_twice([])
+
+
 @pytest.mark.parametrize(
     ("tokens", "speech_s", "caught"),
     [
         ([1, 2, 3] * 20, 3.0, True),  # sixty tokens in three seconds: nobody speaks so
         ([1, 2, 3] * 20, 12.0, False),  # a chant at a speaker's pace is speech
         ([1, 2, 3] * 2, 0.2, False),  # twice is emphasis
+        ([*range(9)] * 2, 2.0, True),  # but nobody says a whole sentence twice in two seconds
+        ([*range(9)] * 2, 4.0, False),
+        ([*range(9), 50, 51, 52, 53, *range(9)], 1.0, False),
         (list(range(60)), 3.0, False),  # fast, but no loop
         ([], 1.0, False),
     ],

@@ -234,6 +234,20 @@ def test_a_sound_that_fails_every_attempt_costs_no_more_than_its_budget(tmp_path
     assert len(transcript.segments[0].attempts) == 1 + REDO_CAPS
 
 
+def test_a_text_that_is_there_twice_is_done_again_in_the_full_window(tmp_path: Path) -> None:
+    encode, asked = FakeRecognizer().tokenizer.encode, list[int]()
+
+    def script(features: np.ndarray) -> Hypothesis:
+        asked.append(features.shape[1])
+        text = " leave the keys" * (2 if features.shape[1] < 3000 else 1)
+        return Hypothesis(encode(text), -0.2, 0.0, cap_hit=False)
+
+    world = World(script=script)
+    transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", speech_samples(3)), model="fake")
+    assert transcript.text == "leave the keys"
+    assert asked == [1000, 3000]
+
+
 def test_of_a_runaway_the_first_saying_is_kept_and_the_rest_is_listed(tmp_path: Path) -> None:
     looped = FakeRecognizer().tokenizer.encode(" hello" + " thanks" * 200)
     world = World(script=lambda _features: Hypothesis(looped, -0.3, 0.0, cap_hit=True))

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 FASTEST_PER_S = 10.0
 """Tokens a second that nobody speaks; fast English has 5, scripts that take several tokens a letter 8."""
+FAST_PER_S = 6.0
+"""Tokens a second at which nobody says a whole text twice."""
+_LEAST_PERIOD = 4
+"""Tokens of a text that is something to be said twice; "no no" is one word."""
 
 RUNAWAY_RULE = "loop: the same words over and over, faster than anyone speaks; the first time was kept"
 """The documented rule by which the rest of a text is rejected."""
@@ -50,15 +54,27 @@ def find_loop(items: Sequence[Hashable]) -> Loop | None:
     return best
 
 
-def runaway(tokens: Sequence[int], duration_s: float) -> Loop | None:
-    """The loop in a chunk's text that nobody can have said: three times or more, in less time than it takes.
+def runaway(tokens: Sequence[int], speech_s: float) -> Loop | None:
+    """The loop in a chunk's text that nobody can have said in its `speech_s` seconds of speech.
 
-    `duration_s`: of the chunk's speech. What is said again and again at a speaker's pace is speech.
+    What is said again and again at a speaker's pace is speech.
     """
     loop = find_loop(tokens)
-    if loop is None or loop.times < 3 or len(tokens) <= FASTEST_PER_S * duration_s:
+    if loop is None:
         return None
-    return loop
+    too_often = loop.times >= 3 and len(tokens) > FASTEST_PER_S * speech_s
+    too_fast = _is_all_twice(loop, len(tokens)) and len(tokens) > FAST_PER_S * speech_s
+    return loop if too_often or too_fast else None
+
+
+def is_said_twice(tokens: Sequence[int]) -> bool:
+    """Whether the whole text is there twice: what a decoder does that did not notice the end of the sound."""
+    loop = find_loop(tokens)
+    return loop is not None and _is_all_twice(loop, len(tokens))
+
+
+def _is_all_twice(loop: Loop, tokens: int) -> bool:
+    return loop.period >= _LEAST_PERIOD and loop.stop - loop.start >= 0.9 * tokens
 
 
 def without(tokens: Sequence[int], loop: Loop) -> tuple[int, ...]:

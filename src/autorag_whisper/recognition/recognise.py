@@ -17,9 +17,9 @@ from autorag_whisper.domain.transcript import Attempt
 from autorag_whisper.engines.base import ENCODER_FRAME_S, WINDOW_FRAMES, Decoding, TokenTimes
 from autorag_whisper.recognition.effort import may_try_again, steps_of
 from autorag_whisper.recognition.language import LanguageChoice, choose
-from autorag_whisper.recognition.loops import RUNAWAY_RULE, runaway, without
+from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
 from autorag_whisper.recognition.phantoms import phantom
-from autorag_whisper.recognition.quality import best_of, compression_ratio, fault_of
+from autorag_whisper.recognition.quality import Fault, best_of, compression_ratio, fault_of
 from autorag_whisper.recognition.windows import features_of, token_cap, window_frames
 
 if TYPE_CHECKING:
@@ -238,6 +238,8 @@ class Recognition:
         cap_hit = len(hypothesis.token_ids) >= token_cap(len(row.task.chunk.samples))
         is_phantom = phantom(text, attempt, row.task.chunk, self._options) is not None
         fault = fault_of(attempt, self._options, cap_hit=cap_hit, is_phantom=is_phantom)
+        if fault is None and not row.task.redo and is_said_twice(hypothesis.token_ids):
+            fault = Fault.REPETITION  # once: a speaker who does say it twice says so again in the full window
         row.attempts.append(replace(attempt, rejected_for=fault.value) if fault else attempt)
         row.hypothesis, row.kept = hypothesis, len(row.attempts) - 1
         return fault is None
