@@ -37,6 +37,8 @@ FAINT_VOICE, FAINT_LOOP_VOICE = 0.75, 0.8
 DOUBT, KNOWN_DOUBT, LOOP_DOUBT = 0.65, 0.5, 0.45
 SPARSE_FROM_S, SPARSE_LETTERS_PER_S = 3.0, 1.5
 _LOGPROB_WEIGHT = 0.4
+NO_SPEECH = 0.5
+"""Probability of "no speech" from which phantom text is not worth a second try."""
 
 KNOWN = frozenset({
     "thank you", "thank you very much", "thank you so much", "thanks for watching", "thank you for watching",

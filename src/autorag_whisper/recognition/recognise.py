@@ -18,7 +18,7 @@ from autorag_whisper.engines.base import ENCODER_FRAME_S, WINDOW_FRAMES, Decodin
 from autorag_whisper.recognition.effort import may_try_again, steps_of
 from autorag_whisper.recognition.language import LanguageChoice, choose
 from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
-from autorag_whisper.recognition.phantoms import phantom
+from autorag_whisper.recognition.phantoms import NO_SPEECH, phantom
 from autorag_whisper.recognition.quality import Fault, best_of, compression_ratio, fault_of
 from autorag_whisper.recognition.windows import features_of, token_cap, window_frames
 
@@ -236,7 +236,10 @@ class Recognition:
             no_speech_prob=hypothesis.no_speech_prob,
         )
         cap_hit = len(hypothesis.token_ids) >= token_cap(len(row.task.chunk.samples))
-        is_phantom = phantom(text, attempt, row.task.chunk, self._options) is not None
+        # Where the encoder heard no speech, a redo hears none either; where it did, the decoder gets another chance.
+        is_phantom = (
+            phantom(text, attempt, row.task.chunk, self._options) is not None and attempt.no_speech_prob > NO_SPEECH
+        )
         fault = fault_of(attempt, self._options, cap_hit=cap_hit, is_phantom=is_phantom)
         if fault is None and not row.task.redo and is_said_twice(hypothesis.token_ids):
             fault = Fault.REPETITION  # once: a speaker who does say it twice says so again in the full window
