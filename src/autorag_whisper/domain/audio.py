@@ -50,10 +50,14 @@ class MediaDamage:
 
 @dataclass(frozen=True, slots=True)
 class SpeechSpan:
-    """Half-open span of samples [start, stop) in which someone speaks."""
+    """Half-open span of samples [start, stop) in which someone speaks.
+
+    `sure` is False where voice activity was below its threshold and had a second look.
+    """
 
     start: int
     stop: int
+    sure: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.stop:
