@@ -12,7 +12,7 @@ from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, MediaInfo, SpeechChunk,
 from autorag_whisper.domain.transcript import Attempt, Coverage, Transcript, Word
 from autorag_whisper.format import render
 from autorag_whisper.recognition.phantoms import Phantom
-from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask
+from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask, Rejection
 from autorag_whisper.transcriber.assembly import Assembly
 
 if TYPE_CHECKING:
@@ -32,8 +32,7 @@ def result(index: int, spans: Sequence[tuple[float, float, bool]], *, said: bool
         "en",
         words=(word,) if said else (),
         attempts=(Attempt(0.0, 5, 1000, -0.2, 1.0, 0.1),),
-        rejected=rejected,
-        reason=Phantom.FAINT_VOICE.value if rejected else "",
+        rejected=(Rejection(rejected, Phantom.FAINT_VOICE.value),) if rejected else (),
     )
 
 

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autorag_whisper.align.words import TimedWord
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.request import TranscribeOptions
-from autorag_whisper.domain.transcript import Attempt
+from autorag_whisper.domain.transcript import Attempt, Word
 from autorag_whisper.recognition import phantoms
-from autorag_whisper.recognition.phantoms import Phantom, is_known, is_loop, phantom
+from autorag_whisper.recognition.phantoms import Phantom, is_known, is_loop, phantom, squeezed_from
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,6 +114,32 @@ def test_the_table_in_the_docstring_names_every_rule_with_its_limits() -> None:
 def test_the_page_on_architecture_has_the_same_table(root: Path) -> None:
     table = re.findall(r"^\|.*$", phantoms.__doc__ or "", re.MULTILINE)
     assert "\n".join(table) in (root / "ARCHITECTURE.md").read_text(encoding="utf-8")
+
+
+def said(*spans: tuple[float, float]) -> list[TimedWord]:
+    return [TimedWord(Word(f"w{n}", start, end, 0.9), (n,)) for n, (start, end) in enumerate(spans)]
+
+
+SPEECH = (SpeechSpan(0, 2 * SAMPLE_RATE_HZ),)
+
+
+def test_words_on_one_spot_behind_the_speech_are_squeezed() -> None:
+    # As measured: the words that were said have their times, those that were not have what is left, with sure tokens.
+    assert squeezed_from(said((0.1, 0.5), (0.5, 1.9), (2.4, 2.4), (2.4, 2.4), (2.4, 2.4)), SPEECH) == 2
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        [],
+        [(0.1, 0.5), (0.5, 2.0)],
+        [(0.1, 0.5), (2.4, 2.4)],  # one word alone: an aligner that lost its last word
+        [(0.1, 0.5), (1.9, 1.9), (1.9, 1.9)],  # in the speech: said too fast to be told apart
+        [(0.1, 0.5), (2.4, 2.6), (2.6, 2.9)],  # behind it, but with a length of their own
+    ],
+)
+def test_other_words_are_not_squeezed(spans: list[tuple[float, float]]) -> None:
+    assert squeezed_from(said(*spans), SPEECH) == len(spans)
 
 
 def test_a_sentence_is_known_only_as_a_whole() -> None:

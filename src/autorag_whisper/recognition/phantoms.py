@@ -18,6 +18,9 @@ A text is rejected under one of these rules, the first that applies, and listed 
 | `known_phantom` | < 0.75 | doubt > 0.5 | nothing but a sentence of `KNOWN`, or several |
 | `sparse` | any | doubt > 0.45 | under 1.5 letters or digits a second of speech, over 3 s of it and more |
 | `faint_loop` | < 0.8 | doubt > 0.45 | the same words three times or more, and nothing else |
+
+And of a text that is accepted, its end under `squeezed`: two words or more that the alignment puts on one spot behind
+the speech, which is what is left for words that nothing in the sound answers to.
 """
 
 from __future__ import annotations
@@ -26,10 +29,14 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from autorag_whisper.domain.audio import seconds
 from autorag_whisper.recognition.loops import find_loop
 
 if TYPE_CHECKING:
-    from autorag_whisper.domain.audio import SpeechChunk
+    from collections.abc import Sequence
+
+    from autorag_whisper.align.words import TimedWord
+    from autorag_whisper.domain.audio import SpeechChunk, SpeechSpan
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Attempt
 
@@ -39,6 +46,10 @@ SPARSE_FROM_S, SPARSE_LETTERS_PER_S = 3.0, 1.5
 _LOGPROB_WEIGHT = 0.4
 NO_SPEECH = 0.5
 """Probability of "no speech" from which phantom text is not worth a second try."""
+
+SQUEEZED = "squeezed: two words or more on one spot behind the speech"
+"""The rule by which the end of a text is rejected."""
+_SPOT_S, _BEHIND_S, _SQUEEZED_WORDS = 0.05, 0.3, 2
 
 KNOWN = frozenset({
     "thank you", "thank you very much", "thank you so much", "thanks for watching", "thank you for watching",
@@ -107,3 +118,15 @@ def is_loop(text: str) -> bool:
     words = re.findall(r"\w+", text.lower())
     loop = find_loop(words)
     return loop is not None and loop.times >= 3 and loop.stop - loop.start >= 0.8 * len(words)
+
+
+def squeezed_from(words: Sequence[TimedWord], speech: Sequence[SpeechSpan]) -> int:
+    """Index of the first word that is rejected under `SQUEEZED`; the number of words if none is.
+
+    `speech`: of the words' chunk. Words without an alignment are spread over it and never rejected here.
+    """
+    behind_s = seconds(speech[-1].stop) + _BEHIND_S if speech else 0.0
+    kept = len(words)
+    while kept and words[kept - 1].word.start_s >= max(behind_s, words[-1].word.end_s - _SPOT_S):
+        kept -= 1
+    return kept if len(words) - kept >= _SQUEEZED_WORDS else len(words)

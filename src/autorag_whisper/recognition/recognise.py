@@ -13,12 +13,13 @@ from autorag_whisper.align.words import Place, TimedWord, words_from_path, words
 from autorag_whisper.audio.features import frame_count
 from autorag_whisper.domain.audio import SpeechChunk, seconds
 from autorag_whisper.domain.errors import Cancelled, EngineError
-from autorag_whisper.domain.transcript import Attempt
+from autorag_whisper.domain.request import Task
+from autorag_whisper.domain.transcript import Attempt, join_words
 from autorag_whisper.engines.base import ENCODER_FRAME_S, WINDOW_FRAMES, Decoding, TokenTimes
 from autorag_whisper.recognition.effort import may_try_again, steps_of
 from autorag_whisper.recognition.language import LanguageChoice, choose
 from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
-from autorag_whisper.recognition.phantoms import NO_SPEECH, phantom
+from autorag_whisper.recognition.phantoms import NO_SPEECH, SQUEEZED, phantom, squeezed_from
 from autorag_whisper.recognition.quality import Fault, best_of, compression_ratio, fault_of
 from autorag_whisper.recognition.windows import features_of, token_cap, window_frames
 
@@ -68,11 +69,19 @@ class EngineTime:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejection:
+    """Text that was not accepted, and the documented rule (`phantoms`, `loops`)."""
+
+    text: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkResult:
     """What came of a chunk. Exactly one of these holds: it needs a redo, it is undecided, or its text is final.
 
     `undecided`: it is the first of a file and its language is unsure: nothing was decoded.
-    `rejected`: what was decoded too but not accepted, and `reason`, the documented rule (`phantoms`, `loops`).
+    `rejected`: what was decoded too but not accepted.
     """
 
     task: ChunkTask
@@ -83,8 +92,7 @@ class ChunkResult:
     kept: int = 0
     needs_redo: bool = False
     undecided: bool = False
-    rejected: str = ""
-    reason: str = ""
+    rejected: tuple[Rejection, ...] = ()
     aligner_failed: str = ""
     time: EngineTime = field(default_factory=EngineTime)
 
@@ -103,8 +111,7 @@ class _Row:
     hypothesis: Hypothesis | None = None
     attempts: list[Attempt] = field(default_factory=list)
     kept: int = 0
-    rejected: str = ""
-    reason: str = ""
+    rejected: list[Rejection] = field(default_factory=list)
     times: TokenTimes | None = None
     align_error: str = ""
 
@@ -255,10 +262,11 @@ class Recognition:
         rule = phantom(text, row.attempts[row.kept], chunk, self._options)
         loop = None if rule else runaway(ids, sum(span.duration_s for span in chunk.speech))
         if rule:
-            row.rejected, row.reason, row.hypothesis = text, rule.value, replace(row.hypothesis, token_ids=())
+            row.rejected.append(Rejection(text, rule.value))
+            row.hypothesis = replace(row.hypothesis, token_ids=())
         elif loop:
             kept = without(ids, loop)
-            row.rejected, row.reason = self._text(ids[len(kept) :]), RUNAWAY_RULE
+            row.rejected.append(Rejection(self._text(ids[len(kept) :]), RUNAWAY_RULE))
             row.hypothesis = replace(row.hypothesis, token_ids=kept)
 
     def _text(self, token_ids: Sequence[int]) -> str:
@@ -298,19 +306,29 @@ class Recognition:
             return ChunkResult(row.task, "", undecided=True, time=charge)
         assert row.hypothesis is not None
         final = self._is_final(row)
+        words = self._accepted(row) if final and self._has_text(row) else []
         return ChunkResult(
             task=row.task,
             language=row.language,
             text=self._text(row.hypothesis.token_ids),
-            words=tuple(self._words(row)) if final and self._has_text(row) else (),
+            words=tuple(words),
             attempts=tuple(row.attempts),
             kept=row.kept,
             needs_redo=not final,
-            rejected=row.rejected,
-            reason=row.reason,
+            rejected=tuple(row.rejected),
             aligner_failed=row.align_error,
             time=charge,
         )
+
+    def _accepted(self, row: _Row) -> list[TimedWord]:
+        """The words of a row that has some, without those that the alignment found no place for."""
+        words = self._words(row)
+        if self._options.task is Task.TRANSLATE:  # its words are in another order than the sounds
+            return words
+        kept = squeezed_from(words, row.task.chunk.speech)
+        if kept < len(words):
+            row.rejected.append(Rejection(join_words([timed.word for timed in words[kept:]]), SQUEEZED))
+        return words[:kept]
 
     def _words(self, row: _Row) -> list[TimedWord]:
         assert row.hypothesis is not None

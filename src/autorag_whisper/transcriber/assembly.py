@@ -67,8 +67,8 @@ class Assembly:
         speech_s = sum(span.duration_s for span in chunk.speech if span.sure or result.words)
         self.speech_s += speech_s
         self.finished_s = seconds(chunk.stop)
-        if result.rejected:
-            self.rejected.append(RejectedText(chunk.start_s, seconds(chunk.stop), result.rejected, result.reason))
+        for rejection in result.rejected:
+            self.rejected.append(RejectedText(chunk.start_s, seconds(chunk.stop), rejection.text, rejection.rule))
         if result.words:
             self.transcribed_s += speech_s
         for words in cut_segments(result.words):
