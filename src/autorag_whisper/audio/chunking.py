@@ -48,7 +48,7 @@ class ChunkingRules:
     """How speech is found and packed. Lengths in seconds.
 
     `second_look` and its hysteresis (where it ends) are parts of `threshold`; 1 takes no second look. Spans of the two
-    kinds that are `apart_s` apart never share a chunk.
+    kinds that are `apart_s` apart never share a chunk. A faint span's edges are not to be trusted: it has a wider pad.
     """
 
     threshold: float = 0.5
@@ -59,6 +59,7 @@ class ChunkingRules:
     second_look_hysteresis: float = 0.3
     min_second_look_s: float = 0.25
     apart_s: float = 0.5
+    second_look_pad_s: float = 1.2
     pad_s: float = 0.4
     pause_s: float = 2.0
     long_pause_s: float = 5.0
@@ -82,7 +83,7 @@ class Chunker:
 
     def __init__(self, rules: ChunkingRules | None = None) -> None:
         self._rules = rules or ChunkingRules()
-        self._pad = _windows(self._rules.pad_s)
+        self._pads = {True: _windows(self._rules.pad_s), False: _windows(self._rules.second_look_pad_s)}
         self._samples = _SampleBuffer()
         self._probabilities: list[float] = []
         self._probabilities_from = 0
@@ -105,7 +106,7 @@ class Chunker:
         self._close_span()
         self._close_faint()
         if self._spans:
-            yield self._emit(len(self._spans), self._spans[-1].stop + self._pad)
+            yield self._emit(len(self._spans), self._padded(self._spans[-1]).stop)
 
     def _step(self, probability: float) -> Iterator[SpeechChunk]:
         self._probabilities.append(probability)
@@ -115,9 +116,9 @@ class Chunker:
         else:
             self._look_again(probability)
         if (coming := self._apart()) is not None:
-            yield self._cut_in_pause(len(self._spans), _Span(self._spans[-1].stop, coming.start))
+            yield self._cut_between(len(self._spans), self._spans[-1], coming)
         if self._is_pause():
-            yield self._emit(len(self._spans), self._spans[-1].stop + self._pad)
+            yield self._emit(len(self._spans), self._padded(self._spans[-1]).stop)
         elif self._begun() and self._now - self._start() >= _MAX:
             self._close_faint()
             yield self._cut()
@@ -170,7 +171,11 @@ class Chunker:
         """The window with which the chunk being made begins."""
         first = self._spans[0] if self._spans else self._open or self._faint
         assert first is not None
-        return max(self._bound, first.start - self._pad)
+        return max(self._bound, self._padded(first).start)
+
+    def _padded(self, span: _Span) -> _Span:
+        pad = self._pads[span.sure]
+        return _Span(span.start - pad, span.stop + pad)
 
     def _is_pause(self) -> bool:
         if self._open is not None or not self._spans or (self._faint is not None and self._is_long(self._faint)):
@@ -193,21 +198,22 @@ class Chunker:
         """Close a chunk that reached its limit, in a pause if there is one."""
         start = self._start()
         for earliest in (start + _MAX // 2, start + _MAX // 4):
-            pauses = [pause for pause in self._pauses() if pause.start >= earliest]
+            pauses = [pause for pause in self._pauses() if pause[0].stop >= earliest]
             if pauses:
-                best = max(pauses, key=lambda pause: pause.stop - pause.start)
-                count = sum(span.stop <= best.start for span in self._spans)
-                return self._cut_in_pause(count, best)
+                before, after = max(pauses, key=lambda pause: pause[1].start - pause[0].stop)
+                count = sum(span.stop <= before.stop for span in self._spans)
+                return self._cut_between(count, before, after)
         return self._cut_in_speech(start)
 
-    def _cut_in_pause(self, count: int, pause: _Span) -> SpeechChunk:
-        middle = (pause.start + pause.stop + 1) // 2
-        return self._emit(count, min(pause.start + self._pad, middle), max(pause.stop - self._pad, middle))
+    def _cut_between(self, count: int, before: _Span, after: _Span) -> SpeechChunk:
+        """The chunk of the first `count` spans, of which `before` is the last, and `after` begins the next."""
+        middle = (before.stop + after.start + 1) // 2
+        return self._emit(count, min(self._padded(before).stop, middle), max(self._padded(after).start, middle))
 
-    def _pauses(self) -> list[_Span]:
-        """Between the spans, and since the last one."""
+    def _pauses(self) -> list[tuple[_Span, _Span]]:
+        """The spans before and behind each pause, the last of which is going on."""
         spans = [*self._spans, self._open or _Span(self._now, self._now)]
-        return [_Span(a.stop, b.start) for a, b in itertools.pairwise(spans) if a.stop < b.start]
+        return [(a, b) for a, b in itertools.pairwise(spans) if a.stop < b.start]
 
     def _cut_in_speech(self, start: int) -> SpeechChunk:
         """Where a voice is least likely (mean of three windows) in the last third of the chunk."""
@@ -249,7 +255,10 @@ class Chunker:
 
     def _forget(self) -> None:
         """Drop what no chunk can need any more."""
-        needed = self._start() if self._begun() else max(self._bound, self._now - self._pad)
+        # A short span may yet be dropped, and a faint one begin behind it that needs what was before.
+        needed = max(
+            self._bound, min(self._start() if self._begun() else self._now, self._now - max(self._pads.values()))
+        )
         self._samples.drop_before(needed * WINDOW)
         surplus = needed - self._probabilities_from
         if surplus > _MAX:
