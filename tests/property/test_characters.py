@@ -59,7 +59,7 @@ def test_spans_are_in_order_finite_and_not_before_the_start(case: tuple[list[str
     words, starts, quiet = case
     spelled = spell(words, [(word,) for word in words], code_points)
     assert spelled is not None
-    spans = word_spans(marks(spelled, np.asarray(starts), 0.008), quiet)
+    spans = word_spans(marks(spelled, np.asarray(starts), 0.008), quiet, 10.0)
     assert spans.shape == (len(words), 2)
     assert np.isfinite(spans).all()
     assert (spans[:, 0] >= 0).all()
@@ -75,7 +75,7 @@ def test_without_silences_words_start_where_their_first_letter_is_and_end_where_
     starts = list(np.minimum(np.diff(starts, prepend=0.0), 0.2).cumsum())  # no letter lingers
     spelled = spell(words, [(word,) for word in words], code_points)
     assert spelled is not None
-    spans = word_spans(marks(spelled, np.asarray(starts), 0.0), [])
+    spans = word_spans(marks(spelled, np.asarray(starts), 0.0), [], 10.0)
     assert np.allclose(spans[:, 0], np.asarray(starts)[list(spelled.firsts)])
     assert np.allclose(spans[:-1, 1], spans[1:, 0])
 

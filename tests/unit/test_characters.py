@@ -72,24 +72,30 @@ def hand_drawn(*words: tuple[float, float, float]) -> Marks:
 
 
 def test_a_first_letter_seen_in_the_pause_starts_where_speech_does() -> None:
-    spans = word_spans(hand_drawn((0.0, 0.1, 0.6), (0.6, 1.7, 2.0)), [(0.5, 1.6)])
+    spans = word_spans(hand_drawn((0.0, 0.1, 0.6), (0.6, 1.7, 2.0)), [(0.5, 1.6)], 9.0)
     assert spans.tolist() == [[0.0, 0.5], [1.6, 2.0]]
 
 
 def test_words_seen_in_a_pause_follow_it_in_their_order() -> None:
-    spans = word_spans(hand_drawn((0.0, 0.1, 0.5), (0.6, 0.7, 0.9), (1.0, 1.2, 1.9), (2.0, 2.1, 2.3)), [(0.5, 1.5)])
+    marks = hand_drawn((0.0, 0.1, 0.5), (0.6, 0.7, 0.9), (1.0, 1.2, 1.9), (2.0, 2.1, 2.3))
+    spans = word_spans(marks, [(0.5, 1.5)], 9.0)
     assert spans[0].tolist() == [0.0, 0.5]
     assert spans[1].tolist() == [1.5, 1.75]
     assert spans[2].tolist() == [1.75, 2.0]
 
 
+def test_no_word_is_thrown_to_the_end_of_the_audio_by_the_silence_there() -> None:
+    spans = word_spans(hand_drawn((0.0, 0.1, 0.5), (0.5, 0.9, 1.4)), [(0.5, 3.0)], 3.0)
+    assert spans.tolist() == [[0.0, 0.5], [0.81, 1.4]]
+
+
 def test_the_stop_of_a_consonant_inside_a_word_leaves_it_whole() -> None:
-    spans = word_spans(hand_drawn((0.0, 0.1, 0.6), (0.6, 0.7, 1.2)), [(0.8, 0.92)])
+    spans = word_spans(hand_drawn((0.0, 0.1, 0.6), (0.6, 0.7, 1.2)), [(0.8, 0.92)], 9.0)
     assert spans.tolist() == [[0.0, 0.6], [0.6, 1.2]]
 
 
 def test_a_first_letter_that_lingers_starts_late() -> None:
-    [[start, _]] = word_spans(hand_drawn((0.0, 0.8, 1.2)), []).tolist()
+    [[start, _]] = word_spans(hand_drawn((0.0, 0.8, 1.2)), [], 9.0).tolist()
     assert start == pytest.approx(0.71)
 
 

@@ -106,15 +106,15 @@ def _between(speech: Spans, duration_s: float) -> list[tuple[float, float]]:
     return [(a, b) for a, b in gaps if b - a >= _MIN_S]
 
 
-def word_spans(marks: Marks, quiet: Spans) -> NDArray[np.float64]:
-    """float64[n, 2]: start and end of n words, from the path's marks and the silences between them.
+def word_spans(marks: Marks, quiet: Spans, duration_s: float) -> NDArray[np.float64]:
+    """float64[n, 2]: start and end of n words, from the path's marks and the silences in `duration_s` of audio.
 
     Starts are non-decreasing. In running speech a word ends where the next one starts: the first letter is what the
     path places best.
     """
     words = _Words(marks)
     for start_s, end_s in quiet:
-        words.part(start_s, end_s)
+        words.part(start_s, end_s, is_last=end_s >= duration_s - 2 * _HOP_S)
     return words.spans()
 
 
@@ -127,14 +127,17 @@ class _Words:
         self._ends = np.append(self._starts[1:], marks.end[-1:])
         self._heard_until = np.maximum.accumulate(marks.end - END_EARLY_S)
 
-    def part(self, start_s: float, end_s: float) -> None:
-        """Words end before this silence or start after it, unless it lies inside one."""
+    def part(self, start_s: float, end_s: float, *, is_last: bool) -> None:
+        """Words end before this silence or start after it, unless it lies inside one.
+
+        Nothing starts after the last one, at the end of the audio: words that the path has in there stay there.
+        """
         after = self._first_after(start_s, end_s)
         if after is None:
             return
         if after > 0:
             self._end_before(after - 1, start_s)
-        if after < len(self._starts):
+        if after < len(self._starts) and not is_last:
             self._start_at(after, end_s)
 
     def _first_after(self, start_s: float, end_s: float) -> int | None:

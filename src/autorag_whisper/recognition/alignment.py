@@ -167,7 +167,7 @@ class Alignment:
         speech = [(start - one.chunk.start_s, stop - one.chunk.start_s) for start, stop in one.place.speech]
         quiet = silences(one.chunk.samples, speech)
         starts_s = times.starts.astype(np.float64) * ENCODER_FRAME_S
-        spans = one.chunk.start_s + word_spans(marks(text, starts_s, heads.late_s), quiet)
+        spans = one.chunk.start_s + word_spans(marks(text, starts_s, heads.late_s), quiet, one.chunk.duration_s)
         timing = Timing(
             WordSource.CHARACTERS,
             [(float(start), float(end)) for start, end in spans],
