@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autorag_whisper.align.characters import MAX_TOKENS, Marks, marks, spell
+from autorag_whisper.align.characters import MAX_TOKENS, Marks, marks, spell, steadied
 from autorag_whisper.align.pauses import silences, word_spans
 from autorag_whisper.align.text_normalization import spoken_words
 
@@ -105,6 +105,16 @@ def test_the_path_is_moved_by_what_the_head_is_late() -> None:
     found = marks(spelled, np.asarray([0.0, 0.5, 0.6, 0.8]), 0.02)
     assert found.first.tolist() == [0.48]
     assert found.end.tolist() == [pytest.approx(0.84)]
+
+
+def test_a_run_of_words_far_from_their_tokens_takes_the_tokens_times_and_a_pair_does_not() -> None:
+    path = hand_drawn(*((n, n + 0.1, n + 0.5) for n in range(6)))
+    tokens = np.asarray([(0.0, 0.5), (1.4, 1.5), (2.4, 2.5), (3.0, 3.5), (4.0, 4.5), (5.0, 5.5)])
+    assert steadied(path, tokens).first.tolist() == path.first.tolist()
+    tokens[3] = (3.4, 3.8)
+    found = steadied(path, tokens)
+    assert found.first.tolist() == [0.0, 1.4, 2.4, 3.4, 4.0, 5.0]
+    assert found.end.tolist() == [0.5, 1.5, 2.5, 3.8, 4.5, 5.5]
 
 
 def tone(*parts: tuple[float, float]) -> np.ndarray:

@@ -145,6 +145,26 @@ def marks(spelled: Spelled, starts_s: NDArray[np.float64], late_s: float) -> Mar
     )
 
 
+_ASTRAY_S, _ASTRAY_WORDS = 0.25, 3
+"""So far from the tokens, and so many words of it in a row: the path lost its place, it does not know better."""
+
+
+def steadied(path: Marks, tokens_s: NDArray[np.float64]) -> Marks:
+    """The marks with the tokens' times where the path went astray: for runs of words that are far from theirs.
+
+    `tokens_s`: float64[n, 2], start and end of each word by its tokens, in the same seconds.
+    """
+    far = np.concatenate(([False], np.abs(path.first - tokens_s[:, 0]) > _ASTRAY_S, [False]))
+    first, second, end, letters = path.first.copy(), path.second.copy(), path.end.copy(), list(path.letters)
+    for start, stop in np.flatnonzero(np.diff(far)).reshape(-1, 2):
+        if stop - start < _ASTRAY_WORDS:
+            continue
+        for n in range(start, stop):
+            spread = np.linspace(tokens_s[n, 0], max(tokens_s[n]), len(letters[n]) + 1)
+            first[n], second[n], end[n], letters[n] = spread[0], spread[1], spread[-1], spread[:-1]
+    return Marks(first, second, end, tuple(letters))
+
+
 def scores(spelled: Spelled, probabilities: NDArray[np.float32]) -> list[float]:
     """For each word the mean probability of its letters, 0..1: how well the text fits what is heard there."""
     known = np.clip(np.nan_to_num(probabilities, nan=0.0), 0.0, 1.0)

@@ -28,11 +28,15 @@ MAX_NEW_TOKENS = 224
 class CharacterHeads:
     """What makes a model time single letters well: attention heads (decoder layer, head), found by accuracy.
 
-    `median_filter` frames smooth their attention; a word's first letter is seen `late_s` after the word has begun.
+    `median_filter` frames smooth their attention; a word's first letter is seen `late_s` after the word has begun, and
+    with whole tokens a word is seen `tokens_early_s` before. `loses_its_place`: in long texts, now and then, which a
+    comparison with the tokens shows.
     """
 
     heads: tuple[tuple[int, int], ...]
     late_s: float
+    tokens_early_s: float = 0.0
+    loses_its_place: bool = False
     median_filter: int = 1
 
 

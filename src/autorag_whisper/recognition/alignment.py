@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autorag_whisper.align.characters import marks, scores, spell
+from autorag_whisper.align.characters import marks, scores, spell, steadied
 from autorag_whisper.align.pauses import silences, word_spans
 from autorag_whisper.align.text_normalization import spoken_words
 from autorag_whisper.align.tokens import split_words
@@ -166,8 +166,11 @@ class Alignment:
         text, times = found
         speech = [(start - one.chunk.start_s, stop - one.chunk.start_s) for start, stop in one.place.speech]
         quiet = silences(one.chunk.samples, speech)
-        starts_s = times.starts.astype(np.float64) * ENCODER_FRAME_S
-        spans = one.chunk.start_s + word_spans(marks(text, starts_s, heads.late_s), quiet, one.chunk.duration_s)
+        path = marks(text, times.starts.astype(np.float64) * ENCODER_FRAME_S, heads.late_s)
+        if heads.loses_its_place and before.source is WordSource.TOKENS:
+            by_tokens = [(timed.word.start_s, timed.word.end_s) for timed in before.words]
+            path = steadied(path, np.asarray(by_tokens) - one.chunk.start_s)
+        spans = one.chunk.start_s + word_spans(path, quiet, one.chunk.duration_s)
         timing = Timing(
             WordSource.CHARACTERS,
             [(float(start), float(end)) for start, end in spans],
@@ -181,7 +184,9 @@ class Alignment:
     def _by_tokens(self, one: Spoken, times: TokenTimes) -> Aligned:
         ids = one.hypothesis.token_ids
         path = np.zeros((2, len(ids) + 1))
-        path[0] = one.chunk.start_s + times.starts * ENCODER_FRAME_S
+        heads = self._engine.spec.characters
+        early_s = heads.tokens_early_s if heads else 0.0
+        path[0] = one.chunk.start_s + times.starts * ENCODER_FRAME_S + early_s
         path[1, :-1] = times.probabilities
         words = words_from_path(ids, self._engine.tokenizer.decode, one.language, path, one.place)
         return Aligned(tuple(words), self.wanted, WordSource.TOKENS)
