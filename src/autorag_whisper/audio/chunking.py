@@ -48,7 +48,7 @@ class ChunkingRules:
     """How speech is found and packed. Lengths in seconds.
 
     `second_look` and its hysteresis (where it ends) are parts of `threshold`; 1 takes no second look. Spans of the two
-    kinds that are `apart_s` apart never share a chunk. A faint span's edges are not to be trusted: it has a wider pad.
+    kinds that are `apart_s` apart never share a chunk. Edges of faint spans alone are not to be trusted: a wider pad.
     """
 
     threshold: float = 0.5
@@ -106,7 +106,7 @@ class Chunker:
         self._close_span()
         self._close_faint()
         if self._spans:
-            yield self._emit(len(self._spans), self._padded(self._spans[-1]).stop)
+            yield self._emit(len(self._spans), self._spans[-1].stop + self._pad(self._spans))
 
     def _step(self, probability: float) -> Iterator[SpeechChunk]:
         self._probabilities.append(probability)
@@ -118,7 +118,7 @@ class Chunker:
         if (coming := self._apart()) is not None:
             yield self._cut_between(len(self._spans), self._spans[-1], coming)
         if self._is_pause():
-            yield self._emit(len(self._spans), self._padded(self._spans[-1]).stop)
+            yield self._emit(len(self._spans), self._spans[-1].stop + self._pad(self._spans))
         elif self._begun() and self._now - self._start() >= _MAX:
             self._close_faint()
             yield self._cut()
@@ -169,13 +169,12 @@ class Chunker:
 
     def _start(self) -> int:
         """The window with which the chunk being made begins."""
-        first = self._spans[0] if self._spans else self._open or self._faint
-        assert first is not None
-        return max(self._bound, self._padded(first).start)
+        begun = [span for span in (*self._spans, self._open or self._faint) if span is not None]
+        return max(self._bound, begun[0].start - self._pad(begun))
 
-    def _padded(self, span: _Span) -> _Span:
-        pad = self._pads[span.sure]
-        return _Span(span.start - pad, span.stop + pad)
+    def _pad(self, spans: list[_Span]) -> int:
+        """Before and behind a chunk of `spans`: wide if none of them is sure."""
+        return self._pads[any(span.sure for span in spans)]
 
     def _is_pause(self) -> bool:
         if self._open is not None or not self._spans or (self._faint is not None and self._is_long(self._faint)):
@@ -208,7 +207,8 @@ class Chunker:
     def _cut_between(self, count: int, before: _Span, after: _Span) -> SpeechChunk:
         """The chunk of the first `count` spans, of which `before` is the last, and `after` begins the next."""
         middle = (before.stop + after.start + 1) // 2
-        return self._emit(count, min(self._padded(before).stop, middle), max(self._padded(after).start, middle))
+        stop = min(before.stop + self._pad(self._spans[:count]), middle)
+        return self._emit(count, stop, max(after.start - self._pad([after]), middle))
 
     def _pauses(self) -> list[tuple[_Span, _Span]]:
         """The spans before and behind each pause, the last of which is going on."""
