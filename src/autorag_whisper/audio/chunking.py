@@ -1,4 +1,4 @@
-"""Speech spans by hysteresis, packed into chunks of at most 30 s that are cut in silence.
+"""Speech spans by hysteresis, packed into chunks of bounded length that are cut in silence.
 
 ```
 probability  ..▂▇▇▆▇▅..▂▇▇▇▆▇..........▂▆▇▇..      one value a window of 512 samples
@@ -9,8 +9,9 @@ chunk         [------------------)    [-------     contiguous audio; PAD before 
 A second look: what stays below the threshold but above half of it for a quarter of a second is a span too, not a
 sure one: whispered and distant voices are there, and music. `recognition.phantoms` tells them apart.
 
-A chunk is closed by a long pause, or when it reaches 30 s: then it is cut in the longest pause of its second half, or
-where a voice is least likely if it has none. Speech is never left out and no sample is in two chunks.
+A chunk is closed by a long pause, or when it reaches its limit (`max_chunk_s`): then it is cut in the longest pause of
+its second half, or where a voice is least likely if it has none. Speech is never left out and no sample is in two
+chunks.
 """
 
 from __future__ import annotations
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.audio import Samples
 
 WINDOW = 512
-MAX_CHUNK_S = 30
-_MAX = MAX_CHUNK_S * SAMPLE_RATE_HZ // WINDOW - 1
-"""Windows in a chunk at most; one less than 30 s holds, so that a cut on a window's edge never exceeds it."""
 
 _SUREST = 16
 """Windows in the half second that `SpeechChunk.voice` looks at."""
@@ -59,11 +57,12 @@ class ChunkingRules:
     second_look_hysteresis: float = 0.3
     min_second_look_s: float = 0.25
     apart_s: float = 0.5
-    second_look_pad_s: float = 1.2
+    second_look_pad_s: float = 2.0
     pad_s: float = 0.4
     pause_s: float = 2.0
     long_pause_s: float = 5.0
     min_chunk_s: float = 10.0
+    max_chunk_s: float = 30.0
 
 
 @dataclass(slots=True)
@@ -78,11 +77,13 @@ class _Span:
 class Chunker:
     """Takes samples and their speech probabilities in order, gives chunks in order as soon as each is closed.
 
-    Holds at most 30 s of samples and what was pushed since the last whole window.
+    Holds at most a chunk of samples and what was pushed since the last whole window.
     """
 
     def __init__(self, rules: ChunkingRules | None = None) -> None:
         self._rules = rules or ChunkingRules()
+        # One window less than it holds, so that a cut on a window's edge never exceeds it.
+        self._max = int(self._rules.max_chunk_s * SAMPLE_RATE_HZ) // WINDOW - 1
         self._pads = {True: _windows(self._rules.pad_s), False: _windows(self._rules.second_look_pad_s)}
         self._samples = _SampleBuffer()
         self._probabilities: list[float] = []
@@ -119,7 +120,7 @@ class Chunker:
             yield self._cut_between(len(self._spans), self._spans[-1], coming)
         if self._is_pause():
             yield self._emit(len(self._spans), self._spans[-1].stop + self._pad(self._spans))
-        elif self._begun() and self._now - self._start() >= _MAX:
+        elif self._begun() and self._now - self._start() >= self._max:
             self._close_faint()
             yield self._cut()
 
@@ -164,12 +165,13 @@ class Chunker:
         if span is not None and span.stop - span.start >= _windows(self._rules.min_speech_s):
             self._spans.append(span)
 
-    def _begun(self) -> bool:
-        return bool(self._spans) or self._open is not None or self._faint is not None
+    def _begun(self) -> list[_Span]:
+        """The spans of the chunk being made, the last of which may be open."""
+        return [span for span in (*self._spans, self._open or self._faint) if span is not None]
 
     def _start(self) -> int:
         """The window with which the chunk being made begins."""
-        begun = [span for span in (*self._spans, self._open or self._faint) if span is not None]
+        begun = self._begun()
         return max(self._bound, begun[0].start - self._pad(begun))
 
     def _pad(self, spans: list[_Span]) -> int:
@@ -177,9 +179,10 @@ class Chunker:
         return self._pads[any(span.sure for span in spans)]
 
     def _is_pause(self) -> bool:
-        if self._open is not None or not self._spans or (self._faint is not None and self._is_long(self._faint)):
+        if self._open is not None or not self._spans:
             return False
-        pause, length = self._now - self._spans[-1].stop, self._spans[-1].stop - self._start()
+        until = self._faint.start if self._faint is not None else self._now
+        pause, length = until - self._spans[-1].stop, self._spans[-1].stop - self._start()
         limit = self._rules.pause_s if length >= _windows(self._rules.min_chunk_s) else self._rules.long_pause_s
         return pause >= _windows(limit)
 
@@ -196,7 +199,7 @@ class Chunker:
     def _cut(self) -> SpeechChunk:
         """Close a chunk that reached its limit, in a pause if there is one."""
         start = self._start()
-        for earliest in (start + _MAX // 2, start + _MAX // 4):
+        for earliest in (start + self._max // 2, start + self._max // 4):
             pauses = [pause for pause in self._pauses() if pause[0].stop >= earliest]
             if pauses:
                 before, after = max(pauses, key=lambda pause: pause[1].start - pause[0].stop)
@@ -217,7 +220,7 @@ class Chunker:
 
     def _cut_in_speech(self, start: int) -> SpeechChunk:
         """Where a voice is least likely (mean of three windows) in the last third of the chunk."""
-        first = start + 2 * _MAX // 3
+        first = start + 2 * self._max // 3
         tail = np.asarray(self._probabilities[first - self._probabilities_from :])
         cut = first + int(np.argmin(np.convolve(tail, np.ones(3) / 3, mode="same")[1:-1])) + 1
         spans = [*self._spans, *([self._open] if self._open else [])]
@@ -255,13 +258,12 @@ class Chunker:
 
     def _forget(self) -> None:
         """Drop what no chunk can need any more."""
-        # A short span may yet be dropped, and a faint one begin behind it that needs what was before.
-        needed = max(
-            self._bound, min(self._start() if self._begun() else self._now, self._now - max(self._pads.values()))
-        )
+        # A short span may yet be dropped: then a faint one, before it or behind, has the wide pad.
+        begun = [*self._begun(), _Span(self._now, self._now)]
+        needed = max(self._bound, begun[0].start - max(self._pads.values()))
         self._samples.drop_before(needed * WINDOW)
         surplus = needed - self._probabilities_from
-        if surplus > _MAX:
+        if surplus > self._max:
             del self._probabilities[:surplus]
             self._probabilities_from += surplus
 
