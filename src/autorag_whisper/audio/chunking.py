@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 WINDOW = 512
 
+_CLEAR, _CLEAR_WINDOWS = 0.8, 8
+"""Probability of a voice beyond doubt, and for how many windows (a quarter of a second) it must be heard."""
 _SUREST = 16
 """Windows in the half second that `SpeechChunk.voice` looks at."""
 
@@ -46,7 +48,7 @@ class ChunkingRules:
     """How speech is found and packed. Lengths in seconds.
 
     `second_look` and its hysteresis (where it ends) are parts of `threshold`; 1 takes no second look. Spans of the two
-    kinds that are `apart_s` apart never share a chunk. Edges of faint spans alone are not to be trusted: a wider pad.
+    kinds that are `apart_s` apart never share a chunk. Where no voice is clear its edges are not either: a wider pad.
     """
 
     threshold: float = 0.5
@@ -57,7 +59,7 @@ class ChunkingRules:
     second_look_hysteresis: float = 0.3
     min_second_look_s: float = 0.25
     apart_s: float = 0.5
-    second_look_pad_s: float = 2.0
+    unclear_pad_s: float = 2.0
     pad_s: float = 0.4
     pause_s: float = 2.0
     long_pause_s: float = 5.0
@@ -67,11 +69,12 @@ class ChunkingRules:
 
 @dataclass(slots=True)
 class _Span:
-    """Half-open span of windows."""
+    """Half-open span of windows, of which `clear` have a voice beyond doubt."""
 
     start: int
     stop: int
     sure: bool = True
+    clear: int = 0
 
 
 class Chunker:
@@ -84,7 +87,7 @@ class Chunker:
         self._rules = rules or ChunkingRules()
         # One window less than it holds, so that a cut on a window's edge never exceeds it.
         self._max = int(self._rules.max_chunk_s * SAMPLE_RATE_HZ) // WINDOW - 1
-        self._pads = {True: _windows(self._rules.pad_s), False: _windows(self._rules.second_look_pad_s)}
+        self._pads = {True: _windows(self._rules.pad_s), False: _windows(self._rules.unclear_pad_s)}
         self._samples = _SampleBuffer()
         self._probabilities: list[float] = []
         self._probabilities_from = 0
@@ -133,6 +136,7 @@ class Chunker:
         if probability >= rules.threshold:
             self._open = self._open or _Span(self._now - 1, self._now)
             self._open.stop = self._now
+            self._open.clear += probability >= _CLEAR
             return True
         if self._open is not None and probability >= rules.threshold - rules.hysteresis:
             self._open.stop = self._now
@@ -175,8 +179,8 @@ class Chunker:
         return max(self._bound, begun[0].start - self._pad(begun))
 
     def _pad(self, spans: list[_Span]) -> int:
-        """Before and behind a chunk of `spans`: wide if none of them is sure."""
-        return self._pads[any(span.sure for span in spans)]
+        """Before and behind a chunk of `spans`: wide if a voice is not clear for long enough in any of them."""
+        return self._pads[any(span.clear >= _CLEAR_WINDOWS for span in spans)]
 
     def _is_pause(self) -> bool:
         if self._open is not None or not self._spans:
@@ -227,7 +231,7 @@ class Chunker:
         at = next((n for n, span in enumerate(spans) if span.stop > cut), len(spans))
         later = spans[at:]
         if later and later[0].start < cut:
-            spans.insert(at, _Span(later[0].start, cut, later[0].sure))
+            spans.insert(at, _Span(later[0].start, cut, later[0].sure, later[0].clear))
             later[0].start = cut
             at += 1
         self._spans = spans[:at] + [span for span in later if span is not self._open]
@@ -258,7 +262,7 @@ class Chunker:
 
     def _forget(self) -> None:
         """Drop what no chunk can need any more."""
-        # A short span may yet be dropped: then a faint one, before it or behind, has the wide pad.
+        # A short span may yet be dropped, or a voice stay unclear: whatever the chunk will be, the wide pad is there.
         begun = [*self._begun(), _Span(self._now, self._now)]
         needed = max(self._bound, begun[0].start - max(self._pads.values()))
         self._samples.drop_before(needed * WINDOW)
