@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 WINDOW = 512
 
 _CLEAR, _CLEAR_WINDOWS = 0.8, 8
-"""Probability of a voice beyond doubt, and for how many windows (a quarter of a second) it must be heard."""
+"""Probability of a voice beyond doubt, and the windows (a quarter of a second) for which it must be heard."""
 _SUREST = 16
 """Windows in the half second that `SpeechChunk.voice` looks at."""
 
@@ -75,6 +75,11 @@ class _Span:
     stop: int
     sure: bool = True
     clear: int = 0
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether that is a quarter of a second, or a third of a short word."""
+        return self.sure and self.clear >= min(_CLEAR_WINDOWS, (self.stop - self.start) / 3)
 
 
 class Chunker:
@@ -180,7 +185,7 @@ class Chunker:
 
     def _pad(self, spans: list[_Span]) -> int:
         """Before and behind a chunk of `spans`: wide if a voice is not clear for long enough in any of them."""
-        return self._pads[any(span.clear >= _CLEAR_WINDOWS for span in spans)]
+        return self._pads[any(span.is_clear for span in spans)]
 
     def _is_pause(self) -> bool:
         if self._open is not None or not self._spans:
