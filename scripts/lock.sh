@@ -21,4 +21,5 @@ lock() {
 # The largest first; the others are held to its versions, so that what is demonstrated and measured is what is tested.
 lock requirements/dev.txt --group build --group dev --extra weights-tiny-en --extra weights-base "$@"
 lock requirements/demo.txt --group build --extra weights-base --constraint requirements/dev.txt
+lock requirements/bench.txt --group bench --constraint requirements/dev.txt
 lock requirements/core.txt --constraint requirements/dev.txt

@@ -5,8 +5,9 @@ It has the public shape of `Transcriber`; what the real one does is tested where
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autorag_whisper.cli import run
 from autorag_whisper.cli.edge import Edge
@@ -33,6 +34,21 @@ class Outcome:
     error: AutoragWhisperError | None = None
 
 
+class Handle(NamedTuple):
+    """A model's handle."""
+
+    size: str
+    hint: str | None
+
+    @property
+    def device(self) -> str:
+        return "cpu"
+
+    @property
+    def compute_type(self) -> str:
+        return "int8"
+
+
 @dataclass(frozen=True)
 class Progress:
     name: str
@@ -55,16 +71,22 @@ class World:
     environ: dict[str, str] = field(default_factory=dict)
     backwards: bool = False
     before_file: Callable[[str], None] = lambda _name: None
+    clock: Callable[[], float] = lambda: 1.0
     build_error: Exception | None = None
     transcribed: list[str] = field(default_factory=list)
     settings: list[Settings] = field(default_factory=list)
     options: list[TranscribeOptions] = field(default_factory=list)
-    models: list[tuple[str, str | None]] = field(default_factory=list)
+    loaded: list[Handle] = field(default_factory=list)
+    models: list[Handle] = field(default_factory=list)
     closed: int = 0
 
     def run(self, *arguments: str | Path) -> int:
         """The exit code of `autorag-whisper transcribe` with these arguments."""
-        return run(["transcribe", *map(str, arguments)], Edge(self.environ, lambda: 1.0, self._build))
+        return self.command("transcribe", *arguments)
+
+    def command(self, *arguments: str | Path) -> int:
+        """The exit code of any command line."""
+        return run([str(argument) for argument in arguments], Edge(self.environ, self.clock, self._build))
 
     def _build(self, settings: Settings, _environ: Any) -> Any:
         if self.build_error is not None:
@@ -83,9 +105,20 @@ class _Transcriber:
     def __exit__(self, *_: object) -> None:
         self._world.closed += 1
 
-    def model(self, size: str, device_hint: str | None = None) -> tuple[str, str | None]:
-        self._world.models.append((size, device_hint))
-        return size, device_hint
+    def model(self, size: str, device_hint: str | None = None) -> Handle:
+        self._world.models.append(Handle(size, device_hint))
+        return self._world.models[-1]
+
+    def load(self, model: Handle) -> None:
+        self._world.loaded.append(model)
+
+    def stream(self, source: MediaSource, _options: TranscribeOptions, *, model: object) -> Any:
+        assert model in self._world.models
+        outcome = self._outcome(source)
+        if outcome.error is not None:
+            raise outcome.error
+        assert outcome.transcript is not None
+        return contextlib.nullcontext(iter(outcome.transcript.segments))
 
     def transcribe_many(
         self,

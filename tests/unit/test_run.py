@@ -9,6 +9,8 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autorag_whisper.domain.device import Device, FailureCause, Hardware, LoadReason, ModelKey
 from autorag_whisper.domain.errors import DeviceError, EngineError
@@ -16,6 +18,8 @@ from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.models.store import ModelFiles, ModelOrigin
+from autorag_whisper.recognition.effort import REDO_CAPS, may_try_again, steps_of
+from autorag_whisper.recognition.loops import RUNAWAY_RULE
 from autorag_whisper.runtime.device_fallback import DevicePolicy
 from autorag_whisper.runtime.devices import Devices
 from autorag_whisper.runtime.residency import Residency
@@ -217,6 +221,51 @@ def test_phantom_text_is_not_returned_but_listed_with_its_rule(tmp_path: Path) -
         ("Thanks for watching!", "no_speech")
     ]
     assert transcript.coverage.skipped_s == pytest.approx(transcript.coverage.speech_s)
+
+
+def test_a_sound_that_fails_every_attempt_costs_no_more_than_its_budget(tmp_path: Path) -> None:
+    # The decoder runs away whatever it is asked: each attempt ends at the token cap, and four caps end the redo.
+    looped = FakeRecognizer().tokenizer.encode(" thanks" * 200)
+    world = World(script=lambda _features: Hypothesis(looped, -0.3, 0.0, cap_hit=True))
+    samples = speech_samples(3)
+    transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", samples), model="fake")
+    calls = world.faults["cpu"].calls
+    assert (calls["encode"], calls["generate"]) == (2, 1 + REDO_CAPS)
+    assert len(transcript.segments[0].attempts) == 1 + REDO_CAPS
+
+
+def test_a_text_that_is_there_twice_is_done_again_in_the_full_window(tmp_path: Path) -> None:
+    encode, asked = FakeRecognizer().tokenizer.encode, list[int]()
+
+    def script(features: np.ndarray) -> Hypothesis:
+        asked.append(features.shape[1])
+        text = " leave the keys" * (2 if features.shape[1] < 3000 else 1)
+        return Hypothesis(encode(text), -0.2, 0.0, cap_hit=False)
+
+    world = World(script=script)
+    transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", speech_samples(3)), model="fake")
+    assert transcript.text == "leave the keys"
+    assert asked == [1000, 3000]
+
+
+def test_of_a_runaway_the_first_saying_is_kept_and_the_rest_is_listed(tmp_path: Path) -> None:
+    looped = FakeRecognizer().tokenizer.encode(" hello" + " thanks" * 200)
+    world = World(script=lambda _features: Hypothesis(looped, -0.3, 0.0, cap_hit=True))
+    transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", speech_samples(3)), model="fake")
+    assert transcript.text == "hello thanks"
+    [rejected] = transcript.rejected
+    assert rejected.reason == RUNAWAY_RULE
+    assert rejected.text.startswith("thanks thanks")
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.booleans()), min_size=1, max_size=20), st.integers(1, 300))
+def test_no_order_of_attempts_takes_more_than_the_budget(attempts: list[tuple[int, bool]], cap: int) -> None:
+    spent = 0
+    for tokens, sampled in attempts:
+        if not may_try_again(spent, cap):
+            break
+        spent += steps_of(tokens, cap, sampled=sampled)
+    assert spent <= REDO_CAPS * cap
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Speech spans by hysteresis, packed into chunks of at most 30 s that are cut in silence.
+"""Speech spans by hysteresis, packed into chunks of bounded length that are cut in silence.
 
 ```
 probability  ..▂▇▇▆▇▅..▂▇▇▇▆▇..........▂▆▇▇..      one value a window of 512 samples
@@ -6,8 +6,12 @@ span            [-----)  [----)          [--)      hysteresis: starts at `thresh
 chunk         [------------------)    [-------     contiguous audio; PAD before and after, never overlapping
 ```
 
-A chunk is closed by a long pause, or when it reaches 30 s: then it is cut in the longest pause of its second half, or
-where a voice is least likely if it has none. Speech is never left out and no sample is in two chunks.
+A second look: what stays below the threshold but above half of it for a quarter of a second is a span too, not a
+sure one: whispered and distant voices are there, and music. `recognition.phantoms` tells them apart.
+
+A chunk is closed by a long pause, or when it reaches its limit (`max_chunk_s`): then it is cut in the longest pause of
+its second half, or where a voice is least likely if it has none. Speech is never left out and no sample is in two
+chunks.
 """
 
 from __future__ import annotations
@@ -28,9 +32,9 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.audio import Samples
 
 WINDOW = 512
-MAX_CHUNK_S = 30
-_MAX = MAX_CHUNK_S * SAMPLE_RATE_HZ // WINDOW - 1
-"""Windows in a chunk at most; one less than 30 s holds, so that a cut on a window's edge never exceeds it."""
+
+_SUREST = 16
+"""Windows in the half second that `SpeechChunk.voice` looks at."""
 
 
 def _windows(duration_s: float) -> int:
@@ -39,16 +43,26 @@ def _windows(duration_s: float) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ChunkingRules:
-    """How speech is found and packed. Lengths in seconds."""
+    """How speech is found and packed. Lengths in seconds.
+
+    `second_look` and its hysteresis (where it ends) are parts of `threshold`; 1 takes no second look. Spans of the two
+    kinds that are `apart_s` apart never share a chunk. A faint span's edges are not to be trusted: it has a wider pad.
+    """
 
     threshold: float = 0.5
     hysteresis: float = 0.15
     min_silence_s: float = 0.16
     min_speech_s: float = 0.1
+    second_look: float = 0.5
+    second_look_hysteresis: float = 0.3
+    min_second_look_s: float = 0.25
+    apart_s: float = 0.5
+    second_look_pad_s: float = 1.2
     pad_s: float = 0.4
     pause_s: float = 2.0
     long_pause_s: float = 5.0
     min_chunk_s: float = 10.0
+    max_chunk_s: float = 30.0
 
 
 @dataclass(slots=True)
@@ -57,17 +71,20 @@ class _Span:
 
     start: int
     stop: int
+    sure: bool = True
 
 
 class Chunker:
     """Takes samples and their speech probabilities in order, gives chunks in order as soon as each is closed.
 
-    Holds at most 30 s of samples and what was pushed since the last whole window.
+    Holds at most a chunk of samples and what was pushed since the last whole window.
     """
 
     def __init__(self, rules: ChunkingRules | None = None) -> None:
         self._rules = rules or ChunkingRules()
-        self._pad = _windows(self._rules.pad_s)
+        # One window less than it holds, so that a cut on a window's edge never exceeds it.
+        self._max = int(self._rules.max_chunk_s * SAMPLE_RATE_HZ) // WINDOW - 1
+        self._pads = {True: _windows(self._rules.pad_s), False: _windows(self._rules.second_look_pad_s)}
         self._samples = _SampleBuffer()
         self._probabilities: list[float] = []
         self._probabilities_from = 0
@@ -75,6 +92,7 @@ class Chunker:
         self._bound = 0  # no chunk begins before this window
         self._spans: list[_Span] = []
         self._open: _Span | None = None
+        self._faint: _Span | None = None  # under the threshold, open; never at the same time as it would be in `_open`
         self._index = 0
 
     def push(self, samples: Samples, probabilities: NDArray[np.float32]) -> Iterator[SpeechChunk]:
@@ -87,28 +105,60 @@ class Chunker:
     def finish(self) -> Iterator[SpeechChunk]:
         """What is left when the audio has ended."""
         self._close_span()
+        self._close_faint()
         if self._spans:
-            yield self._emit(len(self._spans), self._spans[-1].stop + self._pad)
+            yield self._emit(len(self._spans), self._padded(self._spans[-1]).stop)
 
     def _step(self, probability: float) -> Iterator[SpeechChunk]:
         self._probabilities.append(probability)
         self._now += 1
-        self._track(probability)
+        if self._track(probability):
+            self._close_faint()
+        else:
+            self._look_again(probability)
+        if (coming := self._apart()) is not None:
+            yield self._cut_between(len(self._spans), self._spans[-1], coming)
         if self._is_pause():
-            yield self._emit(len(self._spans), self._spans[-1].stop + self._pad)
-        elif self._begun() and self._now - self._start() >= _MAX:
+            yield self._emit(len(self._spans), self._padded(self._spans[-1]).stop)
+        elif self._begun() and self._now - self._start() >= self._max:
+            self._close_faint()
             yield self._cut()
 
-    def _track(self, probability: float) -> None:
-        """Hysteresis: a span is open from the first window at the threshold until `min_silence_s` well below it."""
+    def _track(self, probability: float) -> bool:
+        """Hysteresis: a span is open from the first window at the threshold until `min_silence_s` well below it.
+
+        Whether this window belongs to one.
+        """
         rules = self._rules
         if probability >= rules.threshold:
             self._open = self._open or _Span(self._now - 1, self._now)
             self._open.stop = self._now
-        elif self._open is not None and probability >= rules.threshold - rules.hysteresis:
+            return True
+        if self._open is not None and probability >= rules.threshold - rules.hysteresis:
             self._open.stop = self._now
-        elif self._open is not None and self._now - self._open.stop >= _windows(rules.min_silence_s):
+            return True
+        if self._open is not None and self._now - self._open.stop >= _windows(rules.min_silence_s):
             self._close_span()
+        return False
+
+    def _look_again(self, probability: float) -> None:
+        """The same below the threshold, for windows that belong to no sure span."""
+        rules = self._rules
+        if probability >= rules.threshold * rules.second_look:
+            self._faint = self._faint or _Span(self._now - 1, self._now, sure=False)
+            self._faint.stop = self._now
+        elif self._faint is not None and probability >= rules.threshold * rules.second_look_hysteresis:
+            self._faint.stop = self._now
+        elif self._faint is not None and self._now - self._faint.stop >= _windows(rules.min_silence_s):
+            self._close_faint()
+
+    def _close_faint(self) -> None:
+        span, self._faint = self._faint, None
+        if span is not None and self._is_long(span):
+            self._spans.append(span)
+
+    def _is_long(self, span: _Span) -> bool:
+        return span.stop - span.start >= _windows(self._rules.min_second_look_s)
 
     def _close_span(self) -> None:
         span, self._open = self._open, None
@@ -116,48 +166,66 @@ class Chunker:
             self._spans.append(span)
 
     def _begun(self) -> bool:
-        return bool(self._spans) or self._open is not None
+        return bool(self._spans) or self._open is not None or self._faint is not None
 
     def _start(self) -> int:
         """The window with which the chunk being made begins."""
-        first = self._spans[0] if self._spans else self._open
+        first = self._spans[0] if self._spans else self._open or self._faint
         assert first is not None
-        return max(self._bound, first.start - self._pad)
+        return max(self._bound, self._padded(first).start)
+
+    def _padded(self, span: _Span) -> _Span:
+        pad = self._pads[span.sure]
+        return _Span(span.start - pad, span.stop + pad)
 
     def _is_pause(self) -> bool:
-        if self._open is not None or not self._spans:
+        if self._open is not None or not self._spans or (self._faint is not None and self._is_long(self._faint)):
             return False
         pause, length = self._now - self._spans[-1].stop, self._spans[-1].stop - self._start()
         limit = self._rules.pause_s if length >= _windows(self._rules.min_chunk_s) else self._rules.long_pause_s
         return pause >= _windows(limit)
 
+    def _apart(self) -> _Span | None:
+        """The span that has begun, if it is of another kind than the last and not next to it.
+
+        So what had a second look is judged alone, and invented words never hide behind those of a sure span.
+        """
+        coming = self._open or (self._faint if self._faint is not None and self._is_long(self._faint) else None)
+        if coming is None or not self._spans or self._spans[-1].sure == coming.sure:
+            return None
+        return coming if coming.start - self._spans[-1].stop >= _windows(self._rules.apart_s) else None
+
     def _cut(self) -> SpeechChunk:
         """Close a chunk that reached its limit, in a pause if there is one."""
         start = self._start()
-        for earliest in (start + _MAX // 2, start + _MAX // 4):
-            pauses = [pause for pause in self._pauses() if pause.start >= earliest]
+        for earliest in (start + self._max // 2, start + self._max // 4):
+            pauses = [pause for pause in self._pauses() if pause[0].stop >= earliest]
             if pauses:
-                best = max(pauses, key=lambda pause: pause.stop - pause.start)
-                count = sum(span.stop <= best.start for span in self._spans)
-                middle = (best.start + best.stop + 1) // 2
-                return self._emit(count, min(best.start + self._pad, middle), max(best.stop - self._pad, middle))
+                before, after = max(pauses, key=lambda pause: pause[1].start - pause[0].stop)
+                count = sum(span.stop <= before.stop for span in self._spans)
+                return self._cut_between(count, before, after)
         return self._cut_in_speech(start)
 
-    def _pauses(self) -> list[_Span]:
-        """Between the spans, and since the last one."""
+    def _cut_between(self, count: int, before: _Span, after: _Span) -> SpeechChunk:
+        """The chunk of the first `count` spans, of which `before` is the last, and `after` begins the next."""
+        middle = (before.stop + after.start + 1) // 2
+        return self._emit(count, min(self._padded(before).stop, middle), max(self._padded(after).start, middle))
+
+    def _pauses(self) -> list[tuple[_Span, _Span]]:
+        """The spans before and behind each pause, the last of which is going on."""
         spans = [*self._spans, self._open or _Span(self._now, self._now)]
-        return [_Span(a.stop, b.start) for a, b in itertools.pairwise(spans) if a.stop < b.start]
+        return [(a, b) for a, b in itertools.pairwise(spans) if a.stop < b.start]
 
     def _cut_in_speech(self, start: int) -> SpeechChunk:
         """Where a voice is least likely (mean of three windows) in the last third of the chunk."""
-        first = start + 2 * _MAX // 3
+        first = start + 2 * self._max // 3
         tail = np.asarray(self._probabilities[first - self._probabilities_from :])
         cut = first + int(np.argmin(np.convolve(tail, np.ones(3) / 3, mode="same")[1:-1])) + 1
         spans = [*self._spans, *([self._open] if self._open else [])]
         at = next((n for n, span in enumerate(spans) if span.stop > cut), len(spans))
         later = spans[at:]
         if later and later[0].start < cut:
-            spans.insert(at, _Span(later[0].start, cut))
+            spans.insert(at, _Span(later[0].start, cut, later[0].sure))
             later[0].start = cut
             at += 1
         self._spans = spans[:at] + [span for span in later if span is not self._open]
@@ -173,17 +241,28 @@ class Chunker:
             index=self._index,
             start=start * WINDOW,
             samples=self._samples.take(start * WINDOW, min(min(stop, self._now) * WINDOW, total)),
-            speech=tuple(SpeechSpan(span.start * WINDOW, min(span.stop * WINDOW, total)) for span in spans),
+            speech=tuple(SpeechSpan(s.start * WINDOW, min(s.stop * WINDOW, total), s.sure) for s in spans),
+            voice=self._voice(spans),
         )
         self._index += 1
         return chunk
 
+    def _voice(self, spans: list[_Span]) -> float:
+        """How sure voice activity is in `spans` at its best (`SpeechChunk.voice`)."""
+        offset = self._probabilities_from
+        heard = [p for span in spans for p in self._probabilities[span.start - offset : span.stop - offset]]
+        surest = sorted(heard)[-_SUREST:]
+        return sum(surest) / len(surest)
+
     def _forget(self) -> None:
         """Drop what no chunk can need any more."""
-        needed = self._start() if self._begun() else max(self._bound, self._now - self._pad)
+        # A short span may yet be dropped, and a faint one begin behind it that needs what was before.
+        needed = max(
+            self._bound, min(self._start() if self._begun() else self._now, self._now - max(self._pads.values()))
+        )
         self._samples.drop_before(needed * WINDOW)
         surplus = needed - self._probabilities_from
-        if surplus > _MAX:
+        if surplus > self._max:
             del self._probabilities[:surplus]
             self._probabilities_from += surplus
 

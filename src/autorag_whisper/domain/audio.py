@@ -50,10 +50,14 @@ class MediaDamage:
 
 @dataclass(frozen=True, slots=True)
 class SpeechSpan:
-    """Half-open span of samples [start, stop) in which someone speaks."""
+    """Half-open span of samples [start, stop) in which someone speaks.
+
+    `sure` is False where voice activity was below its threshold and had a second look.
+    """
 
     start: int
     stop: int
+    sure: bool = True
 
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.stop:
@@ -69,13 +73,15 @@ class SpeechChunk:
     """One piece of the file for the recogniser: at most 30 s, cut in silence where there is one.
 
     `start` is the sample on the file's timeline at which `samples` begins, exact. `speech` are the spans of voice
-    activity inside it, also on the file's timeline.
+    activity inside it, also on the file's timeline. `voice` (0..1) says how sure voice activity is at its best: the
+    mean over the half second of speech in which it hears a voice most.
     """
 
     index: int
     start: int
     samples: Samples
     speech: tuple[SpeechSpan, ...]
+    voice: float = 1.0
 
     @property
     def stop(self) -> int:

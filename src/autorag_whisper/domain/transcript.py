@@ -96,7 +96,10 @@ class RejectedText:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Seconds of speech that voice activity found, and of those: transcribed, and decoded without accepted text."""
+    """Seconds of speech that voice activity found, and of those: transcribed, and decoded without accepted text.
+
+    What it found at its second look alone (`SpeechSpan.sure` is False) counts if its text was accepted.
+    """
 
     speech_s: float = 0.0
     transcribed_s: float = 0.0

@@ -21,30 +21,21 @@ class Fault(StrEnum):
     TOKEN_CAP = "token_cap"  # noqa: S105 - the name of a limit, no secret
 
 
-NO_SPEECH_RULE = "no_speech: the model heard no speech and was unsure of its words"
-"""The documented rule by which text is rejected as phantom."""
-
-
 def compression_ratio(text: str) -> float:
     """Bytes of `text` over its bytes when packed by zlib: repetition packs well. 0.0 for no text."""
     data = text.encode("utf-8", "replace")
     return len(data) / len(zlib.compress(data)) if data else 0.0
 
 
-def fault_of(attempt: Attempt, options: TranscribeOptions, *, cap_hit: bool) -> Fault | None:
-    """Why this attempt should be redone. An improbable text where the model hears no speech is silence, not a fault."""
+def fault_of(attempt: Attempt, options: TranscribeOptions, *, cap_hit: bool, is_phantom: bool) -> Fault | None:
+    """Why this attempt should be redone. An improbable text is no fault where nobody speaks (`phantoms`)."""
     if attempt.compression_ratio > options.compression_ratio_threshold:
         return Fault.REPETITION
     if cap_hit:
         return Fault.TOKEN_CAP
-    if attempt.avg_logprob < options.logprob_threshold and not is_silence(attempt, options):
+    if attempt.avg_logprob < options.logprob_threshold and not is_phantom:
         return Fault.IMPROBABLE
     return None
-
-
-def is_silence(attempt: Attempt, options: TranscribeOptions) -> bool:
-    """Whether the text is rejected under `NO_SPEECH_RULE`."""
-    return attempt.no_speech_prob > options.no_speech_threshold and attempt.avg_logprob < options.logprob_threshold
 
 
 def best_of(attempts: Sequence[Attempt], options: TranscribeOptions) -> int:

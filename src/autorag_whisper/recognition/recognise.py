@@ -13,10 +13,14 @@ from autorag_whisper.align.words import Place, TimedWord, words_from_path, words
 from autorag_whisper.audio.features import frame_count
 from autorag_whisper.domain.audio import SpeechChunk, seconds
 from autorag_whisper.domain.errors import Cancelled, EngineError
-from autorag_whisper.domain.transcript import Attempt
+from autorag_whisper.domain.request import Task
+from autorag_whisper.domain.transcript import Attempt, join_words
 from autorag_whisper.engines.base import ENCODER_FRAME_S, WINDOW_FRAMES, Decoding, TokenTimes
+from autorag_whisper.recognition.effort import may_try_again, steps_of
 from autorag_whisper.recognition.language import LanguageChoice, choose
-from autorag_whisper.recognition.quality import best_of, compression_ratio, fault_of, is_silence
+from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
+from autorag_whisper.recognition.phantoms import NO_SPEECH, SQUEEZED, phantom, squeezed_from
+from autorag_whisper.recognition.quality import Fault, best_of, compression_ratio, fault_of
 from autorag_whisper.recognition.windows import features_of, token_cap, window_frames
 
 if TYPE_CHECKING:
@@ -65,11 +69,19 @@ class EngineTime:
 
 
 @dataclass(frozen=True, slots=True)
+class Rejection:
+    """Text that was not accepted, and the documented rule (`phantoms`, `loops`)."""
+
+    text: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkResult:
     """What came of a chunk. Exactly one of these holds: it needs a redo, it is undecided, or its text is final.
 
     `undecided`: it is the first of a file and its language is unsure: nothing was decoded.
-    `is_silence`: `text` is phantom under `quality.NO_SPEECH_RULE`, and there are no words.
+    `rejected`: what was decoded too but not accepted.
     """
 
     task: ChunkTask
@@ -80,7 +92,7 @@ class ChunkResult:
     kept: int = 0
     needs_redo: bool = False
     undecided: bool = False
-    is_silence: bool = False
+    rejected: tuple[Rejection, ...] = ()
     aligner_failed: str = ""
     time: EngineTime = field(default_factory=EngineTime)
 
@@ -99,7 +111,7 @@ class _Row:
     hypothesis: Hypothesis | None = None
     attempts: list[Attempt] = field(default_factory=list)
     kept: int = 0
-    silence: bool = False
+    rejected: list[Rejection] = field(default_factory=list)
     times: TokenTimes | None = None
     align_error: str = ""
 
@@ -187,22 +199,24 @@ class Recognition:
         cap = max(token_cap(len(row.task.chunk.samples)) for row in rows)
         decoding = Decoding(self._options.beam_size, self._options.temperatures[0], cap)
         for row, hypothesis in zip(rows, self._generate(encoded, rows, decoding), strict=True):
-            self._judge(row, hypothesis, decoding)
+            if self._judge(row, hypothesis, decoding):
+                self._reject(row)
 
     def _redo(self, encoded: Encoded, row: _Row) -> None:
         """The full window with a wider beam, then the temperature fallback, until an attempt is good."""
         row.attempts = list(row.task.earlier)
         hypotheses: list[Hypothesis | None] = [None] * len(row.attempts)
+        spent = 0
         for decoding in self._ways(row.task):
-            self._check()
             hypothesis = self._generate(encoded, [row], decoding)[0]
             hypotheses.append(hypothesis)
-            if self._judge(row, hypothesis, decoding):
+            spent += steps_of(len(hypothesis.token_ids), decoding.max_new_tokens, sampled=decoding.temperature > 0)
+            if self._judge(row, hypothesis, decoding) or not may_try_again(spent, decoding.max_new_tokens):
                 break
         tried = [n for n, hypothesis in enumerate(hypotheses) if hypothesis is not None]
         row.kept = tried[best_of([row.attempts[n] for n in tried], self._options)]
         row.hypothesis = hypotheses[row.kept]
-        row.silence = is_silence(row.attempts[row.kept], self._options)
+        self._reject(row)
 
     def _ways(self, task: ChunkTask) -> list[Decoding]:
         options, cap = self._options, token_cap(len(task.chunk.samples))
@@ -219,7 +233,7 @@ class Recognition:
 
     def _judge(self, row: _Row, hypothesis: Hypothesis, decoding: Decoding) -> bool:
         """Note an attempt; whether it is good enough."""
-        text = self._engine.tokenizer.decode(hypothesis.token_ids).strip()
+        text = self._text(hypothesis.token_ids)
         attempt = Attempt(
             temperature=decoding.temperature,
             beam_size=decoding.beam_size,
@@ -229,11 +243,34 @@ class Recognition:
             no_speech_prob=hypothesis.no_speech_prob,
         )
         cap_hit = len(hypothesis.token_ids) >= token_cap(len(row.task.chunk.samples))
-        fault = fault_of(attempt, self._options, cap_hit=cap_hit)
+        # Where the encoder heard no speech, a redo hears none either; where it did, the decoder gets another chance.
+        is_phantom = (
+            phantom(text, attempt, row.task.chunk, self._options) is not None and attempt.no_speech_prob > NO_SPEECH
+        )
+        fault = fault_of(attempt, self._options, cap_hit=cap_hit, is_phantom=is_phantom)
+        if fault is None and not row.task.redo and is_said_twice(hypothesis.token_ids):
+            fault = Fault.REPETITION  # once: a speaker who does say it twice says so again in the full window
         row.attempts.append(replace(attempt, rejected_for=fault.value) if fault else attempt)
         row.hypothesis, row.kept = hypothesis, len(row.attempts) - 1
-        row.silence = is_silence(attempt, self._options)
         return fault is None
+
+    def _reject(self, row: _Row) -> None:
+        """Take out of a final text what nobody said."""
+        assert row.hypothesis is not None
+        chunk, ids = row.task.chunk, row.hypothesis.token_ids
+        text = self._text(ids)
+        rule = phantom(text, row.attempts[row.kept], chunk, self._options)
+        loop = None if rule else runaway(ids, sum(span.duration_s for span in chunk.speech))
+        if rule:
+            row.rejected.append(Rejection(text, rule.value))
+            row.hypothesis = replace(row.hypothesis, token_ids=())
+        elif loop:
+            kept = without(ids, loop)
+            row.rejected.append(Rejection(self._text(ids[len(kept) :]), RUNAWAY_RULE))
+            row.hypothesis = replace(row.hypothesis, token_ids=kept)
+
+    def _text(self, token_ids: Sequence[int]) -> str:
+        return self._engine.tokenizer.decode(token_ids).strip()
 
     def _align(self, encoded: Encoded, rows: list[_Row]) -> None:
         """Time the words of every row that is final: one engine call for each language."""
@@ -259,7 +296,7 @@ class Recognition:
         return row.task.redo or not row.attempts[row.kept].rejected_for
 
     def _has_text(self, row: _Row) -> bool:
-        return bool(row.hypothesis and row.hypothesis.token_ids) and not row.silence
+        return bool(row.hypothesis and row.hypothesis.token_ids)
 
     def _results(self, rows: list[_Row], charge: EngineTime) -> list[ChunkResult]:
         return [self._result(row, charge) for row in rows]
@@ -269,18 +306,29 @@ class Recognition:
             return ChunkResult(row.task, "", undecided=True, time=charge)
         assert row.hypothesis is not None
         final = self._is_final(row)
+        words = self._accepted(row) if final and self._has_text(row) else []
         return ChunkResult(
             task=row.task,
             language=row.language,
-            text=self._engine.tokenizer.decode(row.hypothesis.token_ids).strip(),
-            words=tuple(self._words(row)) if final and self._has_text(row) else (),
+            text=self._text(row.hypothesis.token_ids),
+            words=tuple(words),
             attempts=tuple(row.attempts),
             kept=row.kept,
             needs_redo=not final,
-            is_silence=final and row.silence,
+            rejected=tuple(row.rejected),
             aligner_failed=row.align_error,
             time=charge,
         )
+
+    def _accepted(self, row: _Row) -> list[TimedWord]:
+        """The words of a row that has some, without those that the alignment found no place for."""
+        words = self._words(row)
+        if self._options.task is Task.TRANSLATE:  # its words are in another order than the sounds
+            return words
+        kept = squeezed_from(words, row.task.chunk.speech)
+        if kept < len(words):
+            row.rejected.append(Rejection(join_words([timed.word for timed in words[kept:]]), SQUEEZED))
+        return words[:kept]
 
     def _words(self, row: _Row) -> list[TimedWord]:
         assert row.hypothesis is not None

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.transcript import Coverage, DeviceFallbackStep, RejectedText, Segment, Transcript
-from autorag_whisper.recognition.quality import NO_SPEECH_RULE
 from autorag_whisper.transcriber.segments import cut_segments, text_of
 
 if TYPE_CHECKING:
@@ -57,13 +56,19 @@ class Assembly:
         """Chunks whose segments have left."""
         return self._next
 
+    @property
+    def coverage(self) -> Coverage:
+        """What came of the speech in the chunks so far."""
+        return Coverage(self.speech_s, self.transcribed_s, max(0.0, self.speech_s - self.transcribed_s))
+
     def _in_order(self, result: ChunkResult) -> Iterator[Segment]:
         chunk = result.task.chunk
-        speech_s = sum(span.duration_s for span in chunk.speech)
+        # What had a second look counts as speech only if it turned out to be: music is none that was skipped.
+        speech_s = sum(span.duration_s for span in chunk.speech if span.sure or result.words)
         self.speech_s += speech_s
         self.finished_s = seconds(chunk.stop)
-        if result.is_silence and result.text:
-            self.rejected.append(RejectedText(chunk.start_s, seconds(chunk.stop), result.text, NO_SPEECH_RULE))
+        for rejection in result.rejected:
+            self.rejected.append(RejectedText(chunk.start_s, seconds(chunk.stop), rejection.text, rejection.rule))
         if result.words:
             self.transcribed_s += speech_s
         for words in cut_segments(result.words):
@@ -102,7 +107,7 @@ class Assembly:
             media=decoder.info,
             damage=decoder.damage,
             rejected=tuple(self.rejected),
-            coverage=Coverage(self.speech_s, self.transcribed_s, max(0.0, self.speech_s - self.transcribed_s)),
+            coverage=self.coverage,
             device_fallbacks=tuple(self.steps),
             engine_s=self.recognise_s + self.align_s,
         )

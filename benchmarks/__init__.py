@@ -1,0 +1,1 @@
+"""Measured, not tested: how fast, how large, how right."""

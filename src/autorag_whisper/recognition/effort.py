@@ -1,0 +1,26 @@
+"""What a chunk may cost: the redo ends when its budget is spent, so that no sound can hold up a file.
+
+In decoder steps, a step being one token of every beam or sample; a chunk's *cap* is `windows.token_cap`:
+
+| | encoder passes | decoder steps at most |
+|---|---|---|
+| first attempt, in a batch | 1, of its own window | 1 cap |
+| redo, alone | 1, of the full window | `REDO_CAPS` caps |
+| alignment | none | none: one pass over the tokens |
+
+Speech uses a third of its cap or less. So a chunk costs at most 5 caps, where usual ones cost a third of one.
+"""
+
+from __future__ import annotations
+
+REDO_CAPS = 4
+
+
+def steps_of(tokens: int, cap: int, *, sampled: bool) -> int:
+    """Decoder steps of an attempt; of samples the longest counts, which is not known."""
+    return cap if sampled else min(cap, tokens + 1)
+
+
+def may_try_again(spent: int, cap: int) -> bool:
+    """Whether a redo that has taken `spent` steps has a whole attempt left."""
+    return spent + cap <= REDO_CAPS * cap

@@ -1,0 +1,82 @@
+"""The second look of the chunker: what is sure stays as it was, what is faint comes besides, nothing twice."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autorag_whisper.audio.chunking import WINDOW, Chunker, ChunkingRules
+from autorag_whisper.domain.audio import SpeechChunk
+
+ONCE = ChunkingRules(second_look=1.0)
+runs = st.lists(
+    st.tuples(st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.4, 0.55, 0.9]), st.integers(1, 200)), min_size=1, max_size=30
+)
+
+
+def heard(run: list[tuple[float, int]]) -> np.ndarray:
+    return np.concatenate([np.full(length, value, np.float32) for value, length in run])
+
+
+def chunked(probabilities: np.ndarray, rules: ChunkingRules | None = None, step: int = 64) -> list[SpeechChunk]:
+    """Samples say where they are, so that a chunk shows what it was cut from."""
+    samples = np.arange(len(probabilities) * WINDOW, dtype=np.float32)
+    chunker, chunks = Chunker(rules), list[SpeechChunk]()
+    for at in range(0, len(probabilities), step):
+        block = probabilities[at : at + step]
+        chunks += chunker.push(samples[at * WINDOW : (at + len(block)) * WINDOW], block)
+    return chunks + list(chunker.finish())
+
+
+def windows_of(chunks: list[SpeechChunk], *, sure: bool) -> set[int]:
+    spans = [span for chunk in chunks for span in chunk.speech if span.sure == sure]
+    return {window for span in spans for window in range(span.start // WINDOW, span.stop // WINDOW)}
+
+
+@given(runs)
+def test_what_is_sure_is_the_same_with_and_without_a_second_look(run: list[tuple[float, int]]) -> None:
+    assert windows_of(chunked(heard(run)), sure=True) == windows_of(chunked(heard(run), ONCE), sure=True)
+    assert not windows_of(chunked(heard(run), ONCE), sure=False)
+
+
+@given(runs, st.integers(1, 500))
+def test_chunks_are_exact_in_order_apart_and_bounded_however_the_blocks_fall(
+    run: list[tuple[float, int]], step: int
+) -> None:
+    chunks = chunked(heard(run), step=step)
+    for chunk in chunks:
+        assert chunk.samples[0] == chunk.start
+        assert chunk.samples[-1] == chunk.stop - 1
+        assert chunk.duration_s <= 30
+        assert chunk.speech
+        assert all(chunk.start <= span.start < span.stop <= chunk.stop for span in chunk.speech)
+        assert all(a.stop <= b.start for a, b in itertools.pairwise(chunk.speech))
+    assert all(a.stop <= b.start for a, b in itertools.pairwise(chunks))
+    assert [(c.start, c.stop, c.speech) for c in chunks] == [(c.start, c.stop, c.speech) for c in chunked(heard(run))]
+
+
+@given(runs)
+def test_what_lasts_between_the_thresholds_is_looked_at_again(run: list[tuple[float, int]]) -> None:
+    probabilities = heard(run)
+    found = windows_of(chunked(probabilities), sure=True) | windows_of(chunked(probabilities), sure=False)
+    for start in range(len(probabilities) - 10):
+        if (probabilities[start : start + 10] >= 0.25).all():
+            assert start + 9 in found or start + 5 in found
+
+
+@given(st.integers(20, 200), st.integers(20, 150), st.integers(20, 200))
+def test_a_faint_stretch_apart_from_the_sure_ones_has_a_chunk_of_its_own(sure: int, gap: int, faint: int) -> None:
+    run = [(0.9, sure), (0.0, gap), (0.3, faint), (0.0, gap), (0.9, sure)]
+    chunks = chunked(heard(run))
+    kinds = [{span.sure for span in chunk.speech} for chunk in chunks]
+    assert kinds == [{True}, {False}, {True}]
+    assert [chunk.voice > 0.5 for chunk in chunks] == [True, False, True]
+
+
+def test_a_faint_end_stays_with_its_sentence() -> None:
+    [chunk] = chunked(heard([(0.0, 50), (0.9, 50), (0.3, 30), (0.0, 100)]))
+    assert [span.sure for span in chunk.speech] == [True, False]
+    assert chunk.stop >= 130 * WINDOW

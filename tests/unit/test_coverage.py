@@ -1,0 +1,74 @@
+"""How much speech was found, transcribed and skipped, also where text was rejected or had a second look."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autorag_whisper.align.words import TimedWord
+from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, MediaInfo, SpeechChunk, SpeechSpan
+from autorag_whisper.domain.transcript import Attempt, Coverage, Transcript, Word
+from autorag_whisper.format import render
+from autorag_whisper.recognition.phantoms import Phantom
+from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask, Rejection
+from autorag_whisper.transcriber.assembly import Assembly
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def result(index: int, spans: Sequence[tuple[float, float, bool]], *, said: bool, rejected: str = "") -> ChunkResult:
+    """Chunk `index` begins at 10 s times that; spans are seconds in it, and whether they are sure."""
+    start = index * 10 * SAMPLE_RATE_HZ
+    speech = tuple(
+        SpeechSpan(start + round(a * SAMPLE_RATE_HZ), start + round(b * SAMPLE_RATE_HZ), sure) for a, b, sure in spans
+    )
+    chunk = SpeechChunk(index, start, np.zeros(9 * SAMPLE_RATE_HZ, np.float32), speech)
+    word = TimedWord(Word("hello", index * 10.0, index * 10 + 1.0, 0.9), (1,))
+    return ChunkResult(
+        ChunkTask(0, chunk, "en"),
+        "en",
+        words=(word,) if said else (),
+        attempts=(Attempt(0.0, 5, 1000, -0.2, 1.0, 0.1),),
+        rejected=(Rejection(rejected, Phantom.FAINT_VOICE.value),) if rejected else (),
+    )
+
+
+def coverage(results: Sequence[ChunkResult]) -> tuple[Coverage, Assembly]:
+    assembly = Assembly("a.wav", "transcribe", "en", 1.0)
+    for one in results:
+        list(assembly.add(one))
+    return assembly.coverage, assembly
+
+
+def test_speech_with_words_is_transcribed_and_speech_without_is_skipped() -> None:
+    found, _ = coverage([
+        result(0, [(0, 2, True), (3, 4, True)], said=True),
+        result(1, [(1, 3, True)], said=False, rejected="Thank you."),
+        result(2, [(0, 1, True)], said=False),
+    ])  # fmt: skip
+    assert found == Coverage(speech_s=6, transcribed_s=3, skipped_s=3)
+
+
+def test_what_had_a_second_look_counts_as_speech_only_if_it_was() -> None:
+    music = result(0, [(0, 8, False)], said=False, rejected="Thank you.")
+    whisper = result(1, [(0, 2, False)], said=True)
+    assert coverage([music])[0] == Coverage()
+    assert coverage([music, whisper])[0] == Coverage(speech_s=2, transcribed_s=2)
+
+
+def test_json_lists_the_coverage_and_what_was_rejected_with_its_rule() -> None:
+    found, assembly = coverage([
+        result(0, [(0, 2, True)], said=True),
+        result(1, [(1, 3, True)], said=False, rejected="Thank you."),
+    ])  # fmt: skip
+    transcript = Transcript(
+        "a.wav", 20.0, "en", 1.0, "transcribe", tuple(assembly.segments), "base", "cpu", "int8",
+        MediaInfo("wav", "pcm_s16le", SAMPLE_RATE_HZ, 1, 0, 1), rejected=tuple(assembly.rejected), coverage=found,
+    )  # fmt: skip
+    read = json.loads(render(transcript, "json"))
+    assert read["coverage"] == {"speech_s": 4.0, "transcribed_s": 2.0, "skipped_s": 2.0}
+    [rejected] = read["rejected"]
+    assert rejected == {"start": 10.0, "end": 19.0, "text": "Thank you.", "reason": Phantom.FAINT_VOICE.value}

@@ -1,0 +1,156 @@
+"""The rules by which text is rejected: each needs witnesses that agree, and faint speech passes them all."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autorag_whisper.align.words import TimedWord
+from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
+from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.domain.transcript import Attempt, Word
+from autorag_whisper.recognition import phantoms
+from autorag_whisper.recognition.phantoms import Phantom, is_known, is_loop, phantom, squeezed_from
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OPTIONS = TranscribeOptions()
+unit = st.floats(0, 1)
+texts = st.sampled_from(
+    ["Thank you.", "no no no no", "The last chapter.", "Yes", "♪ ♪", "...", "ご視聴ありがとうございました"]
+)
+
+
+def attempt(no_speech: float, logprob: float) -> Attempt:
+    return Attempt(0.0, 5, 3000, logprob, 1.0, no_speech)
+
+
+def chunk(voice: float, speech_s: float = 1.0) -> SpeechChunk:
+    stop = round(speech_s * SAMPLE_RATE_HZ)
+    return SpeechChunk(0, 0, np.zeros(stop, np.float32), (SpeechSpan(0, stop),), voice)
+
+
+def verdict(text: str, *, voice: float, no_speech: float, logprob: float, speech_s: float = 1.0) -> Phantom | None:
+    return phantom(text, attempt(no_speech, logprob), chunk(voice, speech_s), OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("text", "voice", "no_speech", "logprob", "rule"),
+    [
+        ("...", 1.0, 0.0, -0.1, Phantom.NO_WORDS),
+        ("you", 0.98, 0.9, -1.3, Phantom.NO_SPEECH),
+        ("I'm going home.", 0.6, 0.8, -0.6, Phantom.FAINT_VOICE),
+        ("Thank you. Thanks for watching!", 0.6, 0.4, -0.4, Phantom.KNOWN),
+        ("And we're in. And we're in. And we're in.", 0.6, 0.3, -0.8, Phantom.FAINT_LOOP),
+    ],
+)
+def test_each_rule_rejects_what_it_is_for(
+    text: str, voice: float, no_speech: float, logprob: float, rule: Phantom
+) -> None:
+    assert verdict(text, voice=voice, no_speech=no_speech, logprob=logprob) is rule
+
+
+def test_a_few_words_over_many_seconds_of_doubtful_sound_are_rejected() -> None:
+    assert verdict("Thank you so much.", voice=0.9, no_speech=0.3, logprob=-0.8, speech_s=13) is Phantom.SPARSE
+    assert verdict("Thank you so much.", voice=0.9, no_speech=0.3, logprob=-0.8, speech_s=2) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "voice", "no_speech", "logprob"),
+    [
+        # Measured on synthetic whispers, far rooms and music 0 dB below the voice (benchmarks/make_faint.py).
+        ("Firefox.", 0.49, 0.34, -0.70),
+        ("please leave the", 0.63, 0.35, -0.55),
+        ("Go somewhere and do something.", 0.62, 0.16, -0.20),
+        ("Yes", 0.71, 0.15, -0.70),
+        ("Three of the windows were open and the car ran on night.", 0.68, 0.12, -0.63),
+    ],
+)
+def test_faint_speech_passes(text: str, voice: float, no_speech: float, logprob: float) -> None:
+    assert verdict(text, voice=voice, no_speech=no_speech, logprob=logprob) is None
+
+
+@given(texts, st.floats(0.8, 1), unit, st.floats(-0.99, 0))
+def test_where_voice_activity_is_sure_no_known_sentence_is_rejected_for_its_words(
+    text: str, voice: float, no_speech: float, logprob: float
+) -> None:
+    rule = verdict(text, voice=voice, no_speech=no_speech, logprob=logprob)
+    assert rule is (None if re.search(r"\w", text) else Phantom.NO_WORDS)
+
+
+@given(texts, unit, st.floats(0, 0.2), st.floats(-0.3, 0))
+def test_a_model_that_is_sure_of_speech_is_believed_whatever_voice_activity_says(
+    text: str, voice: float, no_speech: float, logprob: float
+) -> None:
+    assert verdict(text, voice=voice, no_speech=no_speech, logprob=logprob) in (None, Phantom.NO_WORDS)
+
+
+@given(texts, unit, unit, st.floats(-3, 0), unit, unit, st.floats(-3, 0))
+def test_more_doubt_never_saves_a_text(
+    text: str, voice: float, no_speech: float, logprob: float, less_voice: float, more: float, less: float
+) -> None:
+    if verdict(text, voice=voice, no_speech=no_speech, logprob=logprob) is not None:
+        worse = {"voice": min(voice, less_voice), "no_speech": max(no_speech, more), "logprob": min(logprob, less)}
+        assert verdict(text, **worse) is not None
+
+
+def test_the_table_in_the_docstring_names_every_rule_with_its_limits() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|(.*)$", phantoms.__doc__ or "", re.MULTILINE)
+    assert [name for name, _ in rows] == [rule.value.partition(":")[0] for rule in Phantom]
+    limits = {name: set(re.findall(r"\d+\.\d+", row)) for name, row in rows}
+    assert limits["faint_voice"] == {str(phantoms.FAINT_VOICE), str(phantoms.DOUBT)}
+    assert limits["known_phantom"] == {str(phantoms.FAINT_VOICE), str(phantoms.KNOWN_DOUBT)}
+    assert limits["sparse"] == {str(phantoms.LOOP_DOUBT), str(phantoms.SPARSE_LETTERS_PER_S)}
+    assert limits["faint_loop"] == {str(phantoms.FAINT_LOOP_VOICE), str(phantoms.LOOP_DOUBT)}
+    assert limits["no_speech"] == {str(OPTIONS.no_speech_threshold), str(-OPTIONS.logprob_threshold)}
+
+
+def test_the_page_on_architecture_has_the_same_table(root: Path) -> None:
+    table = re.findall(r"^\|.*$", phantoms.__doc__ or "", re.MULTILINE)
+    assert "\n".join(table) in (root / "ARCHITECTURE.md").read_text(encoding="utf-8")
+
+
+def said(*spans: tuple[float, float]) -> list[TimedWord]:
+    return [TimedWord(Word(f"w{n}", start, end, 0.9), (n,)) for n, (start, end) in enumerate(spans)]
+
+
+SPEECH = (SpeechSpan(0, 2 * SAMPLE_RATE_HZ),)
+
+
+def test_words_on_one_spot_behind_the_speech_are_squeezed() -> None:
+    # As measured: the words that were said have their times, those that were not have what is left, with sure tokens.
+    assert squeezed_from(said((0.1, 0.5), (0.5, 1.9), (2.4, 2.4), (2.4, 2.4), (2.4, 2.4)), SPEECH) == 2
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [
+        [],
+        [(0.1, 0.5), (0.5, 2.0)],
+        [(0.1, 0.5), (2.4, 2.4)],  # one word alone: an aligner that lost its last word
+        [(0.1, 0.5), (1.9, 1.9), (1.9, 1.9)],  # in the speech: said too fast to be told apart
+        [(0.1, 0.5), (2.4, 2.6), (2.6, 2.9)],  # behind it, but with a length of their own
+    ],
+)
+def test_other_words_are_not_squeezed(spans: list[tuple[float, float]]) -> None:
+    assert squeezed_from(said(*spans), SPEECH) == len(spans)
+
+
+def test_a_sentence_is_known_only_as_a_whole() -> None:
+    assert is_known("Thank you!")
+    assert is_known("Thanks for watching. Bye, bye.")
+    assert not is_known("Thank you for the butter.")
+    assert not is_known("")
+
+
+def test_a_loop_is_one_run_of_words_and_nothing_else() -> None:
+    assert is_loop("No, no, no.")
+    assert is_loop("We're in the library. We're in the library. We're in the library, we're in")
+    assert not is_loop("No, no.")
+    assert not is_loop("He said no, no, no and then he left the room for good.")

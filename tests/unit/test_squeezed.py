@@ -1,0 +1,58 @@
+"""Words that the alignment found no place for, through the whole recognition of a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
+from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.engines.base import TokenTimes
+from autorag_whisper.recognition.phantoms import SQUEEZED
+from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask, Recognition
+from autorag_whisper.testing import FakeRecognizer, speech_samples
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autorag_whisper.engines.base import Encoded
+
+
+class Squeezing(FakeRecognizer):
+    """Gives the first word the speech, and heaps the others up where the sound ends."""
+
+    def align(
+        self, encoded: Encoded, start_sequence: Sequence[int], token_ids: Sequence[Sequence[int]], frames: Sequence[int]
+    ) -> list[TokenTimes]:
+        rows = super().align(encoded, start_sequence, token_ids, frames)
+        return [
+            TokenTimes(np.where(np.arange(len(row.starts)) < len(" one"), 20, n // 2), row.probabilities)
+            for row, n in zip(rows, frames, strict=True)
+        ]
+
+
+def recognised(**options: object) -> ChunkResult:
+    samples = speech_samples(3, tail_s=2.0)
+    speech = SpeechSpan(SAMPLE_RATE_HZ // 2, round(2.5 * SAMPLE_RATE_HZ))
+    task = ChunkTask(0, SpeechChunk(0, 0, samples, (speech,)), "en")
+    recognition = Recognition(
+        Squeezing(),
+        TranscribeOptions(**options),  # type: ignore[arg-type]  # whatever a test gives
+        on_language=lambda _file, _choice: None,
+        cancelled=lambda: False,
+    )
+    [result] = recognition.batch([task])
+    return result
+
+
+def test_words_heaped_up_behind_the_speech_are_listed_not_returned() -> None:
+    result = recognised()
+    assert [timed.word.text for timed in result.words] == ["one"]
+    assert [(rejection.text, rejection.rule) for rejection in result.rejected] == [("two three", SQUEEZED)]
+
+
+def test_a_translation_has_its_words_in_another_order_and_keeps_them() -> None:
+    result = recognised(task="translate")
+    assert [timed.word.text for timed in result.words] == ["one", "two", "three"]
+    assert not result.rejected
