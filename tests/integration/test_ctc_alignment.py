@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,16 +17,18 @@ from autorag_whisper.domain.audio import SpeechChunk
 from autorag_whisper.domain.device import CPU
 from autorag_whisper.domain.errors import (
     AlignmentError,
+    DeviceError,
     EmissionsUnusable,
     EngineError,
     ModelDamaged,
+    ModelNotFound,
     NothingToAlign,
     TooFewFrames,
     VocabularyUnusable,
 )
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.ctranslate2_wav2vec2 import CTranslate2Emitter, load
-from autorag_whisper.recognition.ctc_alignment import ChunkText, WordTime, align_words_by_ctc, retime_by_ctc
+from autorag_whisper.recognition.ctc_alignment import ChunkText, CtcAligner, WordTime, align_words_by_ctc, retime_by_ctc
 from autorag_whisper.testing import FakeEmitter, FakeTokenizer, speech_samples
 from ctc_speech import SpokenClip, read_speech
 
@@ -172,6 +175,42 @@ def test_words_of_another_aligner_keep_all_but_their_times() -> None:
         assert after.word.score > 0.9
         same = replace(before.word, start_s=after.word.start_s, end_s=after.word.end_s)
         assert after.word == replace(same, source=WordSource.CTC, score=after.word.score)
+
+
+def lent(emitter: FakeEmitter, asked: list[str], refuse: dict[str, Exception]) -> CtcAligner:
+    @contextmanager
+    def lease(language: str) -> Iterator[FakeEmitter]:
+        asked.append(language)
+        if language in refuse:
+            raise refuse[language]
+        yield emitter
+
+    return CtcAligner(lease)
+
+
+def test_a_model_that_cannot_be_had_is_asked_for_once_and_the_words_are_kept_by_the_caller() -> None:
+    chunk = SpeechChunk(0, 0, speech_samples(2), ())
+    rough = words_interpolated([ord(c) for c in " one two"], FakeTokenizer().decode, "en", 0.7, Place(0.0, 2.6))
+    asked: list[str] = []
+    missing = ModelNotFound("for alignment in ja", ("en",))
+    aligner = lent(FakeEmitter(), asked, {"ja": missing})
+    for _ in range(3):
+        assert aligner.retime("ja", [(chunk, rough), (chunk, rough)]) == [missing, missing]
+    assert asked == ["ja"]
+    [timed] = aligner.retime("en", [(chunk, rough)])
+    assert [word.word.source for word in timed] == [WordSource.CTC] * 2
+
+
+def test_a_card_that_fails_under_alignment_is_told_to_the_device_fallback() -> None:
+    chunk = SpeechChunk(0, 0, speech_samples(1), ())
+    rough = words_interpolated([ord(c) for c in " one"], FakeTokenizer().decode, "en", 0.7, Place(0.0, 1.8))
+    failed = DeviceError("cuda", "out_of_memory", "encode: CUDA failed with error out of memory")
+    asked: list[str] = []
+    aligner = lent(FakeEmitter(), asked, {"en": failed})
+    for _ in range(2):
+        with pytest.raises(DeviceError):
+            aligner.retime("en", [(chunk, rough)])
+    assert asked == ["en", "en"]
 
 
 # ---------------------------------------------------------------- checkpoints

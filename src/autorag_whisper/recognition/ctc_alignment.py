@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.align.ctc import align_words, word_edges
 from autorag_whisper.align.spelling import spell
 from autorag_whisper.domain.audio import seconds
-from autorag_whisper.domain.errors import AlignmentError
+from autorag_whisper.domain.errors import AlignmentError, AutoragWhisperError, Cancelled, DeviceError
 from autorag_whisper.domain.transcript import WordSource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
     from autorag_whisper.align.words import TimedWord
     from autorag_whisper.domain.audio import Samples, SpeechChunk
     from autorag_whisper.engines.base import CtcEmitter, Emissions
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,37 @@ def _times(emitter: CtcEmitter, chunk: ChunkText, emissions: Emissions) -> list[
         )
         times.append(WordTime(start_s, end_s, sum(spoken[k].score for k in heard) / len(heard)))
     return times
+
+
+class CtcAligner:
+    """Retimes words under leases of the models that it needs; what cannot be timed so is answered by why. Thread-safe.
+
+    `lease(language)` lends the model. A language whose model cannot be had is not asked for again: another download, or
+    another load that fails, would be tried for every chunk.
+    """
+
+    def __init__(self, lease: Callable[[str], AbstractContextManager[CtcEmitter]]) -> None:
+        self._lease = lease
+        self._refused: dict[str, AutoragWhisperError] = {}
+
+    def retime(
+        self, language: str, spoken: Sequence[tuple[SpeechChunk, Sequence[TimedWord]]]
+    ) -> list[tuple[TimedWord, ...] | AutoragWhisperError]:
+        """For each (chunk, words by another aligner) of one language the same words by CTC, or why not.
+
+        Raises DeviceError and Cancelled alone of our own errors; the aligner fallback goes on from any other.
+        """
+        if (refused := self._refused.get(language)) is not None:
+            return [refused] * len(spoken)
+        try:
+            with self._lease(language) as emitter:
+                return list(retime_by_ctc(emitter, [(chunk, language, words) for chunk, words in spoken]))
+        except (DeviceError, Cancelled):
+            raise
+        except AutoragWhisperError as error:
+            _log.warning("no alignment by CTC in %s: %s", language, error.problem())
+            self._refused[language] = error
+            return [error] * len(spoken)
 
 
 def retime_by_ctc(
