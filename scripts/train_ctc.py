@@ -8,7 +8,7 @@ tokenizer.json of a Whisper model, for its words:
 
     python scripts/train_ctc.py speech DIR --tokenizer TOKENIZER   # once: 100 minutes of speech, in 90 s
     python scripts/train_ctc.py train DIR --minutes 4              # again and again, until it says "done": 16 minutes
-    python scripts/train_ctc.py export DIR tests/data/ctc-tiny-en
+    python scripts/train_ctc.py export DIR tests/data/ctc-tiny-en  # beside tests/data/ctc-speech
     .venv/bin/python scripts/measure_ctc.py tests/data/ctc-tiny-en
 
 Every frame is told its letter: the letters of a word share its sounds evenly, a pause is `|`, a repeated letter is cut
@@ -271,8 +271,23 @@ def export(folder: Path, out: Path) -> None:
         ("tokenizer_config.json", tokens),
     ):  # fmt: skip
         (out / name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    _write_reference(out)
     size = sum(file.stat().st_size for file in out.iterdir())
     print(f"{out}: {size / 1e6:.2f} MB, {state['steps']} steps, {state['spent_s'] / 60:.1f} minutes of CPU")
+
+
+def _write_reference(out: Path) -> None:
+    """What `transformers` gives for two seconds of a test clip, float32[frames, columns]: others are held to it."""
+    import av
+    import torch
+    from transformers import Wav2Vec2ForCTC
+
+    with av.open(str(out.parent / "ctc-speech" / "slt.flac")) as container:
+        pieces = [frame.to_ndarray()[0] for frame in container.decode(audio=0)]
+    sound = normalised(np.concatenate(pieces)[: 2 * RATE_HZ] / 32768)
+    with torch.inference_mode():
+        logits = Wav2Vec2ForCTC.from_pretrained(out).eval()(torch.from_numpy(sound[np.newaxis])).logits[0]
+    np.save(out / "reference.npy", torch.log_softmax(logits, dim=-1).numpy())
 
 
 def main() -> None:

@@ -222,6 +222,16 @@ def folder(ctc_tiny_en_folder: Path, tmp_path: Path) -> Path:
     return shutil.copytree(ctc_tiny_en_folder, tmp_path / "model")
 
 
+def test_emissions_are_those_of_the_reference(
+    emitter: CTranslate2Emitter, ctc_tiny_en_folder: Path, clips: list[SpokenClip]
+) -> None:
+    """The reference is what transformers gives for two seconds of speech; `tests/pytorch` holds it to that."""
+    [clip] = [clip for clip in clips if clip.name == "slt"]
+    [found] = emitter.emit([clip.samples[: 2 * 16_000]])
+    expected = np.load(ctc_tiny_en_folder / "reference.npy")
+    assert np.abs(found.log_probs - expected).max() < 1e-3
+
+
 def test_a_checkpoint_is_converted_once(folder: Path, tmp_path: Path) -> None:
     first = load(folder, "x", CPU, cache_dir=tmp_path / "cache")
     [place] = (tmp_path / "cache").iterdir()

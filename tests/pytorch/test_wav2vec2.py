@@ -38,6 +38,12 @@ def test_both_routes_give_the_same_emissions_and_the_same_word_times(
         assert [(word.start_s, word.end_s) for word in left] == [(word.start_s, word.end_s) for word in right]
 
 
+def test_the_committed_reference_is_what_transformers_gives(ctc_tiny_en_folder: Path, root: Path) -> None:
+    [clip] = [clip for clip in read_speech(root / "tests" / "data" / "ctc-speech") if clip.name == "slt"]
+    [found] = wav2vec2.load(ctc_tiny_en_folder, "ctc-tiny-en", CPU).emit([clip.samples[: 2 * 16_000]])
+    assert np.abs(found.log_probs - np.load(ctc_tiny_en_folder / "reference.npy")).max() < 1e-4
+
+
 @pytest.fixture(params=["layer", "group"])
 def checkpoint(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A checkpoint of each family, with random weights."""
