@@ -1,10 +1,10 @@
 """Which CTC checkpoint times the words of which language, and where its files are: a folder, the hub's cache, the hub.
 
-No checkpoint of this table forbids commercial use. The licences are those that the checkpoints' cards state; a card is
-read again when a checkpoint of the table is downloaded, and one that states another licence by then is refused until it
-is asked for by its own name. Left out: VoxPopuli's fine-tuned models for French, German, Spanish and Italian and
-`nguyenvulebinh/wav2vec2-base-vi-vlsp2020` (CC BY-NC: no commercial use), and those for Danish and Hebrew that others
-use, whose cards state no licence that could be relied on.
+No checkpoint of this table forbids commercial use, as far as is known: the licences were written down without a look at
+the hub, which could not be reached. So a card is read when a checkpoint of the table is downloaded, and one that states
+another licence is refused until it is asked for by its own name. Left out: VoxPopuli's fine-tuned models for French,
+German, Spanish and Italian and `nguyenvulebinh/wav2vec2-base-vi-vlsp2020` (CC BY-NC: no commercial use), and what
+others use for Danish and Hebrew, whose licences are not known for sure.
 """
 
 from __future__ import annotations
