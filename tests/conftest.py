@@ -79,3 +79,9 @@ def tiny_en_folder() -> Path:
 def base_folder() -> Path:
     """Whisper base, from its two packages, joined."""
     return _weights("base")
+
+
+@pytest.fixture(scope="session")
+def ctc_tiny_en_folder(root: Path) -> Path:
+    """A wav2vec2-shaped CTC model of 2.4 MB, trained on synthetic speech by `scripts/train_ctc.py`."""
+    return root / "tests" / "data" / "ctc-tiny-en"
