@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from functools import cache
@@ -10,10 +11,13 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper import telemetry as names
 from autorag_whisper.engines import ctranslate2, ctranslate2_wav2vec2, wav2vec2
+from autorag_whisper.engines.alignment_heads import CHARACTER_HEADS
 from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, read_checkpoint
 from autorag_whisper.engines.silero import SileroVoiceActivity
 from autorag_whisper.models.alignment import find_alignment_checkpoint
-from autorag_whisper.models.store import ModelStore, default_cache_dir
+from autorag_whisper.models.catalogue import find
+from autorag_whisper.models.chosen_heads import with_heads
+from autorag_whisper.models.store import ModelOrigin, ModelStore, default_cache_dir
 from autorag_whisper.runtime.alignment_models import AlignmentModels
 from autorag_whisper.runtime.device_fallback import DevicePolicy
 from autorag_whisper.runtime.devices import Devices
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.device import Device, LoadReason, ModelKey
     from autorag_whisper.engines.base import CtcEmitter, Recognizer
     from autorag_whisper.models.store import ModelFiles
+
+_log = logging.getLogger(__name__)
 
 
 def build_transcriber(
@@ -57,7 +63,7 @@ def build_transcriber(
         TranscriberParts(
             find_model=models.find,
             policy=policy,
-            residency=Residency(_loader(models, telemetry, workers)),
+            residency=Residency(_loader(models, telemetry, workers, store.cache_dir)),
             voice=SileroVoiceActivity(),
             telemetry=telemetry,
         )
@@ -96,12 +102,28 @@ class ModelFinder:
             return self._by_folder[key.model]
 
 
-def _loader(models: ModelFinder, telemetry: Telemetry, workers: int) -> Callable[[ModelKey, LoadReason], Recognizer]:
+def load_request(files: ModelFiles, key: ModelKey, workers: int, cache_dir: Path) -> ctranslate2.LoadRequest:
+    """What to load for `files`: with the alignment heads for single letters where they are known and can be set."""
+    folder, heads = files.folder, None
+    if files.origin is not ModelOrigin.FOLDER and (known := find(files.name)) is not None:
+        heads = CHARACTER_HEADS.get(known.name)
+    if heads is not None:
+        try:
+            folder = with_heads(files.folder, heads.heads, cache_dir)
+        except (OSError, ValueError) as error:
+            _log.warning("alignment heads of %s cannot be set, its own serve: %s", files.name, type(error).__name__)
+            heads = None
+    return ctranslate2.LoadRequest(
+        folder, files.name, key.device, key.compute_type, workers, files.strict_window, characters=heads
+    )
+
+
+def _loader(
+    models: ModelFinder, telemetry: Telemetry, workers: int, cache_dir: Path
+) -> Callable[[ModelKey, LoadReason], Recognizer]:
     def load(key: ModelKey, reason: LoadReason) -> Recognizer:
         files = models.of(key)
-        request = ctranslate2.LoadRequest(
-            files.folder, files.name, key.device, key.compute_type, workers, files.strict_window
-        )
+        request = load_request(files, key, workers, cache_dir)
         attributes = {
             names.MODEL_SIZE: files.name, names.MODEL_DEVICE: str(key.device), names.LOAD_REASON: reason.value
         }  # fmt: skip

@@ -38,6 +38,7 @@ AUDIO_BATCH_SIZE, AUDIO_BATCH_SIZE_FINAL = "audio.batch_size", "audio.batch_size
 LANGUAGE, REALTIME_FACTOR = "language", "transcribe.realtime_factor"
 ALIGN_METHOD, ALIGN_LANGUAGE, ALIGN_DEVICE = "align.method", "align.language", "align.device"
 ALIGN_RESTORED_FROM = "align.restored_from"
+ALIGN_FROM, ALIGN_TO = "align.from", "align.to"
 SEGMENTS_COUNT = "segments.count"
 DEVICE_FALLBACK_STEPS = "device_fallback.steps"
 STAGE, CAUSE, OUTCOME = "stage", "cause", "outcome"

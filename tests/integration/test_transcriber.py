@@ -126,7 +126,7 @@ def test_spans_carry_what_the_contract_says_and_join_the_callers_trace(
     assert work["language"] == "auto"
     assert work["audio.batch_size"] == 1
     assert work["transcribe.realtime_factor"] > 0
-    assert align["align.method"] == "tokens"
+    assert align["align.method"] == "characters"
     assert align["align.language"] == "en"
     assert align["align.device"] == "cpu"
     assert align["segments.count"] >= 1

@@ -23,9 +23,14 @@ class Squeezing(FakeRecognizer):
     """Gives the first word the speech, and heaps the others up where the sound ends."""
 
     def align(
-        self, encoded: Encoded, start_sequence: Sequence[int], token_ids: Sequence[Sequence[int]], frames: Sequence[int]
+        self,
+        encoded: Encoded,
+        start_sequence: Sequence[int],
+        token_ids: Sequence[Sequence[int]],
+        frames: Sequence[int],
+        median_filter: int = 7,
     ) -> list[TokenTimes]:
-        rows = super().align(encoded, start_sequence, token_ids, frames)
+        rows = super().align(encoded, start_sequence, token_ids, frames, median_filter)
         return [
             TokenTimes(np.where(np.arange(len(row.starts)) < len(" one"), 20, n // 2), row.probabilities)
             for row, n in zip(rows, frames, strict=True)

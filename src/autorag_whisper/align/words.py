@@ -18,12 +18,25 @@ if TYPE_CHECKING:
     from autorag_whisper.align.tokens import Decode, WordTokens
 
 
+_LEAST_S = 0.02
+
+
 @dataclass(frozen=True, slots=True)
 class TimedWord:
     """A word and the tokens that it was decoded from."""
 
     word: Word
     token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What an aligner says of n words: spans in seconds, the recogniser's probabilities, and its own scores if any."""
+
+    source: WordSource
+    spans: Sequence[tuple[float, float]]
+    probabilities: Sequence[float]
+    scores: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +64,7 @@ def words_from_path(
     groups = split_words(token_ids, decode, language)
     spans = [(float(path[0, group.first]), float(path[0, group.stop])) for group in groups]
     probabilities = [float(path[1, group.first : group.stop].mean()) for group in groups]
-    return _words(token_ids, groups, spans, probabilities, WordSource.TOKENS, place)
+    return words_timed(token_ids, groups, Timing(WordSource.TOKENS, spans, probabilities), place)
 
 
 def words_interpolated(
@@ -64,7 +77,7 @@ def words_interpolated(
     for length in lengths:
         spans.append((_moment(done / total, place), _moment((done + length) / total, place)))
         done += length
-    return _words(token_ids, groups, spans, [probability] * len(groups), WordSource.INTERPOLATED, place)
+    return words_timed(token_ids, groups, Timing(WordSource.INTERPOLATED, spans, [probability] * len(groups)), place)
 
 
 def _moment(share: float, place: Place) -> float:
@@ -78,28 +91,35 @@ def _moment(share: float, place: Place) -> float:
     return speech[-1][1]
 
 
-def _words(
-    token_ids: Sequence[int],
-    groups: list[WordTokens],
-    spans: list[tuple[float, float]],
-    probabilities: list[float],
-    source: WordSource,
-    place: Place,
+def words_timed(
+    token_ids: Sequence[int], groups: Sequence[WordTokens], timing: Timing, place: Place
 ) -> list[TimedWord]:
+    """The words of `groups` with the times of `timing`: inside `place`, starts in order, none without length.
+
+    A word is moved by `_LEAST_S` at most to get one.
+    """
     timed: list[TimedWord] = []
     earliest = place.start_s
-    for group, (start, end), probability in zip(groups, spans, probabilities, strict=True):
-        start_s = max(earliest, place.clamp(start))
-        end_s = max(start_s, place.clamp(end))
-        known = min(1.0, max(0.0, probability)) if math.isfinite(probability) else 0.0
-        text = group.text.strip()
-        word = Word(text, start_s, end_s, known, source, space_before=_has_space_before(group, groups))
+    for n, group in enumerate(groups):
+        start_s = max(earliest, place.clamp(timing.spans[n][0]))
+        end_s = max(min(start_s + _LEAST_S, place.end_s), place.clamp(timing.spans[n][1]))
+        start_s = max(earliest, min(start_s, end_s - _LEAST_S))
+        score = _share(timing.scores[n]) if timing.scores else None
+        space_before = _has_space_before(group, groups)
+        word = Word(
+            group.text.strip(), start_s, end_s, _share(timing.probabilities[n]), timing.source, score, space_before
+        )
         timed.append(TimedWord(word, tuple(token_ids[group.first : group.stop])))
         earliest = start_s
     return timed
 
 
-def _has_space_before(group: WordTokens, groups: list[WordTokens]) -> bool:
+def _share(value: float) -> float:
+    """`value` within 0..1; what is no number is 0."""
+    return min(1.0, max(0.0, value)) if math.isfinite(value) else 0.0
+
+
+def _has_space_before(group: WordTokens, groups: Sequence[WordTokens]) -> bool:
     """Whether the text has a blank there. The first word of a text has one where its script has any."""
     if group is groups[0] and not group.text[:1].isspace():
         return any(other.text[:1].isspace() for other in groups[1:])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autorag_whisper.cli import verbose_option
-from autorag_whisper.domain.request import DEFAULT_TEMPERATURES, Task, TranscribeOptions
+from autorag_whisper.domain.request import DEFAULT_TEMPERATURES, Aligner, Task, TranscribeOptions
 from autorag_whisper.format import FORMATS
 from autorag_whisper.settings import COMPUTE_TYPES
 
@@ -53,6 +53,13 @@ Formats:
 @click.option("--batch-size", type=int, help="Pieces of audio at a time.")
 @click.option("--beam-size", type=int, default=5, show_default=True, help="1 is fastest.")
 @click.option("--temperature", multiple=True, metavar="T[,T...]", help="Tried in order while an attempt fails.")
+@click.option(
+    "--aligner",
+    type=click.Choice([aligner.value for aligner in Aligner]),
+    default=Aligner.AUTO.value,
+    show_default=True,
+    help="How words get their times.",
+)
 @click.option("--prompt", default="", help="Text that sets style and spelling.")
 @click.option("--hotwords", default="", help="Words that are likely to occur.")
 @click.option("-f", "--format", "formats", multiple=True, metavar="NAME[,NAME...]", help="As listed below; srt,json.")
@@ -149,6 +156,7 @@ def _options(given: dict[str, Any]) -> TranscribeOptions:
         hotwords=_text(given["hotwords"]),
         batch_size=given["batch_size"],
         audio_stream=given["audio_stream"],
+        aligner=given["aligner"],
     )
 
 

@@ -17,6 +17,15 @@ class Task(StrEnum):
     TRANSLATE = "translate"
 
 
+class Aligner(StrEnum):
+    """How words get their times. Whatever is asked for, the next one down serves where it fails."""
+
+    AUTO = "auto"
+    CHARACTERS = "characters"
+    TOKENS = "tokens"
+    NONE = "none"
+
+
 DEFAULT_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Whisper's temperature fallback (Radford et al. 2022, section 4.5): the next one only after a failed attempt."""
 
@@ -40,6 +49,7 @@ class TranscribeOptions:
         logprob_threshold: mean log-probability of the tokens below which an attempt failed.
         no_speech_threshold: probability of "no speech" above which a failed attempt's text is rejected.
         vad_threshold: speech probability (0..1) from which a 32 ms window counts as speech.
+        aligner: `characters` where the model's heads for it are known (`auto`), its `tokens`, or `none`: spread evenly.
         max_duration_s: more audio than this raises MediaTooLong while decoding; None has no limit.
     """
 
@@ -55,11 +65,13 @@ class TranscribeOptions:
     logprob_threshold: float = -1.0
     no_speech_threshold: float = 0.6
     vad_threshold: float = 0.5
+    aligner: Aligner = Aligner.AUTO
     max_duration_s: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "language", parse_language(self.language))
         object.__setattr__(self, "task", _parse_task(self.task))
+        object.__setattr__(self, "aligner", _parse_aligner(self.aligner))
         _check("beam size", self.beam_size, 1 <= self.beam_size <= 100, "a whole number from 1 to 100")
         _check("temperature", self.temperatures, bool(self.temperatures), "at least one number")
         for temperature in self.temperatures:
@@ -82,6 +94,13 @@ def _parse_task(task: Task | str) -> Task:
         return Task(task)
     except ValueError:
         raise InvalidOption("task", task, " or ".join(Task)) from None
+
+
+def _parse_aligner(aligner: Aligner | str) -> Aligner:
+    try:
+        return Aligner(aligner)
+    except ValueError:
+        raise InvalidOption("aligner", aligner, ", ".join(Aligner)) from None
 
 
 def _check(option: str, value: object, good: bool, allowed: str) -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from autorag_whisper.engines.base import Decoding
+    from autorag_whisper.engines.base import CharacterHeads, Decoding
 
 _ENGINE = "ctranslate2"
 _CONTEXT = 448
@@ -37,7 +37,10 @@ _CPU_BATCH, _CUDA_BATCH = 4, 16
 
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
-    """What to load: `name` is for people, `workers` are CPU threads, one engine worker each (CUDA has one worker)."""
+    """What to load: `name` is for people, `workers` are CPU threads, one engine worker each (CUDA has one worker).
+
+    `characters`: the alignment heads that the folder's `config.json` names, if they were chosen for single letters.
+    """
 
     folder: Path
     name: str
@@ -45,6 +48,7 @@ class LoadRequest:
     compute_type: str
     workers: int
     strict_window: bool
+    characters: CharacterHeads | None = None
 
 
 def probe_hardware() -> Hardware:
@@ -92,6 +96,7 @@ def load(request: LoadRequest) -> CTranslate2Recognizer:
         workers=workers,
         batch_size=_CUDA_BATCH if request.device.is_cuda else _CPU_BATCH,
         languages=tokenizer.languages if multilingual else frozenset({"en"}),
+        characters=request.characters,
     )
     recognizer = CTranslate2Recognizer(model, spec, tokenizer)
     if request.device.is_cuda:
@@ -181,13 +186,22 @@ class CTranslate2Recognizer:
         return [_hypothesis(result, cap) for result in results]
 
     def align(
-        self, encoded: Encoded, start_sequence: Sequence[int], token_ids: Sequence[Sequence[int]], frames: Sequence[int]
+        self,
+        encoded: Encoded,
+        start_sequence: Sequence[int],
+        token_ids: Sequence[Sequence[int]],
+        frames: Sequence[int],
+        median_filter: int = 7,
     ) -> list[TokenTimes]:
         _require(len(token_ids) == len(frames) == encoded.rows > 0, "tokens and frames for every row")
         _require(all(1 <= len(tokens) <= 445 for tokens in token_ids), "1 to 445 tokens a row")
         with self._calls.call("align"):
             results = self._model.align(
-                encoded.value, list(start_sequence), [list(tokens) for tokens in token_ids], list(frames)
+                encoded.value,
+                list(start_sequence),
+                [list(tokens) for tokens in token_ids],
+                list(frames),
+                median_filter_width=median_filter,
             )
         return [_token_times(result, len(tokens)) for result, tokens in zip(results, token_ids, strict=True)]
 

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from autorag_whisper.align.words import Place, TimedWord, words_from_path, words_interpolated
-from autorag_whisper.audio.features import frame_count
-from autorag_whisper.domain.audio import SpeechChunk, seconds
-from autorag_whisper.domain.errors import Cancelled, EngineError
+from autorag_whisper.domain.errors import Cancelled
 from autorag_whisper.domain.request import Task
 from autorag_whisper.domain.transcript import Attempt, join_words
-from autorag_whisper.engines.base import ENCODER_FRAME_S, WINDOW_FRAMES, Decoding, TokenTimes
+from autorag_whisper.engines.base import Decoding
+from autorag_whisper.recognition.alignment import Aligned, Alignment, Spoken
 from autorag_whisper.recognition.effort import may_try_again, steps_of
 from autorag_whisper.recognition.language import LanguageChoice, choose
 from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
@@ -26,10 +21,10 @@ from autorag_whisper.recognition.windows import features_of, token_cap, window_f
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from autorag_whisper.align.words import TimedWord
+    from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.engines.base import Encoded, Hypothesis, Recognizer
-
-_log = logging.getLogger(__name__)
 
 _REDO_BEAM = 5
 """Beam at least, and samples to choose from, when a chunk is redone."""
@@ -81,7 +76,7 @@ class ChunkResult:
     """What came of a chunk. Exactly one of these holds: it needs a redo, it is undecided, or its text is final.
 
     `undecided`: it is the first of a file and its language is unsure: nothing was decoded.
-    `rejected`: what was decoded too but not accepted.
+    `rejected`: what was decoded too but not accepted. `aligned` says how the times were found.
     """
 
     task: ChunkTask
@@ -93,7 +88,7 @@ class ChunkResult:
     needs_redo: bool = False
     undecided: bool = False
     rejected: tuple[Rejection, ...] = ()
-    aligner_failed: str = ""
+    aligned: Aligned = field(default_factory=Aligned)
     time: EngineTime = field(default_factory=EngineTime)
 
     @property
@@ -112,8 +107,7 @@ class _Row:
     attempts: list[Attempt] = field(default_factory=list)
     kept: int = 0
     rejected: list[Rejection] = field(default_factory=list)
-    times: TokenTimes | None = None
-    align_error: str = ""
+    aligned: Aligned = field(default_factory=Aligned)
 
 
 class Recognition:
@@ -132,6 +126,7 @@ class Recognition:
     ) -> None:
         self._engine, self._options = recognizer, options
         self._on_language, self._cancelled = on_language, cancelled
+        self._alignment = Alignment(recognizer, options)
 
     def batch(self, tasks: Sequence[ChunkTask], *, may_be_undecided: bool = True) -> list[ChunkResult]:
         """Recognise chunks of one window. Raises what the engine raises, and Cancelled between two engine calls."""
@@ -273,24 +268,15 @@ class Recognition:
         return self._engine.tokenizer.decode(token_ids).strip()
 
     def _align(self, encoded: Encoded, rows: list[_Row]) -> None:
-        """Time the words of every row that is final: one engine call for each language."""
+        """Time the words of every row that is final."""
         self._check()
-        ready = [n for n, row in enumerate(rows) if self._is_final(row) and self._has_text(row)]
-        for language in dict.fromkeys(rows[n].language for n in ready):
-            group = [n for n in ready if rows[n].language == language]
-            self._align_group(self._engine.select(encoded, group), [rows[n] for n in group], language)
-
-    def _align_group(self, encoded: Encoded, rows: list[_Row], language: str) -> None:
-        tokens = [row.hypothesis.token_ids for row in rows if row.hypothesis]
-        frames = [min(WINDOW_FRAMES, frame_count(len(row.task.chunk.samples))) for row in rows]
-        start = self._engine.tokenizer.start_sequence(language, self._options.task)
-        try:
-            for row, times in zip(rows, self._engine.align(encoded, start, tokens, frames), strict=True):
-                row.times = times
-        except EngineError as error:
-            _log.warning("alignment failed, word times are interpolated: %s", error.problem())
-            for row in rows:
-                row.align_error = error.problem()
+        spoken = [
+            Spoken(n, row.task.chunk, row.language, row.hypothesis)
+            for n, row in enumerate(rows)
+            if row.hypothesis and self._is_final(row) and self._has_text(row)
+        ]
+        for one, aligned in zip(spoken, self._alignment.align(encoded, spoken), strict=True):
+            rows[one.row].aligned = aligned
 
     def _is_final(self, row: _Row) -> bool:
         return row.task.redo or not row.attempts[row.kept].rejected_for
@@ -316,32 +302,19 @@ class Recognition:
             kept=row.kept,
             needs_redo=not final,
             rejected=tuple(row.rejected),
-            aligner_failed=row.align_error,
+            aligned=row.aligned,
             time=charge,
         )
 
     def _accepted(self, row: _Row) -> list[TimedWord]:
         """The words of a row that has some, without those that the alignment found no place for."""
-        words = self._words(row)
+        words = list(row.aligned.words)
         if self._options.task is Task.TRANSLATE:  # its words are in another order than the sounds
             return words
         kept = squeezed_from(words, row.task.chunk.speech)
         if kept < len(words):
             row.rejected.append(Rejection(join_words([timed.word for timed in words[kept:]]), SQUEEZED))
         return words[:kept]
-
-    def _words(self, row: _Row) -> list[TimedWord]:
-        assert row.hypothesis is not None
-        chunk, decode, ids = row.task.chunk, self._engine.tokenizer.decode, row.hypothesis.token_ids
-        place = Place(
-            chunk.start_s, seconds(chunk.stop), tuple((seconds(s.start), seconds(s.stop)) for s in chunk.speech)
-        )
-        if row.times is None:
-            return words_interpolated(ids, decode, row.language, float(np.exp(row.hypothesis.avg_logprob)), place)
-        path = np.zeros((2, len(ids) + 1))
-        path[0] = chunk.start_s + row.times.starts * ENCODER_FRAME_S
-        path[1, :-1] = row.times.probabilities
-        return words_from_path(ids, decode, row.language, path, place)
 
     def _check(self) -> None:
         if self._cancelled():

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from autorag_whisper.engines.base import Decoding
+    from autorag_whisper.engines.base import CharacterHeads, Decoding
 
 NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _LANGUAGES = ("en", "de", "ja")
@@ -83,10 +83,11 @@ class FakeRecognizer:
         language: tuple[str, float] = ("en", 0.9),
         script: Script | None = None,
         faults: Faults | None = None,
+        characters: CharacterHeads | None = None,
     ) -> None:
         self._spec = RecognizerSpec(
             "fake", device, "float32", 80, multilingual=True, strict_window=False, workers=workers, batch_size=4,
-            languages=frozenset(_LANGUAGES),
+            languages=frozenset(_LANGUAGES), characters=characters,
         )  # fmt: skip
         self._tokenizer = FakeTokenizer()
         self._language, self._script = language, script or self._count
@@ -129,7 +130,12 @@ class FakeRecognizer:
         ]
 
     def align(
-        self, encoded: Encoded, start_sequence: Sequence[int], token_ids: Sequence[Sequence[int]], frames: Sequence[int]
+        self,
+        encoded: Encoded,
+        start_sequence: Sequence[int],
+        token_ids: Sequence[Sequence[int]],
+        frames: Sequence[int],
+        median_filter: int = 7,  # noqa: ARG002 - it has no attention that could be smoothed
     ) -> list[TokenTimes]:
         _require(len(token_ids) == len(frames) == encoded.rows > 0 and bool(start_sequence))
         _require(all(1 <= len(tokens) <= 445 for tokens in token_ids))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.audio import seconds
+from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.transcriber.outcome import Progress
 from autorag_whisper.transcriber.reading import Reader
 
@@ -49,7 +50,7 @@ class RunFile:
     voting: bool = False
     over: bool = False
     batch_size: int = 0
-    method: str = "tokens"
+    methods: set[WordSource] = field(default_factory=set)
     _steps: Generator[list[SpeechChunk]] | None = None
 
     def open(self, options: TranscribeOptions, voice: VoiceActivity) -> None:
@@ -80,6 +81,11 @@ class RunFile:
         self.language = choice.code
         self.assembly.language, self.assembly.language_probability = choice.code, choice.probability
         self.voting = False
+
+    @property
+    def method(self) -> str:
+        """The aligners of its chunks, from the best down, with "+" between them; "none" where nobody spoke."""
+        return "+".join(source.value for source in WordSource if source in self.methods) or "none"
 
     @property
     def is_complete(self) -> bool:

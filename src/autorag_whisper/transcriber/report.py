@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING
 
 from autorag_whisper import telemetry as names
-from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.telemetry import Stretch
 
 if TYPE_CHECKING:
@@ -30,9 +29,10 @@ class Report:
         """A chunk's final result: when its file's alignment began, and whether the aligner held."""
         turned = self._zero_ns + round(result.time.turned * 1e9)
         file.moments.aligned_from = min(file.moments.aligned_from or turned, turned)
-        if result.aligner_failed:
-            file.method = WordSource.INTERPOLATED.value
-            step = {"align.from": WordSource.TOKENS.value, "align.to": WordSource.INTERPOLATED.value}
+        if result.aligned.source is not None:
+            file.methods.add(result.aligned.source)
+        for before, after in result.aligned.fallbacks:
+            step = {names.ALIGN_FROM: before.value, names.ALIGN_TO: after.value}
             self._telemetry.count(names.ALIGNER_FALLBACKS, 1, step)
 
     def fell_back(self, step: DeviceFallbackStep) -> None:

@@ -1,0 +1,197 @@
+"""The words of recognised chunks with their times, and the aligner fallback: never fatal, never fewer words.
+
+```
+asked for -> characters (the engine spells the text) -> tokens (it aligns what it decoded) -> interpolated
+```
+Each chunk takes these steps for itself. The tokens are aligned first in any case: they give the words' probabilities.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autorag_whisper.align.characters import marks, scores, spell, steadied
+from autorag_whisper.align.pauses import silences, word_spans
+from autorag_whisper.align.text_normalization import spoken_words
+from autorag_whisper.align.tokens import split_words
+from autorag_whisper.align.words import Place, TimedWord, Timing, words_from_path, words_interpolated, words_timed
+from autorag_whisper.audio.features import frame_count
+from autorag_whisper.domain.audio import SpeechChunk, seconds
+from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.domain.request import Aligner, Task
+from autorag_whisper.domain.transcript import WordSource
+from autorag_whisper.engines.base import ENCODER_FRAME_S, WINDOW_FRAMES, Hypothesis, TokenTimes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autorag_whisper.align.characters import Spelled
+    from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.engines.base import CharacterHeads, Encoded, Recognizer
+
+_log = logging.getLogger(__name__)
+
+_WAYS = (WordSource.CHARACTERS, WordSource.TOKENS, WordSource.INTERPOLATED)
+"""The aligner fallback, from the best down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A chunk whose text is final and not empty. `row` is its row in the batch's encoder output."""
+
+    row: int
+    chunk: SpeechChunk
+    language: str
+    hypothesis: Hypothesis
+
+    @property
+    def place(self) -> Place:
+        """Where it was said."""
+        speech = tuple((seconds(span.start), seconds(span.stop)) for span in self.chunk.speech)
+        return Place(self.chunk.start_s, seconds(self.chunk.stop), speech)
+
+    @property
+    def frames(self) -> int:
+        """Mel frames that are audio."""
+        return min(WINDOW_FRAMES, frame_count(len(self.chunk.samples)))
+
+
+@dataclass(frozen=True, slots=True)
+class Aligned:
+    """The words of a chunk, and how their times were found; `wanted` is the way that was to be taken.
+
+    A chunk without words has neither.
+    """
+
+    words: tuple[TimedWord, ...] = ()
+    wanted: WordSource | None = None
+    source: WordSource | None = None
+
+    @property
+    def fallbacks(self) -> tuple[tuple[WordSource, WordSource], ...]:
+        """The steps of the aligner fallback that were taken: from, to."""
+        if self.wanted is None or self.source is None:
+            return ()
+        ways = _WAYS[_WAYS.index(self.wanted) : _WAYS.index(self.source) + 1]
+        return tuple(itertools.pairwise(ways))
+
+
+class Alignment:
+    """Times words on one recogniser, under one set of options. Thread-safe: it keeps nothing."""
+
+    def __init__(self, recognizer: Recognizer, options: TranscribeOptions) -> None:
+        self._engine, self._options = recognizer, options
+
+    @property
+    def wanted(self) -> WordSource:
+        """The way that is tried first: `auto` spells where the model's heads are known to be good at it."""
+        asked, can_spell = self._options.aligner, self._engine.spec.characters is not None
+        if asked is Aligner.AUTO:
+            return WordSource.CHARACTERS if can_spell else WordSource.TOKENS
+        return WordSource.INTERPOLATED if asked is Aligner.NONE else WordSource(asked.value)
+
+    def align(self, encoded: Encoded, spoken: Sequence[Spoken]) -> list[Aligned]:
+        """The words of every chunk, a batch for each language. Raises DeviceError alone of the engine's errors.
+
+        `encoded`: the encoder output of the batch in which `spoken` have their rows.
+        """
+        done: dict[int, Aligned] = {}
+        for language in dict.fromkeys(one.language for one in spoken):
+            group = [one for one in spoken if one.language == language]
+            done |= {one.row: aligned for one, aligned in zip(group, self._group(encoded, group), strict=True)}
+        return [done[one.row] for one in spoken]
+
+    def _group(self, encoded: Encoded, group: list[Spoken]) -> list[Aligned]:
+        """Chunks of one language."""
+        if self.wanted is WordSource.INTERPOLATED:
+            return [self._interpolated(one) for one in group]
+        found = self._times(encoded, group, [one.hypothesis.token_ids for one in group], 7)
+        by_tokens = [
+            self._by_tokens(one, times) if times is not None else self._interpolated(one)
+            for one, times in zip(group, found, strict=True)
+        ]
+        heads = self._engine.spec.characters
+        if self.wanted is not WordSource.CHARACTERS or heads is None:
+            return by_tokens
+        return self._by_characters(encoded, group, by_tokens, heads)
+
+    def _by_characters(
+        self, encoded: Encoded, group: list[Spoken], by_tokens: list[Aligned], heads: CharacterHeads
+    ) -> list[Aligned]:
+        """Chunks spelled; those for which that fails as they were timed before."""
+        spelled = [self._spelled(one, before) for one, before in zip(group, by_tokens, strict=True)]
+        ready = [n for n, text in enumerate(spelled) if text is not None]
+        texts = [text for text in spelled if text is not None]
+        found = self._times(encoded, [group[n] for n in ready], [t.token_ids for t in texts], heads.median_filter)
+        aligned = list(by_tokens)
+        for n, text, times in zip(ready, texts, found, strict=True):
+            if times is not None:
+                aligned[n] = self._spelled_words(group[n], by_tokens[n], (text, times), heads)
+        return aligned
+
+    def _times(
+        self, encoded: Encoded, group: list[Spoken], tokens: Sequence[Sequence[int]], median_filter: int
+    ) -> list[TokenTimes | None]:
+        """Token times of every chunk; where a batch fails its chunks are tried one by one, None for those that fail."""
+        if not group:
+            return []
+        start = self._engine.tokenizer.start_sequence(group[0].language, self._options.task)
+        try:
+            rows = self._engine.select(encoded, [one.row for one in group])
+            return list(self._engine.align(rows, start, tokens, [one.frames for one in group], median_filter))
+        except EngineError as error:
+            if len(group) == 1:
+                _log.warning("an aligner failed, the next one down serves: %s", error.problem())
+                return [None]
+        return [
+            times
+            for one, ids in zip(group, tokens, strict=True)
+            for times in self._times(encoded, [one], [ids], median_filter)
+        ]
+
+    def _spelled(self, one: Spoken, before: Aligned) -> Spelled | None:
+        words = [timed.word.text for timed in before.words]
+        language = "en" if self._options.task is Task.TRANSLATE else one.language
+        return spell(words, spoken_words(words, language), self._engine.tokenizer.encode)
+
+    def _spelled_words(
+        self, one: Spoken, before: Aligned, found: tuple[Spelled, TokenTimes], heads: CharacterHeads
+    ) -> Aligned:
+        """The words of `before`, with their probabilities, timed by their letters."""
+        text, times = found
+        speech = [(start - one.chunk.start_s, stop - one.chunk.start_s) for start, stop in one.place.speech]
+        quiet = silences(one.chunk.samples, speech)
+        path = marks(text, times.starts.astype(np.float64) * ENCODER_FRAME_S, heads.late_s)
+        if heads.loses_its_place and before.source is WordSource.TOKENS:
+            by_tokens = [(timed.word.start_s, timed.word.end_s) for timed in before.words]
+            path = steadied(path, np.asarray(by_tokens) - one.chunk.start_s)
+        spans = one.chunk.start_s + word_spans(path, quiet, one.chunk.duration_s)
+        timing = Timing(
+            WordSource.CHARACTERS,
+            [(float(start), float(end)) for start, end in spans],
+            [timed.word.probability for timed in before.words],
+            scores(text, times.probabilities),
+        )
+        groups = split_words(one.hypothesis.token_ids, self._engine.tokenizer.decode, one.language)
+        words = words_timed(one.hypothesis.token_ids, groups, timing, one.place)
+        return Aligned(tuple(words), self.wanted, WordSource.CHARACTERS)
+
+    def _by_tokens(self, one: Spoken, times: TokenTimes) -> Aligned:
+        ids = one.hypothesis.token_ids
+        path = np.zeros((2, len(ids) + 1))
+        heads = self._engine.spec.characters
+        early_s = heads.tokens_early_s if heads else 0.0
+        path[0] = one.chunk.start_s + times.starts * ENCODER_FRAME_S + early_s
+        path[1, :-1] = times.probabilities
+        words = words_from_path(ids, self._engine.tokenizer.decode, one.language, path, one.place)
+        return Aligned(tuple(words), self.wanted, WordSource.TOKENS)
+
+    def _interpolated(self, one: Spoken) -> Aligned:
+        ids, probability = one.hypothesis.token_ids, float(np.exp(one.hypothesis.avg_logprob))
+        words = words_interpolated(ids, self._engine.tokenizer.decode, one.language, probability, one.place)
+        return Aligned(tuple(words), self.wanted, WordSource.INTERPOLATED)
