@@ -6,10 +6,13 @@ the median by half and the shares by tens.
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from benchmarks.word_times import measure
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MEDIAN_TOLERANCE, SHARE_TOLERANCE = 1.25, 4.0
 """A median may be a quarter worse, a share of words so many percentage points."""
