@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,9 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.startswith(("AUTORAG_WHISPER_", "HF_")) and name not in {KIT, REQUIRE_KIT}:
             del os.environ[name]
+    # A shell starts what it puts in the background with Ctrl-C ignored, and so would every command that a test interrupts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Kept between runs: joining the halves of base costs a second and 145 MB each time.
     os.environ["AUTORAG_WHISPER_CACHE_DIR"] = str(CACHE / "models")
     os.environ["AUTORAG_WHISPER_OFFLINE"] = "1"
