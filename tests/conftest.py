@@ -28,7 +28,7 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.startswith(("AUTORAG_WHISPER_", "HF_")) and name not in {KIT, REQUIRE_KIT}:
             del os.environ[name]
-    # A shell starts what it puts in the background with Ctrl-C ignored, and so would every command that a test interrupts.
+    # What a shell puts in the background ignores Ctrl-C, and so would every command that a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Kept between runs: joining the halves of base costs a second and 145 MB each time.
