@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,9 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.startswith(("AUTORAG_WHISPER_", "HF_")) and name not in {KIT, REQUIRE_KIT}:
             del os.environ[name]
+    # What a shell puts in the background ignores Ctrl-C, and so would every command that a test interrupts.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Kept between runs: joining the halves of base costs a second and 145 MB each time.
     os.environ["AUTORAG_WHISPER_CACHE_DIR"] = str(CACHE / "models")
     os.environ["AUTORAG_WHISPER_OFFLINE"] = "1"
@@ -79,3 +83,9 @@ def tiny_en_folder() -> Path:
 def base_folder() -> Path:
     """Whisper base, from its two packages, joined."""
     return _weights("base")
+
+
+@pytest.fixture(scope="session")
+def ctc_tiny_en_folder(root: Path) -> Path:
+    """A wav2vec2-shaped CTC model of 2.4 MB, trained on synthetic speech by `scripts/train_ctc.py`."""
+    return root / "tests" / "data" / "ctc-tiny-en"

@@ -10,12 +10,15 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from autorag_whisper import telemetry as names
-from autorag_whisper.engines import ctranslate2
+from autorag_whisper.engines import ctranslate2, ctranslate2_wav2vec2, wav2vec2
 from autorag_whisper.engines.alignment_heads import CHARACTER_HEADS
+from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, read_checkpoint
 from autorag_whisper.engines.silero import SileroVoiceActivity
+from autorag_whisper.models.alignment import find_alignment_checkpoint
 from autorag_whisper.models.catalogue import find
 from autorag_whisper.models.chosen_heads import with_heads
-from autorag_whisper.models.store import ModelOrigin, ModelStore
+from autorag_whisper.models.store import ModelOrigin, ModelStore, default_cache_dir
+from autorag_whisper.runtime.alignment_models import AlignmentModels
 from autorag_whisper.runtime.device_fallback import DevicePolicy
 from autorag_whisper.runtime.devices import Devices
 from autorag_whisper.runtime.residency import Residency
@@ -30,8 +33,8 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-    from autorag_whisper.domain.device import LoadReason, ModelKey
-    from autorag_whisper.engines.base import Recognizer
+    from autorag_whisper.domain.device import Device, LoadReason, ModelKey
+    from autorag_whisper.engines.base import CtcEmitter, Recognizer
     from autorag_whisper.models.store import ModelFiles
 
 _log = logging.getLogger(__name__)
@@ -130,6 +133,25 @@ def _loader(
         return recognizer
 
     return load
+
+
+def build_alignment_models(settings: Settings, telemetry: Telemetry, environ: Mapping[str, str]) -> AlignmentModels:
+    """The CTC models that time words under these settings, with nothing loaded yet."""
+    cache_dir = (settings.cache_dir or default_cache_dir(environ)).absolute()
+    workers = settings.threads or _usable_cores()
+
+    def load(language: str, device: Device) -> CtcEmitter:
+        wanted = settings.align_models.get(language, "")
+        name, folder = find_alignment_checkpoint(language, wanted, offline=settings.offline)
+        if _runs_without_pytorch(folder, name):
+            return ctranslate2_wav2vec2.load(folder, name, device, cache_dir=cache_dir, workers=workers)
+        return wav2vec2.load(folder, name, device)
+
+    return AlignmentModels(load, telemetry)
+
+
+def _runs_without_pytorch(folder: Path, name: str) -> bool:
+    return read_checkpoint(folder, name).is_layer_norm_family and (folder / WEIGHTS).is_file()
 
 
 def _usable_cores() -> int:

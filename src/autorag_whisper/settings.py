@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import InvalidSettings
+from autorag_whisper.domain.language import LANGUAGES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +18,7 @@ ENVIRONMENT: dict[str, str] = {
     "AUTORAG_WHISPER_THREADS": "CPU workers of one thread each; default: the cores this process may use",
     "AUTORAG_WHISPER_CACHE_DIR": "where joined weights are kept; default: the user's cache directory",
     "AUTORAG_WHISPER_OFFLINE": "1: never open a network connection (HF_HUB_OFFLINE=1 means the same)",
+    "AUTORAG_WHISPER_ALIGN_MODELS": "CTC checkpoints for `ctc`: en=owner/name,de=/a/folder; default: the table's",
     "AUTORAG_WHISPER_PIN_COOLDOWN_S": "how long out of memory keeps the process on the CPU; 0 for good; default 900",
 }
 """The one table of variables: name -> meaning. README's table is made from it, a test compares the two."""
@@ -29,13 +31,17 @@ _FALSE = {"", "0", "false", "no", "off"}
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the operator decided for this process. `threads` 0 means all cores that it may use."""
+    """What the operator decided for this process.
+
+    `threads` 0 means all cores that it may use; `align_models`: language code -> hub id or folder of a CTC checkpoint.
+    """
 
     compute_type: str = "default"
     threads: int = 0
     cache_dir: Path | None = None
     offline: bool = False
     pin_cooldown_s: float = 900.0
+    align_models: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -51,6 +57,7 @@ class Settings:
             cache_dir=reader.path("AUTORAG_WHISPER_CACHE_DIR"),
             offline=reader.flag("AUTORAG_WHISPER_OFFLINE") | reader.flag("HF_HUB_OFFLINE"),
             pin_cooldown_s=reader.number("AUTORAG_WHISPER_PIN_COOLDOWN_S", 900.0, whole=False),
+            align_models=reader.by_language("AUTORAG_WHISPER_ALIGN_MODELS"),
         )
         if reader.problems:
             raise InvalidSettings(tuple(reader.problems))
@@ -99,3 +106,13 @@ class _Reader:
     def path(self, name: str) -> Path | None:
         text = self._value(name)
         return Path(text).expanduser() if text else None
+
+    def by_language(self, name: str) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for part in filter(None, self._value(name).split(",")):
+            language, _, value = (piece.strip() for piece in part.partition("="))
+            if language not in LANGUAGES or not value:
+                self._bad(name, "pairs such as en=owner/name, set apart by commas")
+                return {}
+            found[language] = value
+        return found

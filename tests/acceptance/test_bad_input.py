@@ -49,7 +49,7 @@ def test_a_single_word_comes_back_alone(transcriber: Transcriber, root: Path, tm
     file = write_speech(tmp_path / "word.wav", np.concatenate((np.zeros(SAMPLE_RATE_HZ, np.float32), piece)))
     transcript = transcriber.transcribe(file, TranscribeOptions(language="en"))
     assert len(transcript.words) == 1  # which one is not said: out of its sentence "early" is hard even for people
-    assert 0.8 < transcript.words[0].start_s < transcript.words[0].end_s < 1.6
+    assert 0.5 < transcript.words[0].start_s < transcript.words[0].end_s < 1.8
 
 
 @pytest.mark.kit

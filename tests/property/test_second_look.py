@@ -58,13 +58,20 @@ def test_chunks_are_exact_in_order_apart_and_bounded_however_the_blocks_fall(
     assert [(c.start, c.stop, c.speech) for c in chunks] == [(c.start, c.stop, c.speech) for c in chunked(heard(run))]
 
 
+def test_a_faint_span_that_begins_as_the_pause_ends_is_not_cut() -> None:
+    # Its first windows, too few to count yet, were given to the chunk before as padding.
+    chunks = chunked(heard([(0.0, 1), (0.3, 111), (0.2, 200), (0.0, 55), (0.3, 8)]))
+    assert all(chunk.start <= span.start < span.stop <= chunk.stop for chunk in chunks for span in chunk.speech)
+
+
 @given(runs)
 def test_what_lasts_between_the_thresholds_is_looked_at_again(run: list[tuple[float, int]]) -> None:
-    probabilities = heard(run)
-    found = windows_of(chunked(probabilities), sure=True) | windows_of(chunked(probabilities), sure=False)
-    for start in range(len(probabilities) - 10):
-        if (probabilities[start : start + 10] >= 0.25).all():
-            assert start + 9 in found or start + 5 in found
+    probabilities = np.minimum(heard(run), 0.4)
+    found = windows_of(chunked(probabilities), sure=False)
+    assert not windows_of(chunked(probabilities), sure=True)
+    for start in range(len(probabilities) - 16):
+        if (probabilities[start : start + 16] >= 0.25).all():  # where 30 s end in it, one of its halves may be missed
+            assert found.issuperset(range(start, start + 8)) or found.issuperset(range(start + 8, start + 16))
 
 
 @given(st.integers(20, 200), st.integers(20, 150), st.integers(20, 200))

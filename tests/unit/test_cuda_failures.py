@@ -29,6 +29,8 @@ CARDS = [
     ("cuBLAS failed with status CUBLAS_STATUS_NOT_INITIALIZED", FailureCause.DRIVER),
     # An old card: Thrust reports it, not CTranslate2 (SYSTRAN/faster-whisper, issue 806).
     ("parallel_for failed: cudaErrorNoKernelImageForDevice: no kernel image is available", FailureCause.DRIVER),
+    ("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of", FailureCause.OUT_OF_MEMORY),
+    ("CUDA error: an illegal memory access was encountered", FailureCause.STICKY),  # PyTorch's
     ("CUDA failed with error an illegal memory access was encountered", FailureCause.STICKY),
     ("cuBLAS failed with status CUBLAS_STATUS_EXECUTION_FAILED", FailureCause.STICKY),
     ("cuBLAS failed with status CUBLAS_STATUS_NOT_SUPPORTED", FailureCause.STICKY),

@@ -184,7 +184,7 @@ ERRORS = [
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_a_failed_load_wakes_all_who_wait_with_the_same_error_in_a_copy_of_their_own(
+def test_a_failed_load_wakes_all_who_wait_with_the_same_error_in_acopy_of_their_own(
     world: World, residency: Residency, pool: ThreadPoolExecutor, error: Exception
 ) -> None:
     load = BlockedLoad(world)

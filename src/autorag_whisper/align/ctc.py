@@ -40,10 +40,11 @@ if TYPE_CHECKING:
 WILDCARD = -1
 """Label of a sound that the vocabulary has no letter for: any emission fits, at a price."""
 
-_WILDCARD_PRICE = 2.0
-"""What a wildcard's frame costs more than the best letter there, in nats.
+_WILDCARD_PRICE = 0.5
+"""What a wildcard's frame costs more than the likeliest column there, in nats.
 
-A wildcard that costs nothing swallows its neighbours' frames; at this price a letter that fits keeps them.
+A wildcard that costs nothing swallows its neighbours' frames; one that costs more than the wrong letter squeezes
+itself, and its neighbours grow. Measured: dev/LOG.md.
 """
 _TOUCHING_FRAMES = 2
 """A gap of so many frames is no pause: the words touch in its middle."""

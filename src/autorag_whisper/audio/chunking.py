@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 WINDOW = 512
 
+_CLEAR, _CLEAR_WINDOWS = 0.8, 8
+"""Probability of a voice beyond doubt, and the windows (a quarter of a second) for which it must be heard."""
 _SUREST = 16
 """Windows in the half second that `SpeechChunk.voice` looks at."""
 
@@ -46,7 +48,7 @@ class ChunkingRules:
     """How speech is found and packed. Lengths in seconds.
 
     `second_look` and its hysteresis (where it ends) are parts of `threshold`; 1 takes no second look. Spans of the two
-    kinds that are `apart_s` apart never share a chunk. A faint span's edges are not to be trusted: it has a wider pad.
+    kinds that are `apart_s` apart never share a chunk. Where no voice is clear its edges are not either: a wider pad.
     """
 
     threshold: float = 0.5
@@ -57,7 +59,7 @@ class ChunkingRules:
     second_look_hysteresis: float = 0.3
     min_second_look_s: float = 0.25
     apart_s: float = 0.5
-    second_look_pad_s: float = 1.2
+    unclear_pad_s: float = 2.0
     pad_s: float = 0.4
     pause_s: float = 2.0
     long_pause_s: float = 5.0
@@ -67,11 +69,17 @@ class ChunkingRules:
 
 @dataclass(slots=True)
 class _Span:
-    """Half-open span of windows."""
+    """Half-open span of windows, of which `clear` have a voice beyond doubt."""
 
     start: int
     stop: int
     sure: bool = True
+    clear: int = 0
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether that is a quarter of a second, or a third of a short word."""
+        return self.sure and self.clear >= min(_CLEAR_WINDOWS, (self.stop - self.start) / 3)
 
 
 class Chunker:
@@ -84,7 +92,7 @@ class Chunker:
         self._rules = rules or ChunkingRules()
         # One window less than it holds, so that a cut on a window's edge never exceeds it.
         self._max = int(self._rules.max_chunk_s * SAMPLE_RATE_HZ) // WINDOW - 1
-        self._pads = {True: _windows(self._rules.pad_s), False: _windows(self._rules.second_look_pad_s)}
+        self._pads = {True: _windows(self._rules.pad_s), False: _windows(self._rules.unclear_pad_s)}
         self._samples = _SampleBuffer()
         self._probabilities: list[float] = []
         self._probabilities_from = 0
@@ -107,7 +115,7 @@ class Chunker:
         self._close_span()
         self._close_faint()
         if self._spans:
-            yield self._emit(len(self._spans), self._padded(self._spans[-1]).stop)
+            yield self._emit(len(self._spans), self._spans[-1].stop + self._pad(self._spans))
 
     def _step(self, probability: float) -> Iterator[SpeechChunk]:
         self._probabilities.append(probability)
@@ -119,7 +127,7 @@ class Chunker:
         if (coming := self._apart()) is not None:
             yield self._cut_between(len(self._spans), self._spans[-1], coming)
         if self._is_pause():
-            yield self._emit(len(self._spans), self._padded(self._spans[-1]).stop)
+            yield self._emit(len(self._spans), self._spans[-1].stop + self._pad(self._spans))
         elif self._begun() and self._now - self._start() >= self._max:
             self._close_faint()
             yield self._cut()
@@ -133,6 +141,7 @@ class Chunker:
         if probability >= rules.threshold:
             self._open = self._open or _Span(self._now - 1, self._now)
             self._open.stop = self._now
+            self._open.clear += probability >= _CLEAR
             return True
         if self._open is not None and probability >= rules.threshold - rules.hysteresis:
             self._open.stop = self._now
@@ -165,23 +174,24 @@ class Chunker:
         if span is not None and span.stop - span.start >= _windows(self._rules.min_speech_s):
             self._spans.append(span)
 
-    def _begun(self) -> bool:
-        return bool(self._spans) or self._open is not None or self._faint is not None
+    def _begun(self) -> list[_Span]:
+        """The spans of the chunk being made, the last of which may be open."""
+        return [span for span in (*self._spans, self._open or self._faint) if span is not None]
 
     def _start(self) -> int:
         """The window with which the chunk being made begins."""
-        first = self._spans[0] if self._spans else self._open or self._faint
-        assert first is not None
-        return max(self._bound, self._padded(first).start)
+        begun = self._begun()
+        return max(self._bound, begun[0].start - self._pad(begun))
 
-    def _padded(self, span: _Span) -> _Span:
-        pad = self._pads[span.sure]
-        return _Span(span.start - pad, span.stop + pad)
+    def _pad(self, spans: list[_Span]) -> int:
+        """Before and behind a chunk of `spans`: wide if a voice is not clear for long enough in any of them."""
+        return self._pads[any(span.is_clear for span in spans)]
 
     def _is_pause(self) -> bool:
-        if self._open is not None or not self._spans or (self._faint is not None and self._is_long(self._faint)):
+        if self._open is not None or not self._spans:
             return False
-        pause, length = self._now - self._spans[-1].stop, self._spans[-1].stop - self._start()
+        until = self._faint.start if self._faint is not None else self._now
+        pause, length = until - self._spans[-1].stop, self._spans[-1].stop - self._start()
         limit = self._rules.pause_s if length >= _windows(self._rules.min_chunk_s) else self._rules.long_pause_s
         return pause >= _windows(limit)
 
@@ -209,7 +219,8 @@ class Chunker:
     def _cut_between(self, count: int, before: _Span, after: _Span) -> SpeechChunk:
         """The chunk of the first `count` spans, of which `before` is the last, and `after` begins the next."""
         middle = (before.stop + after.start + 1) // 2
-        return self._emit(count, min(self._padded(before).stop, middle), max(self._padded(after).start, middle))
+        stop = min(before.stop + self._pad(self._spans[:count]), middle)
+        return self._emit(count, stop, max(after.start - self._pad([after]), middle))
 
     def _pauses(self) -> list[tuple[_Span, _Span]]:
         """The spans before and behind each pause, the last of which is going on."""
@@ -225,7 +236,7 @@ class Chunker:
         at = next((n for n, span in enumerate(spans) if span.stop > cut), len(spans))
         later = spans[at:]
         if later and later[0].start < cut:
-            spans.insert(at, _Span(later[0].start, cut, later[0].sure))
+            spans.insert(at, _Span(later[0].start, cut, later[0].sure, later[0].clear))
             later[0].start = cut
             at += 1
         self._spans = spans[:at] + [span for span in later if span is not self._open]
@@ -256,10 +267,9 @@ class Chunker:
 
     def _forget(self) -> None:
         """Drop what no chunk can need any more."""
-        # A short span may yet be dropped, and a faint one begin behind it that needs what was before.
-        needed = max(
-            self._bound, min(self._start() if self._begun() else self._now, self._now - max(self._pads.values()))
-        )
+        # A short span may yet be dropped, or a voice stay unclear: whatever the chunk will be, the wide pad is there.
+        begun = [*self._begun(), _Span(self._now, self._now)]
+        needed = max(self._bound, begun[0].start - max(self._pads.values()))
         self._samples.drop_before(needed * WINDOW)
         surplus = needed - self._probabilities_from
         if surplus > self._max:

@@ -2,8 +2,8 @@
 
 What its behaviour demands of this adapter (CTranslate2 4.8):
 
-- `unload_model` does nothing, silently, while a batch counts as active, which it does for a moment after its result
-  came: it is repeated until the model says that it is gone. `encode` takes no lock against it: calls are counted.
+- `unload_model` does nothing, silently, while a batch counts as active, and `encode` takes no lock against it:
+  `engines.in_flight` counts calls and repeats it.
 - `generate` and `align` with an empty list end the process: refused here.
 - `max_length` is halved for Whisper, and the prompt counts in one of its two limits.
 - CUDA's libraries are opened at the first matrix product, not at load: one inference is run in the load.
@@ -11,21 +11,19 @@ What its behaviour demands of this adapter (CTranslate2 4.8):
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Condition, Event
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from autorag_whisper.domain.device import Device, FailureCause, Hardware
-from autorag_whisper.domain.errors import DeviceError, EngineError, ModelDamaged
-from autorag_whisper.engines import cuda_failures
+from autorag_whisper.domain.errors import DeviceError, EngineError
 from autorag_whisper.engines.base import Encoded, Hypothesis, RecognizerSpec, TokenTimes
+from autorag_whisper.engines.in_flight import Engine, InFlight, failures, first_line, unload
 from autorag_whisper.engines.tokenizer import WhisperTokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
 _ENGINE = "ctranslate2"
 _CONTEXT = 448
 _CPU_BATCH, _CUDA_BATCH = 4, 16
-_UNLOAD_ATTEMPTS, _UNLOAD_WAIT_S = 200, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ def probe_hardware() -> Hardware:
         count = int(ctranslate2.get_cuda_device_count())
         types = frozenset(ctranslate2.get_supported_compute_types("cuda")) if count else frozenset()
     except (RuntimeError, ValueError) as error:
-        return Hardware(0, frozenset(), cpu, _first_line(error))
+        return Hardware(0, frozenset(), cpu, first_line(error))
     return Hardware(count, types, cpu, "" if count else "CTranslate2 finds no CUDA device")
 
 
@@ -77,7 +74,7 @@ def load(request: LoadRequest) -> CTranslate2Recognizer:
     if request.device.is_cuda:
         _preload_cuda_libraries(request.device)
     workers = 1 if request.device.is_cuda else request.workers
-    with _failures(request.device, "load", request.name):
+    with failures(_engine(request.name, request.device), "load"):
         model = ctranslate2.models.Whisper(
             str(request.folder),
             device=str(request.device.kind),
@@ -133,9 +130,7 @@ class CTranslate2Recognizer:
 
     def __init__(self, model: Any, spec: RecognizerSpec, tokenizer: WhisperTokenizer) -> None:
         self._model, self._spec, self._tokenizer = model, spec, tokenizer
-        self._gate = Condition()
-        self._calls = 0
-        self._closed = False
+        self._calls = InFlight(_engine(spec.model, spec.device))
 
     @property
     def spec(self) -> RecognizerSpec:
@@ -146,7 +141,7 @@ class CTranslate2Recognizer:
         return self._tokenizer
 
     def encode(self, features: NDArray[np.float32]) -> Encoded:
-        with self._call("encode"):
+        with self._calls.call("encode"):
             if self._spec.device.is_cuda:
                 return Encoded(len(features), self._model.encode(_view(features)))
             # Row by row: a CPU encodes no faster in batches, and the attention over one row of 30 s takes 72 MB.
@@ -156,7 +151,7 @@ class CTranslate2Recognizer:
     def select(self, encoded: Encoded, rows: Sequence[int]) -> Encoded:
         if list(rows) == list(range(encoded.rows)):
             return encoded
-        with self._call("select"):
+        with self._calls.call("select"):
             view = encoded.value
             if self._spec.device.is_cuda:
                 view = _on_cpu(view)
@@ -165,7 +160,7 @@ class CTranslate2Recognizer:
     def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
         if not self._spec.multilingual:
             return [{"en": 1.0}] * encoded.rows
-        with self._call("detect_language"):
+        with self._calls.call("detect_language"):
             found = self._model.detect_language(encoded.value)
         return [{token[2:-2]: probability for token, probability in row} for row in found]
 
@@ -174,7 +169,7 @@ class CTranslate2Recognizer:
         prompt_length = len(prompts[0])
         cap = min(decoding.max_new_tokens, _CONTEXT - prompt_length)
         sampling = decoding.temperature > 0
-        with self._call("generate"):
+        with self._calls.call("generate"):
             results = self._model.generate(
                 encoded.value,
                 [list(prompt) for prompt in prompts],
@@ -200,7 +195,7 @@ class CTranslate2Recognizer:
     ) -> list[TokenTimes]:
         _require(len(token_ids) == len(frames) == encoded.rows > 0, "tokens and frames for every row")
         _require(all(1 <= len(tokens) <= 445 for tokens in token_ids), "1 to 445 tokens a row")
-        with self._call("align"):
+        with self._calls.call("align"):
             results = self._model.align(
                 encoded.value,
                 list(start_sequence),
@@ -211,31 +206,12 @@ class CTranslate2Recognizer:
         return [_token_times(result, len(tokens)) for result, tokens in zip(results, token_ids, strict=True)]
 
     def close(self) -> None:
-        with self._gate:
-            self._closed = True
-            self._gate.wait_for(lambda: self._calls == 0)
-        pause = Event()
-        for _ in range(_UNLOAD_ATTEMPTS):
-            if not self._model.model_is_loaded:
-                return
-            self._model.unload_model()
-            pause.wait(_UNLOAD_WAIT_S if self._model.model_is_loaded else 0)
-        raise EngineError(_ENGINE, "unload", "it keeps the model in memory")
+        self._calls.close()
+        unload(self._model, _ENGINE)
 
-    @contextmanager
-    def _call(self, stage: str) -> Iterator[None]:
-        """Count a call in flight, so that the model is never unloaded under it, and name what it raises."""
-        with self._gate:
-            if self._closed:
-                raise EngineError(_ENGINE, stage, "the model was closed")
-            self._calls += 1
-        try:
-            with _failures(self._spec.device, stage, self._spec.model):
-                yield
-        finally:
-            with self._gate:
-                self._calls -= 1
-                self._gate.notify_all()
+
+def _engine(model: str, device: Device) -> Engine:
+    return Engine(_ENGINE, model, "model.bin", device)
 
 
 def _view(array: NDArray[np.float32]) -> Any:
@@ -280,27 +256,6 @@ def _token_times(result: Any, tokens: int) -> TokenTimes:
     given = np.asarray(result.text_token_probs, np.float32)[:tokens]
     probabilities[: len(given)] = np.clip(np.nan_to_num(given, nan=0.0), 0.0, 1.0)
     return TokenTimes(np.maximum.accumulate(starts), probabilities)
-
-
-@contextmanager
-def _failures(device: Device, stage: str, model: str) -> Iterator[None]:
-    """Turn what the runtime raises into the errors that the contract names."""
-    try:
-        yield
-    except (RuntimeError, ValueError, MemoryError) as error:  # Thrust's own out of memory is a bad_alloc
-        message = _first_line(error)
-        cause = cuda_failures.classify(message) if device.is_cuda else None
-        if cause is not None:
-            raise DeviceError(str(device), cause, f"{stage}: {message}") from error
-        if isinstance(error, MemoryError) or "bad_alloc" in message:
-            raise MemoryError(f"{stage}: {message}") from error
-        if stage == "load":
-            raise ModelDamaged(model, "model.bin", message) from error
-        raise EngineError(_ENGINE, stage, message) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
 def _require(good: bool, what: str) -> None:

@@ -16,6 +16,7 @@ from autorag_whisper.domain.device import FailureCause
 _CUDA = r"^CUDA failed with error "
 _CUBLAS = r"^(?:cuBLAS failed with status|CUDA error:) CUBLAS_STATUS_"
 _CUDNN = r"^cuDNN failed with (?:status|error) "
+_TORCH = r"^CUDA error: "
 _THRUST = r"^[\w :>-]*\bcudaError"  # "<algorithm> failed: cudaError...": nothing quoted, no path
 
 _MESSAGES: dict[FailureCause, tuple[str, ...]] = {
@@ -39,7 +40,7 @@ _MESSAGES: dict[FailureCause, tuple[str, ...]] = {
         _THRUST + r"(?:NoKernelImageForDevice|InsufficientDriver|NoDevice|InvalidDevice|InitializationError)\b",
         r"^This CTranslate2 package was not compiled with CUDA support",
     ),
-    FailureCause.STICKY: (_CUDA, _CUBLAS, _CUDNN, _THRUST),
+    FailureCause.STICKY: (_CUDA, _CUBLAS, _CUDNN, _THRUST, _TORCH),
 }
 """The first match counts. Whatever else the CUDA runtime reports leaves its context unusable: sticky."""
 

@@ -11,6 +11,7 @@ import json
 import os
 import re
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -19,7 +20,7 @@ from autorag_whisper.models.catalogue import NAMES
 from autorag_whisper.models.check import CONVERT, MODEL_FILES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 _HUB_ID = re.compile(rf"{_PART}/{_PART}")
@@ -59,16 +60,35 @@ def cached_ids() -> Iterator[str]:
             yield hub_id
 
 
-def download(hub_id: str, name: str, *, again: bool = False, show_progress: bool = False) -> Path:
-    """Fetch the model's files into the hub's cache; `again` also those that are there.
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a repository holds, and the licence that its card states ("" for none)."""
+
+    files: tuple[str, ...]
+    licence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which files of a repository are fetched, and a look at what it offers, which raises where that is not enough."""
+
+    files: tuple[str, ...]
+    check: Callable[[str, Offer], None]
+
+
+def download(
+    hub_id: str, name: str, *, wanted: Wanted | None = None, again: bool = False, show_progress: bool = False
+) -> Path:
+    """Fetch a model's files into the hub's cache; `again` also those that are there. `wanted` None: a Whisper model.
 
     Raises:
         ModelNotFound: the hub has no such repository, or shows it to nobody without a token.
-        ModelDamaged: the repository holds no converted model; known before anything is fetched.
+        ModelDamaged: the repository does not hold what is wanted; known before anything is fetched.
         ModelUnavailable: anything else that kept the files from coming.
     """
     from huggingface_hub import HfApi, errors, snapshot_download
 
+    wanted = wanted or Wanted(tuple(MODEL_FILES), _check_whisper)
     # The hub's client speaks through one HTTP library or another, by its version; its own error derives from that
     # library's root, which stands here for "the connection broke" without naming the library.
     roots = cast("tuple[type[Exception], ...]", errors.HfHubHTTPError.__bases__)
@@ -77,8 +97,8 @@ def download(hub_id: str, name: str, *, again: bool = False, show_progress: bool
         with _bars(shown=show_progress):
             # Asked first because this question has a time limit: the client's own waits for ever for a silent hub.
             info = HfApi().model_info(hub_id, timeout=_ANSWER_S)
-            _check_offer(name, [file.rfilename for file in info.siblings or ()])
-            return Path(snapshot_download(hub_id, allow_patterns=list(MODEL_FILES), force_download=again))
+            wanted.check(name, Offer(tuple(file.rfilename for file in info.siblings or ()), _licence(info.tags or ())))
+            return Path(snapshot_download(hub_id, allow_patterns=list(wanted.files), force_download=again))
     except errors.GatedRepoError as error:
         raise ModelUnavailable(name, "the hub shows it to approved accounts only (set HF_TOKEN)") from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
@@ -89,8 +109,12 @@ def download(hub_id: str, name: str, *, again: bool = False, show_progress: bool
         raise ModelUnavailable(name, "the hub's answer could not be understood") from error
 
 
-def _check_offer(name: str, files: list[str]) -> None:
-    if "model.bin" not in files:
+def _licence(tags: Iterable[str]) -> str:
+    return next((tag.partition(":")[2] for tag in tags if tag.startswith("license:")), "")
+
+
+def _check_whisper(name: str, offer: Offer) -> None:
+    if "model.bin" not in offer.files:
         raise ModelDamaged(name, "model.bin", f"is not in its repository; {CONVERT}")
 
 

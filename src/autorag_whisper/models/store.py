@@ -105,7 +105,7 @@ class ModelStore:
             ModelUnavailable: it is not here and may not or could not be fetched.
         """
         known = find(name)
-        if known is None and (folder := _given_folder(name)) is not None:
+        if known is None and (folder := given_folder(name)) is not None:
             return self._checked(folder.name, folder, ModelOrigin.FOLDER)
         if known is None and not hub.is_hub_id(name):
             raise ModelNotFound(name[:200], NAMES)
@@ -194,7 +194,7 @@ def _looked_at(name: str, origin: ModelOrigin, folder: Path) -> ModelStatus:
     return ModelStatus(name, origin, folder, size_bytes, problem)
 
 
-def _given_folder(name: str) -> Path | None:
+def given_folder(name: str) -> Path | None:
     """The folder that a name points at, None where it is no folder. A `~` is the user's home, as in a shell."""
     if not name.strip() or "\0" in name:
         return None

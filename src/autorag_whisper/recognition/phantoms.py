@@ -14,10 +14,11 @@ A text is rejected under one of these rules, the first that applies, and listed 
 |---|---|---|---|
 | `no_words` | any | any | has no letter and no digit ("...", a note) |
 | `no_speech` | any | no speech > 0.6 and log-probability < -1.0 (the options' thresholds) | any |
+| `hopeless` | any | doubt > 1.2 | any |
 | `faint_voice` | < 0.75 | doubt > 0.65 | any |
 | `known_phantom` | < 0.75 | doubt > 0.5 | nothing but a sentence of `KNOWN`, or several |
 | `sparse` | any | doubt > 0.45 | under 1.5 letters or digits a second of speech, over 3 s of it and more |
-| `faint_loop` | < 0.8 | doubt > 0.45 | the same words three times or more, and nothing else |
+| `faint_loop` | < 0.95 | doubt > 0.45 | the same words three times or more, and nothing else |
 
 And of a text that is accepted, its end under `squeezed`: two words or more that the alignment puts on one spot behind
 the speech, which is what is left for words that nothing in the sound answers to.
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Attempt
 
-FAINT_VOICE, FAINT_LOOP_VOICE = 0.75, 0.8
-DOUBT, KNOWN_DOUBT, LOOP_DOUBT = 0.65, 0.5, 0.45
+FAINT_VOICE, FAINT_LOOP_VOICE = 0.75, 0.95
+HOPELESS_DOUBT, DOUBT, KNOWN_DOUBT, LOOP_DOUBT = 1.2, 0.65, 0.5, 0.45
 SPARSE_FROM_S, SPARSE_LETTERS_PER_S = 3.0, 1.5
 _LOGPROB_WEIGHT = 0.4
 NO_SPEECH = 0.5
@@ -66,6 +67,7 @@ class Phantom(StrEnum):
 
     NO_WORDS = "no_words: the text has no letter and no digit"
     NO_SPEECH = "no_speech: the model heard no speech and was unsure of its words"
+    HOPELESS = "hopeless: the model doubted that this is speech far beyond any speech that was measured"
     FAINT_VOICE = "faint_voice: voice activity was weak and the model doubted that this is speech"
     KNOWN = "known_phantom: what the model writes over sounds, where voice activity was weak"
     SPARSE = "sparse: next to no words for so long a sound, and the model doubted that this is speech"
@@ -85,6 +87,8 @@ def phantom(text: str, attempt: Attempt, chunk: SpeechChunk, options: Transcribe
 
 def _doubtful(text: str, doubt: float, chunk: SpeechChunk) -> Phantom | None:
     voice = chunk.voice
+    if doubt > HOPELESS_DOUBT:
+        return Phantom.HOPELESS
     if voice < FAINT_VOICE and doubt > DOUBT:
         return Phantom.FAINT_VOICE
     if voice < FAINT_VOICE and doubt > KNOWN_DOUBT and is_known(text):

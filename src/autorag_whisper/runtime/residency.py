@@ -200,7 +200,7 @@ class Residency:
                 if not self._wait_until(partial(self._is_over, model), deadline):
                     raise ModelBusy(PurePath(key.model).name, self._clock() - started)
                 if model.error is not None:
-                    raise _copy_of(model.error) from model.error
+                    raise copy_of(model.error) from model.error
 
     def _is_over(self, model: _Model) -> bool:
         return self._closed or model.takes_leases or model.state is _State.GONE
@@ -271,7 +271,7 @@ class Residency:
         self._changed.notify_all()
 
 
-def _copy_of(error: Exception) -> Exception:
+def copy_of(error: Exception) -> Exception:
     """An instance of its own for every thread: a traceback grows on the one that is raised."""
     try:
         return copy.copy(error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Condition, Event
+from threading import Condition, Event, Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.engines.base import CharacterHeads, Decoding
 
-_NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _LANGUAGES = ("en", "de", "ja")
 _START, _NO_TIMESTAMPS, _PREVIOUS = 0x110001, 0x110002, 0x110003
 
@@ -61,6 +61,15 @@ class Faults:
     calls: dict[str, int] = field(default_factory=dict)
     batches: list[int] = field(default_factory=list)
     most: int = 0
+    _lock: Lock = field(default_factory=Lock)
+
+    def strike(self, stage: str) -> None:
+        """Count a call of a stage, hold it, and let it fail, as was told."""
+        with self._lock:
+            number = self.calls[stage] = self.calls.get(stage, 0) + 1
+        if stage in self.hold:
+            self.hold[stage].wait()
+        self.fail(stage, number)
 
 
 class FakeRecognizer:
@@ -140,14 +149,14 @@ class FakeRecognizer:
         with self._gate:
             self.closed = True
             self._gate.wait_for(lambda: not self._running)
-        self._fault("close")
+        self.faults.strike("close")
 
     def _count(self, features: NDArray[np.float32]) -> Hypothesis:
         """The beeps of a row: runs of frames within 2 (80 dB / 40) of the loudest."""
         loudness = features.max(axis=0)
         loud = np.concatenate(([False], loudness > loudness.max() - 0.5))
         beeps = int(np.sum(loud[1:] & ~loud[:-1])) if loudness.max() > 0 else 0
-        words = [_NUMBERS[n % len(_NUMBERS)] for n in range(beeps)]
+        words = [NUMBERS[n % len(NUMBERS)] for n in range(beeps)]
         text = "".join(f" {word}" for word in words)
         return Hypothesis(self._tokenizer.encode(text), -0.2, 0.01, cap_hit=False)
 
@@ -159,19 +168,12 @@ class FakeRecognizer:
             self._running += 1
             self.faults.most = max(self.faults.most, self._running)
         try:
-            self._fault(stage)
+            self.faults.strike(stage)
             yield
         finally:
             with self._gate:
                 self._running -= 1
                 self._gate.notify_all()
-
-    def _fault(self, stage: str) -> None:
-        with self._gate:
-            number = self.faults.calls[stage] = self.faults.calls.get(stage, 0) + 1
-        if stage in self.faults.hold:
-            self.faults.hold[stage].wait()
-        self.faults.fail(stage, number)
 
 
 def _require(good: bool) -> None:

@@ -1,0 +1,136 @@
+"""The words of chunks, timed by a CTC model: emissions, spelling, best path, seconds."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from autorag_whisper.align.ctc import align_words, word_edges
+from autorag_whisper.align.spelling import spell
+from autorag_whisper.domain.audio import seconds
+from autorag_whisper.domain.errors import AlignmentError, AutoragWhisperError, Cancelled, DeviceError
+from autorag_whisper.domain.transcript import WordSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+
+    from autorag_whisper.align.words import TimedWord
+    from autorag_whisper.domain.audio import Samples, SpeechChunk
+    from autorag_whisper.engines.base import CtcEmitter, Emissions
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkText:
+    """A chunk's samples and the written words that are said in it, in its language."""
+
+    samples: Samples
+    words: tuple[str, ...]
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class WordTime:
+    """Seconds into the chunk, and how sure they are, 0..1."""
+
+    start_s: float
+    end_s: float
+    score: float
+
+
+def align_words_by_ctc(emitter: CtcEmitter, chunks: Sequence[ChunkText]) -> list[list[WordTime] | AlignmentError]:
+    """For each chunk the times of all its words, in order and inside the chunk; or why it cannot be timed this way.
+
+    A word that is not heard (a dash) has the moment at which the word before it ends, and score 0.
+    Raises what the emitter raises.
+    """
+    found: list[list[WordTime] | AlignmentError] = []
+    for chunk, emissions in zip(chunks, emitter.emit([chunk.samples for chunk in chunks]), strict=True):
+        try:
+            found.append(_times(emitter, chunk, emissions))
+        except AlignmentError as error:
+            found.append(error)
+    return found
+
+
+def _times(emitter: CtcEmitter, chunk: ChunkText, emissions: Emissions) -> list[WordTime]:
+    vocabulary = emitter.spec.vocabulary
+    spelled = spell(chunk.words, chunk.language, vocabulary)
+    spoken = align_words(emissions.log_probs, spelled.labels, blank=vocabulary.blank, separator=vocabulary.separator)
+    edges = word_edges(spoken)
+    times: list[WordTime] = []
+    last_s = seconds(len(chunk.samples))
+    for n in range(len(chunk.words)):
+        own = [k for k, owner in enumerate(spelled.owners) if owner == n]
+        heard = [k for k in own if spelled.labels[k]] or own[:1]
+        start_s, end_s = (
+            min(max(0.0, emissions.edge_s(edge)), last_s) for edge in (edges[heard[0], 0], edges[heard[-1], 1])
+        )
+        times.append(WordTime(start_s, end_s, sum(spoken[k].score for k in heard) / len(heard)))
+    return times
+
+
+class CtcAligner:
+    """Retimes words under leases of the models that it needs; what cannot be timed so is answered by why. Thread-safe.
+
+    `lease(language)` lends the model. A language whose model cannot be had is not asked for again: another download, or
+    another load that fails, would be tried for every chunk.
+    """
+
+    def __init__(self, lease: Callable[[str], AbstractContextManager[CtcEmitter]]) -> None:
+        self._lease = lease
+        self._refused: dict[str, AutoragWhisperError] = {}
+
+    def retime(
+        self, language: str, spoken: Sequence[tuple[SpeechChunk, Sequence[TimedWord]]]
+    ) -> list[tuple[TimedWord, ...] | AutoragWhisperError]:
+        """For each (chunk, words by another aligner) of one language the same words by CTC, or why not.
+
+        Raises DeviceError and Cancelled alone of our own errors; the aligner fallback goes on from any other.
+        """
+        if (refused := self._refused.get(language)) is not None:
+            return [refused] * len(spoken)
+        try:
+            with self._lease(language) as emitter:
+                return list(retime_by_ctc(emitter, [(chunk, language, words) for chunk, words in spoken]))
+        except (DeviceError, Cancelled):
+            raise
+        except AutoragWhisperError as error:
+            _log.warning("no alignment by CTC in %s: %s", language, error.problem())
+            self._refused[language] = error
+            return [error] * len(spoken)
+
+
+def retime_by_ctc(
+    emitter: CtcEmitter, spoken: Sequence[tuple[SpeechChunk, str, Sequence[TimedWord]]]
+) -> list[tuple[TimedWord, ...] | AlignmentError]:
+    """For each (chunk, language, words by another aligner) the same words by this one, on the file's timeline.
+
+    Words, tokens and probabilities stay; times, source and score are new. An AlignmentError says why a chunk cannot be
+    timed this way, so that the caller keeps what it had. Raises what the emitter raises.
+    """
+    chunks = [
+        ChunkText(chunk.samples, tuple(timed.word.text for timed in words), language)
+        for chunk, language, words in spoken
+    ]
+    found: list[tuple[TimedWord, ...] | AlignmentError] = []
+    for (chunk, _, words), times in zip(spoken, align_words_by_ctc(emitter, chunks), strict=True):
+        if isinstance(times, AlignmentError):
+            found.append(times)
+        else:
+            found.append(tuple(_at(timed, time, chunk.start_s) for timed, time in zip(words, times, strict=True)))
+    return found
+
+
+def _at(timed: TimedWord, time: WordTime, offset_s: float) -> TimedWord:
+    word = replace(
+        timed.word,
+        start_s=offset_s + time.start_s,
+        end_s=offset_s + time.end_s,
+        source=WordSource.CTC,
+        score=time.score,
+    )
+    return replace(timed, word=word)
