@@ -195,14 +195,17 @@ class CTranslate2Recognizer:
     ) -> list[TokenTimes]:
         _require(len(token_ids) == len(frames) == encoded.rows > 0, "tokens and frames for every row")
         _require(all(1 <= len(tokens) <= 445 for tokens in token_ids), "1 to 445 tokens a row")
+        start, count = list(start_sequence), encoded.rows
+        # Row by row on a CPU: for every token of a batch the engine holds a value for each of its 51,865 others.
+        size = count if self._spec.device.is_cuda else 1
+        results: list[Any] = []
         with self._calls.call("align"):
-            results = self._model.align(
-                encoded.value,
-                list(start_sequence),
-                [list(tokens) for tokens in token_ids],
-                list(frames),
-                median_filter_width=median_filter,
-            )
+            for n in range(0, count, size):
+                view = encoded.value if size == count else _view(np.asarray(encoded.value)[n : n + size])
+                texts = [list(tokens) for tokens in token_ids[n : n + size]]
+                results += self._model.align(
+                    view, start, texts, list(frames[n : n + size]), median_filter_width=median_filter
+                )
         return [_token_times(result, len(tokens)) for result, tokens in zip(results, token_ids, strict=True)]
 
     def close(self) -> None:
