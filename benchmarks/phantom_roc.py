@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from whisper_normalizer.english import EnglishTextNormalizer
 
+from autorag_whisper.audio.chunking import ChunkingRules
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.device import CPU
 from autorag_whisper.domain.request import TranscribeOptions
@@ -97,7 +98,7 @@ def recognised(arguments: argparse.Namespace) -> Iterator[Judged]:
     voice = SileroVoiceActivity()
 
     def judge(path: Path, reference: str) -> list[Judged]:
-        reader = Reader(MediaSource.from_path(path), options, voice)
+        reader = Reader(MediaSource.from_path(path), options, voice, ChunkingRules())
         results = [final(recognition, chunk) for chunks in reader.steps() for chunk in chunks]
         reader.close()
         return [judged for result in results if (judged := evidence(result, reference)) is not None]

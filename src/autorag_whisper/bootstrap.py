@@ -17,6 +17,7 @@ from autorag_whisper.engines.silero import SileroVoiceActivity
 from autorag_whisper.models.alignment import find_alignment_checkpoint
 from autorag_whisper.models.catalogue import find
 from autorag_whisper.models.chosen_heads import with_heads
+from autorag_whisper.models.small_vocabulary import with_small_vocabulary
 from autorag_whisper.models.store import ModelOrigin, ModelStore, default_cache_dir
 from autorag_whisper.runtime.alignment_models import AlignmentModels
 from autorag_whisper.runtime.device_fallback import DevicePolicy
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.device import Device, LoadReason, ModelKey
     from autorag_whisper.engines.base import CtcEmitter, Recognizer
+    from autorag_whisper.models.small_vocabulary import SmallVocabulary
     from autorag_whisper.models.store import ModelFiles
 
 _log = logging.getLogger(__name__)
@@ -114,8 +116,24 @@ def load_request(files: ModelFiles, key: ModelKey, workers: int, cache_dir: Path
             _log.warning("alignment heads of %s cannot be set, its own serve: %s", files.name, type(error).__name__)
             heads = None
     return ctranslate2.LoadRequest(
-        folder, files.name, key.device, key.compute_type, workers, files.strict_window, characters=heads
+        folder,
+        files.name,
+        key.device,
+        key.compute_type,
+        workers,
+        files.strict_window,
+        characters=heads,
+        speller=_speller(folder, files.name, cache_dir) if heads is not None and not key.device.is_cuda else None,
     )
+
+
+def _speller(folder: Path, name: str, cache_dir: Path) -> SmallVocabulary | None:
+    """A smaller decoder for alignment; a card aligns whole batches and has better uses for the memory."""
+    try:
+        return with_small_vocabulary(folder, cache_dir)
+    except (OSError, ValueError, KeyError) as error:
+        _log.warning("%s aligns with its whole vocabulary: no smaller one: %s", name, type(error).__name__)
+        return None
 
 
 def _loader(

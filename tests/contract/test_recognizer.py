@@ -173,3 +173,24 @@ def test_close_waits_for_calls_in_flight_from_many_threads(make: Callable[[], Re
             thread.join(60)
         assert len(refused) == 4
         assert all(text == expected for text in texts)
+
+
+def test_greedy_search_tells_each_tokens_probability_and_alignment_agrees(engine: Recognizer, rows: np.ndarray) -> None:
+    if isinstance(engine, FakeRecognizer):
+        pytest.skip("it has no decoder whose probabilities there would be")
+    prompt = engine.tokenizer.prompt("en", "transcribe")
+    encoded = engine.encode(rows[:1])
+    [found] = engine.generate(encoded, [prompt], Decoding(beam_size=1))
+    assert found.probabilities is not None
+    assert len(found.probabilities) == len(found.token_ids) > 5
+    start = engine.tokenizer.start_sequence("en", "transcribe")
+    [aligned] = engine.align(encoded, start, [found.token_ids], [800])
+    difference = np.abs(np.array(found.probabilities) - aligned.probabilities)
+    assert difference.mean() < 0.03  # 8-bit products, summed in another order
+    assert found.first(2).probabilities == found.probabilities[:2]
+
+
+def test_beams_tell_no_probabilities(engine: Recognizer, rows: np.ndarray) -> None:
+    prompt = engine.tokenizer.prompt("en", "transcribe")
+    [found] = engine.generate(engine.encode(rows[:1]), [prompt], Decoding(beam_size=2))
+    assert found.probabilities is None

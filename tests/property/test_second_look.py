@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autorag_whisper.audio.chunking import WINDOW, Chunker, ChunkingRules
@@ -36,6 +36,7 @@ def windows_of(chunks: list[SpeechChunk], *, sure: bool) -> set[int]:
     return {window for span in spans for window in range(span.start // WINDOW, span.stop // WINDOW)}
 
 
+@example([(0.3, 8), (0.0, 127), (0.3, 200), (0.2, 200), (0.4, 200), (0.55, 200), (0.0, 1)])
 @given(runs)
 def test_what_is_sure_is_the_same_with_and_without_a_second_look(run: list[tuple[float, int]]) -> None:
     assert windows_of(chunked(heard(run)), sure=True) == windows_of(chunked(heard(run), ONCE), sure=True)
@@ -87,3 +88,10 @@ def test_a_faint_end_stays_with_its_sentence() -> None:
     [chunk] = chunked(heard([(0.0, 50), (0.9, 50), (0.3, 30), (0.0, 100)]))
     assert [span.sure for span in chunk.speech] == [True, False]
     assert chunk.stop >= 130 * WINDOW
+
+
+def test_what_is_left_behind_a_cut_is_speech_however_short() -> None:
+    """A limit that fell one window before the end of a word left that window out: under `min_speech_s` it was noise."""
+    for length in range(620, 950):
+        speech = heard([(0.9, length), (0.0, 40)])
+        assert windows_of(chunked(speech), sure=True) == set(range(length))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from autorag_whisper.domain.device import Device, FailureCause, Hardware, LoadReason, ModelKey
 from autorag_whisper.domain.errors import DeviceError, EngineError
-from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.domain.request import Quality, TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.models.store import ModelFiles, ModelOrigin
@@ -74,11 +74,11 @@ def card_fails(stage: str, cause: FailureCause = FailureCause.STICKY, *, at: int
 
 @pytest.fixture
 def talk(tmp_path: Path) -> Path:
-    """Six chunks of ten words, ten seconds apart."""
+    """Four chunks of ten words, ten seconds apart: not long enough for a short first chunk."""
     import numpy as np
 
     part = speech_samples(10, tail_s=6.0)
-    return write_speech(tmp_path / "talk.wav", np.concatenate([part] * 6))
+    return write_speech(tmp_path / "talk.wav", np.concatenate([part] * 4))
 
 
 TEN = "one two three four five six seven eight nine ten"
@@ -86,7 +86,7 @@ TEN = "one two three four five six seven eight nine ten"
 
 def test_the_fakes_talk_is_recognised_word_for_word(talk: Path) -> None:
     transcript = World().transcriber.transcribe(talk, model="fake")
-    assert transcript.text == " ".join([TEN] * 6)
+    assert transcript.text == " ".join([TEN] * 4)
     assert transcript.device == "cpu"
 
 
@@ -95,7 +95,7 @@ def test_a_card_that_fails_at_load_costs_nothing_but_time(talk: Path, caplog: py
     world.fail_load = lambda device: card_fails("load")("load", 1) if device.is_cuda else None
     with caplog.at_level(logging.WARNING):
         transcript = world.transcriber.transcribe(talk, model="fake")
-    assert transcript.text == " ".join([TEN] * 6)
+    assert transcript.text == " ".join([TEN] * 4)
     assert world.loads == [("cuda", "first"), ("cpu", "fallback")]
     assert [(s.stage, s.from_device, s.to_device, s.cause) for s in transcript.device_fallbacks] == [
         ("load", "cuda", "cpu", "sticky")
@@ -111,7 +111,7 @@ def test_a_card_that_dies_in_the_work_loses_and_doubles_no_chunk(talk: Path, sta
     world = World(CARD)
     world.faults["cuda"].fail = card_fails(stage, at=at)
     transcript = world.transcriber.transcribe(talk, model="fake")
-    assert transcript.text == " ".join([TEN] * 6)
+    assert transcript.text == " ".join([TEN] * 4)
     assert transcript.device == "cpu"
     assert [step.stage for step in transcript.device_fallbacks] == [stage]
     assert world.fakes[0].closed, "a process on the CPU must not keep the card's memory"
@@ -155,7 +155,7 @@ def test_an_aligner_that_fails_costs_no_word(talk: Path) -> None:
 
     world.faults["cpu"].fail = fail
     transcript = world.transcriber.transcribe(talk, model="fake")
-    assert transcript.text == " ".join([TEN] * 6)
+    assert transcript.text == " ".join([TEN] * 4)
     assert {word.source for word in transcript.words} == {WordSource.INTERPOLATED}
     starts = [word.start_s for word in transcript.words]
     assert starts == sorted(starts)
@@ -182,7 +182,7 @@ def test_an_unsure_language_is_voted_on_and_every_chunk_comes_once(talk: Path) -
     world = World(language=("de", 0.4))
     transcript = world.transcriber.transcribe(talk, model="fake")
     assert (transcript.language, transcript.language_probability) == ("de", pytest.approx(0.4))
-    assert transcript.text == " ".join([TEN] * 6)
+    assert transcript.text == " ".join([TEN] * 4)
     assert {segment.language for segment in transcript.segments} == {"de"}
 
 
@@ -306,8 +306,14 @@ def test_an_error_of_the_callers_own_ends_the_run_cleanly(talk: Path) -> None:
 def test_batches_hold_chunks_of_several_files(tmp_path: Path) -> None:
     world = World()
     files = [write_speech(tmp_path / f"{n}.wav", speech_samples(2 + n % 3)) for n in range(12)]
-    go_on = world.faults["cpu"].hold["encode"] = Event()
+    go_on = Event()
     seen: set[str] = set()
+
+    def hold_all_but_the_first(stage: str, number: int) -> None:
+        if stage == "encode" and number > 1:  # reading waits for the first result of a run
+            go_on.wait(60)
+
+    world.faults["cpu"].fail = hold_all_but_the_first
 
     def release_when_most_are_read(progress: Progress) -> None:
         seen.add(progress.name)
@@ -320,3 +326,39 @@ def test_batches_hold_chunks_of_several_files(tmp_path: Path) -> None:
     )
     assert sorted(len(o.transcript.words) for o in outcomes if o.transcript) == [2] * 4 + [3] * 4 + [4] * 4
     assert max(world.faults["cpu"].batches) > 1
+
+
+def test_until_the_first_words_are_there_no_file_is_read_ahead_of_busy_workers(tmp_path: Path) -> None:
+    """Reading an hour ahead took a core from the first chunk, whose words the caller was waiting for."""
+    world = World()
+    source = write_speech(tmp_path / "hour.wav", speech_samples(600))
+    read: list[float] = []
+    seen = world.faults["cpu"].hold["generate"] = Event()
+
+    def note(progress: Progress) -> None:
+        read.append(progress.total_s or 0.0)
+
+    options = TranscribeOptions(language="en", batch_size=1)
+    with world.transcriber.stream(source, options, model="fake", on_progress=note) as stream:
+        opener = Thread(target=lambda: next(stream))
+        opener.start()
+        while world.faults["cpu"].calls.get("generate", 0) < 2:
+            opener.join(0.01)
+        while_busy = -1
+        while while_busy < len(read):  # until it stands still
+            while_busy = len(read)
+            opener.join(0.5)
+        seen.set()
+        opener.join(60)
+        list(stream)
+    assert while_busy < len(read) / 3
+
+
+def test_the_quality_reaches_the_engine_as_beam_and_window(tmp_path: Path) -> None:
+    file = write_speech(tmp_path / "a.wav", speech_samples(3))
+    found = {}
+    for quality in Quality:
+        transcript = World().transcriber.transcribe(file, TranscribeOptions(quality=quality), model="fake")
+        [attempt] = transcript.segments[0].attempts
+        found[quality.value] = (attempt.beam_size, attempt.window_frames)
+    assert found == {"fast": (1, 1000), "balanced": (5, 1000), "best": (5, 3000)}

@@ -28,9 +28,10 @@ class Squeezing(FakeRecognizer):
         start_sequence: Sequence[int],
         token_ids: Sequence[Sequence[int]],
         frames: Sequence[int],
-        median_filter: int = 7,
+        *,
+        spelled: bool = False,
     ) -> list[TokenTimes]:
-        rows = super().align(encoded, start_sequence, token_ids, frames, median_filter)
+        rows = super().align(encoded, start_sequence, token_ids, frames, spelled=spelled)
         return [
             TokenTimes(np.where(np.arange(len(row.starts)) < len(" one"), 20, n // 2), row.probabilities)
             for row, n in zip(rows, frames, strict=True)

@@ -70,19 +70,35 @@ class Marks:
         return np.asarray(np.maximum.accumulate(np.maximum(starts, 0.0)))
 
 
-def spell(words: Sequence[str], said: Sequence[Sequence[str]], encode: Encode) -> Spelled | None:
+def spell(
+    words: Sequence[str], said: Sequence[Sequence[str]], encode: Encode, below: int | None = None
+) -> Spelled | None:
     """Written words and what is said for each of them (nothing: the word itself) as tokens.
 
-    None where there is no word, or the text is too long for one call even with words shortened to a letter.
+    A piece with a token that is not `below` is spelled letter by letter. None where there is no word, or the text is
+    too long for one call even with words shortened to a letter.
     """
     if not words:
         return None
     texts = [list(spoken) or [word] for word, spoken in zip(words, said, strict=True)]
     for at_start, at_end in _LEVELS:
-        spelled = _spell(texts, encode, at_start, at_end)
+        spelled = _spell(texts, _spelled_out(encode, below), at_start, at_end)
         if len(spelled.token_ids) <= MAX_TOKENS:
             return spelled
     return None
+
+
+def _spelled_out(encode: Encode, below: int | None) -> Encode:
+    if below is None:
+        return encode
+
+    def piecewise(text: str) -> Sequence[int]:
+        tokens = encode(text)
+        if max(tokens, default=0) < below:
+            return tokens
+        return [token for letter in text for token in encode(letter)]
+
+    return piecewise
 
 
 def _spell(texts: list[list[str]], encode: Encode, at_start: int, at_end: int) -> Spelled:

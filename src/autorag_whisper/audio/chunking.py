@@ -11,7 +11,7 @@ sure one: whispered and distant voices are there, and music. `recognition.phanto
 
 A chunk is closed by a long pause, or when it reaches its limit (`max_chunk_s`): then it is cut in the longest pause of
 its second half, or where a voice is least likely if it has none. Speech is never left out and no sample is in two
-chunks.
+chunks. The first chunk of a long file has a limit of its own, so that its words are there soon.
 """
 
 from __future__ import annotations
@@ -43,12 +43,18 @@ def _windows(duration_s: float) -> int:
     return round(duration_s * SAMPLE_RATE_HZ / WINDOW)
 
 
+def _limit(duration_s: float) -> int:
+    """Windows of a chunk at most: one less than it holds, so that a cut on a window's edge never exceeds it."""
+    return int(duration_s * SAMPLE_RATE_HZ) // WINDOW - 1
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkingRules:
     """How speech is found and packed. Lengths in seconds.
 
     `second_look` and its hysteresis (where it ends) are parts of `threshold`; 1 takes no second look. Spans of the two
     kinds that are `apart_s` apart never share a chunk. Where no voice is clear its edges are not either: a wider pad.
+    `first_chunk_s`: the first chunk's limit; None has that of the others.
     """
 
     threshold: float = 0.5
@@ -65,16 +71,18 @@ class ChunkingRules:
     long_pause_s: float = 5.0
     min_chunk_s: float = 10.0
     max_chunk_s: float = 30.0
+    first_chunk_s: float | None = None
 
 
 @dataclass(slots=True)
 class _Span:
-    """Half-open span of windows, of which `clear` have a voice beyond doubt."""
+    """Half-open span of windows, of which `clear` have a voice beyond doubt; `rest`: a chunk was cut in it before."""
 
     start: int
     stop: int
     sure: bool = True
     clear: int = 0
+    rest: bool = False
 
     @property
     def is_clear(self) -> bool:
@@ -90,8 +98,7 @@ class Chunker:
 
     def __init__(self, rules: ChunkingRules | None = None) -> None:
         self._rules = rules or ChunkingRules()
-        # One window less than it holds, so that a cut on a window's edge never exceeds it.
-        self._max = int(self._rules.max_chunk_s * SAMPLE_RATE_HZ) // WINDOW - 1
+        self._max = _limit(self._rules.first_chunk_s or self._rules.max_chunk_s)
         self._pads = {True: _windows(self._rules.pad_s), False: _windows(self._rules.unclear_pad_s)}
         self._samples = _SampleBuffer()
         self._probabilities: list[float] = []
@@ -171,7 +178,7 @@ class Chunker:
 
     def _close_span(self) -> None:
         span, self._open = self._open, None
-        if span is not None and span.stop - span.start >= _windows(self._rules.min_speech_s):
+        if span is not None and (span.rest or span.stop - span.start >= _windows(self._rules.min_speech_s)):
             self._spans.append(span)
 
     def _begun(self) -> list[_Span]:
@@ -237,7 +244,7 @@ class Chunker:
         later = spans[at:]
         if later and later[0].start < cut:
             spans.insert(at, _Span(later[0].start, cut, later[0].sure, later[0].clear))
-            later[0].start = cut
+            later[0].start, later[0].rest = cut, True
             at += 1
         self._spans = spans[:at] + [span for span in later if span is not self._open]
         return self._emit(at, cut)
@@ -256,6 +263,7 @@ class Chunker:
             voice=self._voice(spans),
         )
         self._index += 1
+        self._max = _limit(self._rules.max_chunk_s)
         return chunk
 
     def _voice(self, spans: list[_Span]) -> float:

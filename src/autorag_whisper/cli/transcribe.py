@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autorag_whisper.cli import verbose_option
-from autorag_whisper.domain.request import DEFAULT_TEMPERATURES, Aligner, Task, TranscribeOptions
+from autorag_whisper.domain.request import DEFAULT_TEMPERATURES, Aligner, Quality, Task, TranscribeOptions
 from autorag_whisper.format import FORMATS
 from autorag_whisper.settings import COMPUTE_TYPES
 
@@ -51,7 +51,14 @@ Formats:
 @click.option("--compute-type", type=click.Choice(COMPUTE_TYPES), help="Default: the best that the device has.")
 @click.option("--threads", type=click.IntRange(min=0), help="CPU workers; 0: one for each core.")
 @click.option("--batch-size", type=int, help="Pieces of audio at a time.")
-@click.option("--beam-size", type=int, default=5, show_default=True, help="1 is fastest.")
+@click.option(
+    "--quality",
+    type=click.Choice([quality.value for quality in Quality]),
+    default=Quality.BALANCED.value,
+    show_default=True,
+    help="Speed against accuracy.",
+)
+@click.option("--beam-size", type=int, help="Instead of the quality's; 1 is fastest.")
 @click.option("--temperature", multiple=True, metavar="T[,T...]", help="Tried in order while an attempt fails.")
 @click.option(
     "--aligner",
@@ -150,6 +157,7 @@ def _options(given: dict[str, Any]) -> TranscribeOptions:
     return TranscribeOptions(
         language=given["language"],
         task=given["task"],
+        quality=given["quality"],
         beam_size=given["beam_size"],
         temperatures=_temperatures(given["temperature"]),
         initial_prompt=_text(given["prompt"]),

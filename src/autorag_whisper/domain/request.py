@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from autorag_whisper.domain.errors import InvalidOption
@@ -15,6 +15,30 @@ class Task(StrEnum):
 
     TRANSCRIBE = "transcribe"
     TRANSLATE = "translate"
+
+
+class Quality(StrEnum):
+    """How much work a chunk is worth; `Effort` says what each means, the documentation what each costs and gives."""
+
+    FAST = "fast"
+    BALANCED = "balanced"
+    BEST = "best"
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """What a first attempt is worth: the beam, and whether the window is 30 s however short the chunk."""
+
+    beam_size: int
+    full_window: bool = False
+
+
+EFFORTS = {
+    Quality.FAST: Effort(beam_size=1),
+    Quality.BALANCED: Effort(beam_size=5),
+    Quality.BEST: Effort(beam_size=5, full_window=True),
+}
+"""Chosen by measurement (dev/LOG.md). A chunk that fails is redone with more of everything, whatever the quality."""
 
 
 class Aligner(StrEnum):
@@ -39,7 +63,8 @@ class TranscribeOptions:
     Attributes:
         language: a Whisper code; None detects it. Every spelling of `parse_language` is accepted.
         task: `transcribe`, or `translate` into English.
-        beam_size: hypotheses kept at temperature 0; 1 is greedy search.
+        quality: `fast` is greedy, `balanced` searches with a beam, `best` does so in windows of 30 s, as trained.
+        beam_size: hypotheses kept at temperature 0; 1 is greedy search; None leaves it to the quality.
         temperatures: the temperature fallback, tried in order while an attempt fails a threshold.
         initial_prompt: text that is put before every chunk as if it had been said before (names, style).
         hotwords: words that are likely to occur, put before every chunk after the prompt.
@@ -55,7 +80,8 @@ class TranscribeOptions:
 
     language: str | None = None
     task: Task = Task.TRANSCRIBE
-    beam_size: int = 5
+    quality: Quality = Quality.BALANCED
+    beam_size: int | None = None
     temperatures: tuple[float, ...] = DEFAULT_TEMPERATURES
     initial_prompt: str = ""
     hotwords: str = ""
@@ -72,7 +98,9 @@ class TranscribeOptions:
         object.__setattr__(self, "language", parse_language(self.language))
         object.__setattr__(self, "task", _parse_task(self.task))
         object.__setattr__(self, "aligner", _parse_aligner(self.aligner))
-        _check("beam size", self.beam_size, 1 <= self.beam_size <= 100, "a whole number from 1 to 100")
+        object.__setattr__(self, "quality", _parse_quality(self.quality))
+        beam = self.beam_size
+        _check("beam size", beam, beam is None or 1 <= beam <= 100, "a whole number from 1 to 100")
         _check("temperature", self.temperatures, bool(self.temperatures), "at least one number")
         for temperature in self.temperatures:
             good = math.isfinite(temperature) and 0 <= temperature <= 2
@@ -88,12 +116,25 @@ class TranscribeOptions:
             allowed = f"at most {MAX_PROMPT_CHARACTERS} characters"
             _check(name, f"{text[:20]}...", len(text) <= MAX_PROMPT_CHARACTERS, allowed)
 
+    @property
+    def effort(self) -> Effort:
+        """The quality's, with the beam that was asked for."""
+        effort = EFFORTS[self.quality]
+        return effort if self.beam_size is None else replace(effort, beam_size=self.beam_size)
+
 
 def _parse_task(task: Task | str) -> Task:
     try:
         return Task(task)
     except ValueError:
         raise InvalidOption("task", task, " or ".join(Task)) from None
+
+
+def _parse_quality(quality: Quality | str) -> Quality:
+    try:
+        return Quality(quality)
+    except ValueError:
+        raise InvalidOption("quality", quality, ", ".join(Quality)) from None
 
 
 def _parse_aligner(aligner: Aligner | str) -> Aligner:

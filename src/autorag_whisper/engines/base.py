@@ -5,7 +5,7 @@ Lengths of tokens never include the prompt. Encoder frames are 20 ms, mel frames
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
@@ -50,7 +50,8 @@ class RecognizerSpec:
     `compute_type` is the effective one. `strict_window`: it was trained on full 30 s windows alone. `workers`: engine
     calls that run at the same time; more callers wait. `batch_size`: the default for this device. `languages`: the
     codes that it can be told, `en` alone if it is not multilingual. `characters`: the heads with which it aligns, None
-    if it does so with its own, which are made for whole tokens.
+    if it does so with its own, which are made for whole tokens. `spells_below`: token ids below this one are aligned
+    fastest when a text is spelled; None if all cost the same.
     """
 
     model: str
@@ -63,6 +64,7 @@ class RecognizerSpec:
     batch_size: int
     languages: frozenset[str]
     characters: CharacterHeads | None = None
+    spells_below: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Hypothesis:
 
     `token_ids` are text tokens alone; `avg_logprob` is the mean over them and the end of text.
 
+    `probabilities`: of each token, where the engine tells them while it decodes; None where only `align` does.
+
     `cap_hit`: decoding stopped at `max_new_tokens`, not at an end of text.
     """
 
@@ -87,6 +91,12 @@ class Hypothesis:
     avg_logprob: float
     no_speech_prob: float
     cap_hit: bool
+    probabilities: tuple[float, ...] | None = None
+
+    def first(self, count: int) -> Hypothesis:
+        """The first `count` tokens of it alone."""
+        kept = None if self.probabilities is None else self.probabilities[:count]
+        return replace(self, token_ids=self.token_ids[:count], probabilities=kept)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,11 +179,13 @@ class Recognizer(Protocol):
         start_sequence: Sequence[int],
         token_ids: Sequence[Sequence[int]],
         frames: Sequence[int],
-        median_filter: int = 7,
+        *,
+        spelled: bool = False,
     ) -> list[TokenTimes]:
         """Times of 1..445 text tokens a row; `frames`: mel frames of each row that are audio, not padding.
 
-        A start sequence of more than one token takes its room from the 445. `median_filter`: an odd number of frames.
+        A start sequence of more than one token takes its room from the 445. `spelled`: the tokens are mostly letters,
+        which the heads of `spec.characters` time; only where the spec has them.
         """
         ...
 

@@ -11,6 +11,7 @@ What its behaviour demands of this adapter (CTranslate2 4.8):
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from autorag_whisper.domain.device import Device, FailureCause, Hardware
 from autorag_whisper.domain.errors import DeviceError, EngineError
 from autorag_whisper.engines.base import Encoded, Hypothesis, RecognizerSpec, TokenTimes
 from autorag_whisper.engines.in_flight import Engine, InFlight, failures, first_line, unload
-from autorag_whisper.engines.tokenizer import WhisperTokenizer
+from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from autorag_whisper.engines.base import CharacterHeads, Decoding
+    from autorag_whisper.models.small_vocabulary import SmallVocabulary
 
 _ENGINE = "ctranslate2"
 _CONTEXT = 448
@@ -40,6 +42,7 @@ class LoadRequest:
     """What to load: `name` is for people, `workers` are CPU threads, one engine worker each (CUDA has one worker).
 
     `characters`: the alignment heads that the folder's `config.json` names, if they were chosen for single letters.
+    `speller`: a smaller decoder of this model that aligns what is spelled.
     """
 
     folder: Path
@@ -49,6 +52,7 @@ class LoadRequest:
     workers: int
     strict_window: bool
     characters: CharacterHeads | None = None
+    speller: SmallVocabulary | None = None
 
 
 def probe_hardware() -> Hardware:
@@ -69,23 +73,15 @@ def load(request: LoadRequest) -> CTranslate2Recognizer:
 
     Raises DeviceError where the device fails at it, ModelDamaged where the files are at fault, else EngineError.
     """
-    import ctranslate2
-
     if request.device.is_cuda:
         _preload_cuda_libraries(request.device)
     workers = 1 if request.device.is_cuda else request.workers
-    with failures(_engine(request.name, request.device), "load"):
-        model = ctranslate2.models.Whisper(
-            str(request.folder),
-            device=str(request.device.kind),
-            device_index=request.device.index,
-            compute_type=request.compute_type,
-            inter_threads=workers,
-            intra_threads=1,
-            max_queued_batches=-1,
-        )
+    with ThreadPoolExecutor(2) as pool:  # the runtime and the tokenizer read without Python's lock
+        read = pool.submit(read_tokenizer, request.folder)
+        small = pool.submit(_speller, request, workers)
+        model = _whisper(request, request.folder, workers)
     multilingual = bool(model.is_multilingual)
-    tokenizer = WhisperTokenizer(request.folder, multilingual=multilingual)
+    tokenizer, speller = WhisperTokenizer(request.folder, read.result(), multilingual=multilingual), small.result()
     spec = RecognizerSpec(
         model=request.name,
         device=request.device,
@@ -97,11 +93,33 @@ def load(request: LoadRequest) -> CTranslate2Recognizer:
         batch_size=_CUDA_BATCH if request.device.is_cuda else _CPU_BATCH,
         languages=tokenizer.languages if multilingual else frozenset({"en"}),
         characters=request.characters,
+        spells_below=request.speller.kept if request.speller else None,
     )
-    recognizer = CTranslate2Recognizer(model, spec, tokenizer)
+    recognizer = CTranslate2Recognizer(model, spec, tokenizer, speller)
     if request.device.is_cuda:
         recognizer.encode(np.zeros((1, spec.n_mels, 1000), np.float32))
     return recognizer
+
+
+def _whisper(request: LoadRequest, folder: Path, workers: int) -> Any:
+    import ctranslate2
+
+    with failures(_engine(request.name, request.device), "load"):
+        return ctranslate2.models.Whisper(
+            str(folder),
+            device=str(request.device.kind),
+            device_index=request.device.index,
+            compute_type=request.compute_type,
+            inter_threads=workers,
+            intra_threads=1,
+            max_queued_batches=-1,
+        )
+
+
+def _speller(request: LoadRequest, workers: int) -> Speller | None:
+    if request.speller is None:
+        return None
+    return Speller(request.speller, _whisper(request, request.speller.folder, workers))
 
 
 def _preload_cuda_libraries(device: Device) -> None:
@@ -125,11 +143,21 @@ def _preload_cuda_libraries(device: Device) -> None:
                     raise DeviceError(str(device), FailureCause.MISSING_LIBRARY, message) from error
 
 
-class CTranslate2Recognizer:
-    """A `Recognizer` over one `ctranslate2.models.Whisper`."""
+@dataclass(frozen=True, slots=True)
+class Speller:
+    """The smaller decoder, and the ids of its tokens."""
 
-    def __init__(self, model: Any, spec: RecognizerSpec, tokenizer: WhisperTokenizer) -> None:
-        self._model, self._spec, self._tokenizer = model, spec, tokenizer
+    files: SmallVocabulary
+    model: Any
+
+
+class CTranslate2Recognizer:
+    """A `Recognizer` over one `ctranslate2.models.Whisper`, and a smaller one that aligns what is spelled."""
+
+    def __init__(
+        self, model: Any, spec: RecognizerSpec, tokenizer: WhisperTokenizer, speller: Speller | None = None
+    ) -> None:
+        self._model, self._spec, self._tokenizer, self._speller = model, spec, tokenizer, speller
         self._calls = InFlight(_engine(spec.model, spec.device))
 
     @property
@@ -169,6 +197,8 @@ class CTranslate2Recognizer:
         prompt_length = len(prompts[0])
         cap = min(decoding.max_new_tokens, _CONTEXT - prompt_length)
         sampling = decoding.temperature > 0
+        # Of beams the engine keeps the logits of every hypothesis; `align` tells their probabilities for less.
+        greedy = not sampling and decoding.beam_size == 1
         with self._calls.call("generate"):
             results = self._model.generate(
                 encoded.value,
@@ -179,11 +209,12 @@ class CTranslate2Recognizer:
                 sampling_temperature=decoding.temperature if sampling else 1.0,
                 max_length=max(2 * cap, cap + prompt_length),
                 return_scores=True,
+                return_logits_vocab=greedy,
                 return_no_speech_prob=True,
                 suppress_blank=True,
                 suppress_tokens=[-1],
             )
-        return [_hypothesis(result, cap) for result in results]
+        return [_hypothesis(result, cap, self._tokenizer.end) for result in results]
 
     def align(
         self,
@@ -191,11 +222,13 @@ class CTranslate2Recognizer:
         start_sequence: Sequence[int],
         token_ids: Sequence[Sequence[int]],
         frames: Sequence[int],
-        median_filter: int = 7,
+        *,
+        spelled: bool = False,
     ) -> list[TokenTimes]:
         _require(len(token_ids) == len(frames) == encoded.rows > 0, "tokens and frames for every row")
         _require(all(1 <= len(tokens) <= 445 for tokens in token_ids), "1 to 445 tokens a row")
-        start, count = list(start_sequence), encoded.rows
+        count, heads = encoded.rows, self._spec.characters
+        median_filter = heads.median_filter if spelled and heads else 7
         # Row by row on a CPU: for every token of a batch the engine holds a value for each of its 51,865 others.
         size = count if self._spec.device.is_cuda else 1
         results: list[Any] = []
@@ -203,14 +236,26 @@ class CTranslate2Recognizer:
             for n in range(0, count, size):
                 view = encoded.value if size == count else _view(np.asarray(encoded.value)[n : n + size])
                 texts = [list(tokens) for tokens in token_ids[n : n + size]]
-                results += self._model.align(
+                model, start = self._aligner(start_sequence, texts, spelled=spelled)
+                results += model.align(
                     view, start, texts, list(frames[n : n + size]), median_filter_width=median_filter
                 )
         return [_token_times(result, len(tokens)) for result, tokens in zip(results, token_ids, strict=True)]
 
+    def _aligner(
+        self, start_sequence: Sequence[int], texts: list[list[int]], *, spelled: bool
+    ) -> tuple[Any, list[int]]:
+        """Who aligns these texts, and the start sequence in its ids: the smaller decoder if it knows every token."""
+        speller = self._speller
+        if speller is None or not spelled or not all(speller.files.knows(tokens) for tokens in texts):
+            return self._model, list(start_sequence)
+        return speller.model, [speller.files.special(token) for token in start_sequence]
+
     def close(self) -> None:
         self._calls.close()
         unload(self._model, _ENGINE)
+        if self._speller is not None:
+            unload(self._speller.model, _ENGINE)
 
 
 def _engine(model: str, device: Device) -> Engine:
@@ -230,7 +275,7 @@ def _on_cpu(view: Any) -> Any:
     return view.to_device(ctranslate2.Device.cpu)
 
 
-def _hypothesis(result: Any, cap: int) -> Hypothesis:
+def _hypothesis(result: Any, cap: int, end: int) -> Hypothesis:
     tokens = tuple(int(token) for token in result.sequences_ids[0])
     # The score is the sum divided by the length without the end token, which the sum has.
     mean = float(result.scores[0]) * len(tokens) / (len(tokens) + 1) if tokens else float(result.scores[0])
@@ -240,7 +285,22 @@ def _hypothesis(result: Any, cap: int) -> Hypothesis:
         avg_logprob=mean if np.isfinite(mean) else -100.0,
         no_speech_prob=min(1.0, max(0.0, probability)) if np.isfinite(probability) else 0.0,
         cap_hit=len(tokens) >= cap,
+        probabilities=_probabilities(result.logits[0], tokens, end) if result.logits else None,
     )
+
+
+def _probabilities(logits: Sequence[Any], tokens: Sequence[int], end: int) -> tuple[float, ...]:
+    """The probability of each token among the text tokens, those below `end`, as `align` tells it.
+
+    `logits`: float32[vocabulary] for each step.
+    """
+    found = []
+    for token, step in zip(tokens, logits, strict=False):
+        row = np.asarray(step)[:end]
+        top = row.max()
+        share = float(np.exp(row[token] - top) / np.exp(row - top).sum())
+        found.append(share if np.isfinite(share) else 0.0)
+    return tuple(found)
 
 
 def _token_times(result: Any, tokens: int) -> TokenTimes:

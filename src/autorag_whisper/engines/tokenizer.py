@@ -11,27 +11,33 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import tokenizers
+
 _MAX_PREVIOUS = 223
 """Half of the decoder's context less the token that opens it (`openai/whisper`, `decoding.py`)."""
 _FILE = "tokenizer.json"
 
 
+def read_tokenizer(folder: Path) -> tokenizers.Tokenizer:
+    """The file of 2 MB, parsed in 0.1 s. Raises ModelDamaged where it cannot be read."""
+    import tokenizers
+
+    try:
+        return tokenizers.Tokenizer.from_file(str(folder / _FILE))
+    except Exception as error:
+        raise ModelDamaged(folder.name, _FILE, "cannot be read") from error
+
+
 class WhisperTokenizer:
     """Token ids of one model."""
 
-    def __init__(self, folder: Path, *, multilingual: bool) -> None:
-        """Read the tokenizer in `folder`. Raises ModelDamaged where it cannot be read or lacks Whisper's own tokens."""
-        import tokenizers
-
-        self._folder, self._multilingual = folder, multilingual
-        try:
-            self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / _FILE))
-        except Exception as error:
-            raise ModelDamaged(folder.name, _FILE, "cannot be read") from error
+    def __init__(self, folder: Path, tokenizer: tokenizers.Tokenizer, *, multilingual: bool) -> None:
+        """`tokenizer`: what was read in `folder`. Raises ModelDamaged where it lacks Whisper's own tokens."""
+        self._folder, self._tokenizer, self._multilingual = folder, tokenizer, multilingual
         self._start = self._special("<|startoftranscript|>")
         self._previous = self._special("<|startofprev|>")
         self._no_timestamps = self._special("<|notimestamps|>")
-        self._end = self._special("<|endoftext|>")
+        self.end = self._special("<|endoftext|>")
 
     def _special(self, token: str) -> int:
         found = self._tokenizer.token_to_id(token)
@@ -58,4 +64,4 @@ class WhisperTokenizer:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def decode(self, token_ids: Sequence[int]) -> str:
-        return str(self._tokenizer.decode([token for token in token_ids if token < self._end]))
+        return str(self._tokenizer.decode([token for token in token_ids if token < self.end]))

@@ -3,7 +3,8 @@
 ```
 asked for -> characters (the engine spells the text) -> tokens (it aligns what it decoded) -> interpolated
 ```
-Each chunk takes these steps for itself. The tokens are aligned first in any case: they give the words' probabilities.
+Each chunk takes these steps for itself. Where the engine did not tell the tokens' probabilities when it decoded, or the
+heads for letters need an eye on them, the tokens are aligned first.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from autorag_whisper.engines.base import ENCODER_FRAME_S, WINDOW_FRAMES, Hypothe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from autorag_whisper.align.characters import Spelled
     from autorag_whisper.domain.request import TranscribeOptions
@@ -110,15 +113,17 @@ class Alignment:
         """Chunks of one language."""
         if self.wanted is WordSource.INTERPOLATED:
             return [self._interpolated(one) for one in group]
-        found = self._times(encoded, group, [one.hypothesis.token_ids for one in group], 7)
-        by_tokens = [
-            self._by_tokens(one, times) if times is not None else self._interpolated(one)
-            for one, times in zip(group, found, strict=True)
-        ]
         heads = self._engine.spec.characters
         if self.wanted is not WordSource.CHARACTERS or heads is None:
-            return by_tokens
-        return self._by_characters(encoded, group, by_tokens, heads)
+            return self._by_tokens(encoded, group)
+        if heads.loses_its_place or any(one.hypothesis.probabilities is None for one in group):
+            return self._by_characters(encoded, group, self._by_tokens(encoded, group), heads)
+        aligned = self._by_characters(encoded, group, [self._untimed(one) for one in group], heads)
+        failed = [n for n, one in enumerate(aligned) if one.source is not WordSource.CHARACTERS]
+        again = self._by_tokens(encoded, [group[n] for n in failed])
+        for n, one in zip(failed, again, strict=True):
+            aligned[n] = one
+        return aligned
 
     def _by_characters(
         self, encoded: Encoded, group: list[Spoken], by_tokens: list[Aligned], heads: CharacterHeads
@@ -127,7 +132,7 @@ class Alignment:
         spelled = [self._spelled(one, before) for one, before in zip(group, by_tokens, strict=True)]
         ready = [n for n, text in enumerate(spelled) if text is not None]
         texts = [text for text in spelled if text is not None]
-        found = self._times(encoded, [group[n] for n in ready], [t.token_ids for t in texts], heads.median_filter)
+        found = self._times(encoded, [group[n] for n in ready], [t.token_ids for t in texts], spelled=True)
         aligned = list(by_tokens)
         for n, text, times in zip(ready, texts, found, strict=True):
             if times is not None:
@@ -135,7 +140,7 @@ class Alignment:
         return aligned
 
     def _times(
-        self, encoded: Encoded, group: list[Spoken], tokens: Sequence[Sequence[int]], median_filter: int
+        self, encoded: Encoded, group: list[Spoken], tokens: Sequence[Sequence[int]], *, spelled: bool = False
     ) -> list[TokenTimes | None]:
         """Token times of every chunk; where a batch fails its chunks are tried one by one, None for those that fail."""
         if not group:
@@ -143,7 +148,7 @@ class Alignment:
         start = self._engine.tokenizer.start_sequence(group[0].language, self._options.task)
         try:
             rows = self._engine.select(encoded, [one.row for one in group])
-            return list(self._engine.align(rows, start, tokens, [one.frames for one in group], median_filter))
+            return list(self._engine.align(rows, start, tokens, [one.frames for one in group], spelled=spelled))
         except EngineError as error:
             if len(group) == 1:
                 _log.warning("an aligner failed, the next one down serves: %s", error.problem())
@@ -151,13 +156,14 @@ class Alignment:
         return [
             times
             for one, ids in zip(group, tokens, strict=True)
-            for times in self._times(encoded, [one], [ids], median_filter)
+            for times in self._times(encoded, [one], [ids], spelled=spelled)
         ]
 
     def _spelled(self, one: Spoken, before: Aligned) -> Spelled | None:
         words = [timed.word.text for timed in before.words]
         language = "en" if self._options.task is Task.TRANSLATE else one.language
-        return spell(words, spoken_words(words, language), self._engine.tokenizer.encode)
+        engine = self._engine
+        return spell(words, spoken_words(words, language), engine.tokenizer.encode, engine.spec.spells_below)
 
     def _spelled_words(
         self, one: Spoken, before: Aligned, found: tuple[Spelled, TokenTimes], heads: CharacterHeads
@@ -181,15 +187,32 @@ class Alignment:
         words = words_timed(one.hypothesis.token_ids, groups, timing, one.place)
         return Aligned(tuple(words), self.wanted, WordSource.CHARACTERS)
 
-    def _by_tokens(self, one: Spoken, times: TokenTimes) -> Aligned:
-        ids = one.hypothesis.token_ids
-        path = np.zeros((2, len(ids) + 1))
+    def _by_tokens(self, encoded: Encoded, group: list[Spoken]) -> list[Aligned]:
+        """Chunks aligned as they were decoded; those for which that fails are interpolated."""
+        found = self._times(encoded, group, [one.hypothesis.token_ids for one in group])
+        return [
+            self._token_words(one, times) if times is not None else self._interpolated(one)
+            for one, times in zip(group, found, strict=True)
+        ]
+
+    def _token_words(self, one: Spoken, times: TokenTimes) -> Aligned:
         heads = self._engine.spec.characters
         early_s = heads.tokens_early_s if heads else 0.0
-        path[0] = one.chunk.start_s + times.starts * ENCODER_FRAME_S + early_s
-        path[1, :-1] = times.probabilities
-        words = words_from_path(ids, self._engine.tokenizer.decode, one.language, path, one.place)
-        return Aligned(tuple(words), self.wanted, WordSource.TOKENS)
+        starts = times.starts.astype(np.float64) * ENCODER_FRAME_S + (one.chunk.start_s + early_s)
+        return Aligned(self._words(one, starts, times.probabilities), self.wanted, WordSource.TOKENS)
+
+    def _untimed(self, one: Spoken) -> Aligned:
+        """The words with what the decoder said of them, all at the chunk's start: an aligner is to time them."""
+        starts = np.full(len(one.hypothesis.token_ids) + 1, one.chunk.start_s)
+        return Aligned(self._words(one, starts, one.hypothesis.probabilities or ()), self.wanted)
+
+    def _words(
+        self, one: Spoken, starts_s: NDArray[np.float64], probabilities: Sequence[float] | NDArray[np.float32]
+    ) -> tuple[TimedWord, ...]:
+        ids = one.hypothesis.token_ids
+        path = np.zeros((2, len(ids) + 1))
+        path[0], path[1, :-1] = starts_s, probabilities
+        return tuple(words_from_path(ids, self._engine.tokenizer.decode, one.language, path, one.place))
 
     def _interpolated(self, one: Spoken) -> Aligned:
         ids, probability = one.hypothesis.token_ids, float(np.exp(one.hypothesis.avg_logprob))

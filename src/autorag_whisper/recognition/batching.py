@@ -5,10 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from autorag_whisper.engines.base import WINDOW_FRAMES
 from autorag_whisper.recognition.recognise import ChunkTask
 
 if TYPE_CHECKING:
     from autorag_whisper.domain.audio import SpeechChunk
+
+
+MOST_PASSED_OVER = 3
+"""Batches that may go before the oldest chunk: segments come in order, and its own are waited for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """How many chunks go together: `size` of the full window and, if it `stretches`, more of shorter ones."""
+
+    size: int
+    stretches: bool
+
+    def of(self, window: int) -> int:
+        """Chunks of this window: what they take of the engine's memory is in proportion to it."""
+        return self.size * WINDOW_FRAMES // window if self.stretches else self.size
 
 
 @dataclass(slots=True)
@@ -16,9 +33,11 @@ class Pool:
     """Chunks that wait, oldest first, also of several files. Belongs to one thread."""
 
     strict_window: bool
+    batch: Batch
     waiting: list[ChunkTask] = field(default_factory=list)
     languages: dict[int, str] = field(default_factory=dict)
     asked: set[int] = field(default_factory=set)
+    passed_over: int = 0
 
     @property
     def seconds(self) -> float:
@@ -51,25 +70,32 @@ class Pool:
             if task.file in self.languages or (task.chunk.index == 0 and task.file not in self.asked)
         ]
 
-    def next_batch(self, size: int, *, share: int = 1) -> list[ChunkTask]:
-        """The oldest eligible chunk's window, up to `size` chunks of it; [] if none is eligible.
+    def next_batch(self, *, full: bool = False, share: int = 1) -> list[ChunkTask]:
+        """Chunks of one window that go together, oldest first; [] if none is eligible.
 
-        Where these are the last ones, `share` of them: as many workers will divide them.
+        Of the windows the one with the most chunks, unless the oldest chunk was passed over often enough. `full`: a
+        whole batch or none. Where these are the last ones, `share` of them: as many workers will divide them.
         """
-        eligible = self.eligible()
-        if not eligible:
+        groups: dict[int, list[ChunkTask]] = {}
+        for task in self.eligible():
+            groups.setdefault(task.window(strict=self.strict_window), []).append(task)
+        if not groups:
             return []
-        window = eligible[0].window(strict=self.strict_window)
-        same = [task for task in eligible if task.window(strict=self.strict_window) == window]
+        oldest = next(iter(groups))
+        window = oldest
+        if self.passed_over < MOST_PASSED_OVER:
+            window = max(groups, key=lambda one: min(1.0, len(groups[one]) / self.batch.of(one)))
+        size, same = self.batch.of(window), groups[window]
+        if full and len(same) < size:
+            return []
         if share > 1 and len(same) < size * share:
             size = min(size, -(-len(same) // share))
         return same[:size]
 
     def take(self, tasks: list[ChunkTask]) -> None:
         """Take a batch out of the pool."""
-        self.asked |= {task.file for task in tasks if task.language is None}
-        self._remove(tasks)
-
-    def _remove(self, tasks: list[ChunkTask]) -> None:
         gone = {(task.file, task.chunk.index) for task in tasks}
+        oldest = next(((task.file, task.chunk.index) for task in self.eligible()), None)
+        self.passed_over = 0 if oldest in gone else self.passed_over + 1
+        self.asked |= {task.file for task in tasks if task.language is None}
         self.waiting = [task for task in self.waiting if (task.file, task.chunk.index) not in gone]

@@ -42,7 +42,7 @@ class ChunkTask:
 
     def again(self, language: str, attempts: tuple[Attempt, ...]) -> ChunkTask:
         """This chunk, to be redone with care."""
-        return ChunkTask(self.file, self.chunk, language, redo=True, earlier=attempts)
+        return replace(self, language=language, redo=True, earlier=attempts)
 
     def window(self, *, strict: bool) -> int:
         """Mel frames of its encoder window; a redo has the full one."""
@@ -127,6 +127,7 @@ class Recognition:
         self._engine, self._options = recognizer, options
         self._on_language, self._cancelled = on_language, cancelled
         self._alignment = Alignment(recognizer, options)
+        self._full_window = recognizer.spec.strict_window or options.effort.full_window
 
     def batch(self, tasks: Sequence[ChunkTask], *, may_be_undecided: bool = True) -> list[ChunkResult]:
         """Recognise chunks of one window. Raises what the engine raises, and Cancelled between two engine calls."""
@@ -157,7 +158,7 @@ class Recognition:
     def _encode(self, tasks: Sequence[ChunkTask]) -> Encoded:
         self._check()
         spec = self._engine.spec
-        frames = tasks[0].window(strict=spec.strict_window)
+        frames = tasks[0].window(strict=self._full_window)
         return self._engine.encode(features_of([task.chunk for task in tasks], spec.n_mels, frames))
 
     def _votes(self, encoded: Encoded, tasks: Sequence[ChunkTask]) -> list[LanguageChoice | None]:
@@ -192,7 +193,7 @@ class Recognition:
 
     def _first_attempt(self, encoded: Encoded, rows: list[_Row]) -> None:
         cap = max(token_cap(len(row.task.chunk.samples)) for row in rows)
-        decoding = Decoding(self._options.beam_size, self._options.temperatures[0], cap)
+        decoding = Decoding(self._options.effort.beam_size, self._options.temperatures[0], cap)
         for row, hypothesis in zip(rows, self._generate(encoded, rows, decoding), strict=True):
             if self._judge(row, hypothesis, decoding):
                 self._reject(row)
@@ -215,7 +216,7 @@ class Recognition:
 
     def _ways(self, task: ChunkTask) -> list[Decoding]:
         options, cap = self._options, token_cap(len(task.chunk.samples))
-        beam = max(_REDO_BEAM, options.beam_size)
+        beam = max(_REDO_BEAM, options.effort.beam_size)
         return [Decoding(beam, temperature, cap) for temperature in options.temperatures]
 
     def _generate(self, encoded: Encoded, rows: list[_Row], decoding: Decoding) -> list[Hypothesis]:
@@ -232,7 +233,7 @@ class Recognition:
         attempt = Attempt(
             temperature=decoding.temperature,
             beam_size=decoding.beam_size,
-            window_frames=row.task.window(strict=self._engine.spec.strict_window),
+            window_frames=row.task.window(strict=self._full_window),
             avg_logprob=hypothesis.avg_logprob,
             compression_ratio=compression_ratio(text),
             no_speech_prob=hypothesis.no_speech_prob,
@@ -258,11 +259,11 @@ class Recognition:
         loop = None if rule else runaway(ids, sum(span.duration_s for span in chunk.speech))
         if rule:
             row.rejected.append(Rejection(text, rule.value))
-            row.hypothesis = replace(row.hypothesis, token_ids=())
+            row.hypothesis = row.hypothesis.first(0)
         elif loop:
             kept = without(ids, loop)
             row.rejected.append(Rejection(self._text(ids[len(kept) :]), RUNAWAY_RULE))
-            row.hypothesis = replace(row.hypothesis, token_ids=kept)
+            row.hypothesis = row.hypothesis.first(len(kept))
 
     def _text(self, token_ids: Sequence[int]) -> str:
         return self._engine.tokenizer.decode(token_ids).strip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Condition, Event, Lock
 from typing import TYPE_CHECKING
 
@@ -124,10 +124,9 @@ class FakeRecognizer:
         with self._call("generate"):
             found = [self._script(row) for row in encoded.value]
         cap = decoding.max_new_tokens
-        return [
-            Hypothesis(h.token_ids[:cap], h.avg_logprob, h.no_speech_prob, cap_hit=len(h.token_ids) >= cap)
-            for h in found
-        ]
+        greedy = decoding.beam_size == 1 and decoding.temperature == 0
+        told = [h if greedy else replace(h, probabilities=None) for h in found]
+        return [replace(h.first(cap), cap_hit=len(h.token_ids) >= cap) for h in told]
 
     def align(
         self,
@@ -135,7 +134,8 @@ class FakeRecognizer:
         start_sequence: Sequence[int],
         token_ids: Sequence[Sequence[int]],
         frames: Sequence[int],
-        median_filter: int = 7,  # noqa: ARG002 - it has no attention that could be smoothed
+        *,
+        spelled: bool = False,  # noqa: ARG002 - it has no attention
     ) -> list[TokenTimes]:
         _require(len(token_ids) == len(frames) == encoded.rows > 0 and bool(start_sequence))
         _require(all(1 <= len(tokens) <= 445 for tokens in token_ids))

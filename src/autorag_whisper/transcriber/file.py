@@ -13,6 +13,7 @@ from autorag_whisper.transcriber.reading import Reader
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from autorag_whisper.audio.chunking import ChunkingRules
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.request import TranscribeOptions
@@ -53,9 +54,9 @@ class RunFile:
     methods: set[WordSource] = field(default_factory=set)
     _steps: Generator[list[SpeechChunk]] | None = None
 
-    def open(self, options: TranscribeOptions, voice: VoiceActivity) -> None:
+    def open(self, options: TranscribeOptions, voice: VoiceActivity, rules: ChunkingRules) -> None:
         """Open the file. Raises the Media* errors."""
-        self.reader = Reader(self.source, options, voice)
+        self.reader = Reader(self.source, options, voice, rules)
         self._steps = self.reader.steps()
 
     def read(self) -> list[SpeechChunk]:

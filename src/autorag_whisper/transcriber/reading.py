@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autorag_whisper.audio.chunking import Chunker, ChunkingRules
+from autorag_whisper.audio.chunking import Chunker
 from autorag_whisper.audio.decode import MediaDecoder
 from autorag_whisper.audio.highpass import HighPass
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from autorag_whisper.audio.chunking import ChunkingRules
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.audio import Samples, SpeechChunk
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.engines.base import VoiceActivity
+
+
+LONG_FILE_S = 60.0
+"""Files that are longer have a short first chunk."""
 
 
 class Reader:
@@ -26,7 +32,9 @@ class Reader:
     The constructor opens the file; it and `steps` raise the Media* errors.
     """
 
-    def __init__(self, source: MediaSource, options: TranscribeOptions, voice: VoiceActivity) -> None:
+    def __init__(
+        self, source: MediaSource, options: TranscribeOptions, voice: VoiceActivity, rules: ChunkingRules
+    ) -> None:
         with ExitStack() as stack:
             file = stack.enter_context(source.open())
             self.decoder = stack.enter_context(
@@ -36,7 +44,13 @@ class Reader:
             )
             self._open = stack.pop_all()
         self._voice, self._high_pass = voice.stream(), HighPass()
-        self._chunker = Chunker(ChunkingRules(threshold=options.vad_threshold))
+        self._chunker = Chunker(rules if self._is_long else replace(rules, first_chunk_s=None))
+
+    @property
+    def _is_long(self) -> bool:
+        """Whether its first words would let wait: where the header says nothing, or it may be a live stream."""
+        expected_s = self.decoder.expected_duration_s
+        return expected_s is None or expected_s > LONG_FILE_S
 
     def steps(self) -> Generator[list[SpeechChunk]]:
         """For every block of audio the chunks that it closed, most often none; each step takes milliseconds."""

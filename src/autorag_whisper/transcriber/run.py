@@ -11,12 +11,14 @@ read a block -> pool of chunks -> job -> workers -> event -> assembly -> segment
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autorag_whisper.audio.chunking import ChunkingRules
 from autorag_whisper.domain.errors import AutoragWhisperError, DeviceError, EngineError, InvalidOption
 from autorag_whisper.domain.request import Task
-from autorag_whisper.recognition.batching import Pool
+from autorag_whisper.recognition.batching import Batch, Pool
 from autorag_whisper.recognition.language import VOTING_CHUNKS
 from autorag_whisper.transcriber.assembly import Assembly
 from autorag_whisper.transcriber.file import RunFile
@@ -42,6 +44,9 @@ _log = logging.getLogger(__name__)
 LOOK_AHEAD_S = 480.0
 """Audio that is read ahead of the engine, at most: 31 MB of samples."""
 
+FIRST_CHUNK_S = 8.0
+"""Audio in the first chunk of a long file, at most: what the shortest window holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunParts:
@@ -64,13 +69,14 @@ class Run:
         self._exhausted = False
         self._opened = 0
         self._redo: list[Job] = []
+        self._hurries = True  # until the first result: reading ahead would take a core from the workers
 
     def events(self) -> Generator[Segment | FileOutcome]:
         """Segments of each file in order, and its outcome after its last one.
 
         Raises what concerns the whole run: the Model* errors, InvalidOption for the model, EngineError at load.
         """
-        spec = self._seat.prepare()
+        spec = self._prepare()
         check_options(spec, self._options)
         self._report = Report(self._parts.telemetry, self._options)
         for step in self._seat.steps:
@@ -88,13 +94,17 @@ class Run:
             for file in self._files.values():
                 file.close()
 
+    def _prepare(self) -> RecognizerSpec:
+        """Load the recogniser, and the voice activity beside it; where that fails, it fails each file in turn."""
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(self._parts.voice.stream)
+            return self._seat.prepare()
+
     def _begin(self, spec: RecognizerSpec) -> None:
-        """(Re)start the threads for the device that the seat is on."""
+        """Start the threads for the device that the seat is on."""
         self._spec = spec
-        self._batch_size = self._options.batch_size or spec.batch_size
         self._workers = Workers(spec.workers, self._seat, self._options, self._parts.telemetry)
-        if not hasattr(self, "_pool"):
-            self._pool = Pool(spec.strict_window)
+        self._pool = Pool(spec.strict_window or self._options.effort.full_window, batch_of(spec, self._options))
 
     # ------------------------------------------------------------ what to do next
 
@@ -103,9 +113,15 @@ class Run:
         return bool(self._workers.in_flight) and not self._next_job() and not self._can_read()
 
     def _can_read(self) -> bool:
-        if self._exhausted and self._reading is None:
+        if not self._more_to_read:
+            return False
+        if self._hurries and not self._workers.idle:
             return False
         return self._pool.seconds < LOOK_AHEAD_S or not self._workers.in_flight
+
+    @property
+    def _more_to_read(self) -> bool:
+        return not self._exhausted or self._reading is not None
 
     def _next_job(self) -> Job | None:
         """The next job that should be submitted now."""
@@ -116,12 +132,9 @@ class Run:
         for file in self._files.values():
             if file.voting and (file.decoded or file.chunks_read >= VOTING_CHUNKS):
                 return self._voting_job(file)
-        if not self._workers.idle and self._can_read():
-            # Nobody is waiting: let the batch fill up first.
-            batch = self._pool.next_batch(self._batch_size)
-            return self._job(batch) if len(batch) == self._batch_size else None
-        share = 1 if self._can_read() else self._workers.count
-        return self._job(self._pool.next_batch(self._batch_size, share=share))
+        if self._more_to_read:  # while nobody is waiting the batch may fill up first
+            return self._job(self._pool.next_batch(full=not self._workers.idle))
+        return self._job(self._pool.next_batch(share=self._workers.count))
 
     def _job(self, batch: list[ChunkTask]) -> Job | None:
         return Job(tuple(batch)) if batch else None
@@ -155,7 +168,7 @@ class Run:
             return
         try:
             if file.reader is None:
-                file.open(self._options, self._parts.voice)
+                file.open(self._options, self._parts.voice, chunking_rules(self._spec, self._options))
             for chunk in file.read():
                 self._pool.add(file.index, chunk)
         except AutoragWhisperError as error:
@@ -196,6 +209,7 @@ class Run:
                 file.speak(event.choice)
                 self._pool.decide(event.file, event.choice.code)
         elif isinstance(event, JobDone):
+            self._hurries = False
             for result in event.results:
                 yield from self._take(result)
         else:
@@ -274,8 +288,19 @@ class Run:
     def _grow(self, spec: RecognizerSpec) -> None:
         """The new device may have more workers: more threads, the same queue."""
         self._spec = spec
-        self._batch_size = self._options.batch_size or spec.batch_size
+        self._pool.batch = batch_of(spec, self._options)
         self._workers.resize(spec.workers)
+
+
+def batch_of(spec: RecognizerSpec, options: TranscribeOptions) -> Batch:
+    """As large as was asked for, or as the device takes."""
+    return Batch(options.batch_size or spec.batch_size, stretches=options.batch_size is None)
+
+
+def chunking_rules(spec: RecognizerSpec, options: TranscribeOptions) -> ChunkingRules:
+    """How speech is packed: no short first chunk where every window costs what the full one does."""
+    full_window = spec.strict_window or options.effort.full_window
+    return ChunkingRules(threshold=options.vad_threshold, first_chunk_s=None if full_window else FIRST_CHUNK_S)
 
 
 def check_options(spec: RecognizerSpec, options: TranscribeOptions) -> None:
