@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--repeats", type=int, default=3)
     run.add_argument("--folder", action="append", type=Path, help="with a manifest.jsonl; default: the kit's")
     run.add_argument("--no-speech", action="append", type=Path, default=[], metavar="FOLDER", help="more of such files")
-    run.add_argument("--groups", default="", help=f"only files in one of {', '.join(GROUPS)}")
+    run.add_argument("--groups", default="", help=f"only files in one of {', '.join(GROUPS)}; -hour: all but these")
     run.add_argument("--match", default="", help="only files whose origin/name holds this")
     run.add_argument("--minutes", type=float, help="at most this much audio, of every set its share")
     run.add_argument("--resume", action="store_true", help="keep the runs that an interrupted comparison finished")

@@ -115,9 +115,11 @@ def _is_silent_sound(row: Mapping[str, Any]) -> bool:
 
 
 def chosen(recordings: Iterable[Recording], groups: Sequence[str]) -> list[Recording]:
-    """The recordings that are in any of the named groups; all of them if none is named."""
-    wanted = [GROUPS[name][1] for name in groups]
-    return [r for r in recordings if not wanted or any(is_in(r) for is_in in wanted)]
+    """The recordings that are in any of the named groups, all of them if none is named; not those in any "-group"."""
+    wanted = [GROUPS[name][1] for name in groups if not name.startswith("-")]
+    left_out = [GROUPS[name[1:]][1] for name in groups if name.startswith("-")]
+    found = [r for r in recordings if not wanted or any(is_in(r) for is_in in wanted)]
+    return [r for r in found if not any(is_in(r) for is_in in left_out)]
 
 
 def limited(recordings: Sequence[Recording], limit_s: float) -> list[Recording]:

@@ -12,7 +12,7 @@ from benchmarks.compare import bootstrap
 from benchmarks.compare.faults import faults
 from benchmarks.compare.job import EngineChoice, Heard, Job, Run
 from benchmarks.compare.launch import Done
-from benchmarks.compare.recordings import GROUPS, Recording, in_sets, limited, read_folder
+from benchmarks.compare.recordings import GROUPS, Recording, chosen, in_sets, limited, read_folder
 from benchmarks.compare.scoring import Errors, count_errors
 from benchmarks.compare.summary import Comparison, Figures, compare
 from benchmarks.compare.tables import markdown
@@ -119,6 +119,14 @@ def test_a_limit_is_kept_and_every_recording_is_in_one_set(durations: list[float
     kept = limited(recordings, limit_s)
     assert sum(r.duration_s for r in kept) <= limit_s * 1.0001
     assert kept == limited(recordings, limit_s)
+
+
+def test_groups_are_taken_or_left_out() -> None:
+    everything = [recording("clip", 5.0), recording("talk", 600.0), recording("hour", 3600.0)]
+    assert chosen(everything, []) == everything
+    assert chosen(everything, ["short", "hour"]) == [everything[0], everything[2]]
+    assert chosen(everything, ["-hour"]) == everything[:2]
+    assert chosen(everything, ["long", "-hour"]) == [everything[1]]
 
 
 def test_a_manifest_says_where_nobody_speaks_and_what_is_no_reference(tmp_path: Path) -> None:
