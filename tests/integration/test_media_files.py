@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import socket
+import tempfile
 import wave
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +31,8 @@ from autorag_whisper.domain.errors import (
 from kit import read_manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from autorag_whisper.domain.audio import MediaDamage
 
 RATE = 16_000
@@ -273,6 +277,35 @@ def test_stopping_in_the_middle_leaves_no_file_open(tmp_path: Path) -> None:
         with MediaSource.from_path(place).open() as file, MediaDecoder(file, "a.flac") as decoder:
             next(iter(decoder))
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@pytest.fixture
+def as_a_user() -> Iterator[None]:
+    """Nothing is forbidden to root: what runs as root gives its rights up for the length of a test."""
+    was_root = os.geteuid() == 0
+    if was_root:
+        os.seteuid(65534)
+    yield
+    if was_root:
+        os.seteuid(0)
+
+
+def test_what_this_user_may_not_read_is_said(request: pytest.FixtureRequest) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        unreadable, shut = Path(folder, "unreadable.wav"), Path(folder, "no_enter")
+        shut.mkdir()
+        for place in (unreadable, shut / "clip.wav"):
+            encode(place, tone(1.0)[None], codec="pcm_s16le")
+        unreadable.chmod(0)
+        shut.chmod(0)
+        request.getfixturevalue("as_a_user")
+        for place in (unreadable, shut / "clip.wav"):
+            with pytest.raises(MediaUnreadable, match="permission denied"):
+                decode(place)
+        if os.getuid() == 0:
+            os.seteuid(0)
+        shut.chmod(0o700)
 
 
 def test_empty_folders_and_devices_are_told_apart(tmp_path: Path) -> None:

@@ -66,12 +66,14 @@ def test_every_format_can_be_asked_for_at_once_or_one_by_one(world: World, talks
 
 def test_the_options_reach_the_transcriber(world: World, talks: Path) -> None:
     options = ["--language", "German", "--task", "translate", "--beam-size", "2", "--prompt", "p", "--hotwords", "h"]
+    options += ["--quality", "best", "--allowed-languages", "en, German"]
     options += ["--batch-size", "3", "--audio-stream", "1", "--temperature", "0,0.4", "--temperature", "1"]
     options += ["--model", "tiny", "--device", "CUDA:1", "--compute-type", "float32", "--threads", "2"]
     assert world.run(talks / "one.mp3", *options) == 0
     [given] = world.options
     assert (given.language, given.task, given.beam_size, given.initial_prompt) == ("de", "translate", 2, "p")
     assert (given.hotwords, given.batch_size, given.audio_stream) == ("h", 3, 1)
+    assert (given.quality, given.allowed_languages, given.code_switching) == ("best", ("en", "de"), False)
     assert given.temperatures == (0.0, 0.4, 1.0)
     assert world.models == [("tiny", "cuda:1")]
     assert (world.settings[0].compute_type, world.settings[0].threads) == ("float32", 2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
@@ -12,56 +11,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorag_whisper.domain.device import Device, FailureCause, Hardware, LoadReason, ModelKey
+from autorag_whisper.domain.device import FailureCause
 from autorag_whisper.domain.errors import DeviceError, EngineError
 from autorag_whisper.domain.request import Quality, TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import Hypothesis
-from autorag_whisper.models.store import ModelFiles, ModelOrigin
 from autorag_whisper.recognition.effort import REDO_CAPS, may_try_again, steps_of
 from autorag_whisper.recognition.loops import RUNAWAY_RULE
-from autorag_whisper.runtime.device_fallback import DevicePolicy
-from autorag_whisper.runtime.devices import Devices
-from autorag_whisper.runtime.residency import Residency
-from autorag_whisper.telemetry import Telemetry
-from autorag_whisper.testing import FakeRecognizer, FakeVoiceActivity, Faults, speech_samples, write_speech
-from autorag_whisper.transcriber.transcriber import Transcriber, TranscriberParts
+from autorag_whisper.testing import FakeRecognizer, speech_samples, write_speech
+from run_world import CARD, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     import numpy as np
 
     from autorag_whisper.transcriber import Progress
-
-CARD = Hardware(1, frozenset({"float16", "float32"}), frozenset({"int8", "float32"}))
-NO_CARD = Hardware(0, frozenset(), frozenset({"int8", "float32"}))
-
-
-class World:
-    """A transcriber over fakes: `faults` per kind of device, every load noted."""
-
-    def __init__(self, hardware: Hardware = NO_CARD, **fake: object) -> None:
-        self.faults = {"cpu": Faults(), "cuda": Faults()}
-        self.loads: list[tuple[str, str]] = []
-        self.fail_load: Callable[[Device], None] = lambda _device: None
-        self.fakes: list[FakeRecognizer] = []
-        self._fake = fake
-        self.policy = DevicePolicy(Devices(lambda: hardware), environ={}, clock=lambda: 0.0)
-        self.residency = Residency(self._load)
-        files = ModelFiles("fake", Path("fake"), ModelOrigin.FOLDER)
-        self.transcriber = Transcriber(
-            TranscriberParts(lambda _name: files, self.policy, self.residency, FakeVoiceActivity(), Telemetry())
-        )
-
-    def _load(self, key: ModelKey, reason: LoadReason) -> FakeRecognizer:
-        self.loads.append((str(key.device), reason.value))
-        self.fail_load(key.device)
-        faults = self.faults[str(key.device.kind)]
-        workers = 1 if key.device.is_cuda else 2
-        made = FakeRecognizer(device=key.device, workers=workers, faults=faults, **self._fake)  # type: ignore[arg-type]  # whatever a test gives
-        self.fakes.append(made)
-        return made
 
 
 def card_fails(stage: str, cause: FailureCause = FailureCause.STICKY, *, at: int = 1) -> Callable[[str, int], None]:

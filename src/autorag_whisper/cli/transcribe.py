@@ -40,6 +40,8 @@ Formats:
 @click.argument("arguments", metavar="FILE...", nargs=-1, required=True)
 @click.option("-m", "--model", default="base", show_default=True, help="Size, hub id (owner/name) or folder.")
 @click.option("-l", "--language", help="Code or English name; found out if not given.")
+@click.option("--allowed-languages", default="", metavar="CODE[,CODE...]", help="Among which it is found out.")
+@click.option("--code-switching", is_flag=True, help="Find the language of every piece, not of the file.")
 @click.option(
     "--task",
     type=click.Choice([task.value for task in Task]),
@@ -156,6 +158,8 @@ def _device(text: str) -> str:
 def _options(given: dict[str, Any]) -> TranscribeOptions:
     return TranscribeOptions(
         language=given["language"],
+        allowed_languages=tuple(name for name in given["allowed_languages"].split(",") if name.strip()),
+        code_switching=given["code_switching"],
         task=given["task"],
         quality=given["quality"],
         beam_size=given["beam_size"],

@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.language import parse_language
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Task(StrEnum):
@@ -62,6 +66,8 @@ class TranscribeOptions:
 
     Attributes:
         language: a Whisper code; None detects it. Every spelling of `parse_language` is accepted.
+        allowed_languages: detection chooses among these alone; empty allows all. A single one is as if it were given.
+        code_switching: the language is found for every chunk, where the chunk is sure of it; else it is the file's.
         task: `transcribe`, or `translate` into English.
         quality: `fast` is greedy, `balanced` searches with a beam, `best` does so in windows of 30 s, as trained.
         beam_size: hypotheses kept at temperature 0; 1 is greedy search; None leaves it to the quality.
@@ -79,6 +85,8 @@ class TranscribeOptions:
     """
 
     language: str | None = None
+    allowed_languages: tuple[str, ...] = ()
+    code_switching: bool = False
     task: Task = Task.TRANSCRIBE
     quality: Quality = Quality.BALANCED
     beam_size: int | None = None
@@ -96,6 +104,13 @@ class TranscribeOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "language", parse_language(self.language))
+        object.__setattr__(self, "allowed_languages", _parse_languages(self.allowed_languages))
+        codes, chosen = self.allowed_languages, self.language
+        _check("language", chosen, not codes or chosen is None or chosen in codes, " or ".join(codes))
+        clear = not (self.code_switching and chosen)
+        _check("code switching", f"on with language {chosen}", clear, "on without a language, or off")
+        if len(codes) == 1:
+            object.__setattr__(self, "language", codes[0])
         object.__setattr__(self, "task", _parse_task(self.task))
         object.__setattr__(self, "aligner", _parse_aligner(self.aligner))
         object.__setattr__(self, "quality", _parse_quality(self.quality))
@@ -121,6 +136,13 @@ class TranscribeOptions:
         """The quality's, with the beam that was asked for."""
         effort = EFFORTS[self.quality]
         return effort if self.beam_size is None else replace(effort, beam_size=self.beam_size)
+
+
+def _parse_languages(names: Iterable[str]) -> tuple[str, ...]:
+    codes = [(name, parse_language(name)) for name in names]
+    for name, code in codes:
+        _check("allowed language", name, code is not None, "codes such as en or de, or English names such as German")
+    return tuple(dict.fromkeys(code for _, code in codes if code))
 
 
 def _parse_task(task: Task | str) -> Task:

@@ -147,11 +147,13 @@ class Recognition:
     def vote(self, tasks: Sequence[ChunkTask]) -> list[ChunkResult]:
         """Recognise the first chunks of one file in the language that they choose together."""
         encodings = [self._encode([task]) for task in tasks]
-        choice = choose([self._engine.detect_languages(encoded)[0] for encoded in encodings])
+        votes = [self._engine.detect_languages(encoded)[0] for encoded in encodings]
+        choice = choose(votes, self._options.allowed_languages)
         self._on_language(tasks[0].file, choice)
         results = []
-        for task, encoded in zip(tasks, encodings, strict=True):
-            row = _Row(task, choice.code)
+        for task, encoded, vote in zip(tasks, encodings, votes, strict=True):
+            own = choose([vote], self._options.allowed_languages)
+            row = _Row(task, own.code if self._options.code_switching and own.is_sure else choice.code)
             results += self._decode(encoded, [row], [row], time.perf_counter())
         return results
 
@@ -163,16 +165,20 @@ class Recognition:
 
     def _votes(self, encoded: Encoded, tasks: Sequence[ChunkTask]) -> list[LanguageChoice | None]:
         """For each task its detected language, None where it is known already."""
-        asked = [n for n, task in enumerate(tasks) if task.language is None]
+        switching = self._options.code_switching
+        asked = [n for n, task in enumerate(tasks) if task.language is None or (switching and not task.redo)]
         if not asked:
             return [None] * len(tasks)
         found = self._engine.detect_languages(self._engine.select(encoded, asked))
-        choices = {n: choose([vote]) for n, vote in zip(asked, found, strict=True)}
+        allowed = self._options.allowed_languages
+        choices = {n: choose([vote], allowed) for n, vote in zip(asked, found, strict=True)}
         return [choices.get(n) for n in range(len(tasks))]
 
     def _row(self, task: ChunkTask, choice: LanguageChoice | None, *, may_be_undecided: bool) -> _Row:
         if choice is None:
             return _Row(task, task.language or "en")
+        if task.language is not None:
+            return _Row(task, choice.code if choice.is_sure else task.language)
         if may_be_undecided and not choice.is_sure:
             return _Row(task, "")
         self._on_language(task.file, choice)

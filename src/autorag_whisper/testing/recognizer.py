@@ -73,14 +73,17 @@ class Faults:
 
 
 class FakeRecognizer:
-    """Every beep is a word: "one", "two", ... (`script` decides otherwise). It speaks `language` whatever it hears."""
+    """Every beep is a word: "one", "two", ... (`script` decides otherwise).
+
+    It hears `language` with that probability in everything, or what that says of a row of features.
+    """
 
     def __init__(
         self,
         *,
         device: Device = CPU,
         workers: int = 2,
-        language: tuple[str, float] = ("en", 0.9),
+        language: tuple[str, float] | Callable[[NDArray[np.float32]], tuple[str, float]] = ("en", 0.9),
         script: Script | None = None,
         faults: Faults | None = None,
         characters: CharacterHeads | None = None,
@@ -115,9 +118,8 @@ class FakeRecognizer:
 
     def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
         with self._call("detect_language"):
-            code, probability = self._language
-            others = [name for name in _LANGUAGES if name != code]
-            return [{code: probability} | {o: (1 - probability) / len(others) for o in others}] * encoded.rows
+            heard = self._language
+            return [_votes(*(heard(row) if callable(heard) else heard)) for row in encoded.value]
 
     def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
         _require(len(prompts) == encoded.rows > 0)
@@ -174,6 +176,11 @@ class FakeRecognizer:
             with self._gate:
                 self._running -= 1
                 self._gate.notify_all()
+
+
+def _votes(code: str, probability: float) -> dict[str, float]:
+    others = [name for name in _LANGUAGES if name != code]
+    return {code: probability} | {other: (1 - probability) / len(others) for other in others}
 
 
 def _require(good: bool) -> None:

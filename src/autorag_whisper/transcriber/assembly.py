@@ -61,6 +61,16 @@ class Assembly:
         """What came of the speech in the chunks so far."""
         return Coverage(self.speech_s, self.transcribed_s, max(0.0, self.speech_s - self.transcribed_s))
 
+    @property
+    def main_language(self) -> str:
+        """The language that was used, of several the one that was spoken for longest."""
+        spoken_s: dict[str, float] = {}
+        for segment in self.segments:
+            spoken_s[segment.language] = spoken_s.get(segment.language, 0.0) + segment.end_s - segment.start_s
+        if not spoken_s:
+            return self.language or UNKNOWN_LANGUAGE
+        return max(spoken_s, key=lambda code: (spoken_s[code], code == self.language))
+
     def _in_order(self, result: ChunkResult) -> Iterator[Segment]:
         chunk = result.task.chunk
         # What had a second look counts as speech only if it turned out to be: music is none that was skipped.
@@ -97,7 +107,7 @@ class Assembly:
         return Transcript(
             name=self.name,
             duration_s=seconds(decoder.samples_out),
-            language=self.language or UNKNOWN_LANGUAGE,
+            language=self.main_language,
             language_probability=self.language_probability,
             task=self.task,
             segments=tuple(self.segments),

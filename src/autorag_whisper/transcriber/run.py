@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.audio.chunking import ChunkingRules
@@ -46,6 +46,9 @@ LOOK_AHEAD_S = 480.0
 
 FIRST_CHUNK_S = 8.0
 """Audio in the first chunk of a long file, at most: what the shortest window holds."""
+
+SWITCHING = ChunkingRules(min_chunk_s=3.0, pause_s=0.7, max_chunk_s=15.0)
+"""Short chunks, cut at short pauses: whoever changes the language does so between two sentences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,11 +303,16 @@ def batch_of(spec: RecognizerSpec, options: TranscribeOptions) -> Batch:
 def chunking_rules(spec: RecognizerSpec, options: TranscribeOptions) -> ChunkingRules:
     """How speech is packed: no short first chunk where every window costs what the full one does."""
     full_window = spec.strict_window or options.effort.full_window
+    if options.code_switching:
+        return replace(SWITCHING, threshold=options.vad_threshold)
     return ChunkingRules(threshold=options.vad_threshold, first_chunk_s=None if full_window else FIRST_CHUNK_S)
 
 
 def check_options(spec: RecognizerSpec, options: TranscribeOptions) -> None:
     """Whether this model can do what was asked for. Raises InvalidOption."""
+    unknown = [code for code in options.allowed_languages if code not in spec.languages]
+    if unknown:
+        raise InvalidOption("allowed language", ", ".join(unknown), f"languages that model {spec.model} knows")
     if not spec.multilingual and options.task is Task.TRANSLATE:
         raise InvalidOption("task", options.task.value, f"a multilingual model: {spec.model} only transcribes English")
     if options.language is not None and options.language not in spec.languages:

@@ -1,0 +1,47 @@
+"""A transcriber over fakes, whose engine fails as a test wants it to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autorag_whisper.domain.device import Device, Hardware, LoadReason, ModelKey
+from autorag_whisper.models.store import ModelFiles, ModelOrigin
+from autorag_whisper.runtime.device_fallback import DevicePolicy
+from autorag_whisper.runtime.devices import Devices
+from autorag_whisper.runtime.residency import Residency
+from autorag_whisper.telemetry import Telemetry
+from autorag_whisper.testing import FakeRecognizer, FakeVoiceActivity, Faults
+from autorag_whisper.transcriber.transcriber import Transcriber, TranscriberParts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+CARD = Hardware(1, frozenset({"float16", "float32"}), frozenset({"int8", "float32"}))
+NO_CARD = Hardware(0, frozenset(), frozenset({"int8", "float32"}))
+
+
+class World:
+    """A transcriber over fakes: `faults` per kind of device, every load noted."""
+
+    def __init__(self, hardware: Hardware = NO_CARD, **fake: object) -> None:
+        self.faults = {"cpu": Faults(), "cuda": Faults()}
+        self.loads: list[tuple[str, str]] = []
+        self.fail_load: Callable[[Device], None] = lambda _device: None
+        self.fakes: list[FakeRecognizer] = []
+        self._fake = fake
+        self.policy = DevicePolicy(Devices(lambda: hardware), environ={}, clock=lambda: 0.0)
+        self.residency = Residency(self._load)
+        files = ModelFiles("fake", Path("fake"), ModelOrigin.FOLDER)
+        self.transcriber = Transcriber(
+            TranscriberParts(lambda _name: files, self.policy, self.residency, FakeVoiceActivity(), Telemetry())
+        )
+
+    def _load(self, key: ModelKey, reason: LoadReason) -> FakeRecognizer:
+        self.loads.append((str(key.device), reason.value))
+        self.fail_load(key.device)
+        faults = self.faults[str(key.device.kind)]
+        workers = 1 if key.device.is_cuda else 2
+        made = FakeRecognizer(device=key.device, workers=workers, faults=faults, **self._fake)  # type: ignore[arg-type]  # whatever a test gives
+        self.fakes.append(made)
+        return made

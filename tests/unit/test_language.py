@@ -1,0 +1,114 @@
+"""Which language a text is decoded in, and that the result names that one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autorag_whisper.domain.errors import InvalidOption
+from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.recognition.language import choose
+from autorag_whisper.testing import FakeRecognizer, speech_samples, write_speech
+from run_world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CODES = ("en", "de", "ja", "cy")
+votes = st.lists(st.dictionaries(st.sampled_from(CODES), st.floats(0, 1), min_size=len(CODES)), min_size=1, max_size=4)
+
+
+@given(votes, st.sets(st.sampled_from(CODES), min_size=1))
+def test_the_choice_is_allowed_and_the_likeliest_of_those(found: list[dict[str, float]], allowed: set[str]) -> None:
+    choice = choose(found, sorted(allowed))
+    totals = {code: sum(vote[code] for vote in found) for code in allowed}
+    assert choice.code in allowed
+    assert totals[choice.code] == max(totals.values())
+    assert 0 <= choice.probability <= 1
+    assert choice.probability >= 1 / len(allowed) - 1e-9
+
+
+def test_a_language_that_is_not_allowed_does_not_take_the_others_share() -> None:
+    vote = {"cy": 0.6, "en": 0.3, "de": 0.1}
+    assert choose([vote]).code == "cy"
+    choice = choose([vote], ("en", "de"))
+    assert (choice.code, choice.probability) == ("en", pytest.approx(0.75))
+
+
+def test_where_nothing_allowed_was_heard_the_choice_is_unsure() -> None:
+    choice = choose([{"cy": 1.0}], ("en", "de"))
+    assert choice.code in ("en", "de")
+    assert choice.probability == 0.5
+
+
+def test_allowed_languages_have_every_spelling_and_one_alone_is_given() -> None:
+    assert TranscribeOptions(allowed_languages=("German", "en-US", "de")).allowed_languages == ("de", "en")
+    assert TranscribeOptions(allowed_languages=("German",)).language == "de"
+    assert TranscribeOptions(language="en", allowed_languages=("en", "de")).language == "en"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"language": "fr", "allowed_languages": ("en", "de")},
+        {"allowed_languages": ("klingon",)},
+        {"allowed_languages": ("",)},
+        {"language": "en", "code_switching": True},
+    ],
+)
+def test_languages_that_contradict_each_other_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(InvalidOption):
+        TranscribeOptions(**options)  # type: ignore[arg-type]  # what a caller may get wrong
+
+
+def test_a_language_that_the_model_does_not_know_cannot_be_allowed(tmp_path: Path) -> None:
+    file = write_speech(tmp_path / "a.wav", speech_samples(3))
+    with pytest.raises(InvalidOption, match="cy"):
+        World().transcriber.transcribe(file, TranscribeOptions(allowed_languages=("en", "cy")), model="fake")
+
+
+def test_detection_keeps_to_the_allowed_languages(tmp_path: Path) -> None:
+    file = write_speech(tmp_path / "a.wav", speech_samples(3))
+    options = TranscribeOptions(allowed_languages=("de", "ja"))
+    transcript = World(language=("en", 0.8)).transcriber.transcribe(file, options, model="fake")
+    assert transcript.language in ("de", "ja")
+    assert {segment.language for segment in transcript.segments} == {transcript.language}
+
+
+@pytest.fixture
+def two_languages(tmp_path: Path) -> Path:
+    """Three German pieces of four words, then two English ones of six."""
+    german, english = speech_samples(4, tail_s=3.0), speech_samples(6, tail_s=3.0)
+    return write_speech(tmp_path / "both.wav", np.concatenate([german] * 3 + [english] * 2))
+
+
+def by_number_of_words(sure: float) -> object:
+    def hears(row: np.ndarray) -> tuple[str, float]:
+        words = FakeRecognizer()._count(row).token_ids
+        return ("de", 0.9) if bytes(words).decode().count(" ") == 4 else ("en", sure)
+
+    return hears
+
+
+def test_where_languages_switch_each_chunk_has_its_own(two_languages: Path) -> None:
+    world = World(language=by_number_of_words(0.9))
+    transcript = world.transcriber.transcribe(two_languages, TranscribeOptions(code_switching=True), model="fake")
+    assert [segment.language for segment in transcript.segments] == ["de"] * 3 + ["en"] * 2
+    assert transcript.language == "de"  # what was spoken for longer: 3 x 4 words to 2 x 6, and it came first
+
+
+def test_a_chunk_that_is_not_sure_of_its_language_has_the_files(two_languages: Path) -> None:
+    world = World(language=by_number_of_words(0.4))
+    transcript = world.transcriber.transcribe(two_languages, TranscribeOptions(code_switching=True), model="fake")
+    assert {segment.language for segment in transcript.segments} == {"de"}
+
+
+def test_without_being_asked_for_a_file_has_one_language(two_languages: Path) -> None:
+    world = World(language=by_number_of_words(0.9))
+    transcript = world.transcriber.transcribe(two_languages, model="fake")
+    assert len({segment.language for segment in transcript.segments}) == 1
+    assert world.faults["cpu"].calls["detect_language"] == 1
