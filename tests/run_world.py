@@ -17,6 +17,8 @@ from autorag_whisper.transcriber.transcriber import Transcriber, TranscriberPart
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from autorag_whisper.runtime.alignment_models import AlignmentModels
+
 CARD = Hardware(1, frozenset({"float16", "float32"}), frozenset({"int8", "float32"}))
 NO_CARD = Hardware(0, frozenset(), frozenset({"int8", "float32"}))
 
@@ -24,7 +26,9 @@ NO_CARD = Hardware(0, frozenset(), frozenset({"int8", "float32"}))
 class World:
     """A transcriber over fakes: `faults` per kind of device, every load noted."""
 
-    def __init__(self, hardware: Hardware = NO_CARD, **fake: object) -> None:
+    def __init__(
+        self, hardware: Hardware = NO_CARD, *, alignment_models: AlignmentModels | None = None, **fake: object
+    ) -> None:
         self.faults = {"cpu": Faults(), "cuda": Faults()}
         self.loads: list[tuple[str, str]] = []
         self.fail_load: Callable[[Device], None] = lambda _device: None
@@ -34,7 +38,9 @@ class World:
         self.residency = Residency(self._load)
         files = ModelFiles("fake", Path("fake"), ModelOrigin.FOLDER)
         self.transcriber = Transcriber(
-            TranscriberParts(lambda _name: files, self.policy, self.residency, FakeVoiceActivity(), Telemetry())
+            TranscriberParts(
+                lambda _name: files, self.policy, self.residency, FakeVoiceActivity(), Telemetry(), alignment_models
+            )
         )
 
     def _load(self, key: ModelKey, reason: LoadReason) -> FakeRecognizer:

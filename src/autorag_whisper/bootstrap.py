@@ -68,6 +68,7 @@ def build_transcriber(
             residency=Residency(_loader(models, telemetry, workers, store.cache_dir)),
             voice=SileroVoiceActivity(),
             telemetry=telemetry,
+            alignment_models=build_alignment_models(settings, telemetry, environ),
         )
     )
 

@@ -49,6 +49,7 @@ class Aligner(StrEnum):
     """How words get their times. Whatever is asked for, the next one down serves where it fails."""
 
     AUTO = "auto"
+    CTC = "ctc"
     CHARACTERS = "characters"
     TOKENS = "tokens"
     NONE = "none"
@@ -80,7 +81,8 @@ class TranscribeOptions:
         logprob_threshold: mean log-probability of the tokens below which an attempt failed.
         no_speech_threshold: probability of "no speech" above which a failed attempt's text is rejected.
         vad_threshold: speech probability (0..1) from which a 32 ms window counts as speech.
-        aligner: `characters` where the model's heads for it are known (`auto`), its `tokens`, or `none`: spread evenly.
+        aligner: `characters` where the model's heads for it are known (`auto`), a `ctc` model of the text's language
+            (not for translations, whose words nobody said), the model's own `tokens`, or `none`: spread evenly.
         max_duration_s: more audio than this raises MediaTooLong while decoding; None has no limit.
     """
 

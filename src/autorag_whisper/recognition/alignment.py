@@ -1,7 +1,7 @@
 """The words of recognised chunks with their times, and the aligner fallback: never fatal, never fewer words.
 
 ```
-asked for -> characters (the engine spells the text) -> tokens (it aligns what it decoded) -> interpolated
+ctc, if asked for -> characters (the engine spells the text) -> tokens (it aligns what it decoded) -> interpolated
 ```
 Each chunk takes these steps for itself. Where the engine did not tell the tokens' probabilities when it decoded, or the
 heads for letters need an eye on them, the tokens are aligned first.
@@ -23,7 +23,7 @@ from autorag_whisper.align.tokens import split_words
 from autorag_whisper.align.words import Place, TimedWord, Timing, words_from_path, words_interpolated, words_timed
 from autorag_whisper.audio.features import frame_count
 from autorag_whisper.domain.audio import SpeechChunk, seconds
-from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.domain.errors import AutoragWhisperError, EngineError
 from autorag_whisper.domain.request import Aligner, Task
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import ENCODER_FRAME_S, WINDOW_FRAMES, Hypothesis, TokenTimes
@@ -36,10 +36,11 @@ if TYPE_CHECKING:
     from autorag_whisper.align.characters import Spelled
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.engines.base import CharacterHeads, Encoded, Recognizer
+    from autorag_whisper.recognition.ctc_alignment import CtcAligner
 
 _log = logging.getLogger(__name__)
 
-_WAYS = (WordSource.CHARACTERS, WordSource.TOKENS, WordSource.INTERPOLATED)
+_WAYS = (WordSource.CTC, WordSource.CHARACTERS, WordSource.TOKENS, WordSource.INTERPOLATED)
 """The aligner fallback, from the best down."""
 
 
@@ -87,8 +88,8 @@ class Aligned:
 class Alignment:
     """Times words on one recogniser, under one set of options. Thread-safe: it keeps nothing."""
 
-    def __init__(self, recognizer: Recognizer, options: TranscribeOptions) -> None:
-        self._engine, self._options = recognizer, options
+    def __init__(self, recognizer: Recognizer, options: TranscribeOptions, ctc: CtcAligner | None = None) -> None:
+        self._engine, self._options, self._ctc = recognizer, options, ctc
 
     @property
     def wanted(self) -> WordSource:
@@ -114,16 +115,39 @@ class Alignment:
         if self.wanted is WordSource.INTERPOLATED:
             return [self._interpolated(one) for one in group]
         heads = self._engine.spec.characters
-        if self.wanted is not WordSource.CHARACTERS or heads is None:
-            return self._by_tokens(encoded, group)
-        if heads.loses_its_place or any(one.hypothesis.probabilities is None for one in group):
-            return self._by_characters(encoded, group, self._by_tokens(encoded, group), heads)
-        aligned = self._by_characters(encoded, group, [self._untimed(one) for one in group], heads)
-        failed = [n for n, one in enumerate(aligned) if one.source is not WordSource.CHARACTERS]
-        again = self._by_tokens(encoded, [group[n] for n in failed])
-        for n, one in zip(failed, again, strict=True):
-            aligned[n] = one
-        return aligned
+        told = all(one.hypothesis.probabilities is not None for one in group)
+        if self.wanted is WordSource.TOKENS or not told or (heads and heads.loses_its_place):
+            aligned = self._by_tokens(encoded, group)
+        else:
+            aligned = [self._untimed(one) for one in group]
+        if self.wanted is WordSource.CTC:
+            aligned = self._by_ctc(group, aligned)
+        if self.wanted is not WordSource.TOKENS and heads is not None:
+            left = [n for n, one in enumerate(aligned) if one.source is not WordSource.CTC]
+            spelled = self._by_characters(encoded, [group[n] for n in left], [aligned[n] for n in left], heads)
+            aligned = _with(aligned, left, spelled)
+        untimed = [n for n, one in enumerate(aligned) if one.source is None]
+        return _with(aligned, untimed, self._by_tokens(encoded, [group[n] for n in untimed]))
+
+    def _by_ctc(self, group: list[Spoken], before: list[Aligned]) -> list[Aligned]:
+        """Chunks timed by a model of their language; those for which that fails as they were before."""
+        if self._ctc is None or self._options.task is Task.TRANSLATE:
+            return before
+        pairs = [(one.chunk, known.words) for one, known in zip(group, before, strict=True)]
+        found = self._ctc.retime(group[0].language, pairs)
+        return [
+            known if isinstance(words, AutoragWhisperError) else self._ctc_words(one, known, words)
+            for one, known, words in zip(group, before, found, strict=True)
+        ]
+
+    def _ctc_words(self, one: Spoken, before: Aligned, found: Sequence[TimedWord]) -> Aligned:
+        timing = Timing(
+            WordSource.CTC,
+            [(timed.word.start_s, timed.word.end_s) for timed in found],
+            [timed.word.probability for timed in before.words],
+            [timed.word.score or 0.0 for timed in found],
+        )
+        return self._timed(one, timing)
 
     def _by_characters(
         self, encoded: Encoded, group: list[Spoken], by_tokens: list[Aligned], heads: CharacterHeads
@@ -183,9 +207,12 @@ class Alignment:
             [timed.word.probability for timed in before.words],
             scores(text, times.probabilities),
         )
+        return self._timed(one, timing)
+
+    def _timed(self, one: Spoken, timing: Timing) -> Aligned:
         groups = split_words(one.hypothesis.token_ids, self._engine.tokenizer.decode, one.language)
         words = words_timed(one.hypothesis.token_ids, groups, timing, one.place)
-        return Aligned(tuple(words), self.wanted, WordSource.CHARACTERS)
+        return Aligned(tuple(words), self.wanted, timing.source)
 
     def _by_tokens(self, encoded: Encoded, group: list[Spoken]) -> list[Aligned]:
         """Chunks aligned as they were decoded; those for which that fails are interpolated."""
@@ -218,3 +245,11 @@ class Alignment:
         ids, probability = one.hypothesis.token_ids, float(np.exp(one.hypothesis.avg_logprob))
         words = words_interpolated(ids, self._engine.tokenizer.decode, one.language, probability, one.place)
         return Aligned(tuple(words), self.wanted, WordSource.INTERPOLATED)
+
+
+def _with(aligned: list[Aligned], places: list[int], better: list[Aligned]) -> list[Aligned]:
+    """`aligned` with those of `better` at their places."""
+    found = list(aligned)
+    for n, one in zip(places, better, strict=True):
+        found[n] = one
+    return found

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from autorag_whisper.align.ctc import align_words, word_edges
@@ -13,11 +15,12 @@ from autorag_whisper.domain.errors import AlignmentError, AutoragWhisperError, C
 from autorag_whisper.domain.transcript import WordSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from autorag_whisper.align.words import TimedWord
     from autorag_whisper.domain.audio import Samples, SpeechChunk
+    from autorag_whisper.domain.device import Device
     from autorag_whisper.engines.base import CtcEmitter, Emissions
 
 _log = logging.getLogger(__name__)
@@ -71,6 +74,50 @@ def _times(emitter: CtcEmitter, chunk: ChunkText, emissions: Emissions) -> list[
         )
         times.append(WordTime(start_s, end_s, sum(spoken[k].score for k in heard) / len(heard)))
     return times
+
+
+class HeldLeases:
+    """A run's leases of alignment models: taken at first use, given back together, so that a card moves each once.
+
+    `lease(language, device)` is `runtime.alignment_models`'s. Thread-safe; `close` comes when nobody aligns any more.
+    """
+
+    def __init__(self, lease: Callable[[str, Device], AbstractContextManager[CtcEmitter]]) -> None:
+        self._lease = lease
+        self._lock = Lock()
+        self._held: dict[tuple[str, Device], tuple[CtcEmitter, ExitStack]] = {}
+        self._aligners: dict[Device, CtcAligner] = {}
+
+    def aligner(self, device: Device) -> CtcAligner:
+        """The aligner on `device`; the same one every time, which remembers what cannot be had."""
+        with self._lock:
+            return self._aligners.setdefault(device, CtcAligner(lambda language: self._hold(language, device)))
+
+    @contextmanager
+    def _hold(self, language: str, device: Device) -> Iterator[CtcEmitter]:
+        """For the length of a `with`; a lease that an error goes through is given back with it, others are kept."""
+        with self._lock:
+            emitter, lease = self._held.get((language, device), (None, ExitStack()))
+        with ExitStack() as own:
+            if emitter is None:
+                emitter = own.enter_context(self._lease(language, device))
+            try:
+                yield emitter
+            except BaseException as error:
+                with self._lock:
+                    self._held.pop((language, device), None)
+                lease.__exit__(type(error), error, error.__traceback__)
+                raise
+            with self._lock:  # of two threads that took one each, the second's ends here
+                if (language, device) not in self._held:
+                    self._held[language, device] = (emitter, own.pop_all())
+
+    def close(self) -> None:
+        """Give every lease back. Again is fine."""
+        with self._lock:
+            held, self._held = list(self._held.values()), {}
+        for _, lease in held:
+            lease.close()
 
 
 class CtcAligner:

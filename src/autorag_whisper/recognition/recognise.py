@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.engines.base import Encoded, Hypothesis, Recognizer
+    from autorag_whisper.recognition.ctc_alignment import CtcAligner
 
 _REDO_BEAM = 5
 """Beam at least, and samples to choose from, when a chunk is redone."""
@@ -123,10 +124,11 @@ class Recognition:
         *,
         on_language: Callable[[int, LanguageChoice], None],
         cancelled: Callable[[], bool],
+        ctc: CtcAligner | None = None,
     ) -> None:
         self._engine, self._options = recognizer, options
         self._on_language, self._cancelled = on_language, cancelled
-        self._alignment = Alignment(recognizer, options)
+        self._alignment = Alignment(recognizer, options, ctc)
         self._full_window = recognizer.spec.strict_window or options.effort.full_window
 
     def batch(self, tasks: Sequence[ChunkTask], *, may_be_undecided: bool = True) -> list[ChunkResult]:

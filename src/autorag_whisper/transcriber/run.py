@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.audio.chunking import ChunkingRules
 from autorag_whisper.domain.errors import AutoragWhisperError, DeviceError, EngineError, InvalidOption
-from autorag_whisper.domain.request import Task
+from autorag_whisper.domain.request import Aligner, Task
 from autorag_whisper.recognition.batching import Batch, Pool
+from autorag_whisper.recognition.ctc_alignment import HeldLeases
 from autorag_whisper.recognition.language import VOTING_CHUNKS
 from autorag_whisper.transcriber.assembly import Assembly
 from autorag_whisper.transcriber.file import RunFile
@@ -27,13 +28,14 @@ from autorag_whisper.transcriber.report import Report
 from autorag_whisper.transcriber.workers import Job, JobDone, JobFailed, LanguageFound, Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from contextlib import AbstractContextManager
 
     from autorag_whisper.audio.source import MediaSource
-    from autorag_whisper.domain.device import ModelKey
+    from autorag_whisper.domain.device import Device, ModelKey
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Segment
-    from autorag_whisper.engines.base import RecognizerSpec, VoiceActivity
+    from autorag_whisper.engines.base import CtcEmitter, RecognizerSpec, VoiceActivity
     from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask
     from autorag_whisper.telemetry import Telemetry
     from autorag_whisper.transcriber.outcome import OnProgress
@@ -59,6 +61,7 @@ class RunParts:
     voice: VoiceActivity
     telemetry: Telemetry
     on_progress: OnProgress | None = None
+    lease_ctc: Callable[[str, Device], AbstractContextManager[CtcEmitter]] | None = None
 
 
 class Run:
@@ -72,6 +75,8 @@ class Run:
         self._exhausted = False
         self._opened = 0
         self._redo: list[Job] = []
+        lease = parts.lease_ctc if options.aligner is Aligner.CTC else None
+        self._ctc = HeldLeases(lease) if lease is not None else None
         self._hurries = True  # until the first result: reading ahead would take a core from the workers
 
     def events(self) -> Generator[Segment | FileOutcome]:
@@ -94,6 +99,8 @@ class Run:
                     yield from self._read()
         finally:
             self._workers.stop()
+            if self._ctc is not None:
+                self._ctc.close()
             for file in self._files.values():
                 file.close()
 
@@ -106,7 +113,7 @@ class Run:
     def _begin(self, spec: RecognizerSpec) -> None:
         """Start the threads for the device that the seat is on."""
         self._spec = spec
-        self._workers = Workers(spec.workers, self._seat, self._options, self._parts.telemetry)
+        self._workers = Workers(spec.workers, self._seat, self._options, self._parts.telemetry, self._ctc)
         self._pool = Pool(spec.strict_window or self._options.effort.full_window, batch_of(spec, self._options))
 
     # ------------------------------------------------------------ what to do next

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.device import Placement
     from autorag_whisper.engines.base import VoiceActivity
     from autorag_whisper.models.store import ModelFiles
+    from autorag_whisper.runtime.alignment_models import AlignmentModels
     from autorag_whisper.runtime.device_fallback import DevicePolicy
     from autorag_whisper.runtime.residency import Residency
     from autorag_whisper.telemetry import Telemetry
@@ -36,6 +37,7 @@ class TranscriberParts:
     """What a transcriber is put together from; `bootstrap` knows the real ones.
 
     `find_model`: a name to files (cached by its maker). The residency's loader finds the same files by their folder.
+    `alignment_models`: for alignment by CTC; None has none.
     """
 
     find_model: Callable[[str], ModelFiles]
@@ -43,6 +45,7 @@ class TranscriberParts:
     residency: Residency
     voice: VoiceActivity
     telemetry: Telemetry
+    alignment_models: AlignmentModels | None = None
 
 
 class LoadedModel:
@@ -191,6 +194,8 @@ class Transcriber:
     def close(self) -> None:
         """Release every model. Runs must have ended; the transcriber is not used any more."""
         self._parts.residency.close()
+        if self._parts.alignment_models is not None:
+            self._parts.alignment_models.close()
 
     def __enter__(self) -> Self:
         return self
@@ -210,6 +215,8 @@ class Transcriber:
         model: str | LoadedModel,
         on_progress: OnProgress | None,
     ) -> Generator[Segment | FileOutcome]:
-        parts = RunParts(self._seat(model), self._parts.voice, self._parts.telemetry, on_progress)
+        aligners = self._parts.alignment_models
+        lease = aligners.lease if aligners is not None else None
+        parts = RunParts(self._seat(model), self._parts.voice, self._parts.telemetry, on_progress, lease)
         sources = (item if isinstance(item, MediaSource) else MediaSource.from_path(item) for item in media)
         return Run(sources, options or TranscribeOptions(), parts).events()

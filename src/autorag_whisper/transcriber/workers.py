@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.device import ModelKey
     from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.recognition.ctc_alignment import HeldLeases
     from autorag_whisper.recognition.language import LanguageChoice
     from autorag_whisper.telemetry import Telemetry
     from autorag_whisper.transcriber.seat import Seat
@@ -60,8 +61,10 @@ WorkerEvent = LanguageFound | JobDone | JobFailed
 class Workers:
     """`count` threads. Used by one thread; a job ends in exactly one JobDone or JobFailed."""
 
-    def __init__(self, count: int, seat: Seat, options: TranscribeOptions, telemetry: Telemetry) -> None:
-        self.count = count
+    def __init__(
+        self, count: int, seat: Seat, options: TranscribeOptions, telemetry: Telemetry, ctc: HeldLeases | None = None
+    ) -> None:
+        self.count, self._ctc = count, ctc
         self._seat, self._options, self._telemetry = seat, options, telemetry
         self._parent: Context = telemetry.current()
         self._events: SimpleQueue[WorkerEvent] = SimpleQueue()
@@ -115,6 +118,7 @@ class Workers:
                     self._options,
                     on_language=lambda file, choice: self._events.put(LanguageFound(file, choice)),
                     cancelled=self._stop.is_set,
+                    ctc=self._ctc.aligner(key.device) if self._ctc is not None else None,
                 )
                 if job.voting:
                     results = recognition.vote(job.tasks)
