@@ -26,7 +26,7 @@ from autorag_whisper.align.characters import marks, spell
 from autorag_whisper.align.text_normalization import spoken_words
 from autorag_whisper.audio.features import frame_count, log_mel
 from autorag_whisper.domain.device import CPU
-from autorag_whisper.engines.base import ENCODER_FRAME_S
+from autorag_whisper.engines.base import ENCODER_FRAME_S, CharacterHeads
 from autorag_whisper.engines.ctranslate2 import LoadRequest, load
 from autorag_whisper.models.check import check_model_folder
 from autorag_whisper.models.chosen_heads import with_heads
@@ -122,7 +122,7 @@ def errors(recognizer: Recognizer, clip: Clip, heard: Encoded) -> tuple[np.ndarr
     frames = [min(3000, frame_count(len(clip.samples)))]
     spelled = spell(clip.words, spoken_words(clip.words, "en"), tokenizer.encode)
     assert spelled is not None
-    [letters] = recognizer.align(heard, start, [spelled.token_ids], frames, 1)
+    [letters] = recognizer.align(heard, start, [spelled.token_ids], frames, spelled=True)
     path = marks(spelled, letters.starts * ENCODER_FRAME_S, 0.0)
     pieces = [tokenizer.encode(f" {word}") for word in clip.words]
     firsts = [0, *itertools.accumulate(map(len, pieces))][:-1]
@@ -133,7 +133,9 @@ def errors(recognizer: Recognizer, clip: Clip, heard: Encoded) -> tuple[np.ndarr
 
 def tried(folder: Path, name: str, head: tuple[int, int], material: list[tuple[Clip, Any]], scratch: Path) -> Result:
     place = with_heads(folder, [head], scratch)
-    recognizer = load(LoadRequest(place, name, CPU, "int8", os.cpu_count() or 1, strict_window=False))
+    heads = CharacterHeads((head,), late_s=0.0)
+    threads = os.cpu_count() or 1
+    recognizer = load(LoadRequest(place, name, CPU, "int8", threads, strict_window=False, characters=heads))
     found = [errors(recognizer, clip, heard) for clip, heard in material]
     recognizer.close()
     by_letters, by_tokens = (np.concatenate(part) for part in zip(*found, strict=True))

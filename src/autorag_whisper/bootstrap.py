@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import time
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from autorag_whisper import telemetry as names
+from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.engines import ctranslate2, ctranslate2_wav2vec2, wav2vec2
 from autorag_whisper.engines.alignment_heads import CHARACTER_HEADS
+from autorag_whisper.engines.base import CharacterHeads
 from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, read_checkpoint
 from autorag_whisper.engines.silero import SileroVoiceActivity
+from autorag_whisper.models import kept_heads
 from autorag_whisper.models.alignment import find_alignment_checkpoint
 from autorag_whisper.models.catalogue import find
 from autorag_whisper.models.chosen_heads import with_heads
+from autorag_whisper.models.kept_heads import KeptHeads
 from autorag_whisper.models.small_vocabulary import with_small_vocabulary
 from autorag_whisper.models.store import ModelOrigin, ModelStore, default_cache_dir
+from autorag_whisper.recognition.calibration import calibrate, packaged_clip
 from autorag_whisper.runtime.alignment_models import AlignmentModels
 from autorag_whisper.runtime.device_fallback import DevicePolicy
 from autorag_whisper.runtime.devices import Devices
@@ -28,8 +37,7 @@ from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.transcriber.transcriber import Transcriber, TranscriberParts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
@@ -106,10 +114,15 @@ class ModelFinder:
 
 
 def load_request(files: ModelFiles, key: ModelKey, workers: int, cache_dir: Path) -> ctranslate2.LoadRequest:
-    """What to load for `files`: with the alignment heads for single letters where they are known and can be set."""
-    folder, heads = files.folder, None
-    if files.origin is not ModelOrigin.FOLDER and (known := find(files.name)) is not None:
-        heads = CHARACTER_HEADS.get(known.name)
+    """What to load for `files`: with the alignment heads for single letters that are known, or found now."""
+    heads = _known_heads(files) or _found_heads(files, key, cache_dir)
+    return _with_heads(files, key, workers, cache_dir, heads)
+
+
+def _with_heads(
+    files: ModelFiles, key: ModelKey, workers: int, cache_dir: Path, heads: CharacterHeads | None
+) -> ctranslate2.LoadRequest:
+    folder = files.folder
     if heads is not None:
         try:
             folder = with_heads(files.folder, heads.heads, cache_dir)
@@ -126,6 +139,48 @@ def load_request(files: ModelFiles, key: ModelKey, workers: int, cache_dir: Path
         characters=heads,
         speller=_speller(folder, files.name, cache_dir) if heads is not None and not key.device.is_cuda else None,
     )
+
+
+def _known_heads(files: ModelFiles) -> CharacterHeads | None:
+    known = find(files.name) if files.origin is not ModelOrigin.FOLDER else None
+    return CHARACTER_HEADS.get(known.name) if known is not None else None
+
+
+def _found_heads(files: ModelFiles, key: ModelKey, cache_dir: Path) -> CharacterHeads | None:
+    """Found by calibration, once for each model and machine; None where none is good enough."""
+    kept = kept_heads.kept(files.folder, cache_dir)
+    if kept is None:
+        try:
+            kept = _calibrated(files, key)
+            kept_heads.keep(kept, files.folder, cache_dir)
+        except (AutoragWhisperError, OSError, ValueError, KeyError, TypeError) as error:
+            _log.warning("%s aligns by tokens: it could not be calibrated: %s", files.name, type(error).__name__)
+            return None
+    if not kept.heads:
+        return None
+    return CharacterHeads(kept.heads, kept.late_s, kept.tokens_early_s, loses_its_place=True)
+
+
+def _calibrated(files: ModelFiles, key: ModelKey) -> KeptHeads:
+    candidates = kept_heads.candidates(files.folder)
+    _log.info("calibrating alignment of %s, once: %d heads", files.name, len(candidates))
+    with tempfile.TemporaryDirectory(prefix="autorag-whisper-") as scratch:
+
+        @contextmanager
+        def load(heads: CharacterHeads) -> Iterator[Recognizer]:
+            request = replace(_with_heads(files, key, 1, Path(scratch), heads), speller=None)
+            recognizer = ctranslate2.load(request)
+            try:
+                yield recognizer
+            finally:
+                recognizer.close()
+
+        found = calibrate(candidates, load, packaged_clip())
+    if found is None:
+        _log.info("no head of %s times letters well: it aligns by tokens", files.name)
+        return KeptHeads()
+    _log.info("alignment head of %s: %s, late by %.0f ms", files.name, found.heads[0], 1000 * found.late_s)
+    return KeptHeads(found.heads, found.late_s, found.tokens_early_s)
 
 
 def _speller(folder: Path, name: str, cache_dir: Path) -> SmallVocabulary | None:

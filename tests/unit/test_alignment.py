@@ -122,5 +122,5 @@ def test_two_thousand_letters_in_one_chunk_are_words_all_the_same() -> None:
 
 
 def test_an_aligner_that_does_not_exist_is_named_with_those_that_do() -> None:
-    with pytest.raises(InvalidOption, match="auto, characters, tokens, none"):
+    with pytest.raises(InvalidOption, match="auto, ctc, characters, tokens, none"):
         TranscribeOptions(aligner="wav2vec")

@@ -71,9 +71,19 @@ def with_small_vocabulary(folder: Path, cache_dir: Path) -> SmallVocabulary | No
     return SmallVocabulary(place, KEPT, end)
 
 
+def decoder_shape(folder: Path) -> tuple[int, int]:
+    """Layers of a model's decoder, and heads of one, 64 wide in every Whisper. Raises OSError, KeyError, ValueError."""
+    layers, width = _weights_of(folder).decoder
+    return layers, width // 64
+
+
 def _is_worth_it(folder: Path) -> bool:
+    return _weights_of(folder).is_mostly_vocabulary
+
+
+def _weights_of(folder: Path) -> _Weights:
     with (folder / "model.bin").open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _Reader(data).weights().is_mostly_vocabulary
+        return _Reader(data).weights()
 
 
 def _read_vocabulary(folder: Path) -> tuple[list[str], str]:
@@ -149,10 +159,16 @@ class _Weights:
         of the audio aside), the vocabulary d for each token: tiny and base. Of small's it is a third, and a second
         decoder would take more memory than is worth the time.
         """
+        layers, width = self.decoder
         shapes = {variable.text: variable.shape for variable in self.variables}
-        tokens, width = shapes[f"{_EMBEDDINGS}weight"]
+        return shapes[f"{_EMBEDDINGS}weight"][0] > 7 * width * layers
+
+    @property
+    def decoder(self) -> tuple[int, int]:
+        """Its layers, and the width of them."""
+        shapes = {variable.text: variable.shape for variable in self.variables}
         layers = {text.split("/")[1] for text in shapes if text.startswith("decoder/layer_") and text.count("/") > 2}
-        return tokens > 7 * width * len(layers)
+        return len(layers), shapes[f"{_EMBEDDINGS}weight"][1]
 
 
 class _Reader:
