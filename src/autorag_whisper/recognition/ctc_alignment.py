@@ -77,7 +77,7 @@ def _times(emitter: CtcEmitter, chunk: ChunkText, emissions: Emissions) -> list[
 
 
 class HeldLeases:
-    """A run's leases of alignment models: taken at first use, given back together, so that a card moves each once.
+    """A run's leases of alignment models: one of each is kept to the end of the run, so that a card moves it once.
 
     `lease(language, device)` is `runtime.alignment_models`'s. Thread-safe; `close` comes when nobody aligns any more.
     """
@@ -85,7 +85,7 @@ class HeldLeases:
     def __init__(self, lease: Callable[[str, Device], AbstractContextManager[CtcEmitter]]) -> None:
         self._lease = lease
         self._lock = Lock()
-        self._held: dict[tuple[str, Device], tuple[CtcEmitter, ExitStack]] = {}
+        self._kept: dict[tuple[str, Device], ExitStack] = {}
         self._aligners: dict[Device, CtcAligner] = {}
 
     def aligner(self, device: Device) -> CtcAligner:
@@ -95,28 +95,29 @@ class HeldLeases:
 
     @contextmanager
     def _hold(self, language: str, device: Device) -> Iterator[CtcEmitter]:
-        """For the length of a `with`; a lease that an error goes through is given back with it, others are kept."""
-        with self._lock:
-            emitter, lease = self._held.get((language, device), (None, ExitStack()))
+        """A lease of its own for the length of a `with`; the first that ends well is kept until `close`.
+
+        So a model in use is leased by whoever uses it, also when another thread's error gives the kept lease back.
+        """
         with ExitStack() as own:
-            if emitter is None:
-                emitter = own.enter_context(self._lease(language, device))
+            emitter = own.enter_context(self._lease(language, device))
             try:
                 yield emitter
             except BaseException as error:
                 with self._lock:
-                    self._held.pop((language, device), None)
-                lease.__exit__(type(error), error, error.__traceback__)
+                    kept = self._kept.pop((language, device), None)
+                if kept is not None:
+                    kept.__exit__(type(error), error, error.__traceback__)
                 raise
-            with self._lock:  # of two threads that took one each, the second's ends here
-                if (language, device) not in self._held:
-                    self._held[language, device] = (emitter, own.pop_all())
+            with self._lock:
+                if (language, device) not in self._kept:
+                    self._kept[language, device] = own.pop_all()
 
     def close(self) -> None:
         """Give every lease back. Again is fine."""
         with self._lock:
-            held, self._held = list(self._held.values()), {}
-        for _, lease in held:
+            kept, self._kept = list(self._kept.values()), {}
+        for lease in kept:
             lease.close()
 
 
