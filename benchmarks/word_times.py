@@ -1,6 +1,7 @@
 """Word times against the truth: synthetic speech with exact times, recordings with times by phoneticians.
 
     .venv/bin/python benchmarks/word_times.py [--model base] [--aligner auto] [--half 0|1] [--json F]
+    .venv/bin/python benchmarks/word_times.py --drift       # the hour: its first tenth against its last
 
 AUTORAG_WHISPER_KIT names the recordings.
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import os
 import sys
@@ -36,6 +38,8 @@ GROUPS: dict[str, Callable[[dict[str, Any]], bool]] = {
     "human": lambda row: row.get("word_trust") == "human" and "overlap" not in tags(row),
     "digits at known places": lambda row: row.get("word_trust") == "constructed",
 }
+AFTER_PAUSES, PAUSE_S = "after pauses of 1 s and more, exact", 1.0
+"""A group of words, not of files: English ones with exact times, long files too, but for the hour."""
 WITHIN_MS = (20, 50, 100, 200)
 
 
@@ -122,11 +126,41 @@ def measure(
                 ends[group] += [error for error, *_ in result["end"]]
                 found[group] += result["matched"]
                 asked[group] += result["ref_timed"]
+            late = after_pauses(row)
+            both = zip(result["start"], result["end"], strict=True)
+            chosen = [(start[0], end[0]) for start, end in both if start[2] in late]
+            starts[AFTER_PAUSES] += [start for start, _ in chosen]
+            ends[AFTER_PAUSES] += [end for _, end in chosen]
+            found[AFTER_PAUSES] += len(chosen)
+            asked[AFTER_PAUSES] += len(late)
     return {
         group: Figures(Errors.of(starts[group]), Errors.of(ends[group]), round(100 * found[group] / asked[group], 1))
-        for group in GROUPS
+        for group in (*GROUPS, AFTER_PAUSES)
         if starts[group]
     }, dict(sources)
+
+
+def after_pauses(row: dict[str, Any]) -> set[float]:
+    """The starts of the words that follow a pause, in a file of clean English with exact times."""
+    if not exact(row) or row["language"] != "en" or not {"clean", "long"} & tags(row):
+        return set()
+    timed = [word for word in row["words"] if "s" in word]
+    return {after["s"] for before, after in itertools.pairwise(timed) if after["s"] - before["e"] >= PAUSE_S}
+
+
+def drift(kit: Path, model: str) -> tuple[Errors, Errors]:
+    """Errors of the starts in the first and in the last tenth of the file of an hour."""
+    rows = map(json.loads, (kit / "tts" / "manifest.jsonl").read_text(encoding="utf-8").splitlines())
+    row = next(row for row in rows if "60min" in row["path"])
+    with build_transcriber() as transcriber:
+        options = TranscribeOptions(language=row["language"])
+        words = transcriber.transcribe(kit / "tts" / row["path"], options, model=model).words
+    heard = [{"w": word.text, "s": word.start_s, "e": word.end_s, "p": word.probability} for word in words]
+    result = scorer(kit).score_file(row, {"words": heard, "text": " ".join(word.text for word in words)})
+    tenth = row["duration_s"] / 10
+    first = [error for error, _, at in result["start"] if at < tenth]
+    last = [error for error, _, at in result["start"] if at >= 9 * tenth]
+    return Errors.of(first), Errors.of(last)
 
 
 def show(figures: dict[str, Figures]) -> None:
@@ -145,9 +179,16 @@ def main() -> None:
     parser.add_argument("--aligner", default="auto")
     parser.add_argument("--half", type=int, choices=(0, 1))
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--drift", action="store_true")
     given = parser.parse_args()
     if "AUTORAG_WHISPER_KIT" not in os.environ:
         sys.exit("set AUTORAG_WHISPER_KIT to the kit's folder")
+    if given.drift:
+        for tenth, errors in zip(
+            ("first", "last"), drift(Path(os.environ["AUTORAG_WHISPER_KIT"]), given.model), strict=True
+        ):
+            print(f"{tenth} tenth: {errors.words} words, bias {errors.bias} ms, median {errors.median} ms")
+        return
     figures, sources = measure(Path(os.environ["AUTORAG_WHISPER_KIT"]), given.model, given.aligner, given.half)
     show(figures)
     print("words by aligner:", sources)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from benchmarks.word_times import measure
+from benchmarks.word_times import drift, measure
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,3 +40,13 @@ def test_word_times_are_as_good_as_they_were(kit: Path) -> None:
             assert errors.within[1] >= within_50 - SHARE_TOLERANCE, group
             assert errors.within[2] >= within_100 - SHARE_TOLERANCE, group
         assert figures.found >= share - SHARE_TOLERANCE, group
+
+
+@pytest.mark.slow
+@pytest.mark.kit
+@pytest.mark.timeout(1800)
+def test_times_at_the_end_of_an_hour_are_those_of_its_beginning(kit: Path) -> None:
+    first, last = drift(kit, "base")
+    assert min(first.words, last.words) > 500
+    assert abs(first.bias - last.bias) < 20
+    assert abs(first.median - last.median) < 20
