@@ -25,7 +25,8 @@ def peak_mb(root: Path, file: Path, result: Path) -> float:
 @pytest.mark.kit
 @pytest.mark.timeout(3600)
 def test_an_hour_takes_little_more_memory_than_ten_minutes(root: Path, kit: Path, tmp_path: Path) -> None:
-    short = peak_mb(root, kit / "tts" / "long_10min.flac", tmp_path / "short.json")
+    # The larger of two runs: in ten minutes it is chance whether the two largest batches meet, in an hour they do.
+    short = max(peak_mb(root, kit / "tts" / "long_10min.flac", tmp_path / f"short{n}.json") for n in range(2))
     long = peak_mb(root, kit / "tts" / "long_60min.opus", tmp_path / "long.json")
     assert long <= 1.2 * short
     assert long < 1500
