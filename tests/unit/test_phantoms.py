@@ -15,7 +15,7 @@ from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import Attempt, Word
 from autorag_whisper.recognition import phantoms
-from autorag_whisper.recognition.phantoms import Phantom, is_known, is_loop, phantom, squeezed_from
+from autorag_whisper.recognition.phantoms import Phantom, is_drawn_out, is_known, is_loop, phantom, squeezed_from
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,12 +49,18 @@ def verdict(text: str, *, voice: float, no_speech: float, logprob: float, speech
         ("I'm going home.", 0.6, 0.8, -0.6, Phantom.FAINT_VOICE),
         ("Thank you. Thanks for watching!", 0.6, 0.4, -0.4, Phantom.KNOWN),
         ("And we're in. And we're in. And we're in.", 0.6, 0.3, -0.8, Phantom.FAINT_LOOP),
+        ("Ooooh, MMMM ahhhhhhh", 0.65, 0.3, -0.2, Phantom.DRAWN_OUT),
     ],
 )
 def test_each_rule_rejects_what_it_is_for(
     text: str, voice: float, no_speech: float, logprob: float, rule: Phantom
 ) -> None:
     assert verdict(text, voice=voice, no_speech=no_speech, logprob=logprob) is rule
+
+
+def test_only_a_text_of_nothing_but_held_letters_is_drawn_out() -> None:
+    assert all(is_drawn_out(text) for text in ("ahhhh", "Ooooo... mmmmm!", "ああああ", "Ahhh, ahhh"))
+    assert not any(is_drawn_out(text) for text in ("", "1000", "2000 1000", "Ahhh, yes", "Off to bookkeeping", "___"))
 
 
 def test_a_few_words_over_many_seconds_of_doubtful_sound_are_rejected() -> None:
@@ -111,6 +117,7 @@ def test_the_table_in_the_docstring_names_every_rule_with_its_limits() -> None:
     assert limits["known_phantom"] == {str(phantoms.FAINT_VOICE), str(phantoms.KNOWN_DOUBT)}
     assert limits["sparse"] == {str(phantoms.LOOP_DOUBT), str(phantoms.SPARSE_LETTERS_PER_S)}
     assert limits["faint_loop"] == {str(phantoms.FAINT_LOOP_VOICE), str(phantoms.LOOP_DOUBT)}
+    assert limits["drawn_out"] == {str(phantoms.FAINT_LOOP_VOICE)}
     assert limits["no_speech"] == {str(OPTIONS.no_speech_threshold), str(-OPTIONS.logprob_threshold)}
 
 

@@ -178,6 +178,16 @@ def test_a_chunk_that_repeats_itself_is_redone_alone_and_the_attempts_are_kept(t
     assert transcript.segments[0].temperature == 0.2
 
 
+def test_a_sound_that_is_no_speech_in_the_full_window_either_is_not_sampled_until_it_is(tmp_path: Path) -> None:
+    # Babble of many throats gave "Do you know what I mean?" once in a few runs: one sample of twenty was not hopeless.
+    murmur = FakeRecognizer().tokenizer.encode(" I love you.")
+    world = World(script=lambda _features: Hypothesis(murmur, -2.2, 0.4, cap_hit=False))
+    transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", speech_samples(3)), model="fake")
+    assert transcript.words == ()
+    assert [rejected.reason.partition(":")[0] for rejected in transcript.rejected] == ["hopeless"]
+    assert world.faults["cpu"].calls["generate"] == 2
+
+
 def test_phantom_text_is_not_returned_but_listed_with_its_rule(tmp_path: Path) -> None:
     phantom = FakeRecognizer().tokenizer.encode(" Thanks for watching!")
     world = World(script=lambda _features: Hypothesis(phantom, -1.5, 0.95, cap_hit=False))

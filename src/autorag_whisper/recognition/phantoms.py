@@ -19,6 +19,7 @@ A text is rejected under one of these rules, the first that applies, and listed 
 | `known_phantom` | < 0.75 | doubt > 0.5 | nothing but a sentence of `KNOWN`, or several |
 | `sparse` | any | doubt > 0.45 | under 1.5 letters or digits a second of speech, over 3 s of it and more |
 | `faint_loop` | < 0.95 | doubt > 0.45 | the same words three times or more, and nothing else |
+| `drawn_out` | < 0.95 | any | nothing but sounds held on: "ahhhh", "Ooooh mmmm" |
 
 And of a text that is accepted, its end under `squeezed`: two words or more that the alignment puts on one spot behind
 the speech, which is what is left for words that nothing in the sound answers to.
@@ -52,6 +53,8 @@ SQUEEZED = "squeezed: two words or more on one spot behind the speech"
 """The rule by which the end of a text is rejected."""
 _SPOT_S, _BEHIND_S, _SQUEEZED_WORDS = 0.05, 0.3, 2
 
+_HELD_ON = re.compile(r"([^\W\d_])\1\1")
+
 KNOWN = frozenset({
     "thank you", "thank you very much", "thank you so much", "thanks for watching", "thank you for watching",
     "thanks for listening", "please subscribe", "subscribe", "like and subscribe", "you", "bye", "bye bye",
@@ -72,6 +75,7 @@ class Phantom(StrEnum):
     KNOWN = "known_phantom: what the model writes over sounds, where voice activity was weak"
     SPARSE = "sparse: next to no words for so long a sound, and the model doubted that this is speech"
     FAINT_LOOP = "faint_loop: the same words over and over, where voice activity was weak"
+    DRAWN_OUT = "drawn_out: nothing but sounds held on, where voice activity was weak"
 
 
 def phantom(text: str, attempt: Attempt, chunk: SpeechChunk, options: TranscribeOptions) -> Phantom | None:
@@ -97,6 +101,8 @@ def _doubtful(text: str, doubt: float, chunk: SpeechChunk) -> Phantom | None:
         return Phantom.SPARSE
     if voice < FAINT_LOOP_VOICE and doubt > LOOP_DOUBT and is_loop(text):
         return Phantom.FAINT_LOOP
+    if voice < FAINT_LOOP_VOICE and is_drawn_out(text):
+        return Phantom.DRAWN_OUT
     return None
 
 
@@ -122,6 +128,12 @@ def is_loop(text: str) -> bool:
     words = re.findall(r"\w+", text.lower())
     loop = find_loop(words)
     return loop is not None and loop.times >= 3 and loop.stop - loop.start >= 0.8 * len(words)
+
+
+def is_drawn_out(text: str) -> bool:
+    """Whether every word of `text` has a letter three times in a row: a vowel that is sung, not a word."""
+    words = re.findall(r"\w+", text.lower())
+    return bool(words) and all(_HELD_ON.search(word) for word in words)
 
 
 def squeezed_from(words: Sequence[TimedWord], speech: Sequence[SpeechSpan]) -> int:

@@ -247,16 +247,25 @@ class Recognition:
             no_speech_prob=hypothesis.no_speech_prob,
         )
         cap_hit = len(hypothesis.token_ids) >= token_cap(len(row.task.chunk.samples))
-        # Where the encoder heard no speech, a redo hears none either; where it did, the decoder gets another chance.
-        is_phantom = (
-            phantom(text, attempt, row.task.chunk, self._options) is not None and attempt.no_speech_prob > NO_SPEECH
-        )
+        is_phantom = self._is_hopeless(row, text, attempt)
         fault = fault_of(attempt, self._options, cap_hit=cap_hit, is_phantom=is_phantom)
+        if is_phantom and row.task.redo:
+            fault = None  # it is rejected, whatever else is wrong with it
         if fault is None and not row.task.redo and is_said_twice(hypothesis.token_ids):
             fault = Fault.REPETITION  # once: a speaker who does say it twice says so again in the full window
         row.attempts.append(replace(attempt, rejected_for=fault.value) if fault else attempt)
         row.hypothesis, row.kept = hypothesis, len(row.attempts) - 1
         return fault is None
+
+    def _is_hopeless(self, row: _Row, text: str, attempt: Attempt) -> bool:
+        """Whether `text` is phantom and will be one however often it is redone.
+
+        Where the encoder heard no speech a redo hears none either; where it did, the decoder gets one more chance, in
+        the full window. What is phantom there too is not sampled: of enough samples some text looks like speech.
+        """
+        if phantom(text, attempt, row.task.chunk, self._options) is None:
+            return False
+        return attempt.no_speech_prob > NO_SPEECH or row.task.redo
 
     def _reject(self, row: _Row) -> None:
         """Take out of a final text what nobody said."""
