@@ -20,10 +20,19 @@ ENVIRONMENT: dict[str, str] = {
     "AUTORAG_WHISPER_OFFLINE": "1: never open a network connection (HF_HUB_OFFLINE=1 means the same)",
     "AUTORAG_WHISPER_ALIGN_MODELS": "for `--aligner ctc`: en=owner/name,de=/a/folder; default: a table",
     "AUTORAG_WHISPER_PIN_COOLDOWN_S": "how long out of memory keeps the process on the CPU; 0 for good; default 900",
+    "AUTORAG_WHISPER_ARBITER": "who shares a GPU: machine (default, all processes), process (this one alone) or off",
+    "AUTORAG_WHISPER_GPU_DIR": "where processes share a GPU; default: a folder of this user's runtime directory",
+    "AUTORAG_WHISPER_GPU_WAIT_S": "how long a batch waits for the GPU; default 60",
+    "AUTORAG_WHISPER_GPU_BUSY": "what then: cpu (default, compute there meanwhile), wait (on) or fail",
+    "AUTORAG_WHISPER_ON_YIELD": "what leaves a GPU for another: keep (default: alignment models alone), offload, unload",
 }
 """The one table of variables: name -> meaning. README's table is made from it, a test compares the two."""
 
 COMPUTE_TYPES = ("default", "int8", "int8_float32", "int8_float16", "int8_bfloat16", "float16", "bfloat16", "float32")
+
+ARBITERS = ("machine", "process", "off")
+GPU_BUSY = ("cpu", "wait", "fail")
+ON_YIELD = ("keep", "offload", "unload")
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
@@ -42,6 +51,11 @@ class Settings:
     offline: bool = False
     pin_cooldown_s: float = 900.0
     align_models: Mapping[str, str] = field(default_factory=dict)
+    arbiter: str = "machine"
+    gpu_dir: Path | None = None
+    gpu_wait_s: float = 60.0
+    gpu_busy: str = "cpu"
+    on_yield: str = "keep"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -58,6 +72,11 @@ class Settings:
             offline=reader.flag("AUTORAG_WHISPER_OFFLINE") | reader.flag("HF_HUB_OFFLINE"),
             pin_cooldown_s=reader.number("AUTORAG_WHISPER_PIN_COOLDOWN_S", 900.0, whole=False),
             align_models=reader.by_language("AUTORAG_WHISPER_ALIGN_MODELS"),
+            arbiter=reader.choice("AUTORAG_WHISPER_ARBITER", ARBITERS, "machine"),
+            gpu_dir=reader.path("AUTORAG_WHISPER_GPU_DIR"),
+            gpu_wait_s=reader.number("AUTORAG_WHISPER_GPU_WAIT_S", 60.0, whole=False),
+            gpu_busy=reader.choice("AUTORAG_WHISPER_GPU_BUSY", GPU_BUSY, "cpu"),
+            on_yield=reader.choice("AUTORAG_WHISPER_ON_YIELD", ON_YIELD, "keep"),
         )
         if reader.problems:
             raise InvalidSettings(tuple(reader.problems))

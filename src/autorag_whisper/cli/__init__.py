@@ -21,6 +21,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "transcribe": ("autorag_whisper.cli.transcribe:transcribe", "Turn media files into subtitles, text and words."),
     "models": ("autorag_whisper.cli.models:models", "List Whisper models, fetch one, or find its folder."),
     "bench": ("autorag_whisper.cli.bench:bench", "Measure how fast your own files are transcribed here."),
+    "gpu": ("autorag_whisper.cli.gpu:gpu", "Say who has the GPU, who waits for it, and what they keep there."),
     "doctor": ("autorag_whisper.cli.doctor:doctor", "Say what is installed, what would be used, and what is wrong."),
 }
 """Every subcommand: where it lives, and its line in `--help`."""

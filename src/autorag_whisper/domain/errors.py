@@ -291,6 +291,37 @@ class ModelBusy(UnavailableError):
         return "try again, or allow a longer wait"
 
 
+@dataclass(eq=False)
+class GpuBusy(UnavailableError):
+    """Another tenant had the card, or its memory, for longer than the caller would wait."""
+
+    tenant: str
+    reason: str
+    waited_s: float
+
+    def problem(self) -> str:
+        return f"{self.tenant} waited {self.waited_s:.1f} s for the GPU: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "see `autorag-whisper gpu status`; wait longer, or let it compute on the CPU meanwhile"
+
+
+@dataclass(eq=False)
+class GpuDirectoryUnsafe(RequestError):
+    """The folder through which processes share the card could be written by others."""
+
+    folder: str
+    reason: str
+
+    def problem(self) -> str:
+        return f"{self.folder}: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "set AUTORAG_WHISPER_GPU_DIR to a folder that belongs to this user alone (mode 0700)"
+
+
 class Cancelled(UnavailableError):
     """The caller asked to stop; it took effect at the next batch."""
 

@@ -1,0 +1,298 @@
+"""The arbiter across the processes of one machine: `core.decide` over what `directory` shows, by whoever is first."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import os
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from autorag_whisper.domain.errors import GpuBusy
+from autorag_whisper.runtime.arbiter import core
+from autorag_whisper.runtime.arbiter.directory import Directory, Held, LockedFile
+from autorag_whisper.runtime.arbiter.lease import AtDeadline, Eviction, Released, Tenant, Wish
+from autorag_whisper.runtime.arbiter.letters import Letterbox, Question, ask
+from autorag_whisper.runtime.arbiter.threads import held, offload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from autorag_whisper.runtime.arbiter.lease import Lease
+
+_log = logging.getLogger(__name__)
+
+_FIRST_LOOKS_S, _LATER_LOOKS_S, _MEMORY_LOOKS_S = 0.002, 0.02, 0.1
+"""How often one looks who is next in line, who is behind, and who waits for memory."""
+
+_ANSWER_S, _ANSWER_SHARE = 30.0, 0.8
+"""How long another process may take to offload, and how much of the time that is left to the ticket."""
+
+_made = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Turn:
+    """A lease: its ticket's number, and the two locks that it is."""
+
+    number: int
+    ticket: LockedFile
+    grant: LockedFile
+
+
+class ProcessLease:
+    """The card, or (without a grant) the CPU."""
+
+    def __init__(self, directory: Directory, clock: Callable[[], float], number: int = 0) -> None:
+        self._directory, self._clock, self._number = directory, clock, number
+
+    @property
+    def on_card(self) -> bool:
+        return self._number > 0
+
+    @property
+    def epoch(self) -> int:
+        return self._number
+
+    @property
+    def should_yield(self) -> bool:
+        if not self.on_card:
+            return False
+        now = self._clock()
+        return any(t.number != self._number and t.deadline_s > now for t in self._directory.waiting())
+
+
+class ProcessArbiter:
+    """A `GpuArbiter` for all processes that name the same folder, and for the threads of each.
+
+    `budget_bytes`, `read_free`: as in `ThreadArbiter`. `clock` is one that all processes share; `pause` waits that
+    many seconds. Linux: elsewhere there is no lock that the kernel drops with its owner, and this cannot be made.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        budget_bytes: int | None = None,
+        read_free: Callable[[], int | None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] | None = None,
+    ) -> None:
+        self.directory = Directory(folder)
+        self._budget_bytes, self._read_free, self._clock = budget_bytes, read_free, clock
+        self._pause = pause or threading.Event().wait
+        self._owner = f"{os.getpid()}-{next(_made)}"
+        self._lock = threading.Lock()
+        self._moving = threading.Lock()  # a gate: held while an offload runs that another process asked for
+        self._tenants: dict[str, Tenant] = {}
+        self._letterboxes: dict[str, Letterbox] = {}
+        self._claims: dict[str, LockedFile] = {}
+        self._draining: dict[str, int] = {}
+
+    def register(self, tenant: Tenant) -> None:
+        with self._lock:
+            self._tenants[tenant.name] = tenant
+            if tenant.offload is not None and tenant.name not in self._letterboxes:
+                path = self.directory.folder / f"{tenant.name}-{self._owner}.sock"
+                self._letterboxes[tenant.name] = Letterbox(path, lambda question: self._answer(tenant.name, question))
+        if tenant.standing:
+            self._say(tenant.name, held(tenant))
+
+    @contextmanager
+    def lease(self, tenant: str, wish: Wish = Wish()) -> Iterator[Lease]:  # noqa: B008 - a frozen value
+        with self._lock:
+            known = self._tenants[tenant]
+        turn = self._get(known, wish)
+        if turn is None:
+            yield ProcessLease(self.directory, self._clock)
+            return
+        try:
+            with self._moving:  # an offload that began for an earlier ticket ends first, and none begins from now on
+                pass
+            yield ProcessLease(self.directory, self._clock, turn.number)
+        finally:
+            try:
+                self._claim(known)
+            finally:
+                turn.grant.close()
+                turn.ticket.close()
+
+    @contextmanager
+    def drain(self, tenant: str) -> Iterator[None]:
+        with self._lock:
+            self._draining[tenant] = self._draining.get(tenant, 0) + 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._draining[tenant] -= 1
+
+    def close(self) -> None:
+        with self._lock:
+            boxes, claims = list(self._letterboxes.values()), list(self._claims.values())
+            self._letterboxes, self._claims, self._tenants = {}, {}, {}
+        for box in boxes:
+            box.close()
+        for claim in claims:
+            claim.close()
+
+    # ------------------------------------------------------------ waiting
+
+    def _get(self, tenant: Tenant, wish: Wish) -> _Turn | None:
+        started = self._clock()
+        while True:
+            turn = self._wait(tenant, wish)
+            if isinstance(turn, _Turn):
+                return turn
+            if wish.at_deadline is AtDeadline.CPU:
+                return None
+            busy = GpuBusy(tenant.name, turn, self._clock() - started)
+            if wish.at_deadline is AtDeadline.FAIL:
+                raise busy
+            _log.warning("%s", busy.problem())
+
+    def _wait(self, tenant: Tenant, wish: Wish) -> _Turn | str:
+        """Its turn, or what it waited for until its deadline."""
+        deadline_s = self._clock() + wish.timeout_s
+        facts: dict[str, object] = {
+            "tenant": tenant.name, "owner": self._owner, "deadline_s": deadline_s, "needs_bytes": wish.needs_bytes
+        }  # fmt: skip
+        while True:
+            self._wait_out_a_drain(tenant.name, deadline_s)
+            number, file = self.directory.draw(facts)
+            ticket = core.Ticket(number, tenant.name, self._owner, deadline_s, wish.needs_bytes)
+            try:
+                grant = self._queue(ticket)
+            except BaseException:
+                file.close()
+                raise
+            if isinstance(grant, LockedFile):
+                return _Turn(number, file, grant)
+            file.close()
+            if self._clock() >= deadline_s:
+                return grant
+
+    def _wait_out_a_drain(self, name: str, deadline_s: float) -> None:
+        """Whoever is being drained does not draw: a ticket would hold up the others."""
+        while self._draining.get(name) and self._clock() < deadline_s:
+            self._pause(_LATER_LOOKS_S)
+
+    def _queue(self, ticket: core.Ticket) -> LockedFile | str:
+        """The grant, or why there is none: the deadline, or a reason to draw again."""
+        while True:
+            now = self._clock()
+            state, effects = core.decide(self._seen(), core.Looked(now))
+            if ticket.deadline_s <= now:
+                return core.why_not(state, ticket) or "its turn came too late"
+            if self._draining.get(ticket.tenant):
+                return f"{ticket.tenant} is being drained"
+            left_s = ticket.deadline_s - now
+            granted = (effect.grant.ticket for effect in effects if isinstance(effect, core.Granted))
+            if next(granted, state.head) != ticket:  # granted, as far as the folder tells: the lock says for sure
+                self._pause(min(_LATER_LOOKS_S, left_s))
+            elif (grant := self.directory.take_grant()) is None:
+                self._pause(min(_FIRST_LOOKS_S, left_s))
+            else:
+                return self._clear(ticket, grant)
+
+    def _clear(self, ticket: core.Ticket, grant: LockedFile) -> LockedFile | str:
+        """Have the others' memory leave, now that nobody computes. The grant is kept only if the card is ours."""
+        try:
+            last = grant.read()
+            if isinstance(last, dict) and last["number"] >= ticket.number:
+                reason = "a later ticket had its turn"  # stopped for so long that all others had given it up
+            else:
+                facts = Held(ticket.number, ticket.tenant, ticket.owner, self._clock(), ticket.needs_bytes)
+                grant.write(asdict(facts))
+                reason = self._make_room(ticket)
+            if not reason:
+                return grant
+        except BaseException:
+            grant.close()
+            raise
+        grant.close()
+        return reason
+
+    def _make_room(self, ticket: core.Ticket) -> str:
+        """Empty when the card is the ticket's, else what was in the way."""
+        state = core.State(self._budget_bytes, queue=(ticket,))
+        while True:
+            now = self._clock()
+            state, effects = core.decide(self._with_claims(state), core.Looked(now, self._read_free()))
+            pending = list(effects)
+            for effect in pending:  # it grows
+                match effect:
+                    case core.Granted():
+                        return ""
+                    case core.Expired(_, reason):
+                        return reason or "its turn came too late"
+                    case core.OffloadWanted():
+                        state, more = core.decide(state, self._evict(effect, ticket.deadline_s - self._clock()))
+                        pending += more
+            if not pending:
+                self._pause(min(_MEMORY_LOOKS_S, max(0.0, ticket.deadline_s - now)))
+
+    def _with_claims(self, state: core.State) -> core.State:
+        """The claims as the folder has them, with who was asked already."""
+        asked = {claim.key: claim.asked_for for claim in state.claims}
+        claims = tuple(replace(claim, asked_for=asked.get(claim.key, -1)) for claim in self.directory.claims())
+        return replace(state, claims=claims)
+
+    def _evict(self, wanted: core.OffloadWanted, left_s: float) -> core.OffloadOver:
+        claim, eviction = wanted.claim, Eviction(wanted.ticket.tenant, wanted.ticket.needs_bytes)
+        if claim.owner == self._owner:
+            released = self._leave(claim.tenant, eviction)
+        else:
+            box = self.directory.folder / f"{claim.tenant}-{claim.owner}.sock"
+            question = Question(wanted.ticket.number, eviction.next_tenant, eviction.needs_bytes)
+            released = ask(box, question, min(_ANSWER_S, _ANSWER_SHARE * left_s))
+            if not released.verified:
+                _log.warning("%s may still be on the card: %s", claim.tenant, released.note)
+        # What the claim is now the folder says; here it counts only that it need not be asked again.
+        return core.OffloadOver(claim.tenant, claim.owner, released.keeps_bytes, released.verified)
+
+    def _seen(self) -> core.State:
+        """The queue and the holder as the folder shows them."""
+        waiting, holder = self.directory.waiting(), self.directory.held()
+        if holder is None:
+            return core.State(self._budget_bytes, queue=tuple(waiting))
+        ticket = core.Ticket(holder.number, holder.tenant, holder.owner, math.inf, holder.needs_bytes)
+        queue = tuple(other for other in waiting if other.number != holder.number)
+        return core.State(self._budget_bytes, queue=queue, grant=core.Grant(ticket, holder.number))
+
+    # ------------------------------------------------------------ what stays on the card
+
+    def _answer(self, name: str, question: Question) -> Released:
+        """Another process wants the card. It may have given up meanwhile, and this process may compute again."""
+        with self._moving:
+            holder = self.directory.held()
+            if holder is None or holder.number != question.ticket:
+                return Released(verified=False, note="asked too late")
+            return self._leave(name, Eviction(question.next_tenant, question.needs_bytes))
+
+    def _leave(self, name: str, eviction: Eviction) -> Released:
+        """Offload a tenant of this process, and say in the folder what it keeps."""
+        with self._lock:
+            tenant = self._tenants.get(name)
+        released = offload(tenant, eviction)
+        if released.verified and tenant is not None:
+            self._say(name, tenant.claim_after(released.keeps_bytes))
+        return released
+
+    def _claim(self, tenant: Tenant) -> None:
+        self._say(tenant.name, held(tenant) if tenant.offload is not None else None)
+
+    def _say(self, name: str, held_bytes: int | None) -> None:
+        with self._lock:
+            before = self._claims.pop(name, None)
+            if held_bytes is not None:
+                self._claims[name] = self.directory.claim(core.Claim(name, self._owner, held_bytes))
+            if before is not None:
+                before.close()
+                if held_bytes is None:
+                    before.path.unlink(missing_ok=True)

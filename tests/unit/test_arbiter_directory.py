@@ -1,0 +1,181 @@
+"""The folder through which processes share a card: who may use it, and what the dead leave behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autorag_whisper.domain.errors import GpuBusy, GpuDirectoryUnsafe
+from autorag_whisper.runtime.arbiter import core
+from autorag_whisper.runtime.arbiter.directory import Directory
+from autorag_whisper.runtime.arbiter.lease import Released, Tenant, Wish
+from autorag_whisper.runtime.arbiter.letters import Question, ask
+from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
+
+FACTS: dict[str, object] = {"tenant": "whisper", "owner": "p1", "deadline_s": 1e9, "needs_bytes": 0}
+
+
+def test_the_folder_is_made_for_this_user_alone(tmp_path: Path) -> None:
+    Directory(tmp_path / "new" / "gpu")
+    assert (tmp_path / "new" / "gpu").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("what", ["others may look", "a link", "a file", "someone else's"])
+def test_a_folder_that_others_could_write_to_is_refused(tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "gpu"
+    if what == "a file":
+        folder.write_text("")
+    elif what == "a link":
+        (tmp_path / "real").mkdir(mode=0o700)
+        folder.symlink_to(tmp_path / "real")
+    else:
+        folder.mkdir(mode=0o755 if what == "others may look" else 0o700)
+    if what == "someone else's":
+        if os.getuid() != 0:
+            pytest.skip("only root can give a folder away")
+        os.chown(folder, 12345, 12345)
+    with pytest.raises(GpuDirectoryUnsafe, match="AUTORAG_WHISPER_GPU_DIR"):
+        Directory(folder)
+
+
+def test_numbers_never_come_again_also_when_nobody_is_left(tmp_path: Path) -> None:
+    numbers = []
+    for _ in range(4):
+        directory = Directory(tmp_path / "gpu")
+        number, file = directory.draw(FACTS)
+        numbers.append(number)
+        file.close()
+        assert directory.waiting() == []
+    assert numbers == [1, 2, 3, 4]
+    assert len(list((tmp_path / "gpu").glob("*.ticket"))) == 1
+
+
+def test_who_drew_on_an_old_view_of_the_folder_draws_again(tmp_path: Path) -> None:
+    # A process that was stopped between looking and drawing would come in under the number of one long served.
+    directory = Directory(tmp_path / "gpu")
+    for _ in range(3):
+        directory.draw(FACTS)[1].close()
+    directory.waiting()
+    old = iter([[0]])
+    numbers = directory._numbers
+    directory._numbers = lambda: next(old, None) or numbers()  # type: ignore[method-assign]  # one look at the past
+    number, file = directory.draw(FACTS)
+    assert number == 4
+    file.close()
+
+
+def test_a_ticket_is_never_seen_without_its_lock(tmp_path: Path) -> None:
+    directory = Directory(tmp_path / "gpu")
+    number, file = directory.draw(FACTS)
+    assert [ticket.number for ticket in directory.waiting()] == [number]
+    assert not list((tmp_path / "gpu").glob("*.new"))
+    file.close()
+
+
+def test_a_forked_child_does_not_keep_its_parents_lease(tmp_path: Path) -> None:
+    program = f"""
+import os, time
+from pathlib import Path
+from autorag_whisper.runtime.arbiter.lease import Tenant
+from autorag_whisper.runtime.arbiter.letters import Question, ask
+from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
+arbiter = ProcessArbiter(Path({str(tmp_path / "gpu")!r}))
+arbiter.register(Tenant("whisper"))
+with arbiter.lease("whisper"):
+    if os.fork() == 0:
+        print("forked", flush=True)
+        os.read(0, 1)
+        os._exit(0)
+    os.kill(os.getpid(), 9)
+"""
+    started = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with started as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"forked\n"
+        process.wait(30)
+        arbiter = ProcessArbiter(tmp_path / "gpu")
+        arbiter.register(Tenant("llm"))
+        with arbiter.lease("llm", Wish(timeout_s=5.0)) as lease:
+            assert lease.on_card
+        arbiter.close()
+
+
+def test_what_a_dead_process_kept_on_the_card_counts_no_more(tmp_path: Path) -> None:
+    program = f"""
+import os
+from pathlib import Path
+from autorag_whisper.runtime.arbiter.lease import Released, Tenant, Wish
+from autorag_whisper.runtime.arbiter.letters import Question, ask
+from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
+arbiter = ProcessArbiter(Path({str(tmp_path / "gpu")!r}), budget_bytes=100)
+arbiter.register(Tenant("llm", lambda wanted: Released(), lambda: 90))
+with arbiter.lease("llm", Wish(90)):
+    pass
+os.kill(os.getpid(), 9)
+"""
+    subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+    assert list((tmp_path / "gpu").glob("*.claim"))
+    arbiter = ProcessArbiter(tmp_path / "gpu", budget_bytes=100)
+    arbiter.register(Tenant("whisper"))
+    with arbiter.lease("whisper", Wish(50, 5.0)) as lease:
+        assert lease.on_card
+    assert not list((tmp_path / "gpu").glob("*.claim"))
+    assert not list((tmp_path / "gpu").glob("*.sock"))
+    arbiter.close()
+
+
+def test_a_question_to_offload_that_comes_too_late_is_not_carried_out(tmp_path: Path) -> None:
+    # Its asker gave up; by now this process may compute with what it was to free.
+    offloads: list[object] = []
+
+    def leave(wanted: object) -> Released:
+        offloads.append(wanted)
+        return Released()
+
+    arbiter = ProcessArbiter(tmp_path / "gpu")
+    arbiter.register(Tenant("whisper", leave))
+    with arbiter.lease("whisper") as lease:
+        [box] = (tmp_path / "gpu").glob("*.sock")
+        released = ask(box, Question(lease.epoch - 1, "llm", 0), 5.0)
+    assert (released.verified, released.note) == (False, "asked too late")
+    assert offloads == []
+    arbiter.close()
+
+
+def test_a_ticket_whose_turn_came_after_a_later_ones_does_not_get_the_card(tmp_path: Path) -> None:
+    directory = Directory(tmp_path / "gpu")
+    _, early = directory.draw(FACTS)
+    grant = directory.take_grant()
+    assert grant is not None
+    grant.write({"number": 2, "tenant": "llm", "owner": "p2", "since_s": 0.0, "needs_bytes": 0})
+    grant.close()
+    arbiter = ProcessArbiter(tmp_path / "gpu")
+    ticket = core.Ticket(1, "whisper", "p1", 1e9)
+    grant = directory.take_grant()
+    assert grant is not None
+    assert arbiter._clear(ticket, grant) == "a later ticket had its turn"
+    assert directory.held() is None
+    early.close()
+    arbiter.close()
+
+
+def test_nothing_is_left_open_when_an_arbiter_is_closed(tmp_path: Path) -> None:
+    before = open_files()
+    arbiter = ProcessArbiter(tmp_path / "gpu")
+    arbiter.register(Tenant("whisper", lambda _wanted: Released(), lambda: 5))
+    with arbiter.lease("whisper"):
+        other = ProcessArbiter(tmp_path / "gpu")
+        other.register(Tenant("llm"))
+        with pytest.raises(GpuBusy), other.lease("llm", Wish(timeout_s=0.0)):
+            pass
+        other.close()
+    arbiter.close()
+    assert open_files() == before
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").glob("*")))
