@@ -24,7 +24,7 @@ ENVIRONMENT: dict[str, str] = {
     "AUTORAG_WHISPER_GPU_DIR": "where processes share a GPU; default: a folder of this user's runtime directory",
     "AUTORAG_WHISPER_GPU_WAIT_S": "how long a batch waits for the GPU; default 60",
     "AUTORAG_WHISPER_GPU_BUSY": "what then: cpu (default, compute there meanwhile), wait (on) or fail",
-    "AUTORAG_WHISPER_ON_YIELD": "what leaves a GPU for another: keep (default: alignment models alone), offload, unload",
+    "AUTORAG_WHISPER_ON_YIELD": "what leaves a GPU for others: keep (default; aligners leave), offload or unload",
 }
 """The one table of variables: name -> meaning. README's table is made from it, a test compares the two."""
 
