@@ -21,19 +21,31 @@ class Resident:
     """A model in memory. It says what went wrong with it: used when closed, closed twice."""
 
     def __init__(self, key: ModelKey, world: World) -> None:
-        self.key, self.world, self.is_open = key, world, True
+        self.key, self.world, self.is_open, self.is_away = key, world, True, False
 
     def use(self) -> None:
         assert self.is_open, f"{self.key.model} was used after it was closed"
+        assert not self.is_away, f"{self.key.model} was used while it was offloaded"
+
+    def offload(self) -> bool:
+        self.world.before_move(self.key)
+        self.is_away = True
+        return True
+
+    def restore(self) -> bool:
+        self.world.before_move(self.key)
+        self.is_away = False
+        return True
 
     def close(self) -> None:
         assert self.is_open, f"{self.key.model} was closed twice"
+        self.world.before_close(self.key)
         self.is_open = False
         self.world.closed(self.key)
 
 
 class World:
-    """Loads and closes, counted. `before_load` and `before_close` run in the middle of them, and may block or raise."""
+    """Loads and closes, counted. `before_load`, `before_close` and `before_move` may block or raise."""
 
     def __init__(self) -> None:
         self.loads: list[tuple[ModelKey, LoadReason]] = []
@@ -41,6 +53,7 @@ class World:
         self.most_copies = 0
         self.before_load: Callable[[ModelKey], object] = lambda key: None
         self.before_close: Callable[[ModelKey], object] = lambda key: None
+        self.before_move: Callable[[ModelKey], object] = lambda key: None
         self._lock = threading.Lock()
 
     def load(self, key: ModelKey, reason: LoadReason) -> Resident:
@@ -54,7 +67,6 @@ class World:
     def closed(self, key: ModelKey) -> None:
         with self._lock:
             self.copies[key] -= 1
-        self.before_close(key)
 
     @property
     def reasons(self) -> list[str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autorag_whisper.domain.device import Device, Hardware, LoadReason, ModelKey
+from autorag_whisper.domain.device import CUDA, Device, Hardware, LoadReason, ModelKey, OnYield
 from autorag_whisper.models.store import ModelFiles, ModelOrigin
+from autorag_whisper.runtime.arbiter.lease import GpuArbiter, Wish
+from autorag_whisper.runtime.card_sharing import CardSharing, WhisperTenant
 from autorag_whisper.runtime.device_fallback import DevicePolicy
 from autorag_whisper.runtime.devices import Devices
 from autorag_whisper.runtime.residency import Residency
@@ -27,7 +29,14 @@ class World:
     """A transcriber over fakes: `faults` per kind of device, every load noted."""
 
     def __init__(
-        self, hardware: Hardware = NO_CARD, *, alignment_models: AlignmentModels | None = None, **fake: object
+        self,
+        hardware: Hardware = NO_CARD,
+        *,
+        alignment_models: AlignmentModels | None = None,
+        arbiter: GpuArbiter | None = None,
+        on_yield: OnYield = OnYield.KEEP,
+        wish: Wish = Wish(timeout_s=30.0),  # noqa: B008 - a frozen value
+        **fake: object,
     ) -> None:
         self.faults = {"cpu": Faults(), "cuda": Faults()}
         self.loads: list[tuple[str, str]] = []
@@ -36,12 +45,27 @@ class World:
         self._fake = fake
         self.policy = DevicePolicy(Devices(lambda: hardware), environ={}, clock=lambda: 0.0)
         self.residency = Residency(self._load)
-        files = ModelFiles("fake", Path("fake"), ModelOrigin.FOLDER)
+        files, telemetry = ModelFiles("fake", Path("fake"), ModelOrigin.FOLDER), Telemetry()
+        sharing = None
+        if arbiter is not None:
+            whisper = WhisperTenant(self.residency, alignment_models, telemetry, on_yield, lambda _index: None)
+            arbiter.register(whisper.tenant(0))
+            sharing = CardSharing(lambda _index: arbiter, telemetry, wish)
         self.transcriber = Transcriber(
             TranscriberParts(
-                lambda _name: files, self.policy, self.residency, FakeVoiceActivity(), Telemetry(), alignment_models
+                lambda _name: files,
+                self.policy,
+                self.residency,
+                FakeVoiceActivity(),
+                telemetry,
+                alignment_models,
+                sharing,
             )
         )
+
+    def key(self, name: str) -> ModelKey:
+        """That of a model on the card."""
+        return ModelKey(name, CUDA, "float16")
 
     def _load(self, key: ModelKey, reason: LoadReason) -> FakeRecognizer:
         self.loads.append((str(key.device), reason.value))

@@ -83,7 +83,9 @@ def run_process(job: Job, python: Path) -> Run:
     """One job in a process of its own. Raises RuntimeError with what it said when it failed."""
     with tempfile.TemporaryDirectory() as scratch:
         result, errors = Path(scratch, "run.json"), Path(scratch, "stderr")
-        environ = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(job.threads), "HF_HUB_OFFLINE": "1"}
+        # This checkout's code, wherever the environment's own was installed from.
+        path = os.pathsep.join((str(ROOT), str(ROOT / "src")))
+        environ = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": str(job.threads), "HF_HUB_OFFLINE": "1"}
         command = [python, "-m", "benchmarks.compare.worker", result]
         with errors.open("wb") as sink:
             done = subprocess.run(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 import time
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from autorag_whisper import telemetry as names
+from autorag_whisper.domain.device import OnYield
 from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.engines import ctranslate2, ctranslate2_wav2vec2, wav2vec2
 from autorag_whisper.engines.alignment_heads import CHARACTER_HEADS
@@ -29,15 +31,24 @@ from autorag_whisper.models.small_vocabulary import with_small_vocabulary
 from autorag_whisper.models.store import ModelOrigin, ModelStore, default_cache_dir
 from autorag_whisper.recognition.calibration import calibrate, packaged_clip
 from autorag_whisper.runtime.alignment_models import AlignmentModels
+from autorag_whisper.runtime.arbiter.lease import AtDeadline, Wish
+from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
+from autorag_whisper.runtime.arbiter.status import gpu_folder
+from autorag_whisper.runtime.arbiter.threads import ThreadArbiter
+from autorag_whisper.runtime.card_memory import CardReader
+from autorag_whisper.runtime.card_sharing import CardSharing, WhisperTenant
 from autorag_whisper.runtime.device_fallback import DevicePolicy
 from autorag_whisper.runtime.devices import Devices
+from autorag_whisper.runtime.footprints import Footprints
 from autorag_whisper.runtime.residency import Residency
 from autorag_whisper.settings import Settings
 from autorag_whisper.telemetry import Telemetry
+from autorag_whisper.tenants.release import LlmTenant
+from autorag_whisper.tenants.spec import parse_llm
 from autorag_whisper.transcriber.transcriber import Transcriber, TranscriberParts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
@@ -46,6 +57,7 @@ if TYPE_CHECKING:
     from autorag_whisper.engines.base import CtcEmitter, Recognizer
     from autorag_whisper.models.small_vocabulary import SmallVocabulary
     from autorag_whisper.models.store import ModelFiles
+    from autorag_whisper.runtime.arbiter.lease import GpuArbiter, Tenant
 
 _log = logging.getLogger(__name__)
 
@@ -67,18 +79,65 @@ def build_transcriber(
     store = ModelStore(cache_dir=settings.cache_dir, offline=settings.offline, show_progress=True, environ=environ)
     models = ModelFinder(store)
     telemetry = Telemetry(tracer_provider, meter_provider)
-    policy = build_device_policy(settings, environ)
+    cards = CardReader(environ)
     workers = settings.threads or _usable_cores()
+    residency = Residency(_loader(models, telemetry, workers, store.cache_dir), footprints=_footprints(cards))
+    alignment_models = build_alignment_models(settings, telemetry, environ)
+    whisper = WhisperTenant(residency, alignment_models, telemetry, OnYield(settings.on_yield), cards.free_bytes)
     return Transcriber(
         TranscriberParts(
             find_model=models.find,
-            policy=policy,
-            residency=Residency(_loader(models, telemetry, workers, store.cache_dir)),
+            policy=build_device_policy(settings, environ),
+            residency=residency,
             voice=SileroVoiceActivity(),
             telemetry=telemetry,
-            alignment_models=build_alignment_models(settings, telemetry, environ),
+            alignment_models=alignment_models,
+            sharing=build_sharing(settings, environ, telemetry, [whisper.tenant, *_llm(settings, cards)], cards),
         )
     )
+
+
+def build_sharing(
+    settings: Settings,
+    environ: Mapping[str, str],
+    telemetry: Telemetry,
+    tenants: Sequence[Callable[[int], Tenant]],
+    cards: CardReader,
+) -> CardSharing:
+    """How this process shares its cards; `tenants`: who is known to the arbiter of a card, by its index."""
+    if settings.arbiter == "off":
+        return CardSharing(None, telemetry)
+
+    def make(index: int) -> GpuArbiter:
+        def free() -> int | None:
+            return cards.free_bytes(index)
+
+        # Across processes it rests on locks that the kernel drops with their owner.
+        across = settings.arbiter == "machine" and sys.platform == "linux"
+        folder = gpu_folder(settings, environ, index)
+        arbiter: GpuArbiter = ProcessArbiter(folder, read_free=free) if across else ThreadArbiter(read_free=free)
+        for tenant in tenants:
+            arbiter.register(tenant(index))
+        return arbiter
+
+    wish = Wish(timeout_s=settings.gpu_wait_s, at_deadline=AtDeadline(settings.gpu_busy))
+    return CardSharing(make, telemetry, wish)
+
+
+def _llm(settings: Settings, cards: CardReader) -> list[Callable[[int], Tenant]]:
+    """The LLM server that shares the card, if the settings name one. Raises InvalidOption."""
+    if not settings.llm:
+        return []
+    server = parse_llm(settings.llm)
+    return [lambda index: LlmTenant(server, lambda: cards.free_bytes(index)).tenant()]
+
+
+def _footprints(cards: CardReader) -> Footprints:
+    def used(device: Device) -> int | None:
+        memory = cards.memory(device.index) if device.is_cuda else None
+        return memory.used_bytes if memory is not None else None
+
+    return Footprints(used)
 
 
 def build_device_policy(settings: Settings, environ: Mapping[str, str], devices: Devices | None = None) -> DevicePolicy:

@@ -24,6 +24,7 @@ ENVIRONMENT: dict[str, str] = {
     "AUTORAG_WHISPER_GPU_DIR": "where processes share a GPU; default: a folder of this user's runtime directory",
     "AUTORAG_WHISPER_GPU_WAIT_S": "how long a batch waits for the GPU; default 60",
     "AUTORAG_WHISPER_GPU_BUSY": "what then: cpu (default, compute there meanwhile), wait (on) or fail",
+    "AUTORAG_WHISPER_LLM": "an LLM server on the same GPU, as KIND:http://HOST:PORT/MODEL (docs/gpu_sharing.md)",
     "AUTORAG_WHISPER_ON_YIELD": "what leaves a GPU for others: keep (default; aligners leave), offload or unload",
 }
 """The one table of variables: name -> meaning. README's table is made from it, a test compares the two."""
@@ -56,6 +57,7 @@ class Settings:
     gpu_wait_s: float = 60.0
     gpu_busy: str = "cpu"
     on_yield: str = "keep"
+    llm: str = ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -76,6 +78,7 @@ class Settings:
             gpu_dir=reader.path("AUTORAG_WHISPER_GPU_DIR"),
             gpu_wait_s=reader.number("AUTORAG_WHISPER_GPU_WAIT_S", 60.0, whole=False),
             gpu_busy=reader.choice("AUTORAG_WHISPER_GPU_BUSY", GPU_BUSY, "cpu"),
+            llm=reader.text("AUTORAG_WHISPER_LLM"),
             on_yield=reader.choice("AUTORAG_WHISPER_ON_YIELD", ON_YIELD, "keep"),
         )
         if reader.problems:
@@ -95,6 +98,9 @@ class _Reader:
 
     def _bad(self, name: str, allowed: str) -> None:
         self.problems.append(f"{name}={self._value(name)!r} (use {allowed})")
+
+    def text(self, name: str) -> str:
+        return self._value(name)
 
     def choice(self, name: str, allowed: tuple[str, ...], default: str) -> str:
         value = self._value(name).lower() or default

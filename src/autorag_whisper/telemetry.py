@@ -41,7 +41,7 @@ ALIGN_RESTORED_FROM = "align.restored_from"
 ALIGN_FROM, ALIGN_TO = "align.from", "align.to"
 SEGMENTS_COUNT = "segments.count"
 DEVICE_FALLBACK_STEPS = "device_fallback.steps"
-STAGE, CAUSE, OUTCOME = "stage", "cause", "outcome"
+STAGE, CAUSE, STEP, OUTCOME = "stage", "cause", "step", "outcome"
 
 JOB_DURATION = PREFIX + "job.duration"
 AUDIO_SECONDS = PREFIX + "audio.seconds"
@@ -49,6 +49,8 @@ STAGE_DURATION = PREFIX + "stage.duration"
 MODEL_LOAD_DURATION = PREFIX + "model.load.duration"
 DEVICE_FALLBACKS = PREFIX + "device_fallbacks"
 ALIGNER_FALLBACKS = PREFIX + "aligner_fallbacks"
+LEASE_WAIT = PREFIX + "lease.wait"
+OFFLOADS = PREFIX + "offloads"
 
 AttributeValue = str | int | float | bool
 
@@ -80,11 +82,13 @@ class Telemetry:
             JOB_DURATION: meter.create_histogram(JOB_DURATION, "s", "Wall time of one file"),
             STAGE_DURATION: meter.create_histogram(STAGE_DURATION, "s", "Time of one stage of one file"),
             MODEL_LOAD_DURATION: meter.create_histogram(MODEL_LOAD_DURATION, "s", "Time to load a model"),
+            LEASE_WAIT: meter.create_histogram(LEASE_WAIT, "s", "Wait for a lease of a GPU"),
         }
         self._counts = {
             AUDIO_SECONDS: meter.create_counter(AUDIO_SECONDS, "s", "Audio that was transcribed"),
             DEVICE_FALLBACKS: meter.create_counter(DEVICE_FALLBACKS, "1", "Steps of the device fallback"),
             ALIGNER_FALLBACKS: meter.create_counter(ALIGNER_FALLBACKS, "1", "Steps of the aligner fallback"),
+            OFFLOADS: meter.create_counter(OFFLOADS, "1", "Times that models left a GPU for another tenant"),
         }
         self.clock_ns = clock_ns
 

@@ -91,6 +91,17 @@ class LoadReason(StrEnum):
     FALLBACK = "fallback"
 
 
+class OnYield(StrEnum):
+    """What becomes of a recognition model when its GPU goes to another tenant."""
+
+    KEEP = "keep"
+    """It stays."""
+    OFFLOAD = "offload"
+    """It waits in the CPU's memory, and comes back without being read from the disk."""
+    UNLOAD = "unload"
+    """It leaves memory, and is loaded again with its next use."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelKey:
     """What residency is keyed by: a checkpoint on a device in a compute type (as asked for)."""

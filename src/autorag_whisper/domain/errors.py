@@ -308,6 +308,23 @@ class GpuBusy(UnavailableError):
 
 
 @dataclass(eq=False)
+class LlmUnreachable(UnavailableError):
+    """An LLM server that shares the GPU does not answer, or not as it should. `status`: HTTP's, else 0."""
+
+    server: str
+    reason: str
+    how: str = ""
+    status: int = 0
+
+    def problem(self) -> str:
+        return f"{self.server}: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return self.how or "check AUTORAG_WHISPER_LLM and whether the server runs"
+
+
+@dataclass(eq=False)
 class GpuDirectoryUnsafe(RequestError):
     """The folder through which processes share the card could be written by others."""
 

@@ -108,12 +108,17 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class DeviceFallbackStep:
-    """One step of the device fallback that a job took: from where to where, at which stage, and for what cause."""
+    """One step of the device fallback that a job took: from where to where, at which stage, and for what cause.
+
+    `step`: `halve_batch`, `free_others`, `compute_type`, `cpu` or `busy`; `detail` says what changed ("8 -> 4").
+    """
 
     stage: str
     from_device: str
     to_device: str
     cause: str
+    step: str = "cpu"
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

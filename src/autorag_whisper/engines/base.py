@@ -189,6 +189,19 @@ class Recognizer(Protocol):
         """
         ...
 
+    def offload(self) -> bool:
+        """Move the weights to the CPU's memory, and wait until the device's is free: whether anything was moved.
+
+        Waits for calls in flight. On the CPU nothing is moved and all goes on; on a card every other call but
+        `restore` and `close` raises EngineError until it is restored. Again is fine. Raises EngineError where the
+        engine keeps declining: then nothing was moved.
+        """
+        ...
+
+    def restore(self) -> bool:
+        """Bring the weights back, without reading them from the disk again: whether anything was moved."""
+        ...
+
     def close(self) -> None:
         """Give the memory back: waits for calls in flight, refuses new ones, and returns when it is given back.
 

@@ -252,6 +252,23 @@ class CTranslate2Recognizer:
             return self._model, list(start_sequence)
         return speller.model, [speller.files.special(token) for token in start_sequence]
 
+    def offload(self) -> bool:
+        with self._calls.alone("offload"):
+            if not self._spec.device.is_cuda or self._calls.away:
+                return False
+            unload(self._model, _ENGINE, to_cpu=True)
+            self._calls.away = True
+        return True
+
+    def restore(self) -> bool:
+        with self._calls.alone("restore"):
+            if not self._calls.away:
+                return False
+            # The copy in the CPU's memory is kept: the first offload writes it, the later ones find it there.
+            self._model.load_model(keep_cache=True)
+            self._calls.away = False
+        return True
+
     def close(self) -> None:
         self._calls.close()
         unload(self._model, _ENGINE)

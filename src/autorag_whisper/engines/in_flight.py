@@ -37,6 +37,8 @@ class InFlight:
         self._calls = 0
         self._alone = False
         self._closed = False
+        self.away = False
+        """The weights are not on the device. Set inside `alone`."""
 
     @contextmanager
     def call(self, stage: str) -> Iterator[None]:
@@ -44,6 +46,8 @@ class InFlight:
         with self._gate:
             self._gate.wait_for(lambda: not self._alone)
             self._refuse_if_closed(stage)
+            if self.away:
+                raise EngineError(self._engine.runtime, stage, "the model was offloaded")
             self._calls += 1
         try:
             with failures(self._engine, stage):

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper import telemetry as names
 from autorag_whisper.domain.errors import AutoragWhisperError, DeviceError, EngineError, ModelBusy
 from autorag_whisper.runtime.memory import trim
-from autorag_whisper.runtime.residency import copy_of
+from autorag_whisper.runtime.resident import copy_of
 from autorag_whisper.telemetry import Stretch, Telemetry
 
 if TYPE_CHECKING:

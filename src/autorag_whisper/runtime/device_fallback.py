@@ -10,9 +10,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.device import CpuPin, FailureCause
+from autorag_whisper.runtime.fallback_steps import BatchLimits
 from autorag_whisper.runtime.placement import (
     HINTS,
     SETTINGS,
@@ -55,6 +57,8 @@ class DevicePolicy:
         self._compute_type, self._pin_cooldown_s = compute_type, pin_cooldown_s
         self._lock = threading.Lock()
         self._pin: CpuPin | None = None
+        self._smaller: dict[Device, tuple[str, float | None]] = {}  # until when; None for good
+        self.limits = BatchLimits()
         self._last: Device | None = None
         self._said: set[str] = set()
 
@@ -69,7 +73,7 @@ class DevicePolicy:
             _log.warning("device hint %s is not one of %s: using the CPU", shown(hint), HINTS)
         if bad_setting(wish.setting) and self._is_first("setting"):
             _log.warning("%s=%s is not one of %s: using auto", _VARIABLE, shown(wish.setting), ", ".join(SETTINGS))
-        placement = place(wish, self._devices.hardware())
+        placement = self._shrunk(place(wish, self._devices.hardware()))
         if self._is_first("device"):
             _log.info("device %s, compute type %s: %s", placement.device, placement.compute_type, placement.reason)
         return placement
@@ -90,6 +94,27 @@ class DevicePolicy:
             span = "the rest of its life" if pin.until_s is None else f"{pin.until_s - now:g} s"
             _log.warning("this process stays on the CPU for %s: %s", span, pin.reason)
         return pin
+
+    def offered(self, device: Device) -> frozenset[str]:
+        """The compute types that there are on a kind of device."""
+        hardware = self._devices.hardware()
+        return hardware.cuda_compute_types if device.is_cuda else hardware.cpu_compute_types
+
+    def shrink(self, device: Device, compute_type: str) -> None:
+        """Use a smaller compute type on `device`, for as long as out of memory would pin the process to the CPU."""
+        until_s = self._clock() + self._pin_cooldown_s if self._pin_cooldown_s > 0 else None
+        with self._lock:
+            self._smaller[device] = (compute_type, until_s)
+        _log.warning("%s uses %s from now on: out of memory", device, compute_type)
+
+    def _shrunk(self, placement: Placement) -> Placement:
+        now = self._clock()
+        with self._lock:
+            smaller, until_s = self._smaller.get(placement.device, ("", None))
+        if not smaller or (until_s is not None and now >= until_s):
+            return placement
+        reason = f"{placement.reason}; {smaller}, as the card had no room for more"
+        return replace(placement, compute_type=smaller, reason=reason)
 
     @property
     def pin(self) -> CpuPin | None:

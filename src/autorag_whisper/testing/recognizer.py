@@ -49,10 +49,11 @@ class FakeTokenizer:
 
 @dataclass(slots=True)
 class Faults:
-    """What goes wrong, by stage ("encode", "detect_language", "generate", "align", "close").
+    """What goes wrong, by stage ("encode", "detect_language", "generate", "align", "offload", "restore", "close").
 
     `fail(stage, number)` is asked at every call, with that stage's running number from 1, and raises what it likes or
-    returns. A call of a stage in `hold` waits until its event is set. `calls` counts them; `most` is the largest
+    returns. A call of a stage in `hold` waits until its event is set. `calls` counts them; `batches` are the
+    rows of those that were encoded, `rows` those of the last that was begun; `most` is the largest
     number that ran at the same time.
     """
 
@@ -60,6 +61,7 @@ class Faults:
     hold: dict[str, Event] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     batches: list[int] = field(default_factory=list)
+    rows: int = 0
     most: int = 0
     _lock: Lock = field(default_factory=Lock)
 
@@ -97,7 +99,7 @@ class FakeRecognizer:
         self.faults = faults or Faults()
         self._gate = Condition()
         self._running = 0
-        self.closed = False
+        self.closed = self.away = False
 
     @property
     def spec(self) -> RecognizerSpec:
@@ -108,6 +110,7 @@ class FakeRecognizer:
         return self._tokenizer
 
     def encode(self, features: NDArray[np.float32]) -> Encoded:
+        self.faults.rows = len(features)
         with self._call("encode"):
             self.faults.batches.append(len(features))
             return Encoded(len(features), features.copy())
@@ -147,6 +150,17 @@ class FakeRecognizer:
                 for ids, n in zip(token_ids, frames, strict=True)
             ]
 
+    def offload(self) -> bool:
+        with self._alone("offload"):
+            moved = self._spec.device.is_cuda and not self.away
+            self.away = self.away or moved
+        return moved
+
+    def restore(self) -> bool:
+        with self._alone("restore"):
+            moved, self.away = self.away, False
+        return moved
+
     def close(self) -> None:
         with self._gate:
             self.closed = True
@@ -163,10 +177,19 @@ class FakeRecognizer:
         return Hypothesis(self._tokenizer.encode(text), -0.2, 0.01, cap_hit=False)
 
     @contextmanager
-    def _call(self, stage: str) -> Iterator[None]:
+    def _alone(self, stage: str) -> Iterator[None]:
+        self.faults.strike(stage)
         with self._gate:
             if self.closed:
                 raise EngineError("fake", stage, "the model was closed")
+            self._gate.wait_for(lambda: not self._running)
+            yield
+
+    @contextmanager
+    def _call(self, stage: str) -> Iterator[None]:
+        with self._gate:
+            if self.closed or self.away:
+                raise EngineError("fake", stage, f"the model was {'closed' if self.closed else 'offloaded'}")
             self._running += 1
             self.faults.most = max(self.faults.most, self._running)
         try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.transcript import WordSource
+from autorag_whisper.runtime.fallback_steps import Step
 from autorag_whisper.transcriber.outcome import Progress
 from autorag_whisper.transcriber.reading import Reader
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.domain.transcript import DeviceFallbackStep
     from autorag_whisper.engines.base import VoiceActivity
     from autorag_whisper.recognition.language import LanguageChoice
     from autorag_whisper.transcriber.assembly import Assembly
@@ -51,6 +53,7 @@ class RunFile:
     voting: bool = False
     over: bool = False
     batch_size: int = 0
+    batch_size_since: int = 0  # since the last step of the device fallback
     methods: set[WordSource] = field(default_factory=set)
     _steps: Generator[list[SpeechChunk]] | None = None
 
@@ -69,6 +72,13 @@ class RunFile:
             return []
         self.chunks_read += len(chunks)
         return chunks
+
+    def fell_back(self, step: DeviceFallbackStep) -> None:
+        """A step of the device fallback was taken while it was at work. That others had the card is told once."""
+        if step.step == Step.BUSY and step in self.assembly.steps:
+            return
+        self.assembly.steps.append(step)
+        self.batch_size_since = 0
 
     def close(self) -> None:
         """Free what reading needs; the decoder's facts stay."""

@@ -37,7 +37,8 @@ class Report:
 
     def fell_back(self, step: DeviceFallbackStep) -> None:
         """A step of the device fallback was taken."""
-        self._telemetry.count(names.DEVICE_FALLBACKS, 1, {names.STAGE: step.stage, names.CAUSE: step.cause})
+        attributes = {names.STAGE: step.stage, names.CAUSE: step.cause, names.STEP: step.step}
+        self._telemetry.count(names.DEVICE_FALLBACKS, 1, attributes)
 
     def complete(self, file: RunFile, transcript: Transcript) -> None:
         """The spans and metrics of a file that is done."""
@@ -52,7 +53,9 @@ class Report:
             names.REALTIME_FACTOR: round(transcript.duration_s / recognise_s, 3) if recognise_s else 0.0,
         }
         if transcript.device_fallbacks:
-            attributes[names.DEVICE_FALLBACK_STEPS] = len(transcript.device_fallbacks)
+            attributes[names.DEVICE_FALLBACK_STEPS] = ",".join(step.step for step in transcript.device_fallbacks)
+            if file.batch_size_since < file.batch_size:
+                attributes[names.AUDIO_BATCH_SIZE_FINAL] = file.batch_size_since or file.batch_size
         span(names.CT2_TRANSCRIBE, Stretch(begun, moments.finished), attributes, parent=self._parent)
         aligned: dict[str, names.AttributeValue] = {
             names.ALIGN_METHOD: file.method,

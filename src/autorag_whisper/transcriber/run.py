@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.device import Device, ModelKey
     from autorag_whisper.domain.request import TranscribeOptions
-    from autorag_whisper.domain.transcript import Segment
+    from autorag_whisper.domain.transcript import DeviceFallbackStep, Segment
     from autorag_whisper.engines.base import CtcEmitter, RecognizerSpec, VoiceActivity
     from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask
     from autorag_whisper.telemetry import Telemetry
@@ -114,7 +114,8 @@ class Run:
         """Start the threads for the device that the seat is on."""
         self._spec = spec
         self._workers = Workers(spec.workers, self._seat, self._options, self._parts.telemetry, self._ctc)
-        self._pool = Pool(spec.strict_window or self._options.effort.full_window, batch_of(spec, self._options))
+        batch = batch_of(spec, self._options, self._seat.batch_limit)
+        self._pool = Pool(spec.strict_window or self._options.effort.full_window, batch)
 
     # ------------------------------------------------------------ what to do next
 
@@ -164,7 +165,8 @@ class Run:
         for index in {task.file for task in job.tasks} & self._files.keys():
             file = self._files[index]
             file.moments.submitted = file.moments.submitted or self._parts.telemetry.clock_ns()
-            file.batch_size = max(file.batch_size, len(job.tasks))
+            file.batch_size = max(file.batch_size, rows_of(job))
+            file.batch_size_since = max(file.batch_size_since, rows_of(job))
             file.voting = file.voting and not job.voting
         self._workers.submit(job)
         return True
@@ -220,6 +222,8 @@ class Run:
                 self._pool.decide(event.file, event.choice.code)
         elif isinstance(event, JobDone):
             self._hurries = False
+            if self._is_meanwhile(event):
+                self._note_step(self._seat.waited(event.key), {task.file for task in event.job.tasks})
             for result in event.results:
                 yield from self._take(result)
         else:
@@ -284,27 +288,44 @@ class Run:
 
     def _change_device(self, key: ModelKey, job: Job, error: DeviceError) -> None:
         """Do the batch again elsewhere. Others in flight on the same device come back in their own time."""
-        if key == self._seat.key:
-            stage = error.detail.partition(":")[0]
-            step = self._seat.leave(key, error, stage)
-            spec = self._seat.prepare()
-            self._report.fell_back(step)
-            for file in self._files.values():
-                file.assembly.steps.append(step)
+        if key == self._seat.key or not key.device.is_cuda:
+            before = len(self._seat.steps)
+            self._seat.leave(key, error, error.detail.partition(":")[0], rows_of(job))
+            spec = self._seat.prepare() if self._seat.key != key else self._spec
+            for step in self._seat.steps[before:]:
+                self._note_step(step, self._files)
             self._grow(spec)
         self._redo[:0] = [Job((task,)) for task in job.tasks if task.redo]
         self._pool.put_back([task for task in job.tasks if not task.redo])
 
+    def _is_meanwhile(self, event: JobDone) -> bool:
+        """Whether a batch was done on the CPU because others had the card, not because it had failed."""
+        return event.key.device != self._seat.key.device and self._seat.key.device.is_cuda
+
+    def _note_step(self, step: DeviceFallbackStep, files: Iterable[int]) -> None:
+        self._report.fell_back(step)
+        for index in files:
+            if (file := self._files.get(index)) is not None:
+                file.fell_back(step)
+
     def _grow(self, spec: RecognizerSpec) -> None:
-        """The new device may have more workers: more threads, the same queue."""
+        """The new device may have more workers: more threads, the same queue; or batches are smaller from now on."""
         self._spec = spec
-        self._pool.batch = batch_of(spec, self._options)
+        self._pool.batch = batch_of(spec, self._options, self._seat.batch_limit)
         self._workers.resize(spec.workers)
 
 
-def batch_of(spec: RecognizerSpec, options: TranscribeOptions) -> Batch:
-    """As large as was asked for, or as the device takes."""
-    return Batch(options.batch_size or spec.batch_size, stretches=options.batch_size is None)
+def batch_of(spec: RecognizerSpec, options: TranscribeOptions, limit: int | None = None) -> Batch:
+    """As large as was asked for, or as the device takes; `limit` chunks of any window where more did not fit."""
+    size = options.batch_size or spec.batch_size
+    if limit is not None:
+        return Batch(min(size, limit), stretches=False)
+    return Batch(size, stretches=options.batch_size is None)
+
+
+def rows_of(job: Job) -> int:
+    """Chunks that were in the engine at once: those of a vote go one by one."""
+    return 1 if job.voting else len(job.tasks)
 
 
 def chunking_rules(spec: RecognizerSpec, options: TranscribeOptions) -> ChunkingRules:

@@ -1,60 +1,125 @@
-"""Where a run computes: its model on the device that the policy names now, and the step to another when that fails."""
+"""Where a run computes: its model on the device that the policy names now, and the way on when that fails."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.device import LoadReason, ModelKey
 from autorag_whisper.domain.errors import DeviceError
 from autorag_whisper.domain.transcript import DeviceFallbackStep
+from autorag_whisper.runtime.fallback_steps import Failure, Next, Step, next_step
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from autorag_whisper.domain.device import Device
     from autorag_whisper.engines.base import Recognizer, RecognizerSpec
     from autorag_whisper.models.store import ModelFiles
+    from autorag_whisper.runtime.card_sharing import CardSharing
     from autorag_whisper.runtime.device_fallback import DevicePolicy
     from autorag_whisper.runtime.residency import Residency
 
 
 class Seat:
-    """One model under one device hint. `key` changes in the owner's thread alone; leases may be taken by any."""
+    """One model under one device hint. `key` changes in the owner's thread alone; leases may be taken by any.
 
-    def __init__(self, files: ModelFiles, hint: str | None, policy: DevicePolicy, residency: Residency) -> None:
+    `free_others(device, but)`: free what other models of ours hold there; how many gave something up.
+    """
+
+    def __init__(
+        self,
+        files: ModelFiles,
+        hint: str | None,
+        policy: DevicePolicy,
+        residency: Residency,
+        sharing: CardSharing,
+        free_others: Callable[[Device, ModelKey], int],
+    ) -> None:
         self._files, self._hint, self._policy, self._residency = files, hint, policy, residency
+        self._sharing, self._free_others = sharing, free_others
         self.steps: list[DeviceFallbackStep] = []
-        self.key = self._placed()
+        self._freed = False
+        self.key = self._placed(self._hint)
 
-    def _placed(self) -> ModelKey:
-        placement = self._policy.place(self._hint)
+    def _placed(self, hint: str | None) -> ModelKey:
+        placement = self._policy.place(hint)
         return ModelKey(str(self._files.folder), placement.device, placement.compute_type)
 
-    def lease(self, key: ModelKey) -> AbstractContextManager[Recognizer]:
+    @property
+    def batch_limit(self) -> int | None:
+        """Chunks that may go at once, where more have failed."""
+        return self._policy.limits.limit(self.key)
+
+    @contextmanager
+    def compute(self) -> Iterator[tuple[ModelKey, Recognizer]]:
+        """The right to compute, and the model to do it with, for one batch: (where, recogniser).
+
+        On a card that others share that is a lease of it, on the CPU if that was the wish at the deadline. Raises
+        GpuBusy where it was to fail.
+        """
+        key = self.key  # now, not when the job was made: what was left in between must not be loaded again
+        with self._sharing.lease(key.device) as on_card:
+            use = key if on_card else self._placed("cpu")
+            with self._lease(use) as recognizer:
+                yield use, recognizer
+
+    def _lease(self, key: ModelKey) -> AbstractContextManager[Recognizer]:
         """The recogniser of `key`, loaded if it is not resident, for the length of a `with`."""
         reason = LoadReason.FALLBACK if self.steps else LoadReason.FIRST
         return self._residency.lease(key, reason_if_absent=reason)
 
     def prepare(self) -> RecognizerSpec:
-        """Load, on the CPU where CUDA fails at it. Raises the Model* errors and EngineError."""
+        """Load; where CUDA fails at it, what the device fallback does. Raises the Model* errors and EngineError."""
         while True:
             key = self.key
             try:
-                with self.lease(key) as recognizer:
-                    self._policy.used(key.device)
+                with self.compute() as (used, recognizer):
+                    self._policy.used(used.device)
                     return recognizer.spec
             except DeviceError as error:
                 self.leave(key, error, "load")
 
-    def leave(self, key: ModelKey, error: DeviceError, stage: str) -> DeviceFallbackStep:
-        """Move away from `key`, where `error` arose. Raises it where there is nowhere else to go."""
+    def leave(self, key: ModelKey, error: DeviceError, stage: str, rows: int = 0) -> DeviceFallbackStep | None:
+        """`rows` chunks failed at `key`: take the next step of the device fallback.
+
+        None where it changes nothing that was not changed already. Raises `error` where there is nowhere else to go.
+        """
         if not key.device.is_cuda:
             raise error
-        self._policy.failed(error)
-        self.key = self._placed()
+        chosen = self._next(key, error, rows)
+        if chosen.step is Step.FREE:
+            self._freed = True
+            count = self._free_others(key.device, key)
+            if not count:
+                return self.leave(key, error, stage, rows)
+            self._policy.limits.freed(key.device)
+            return self._took(chosen, key, error, stage, f"{count} models")
+        if chosen.step is Step.HALVE:
+            lower = self._policy.limits.failed(key, rows)
+            return self._took(chosen, key, error, stage, f"{rows} -> {chosen.rows}") if lower else None
+        if chosen.step is Step.COMPUTE_TYPE:
+            self._policy.shrink(key.device, chosen.compute_type)
+        else:
+            self._policy.failed(error)
+        self.key = self._placed(self._hint)
         if self.key == key:
             raise error
-        # A process that stays on the CPU must not keep the card's memory; batches in flight there end first.
+        # What was left must not keep the card's memory; batches in flight there end first.
         self._residency.evict(key, LoadReason.EVICTED)
-        step = DeviceFallbackStep(stage, str(key.device), str(self.key.device), error.cause)
+        detail = f"{key.compute_type} -> {self.key.compute_type}" if chosen.step is Step.COMPUTE_TYPE else ""
+        return self._took(chosen, key, error, stage, detail)
+
+    def waited(self, used: ModelKey) -> DeviceFallbackStep:
+        """A batch was done at `used`, as others had the card for longer than it would wait."""
+        return DeviceFallbackStep("lease", str(self.key.device), str(used.device), "gpu_busy", Step.BUSY.value)
+
+    def _next(self, key: ModelKey, error: DeviceError, rows: int) -> Next:
+        offered = self._policy.offered(key.device)
+        return next_step(Failure(error.cause, rows, key.compute_type, offered, self._freed))
+
+    def _took(self, chosen: Next, key: ModelKey, error: DeviceError, stage: str, detail: str) -> DeviceFallbackStep:
+        step = DeviceFallbackStep(stage, str(key.device), str(self.key.device), error.cause, chosen.step.value, detail)
         self.steps.append(step)
         return step

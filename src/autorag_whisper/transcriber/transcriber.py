@@ -12,6 +12,7 @@ from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import Segment, Transcript
+from autorag_whisper.runtime.card_sharing import CardSharing
 from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
 from autorag_whisper.transcriber.run import Run, RunParts
 from autorag_whisper.transcriber.seat import Seat
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
-    from autorag_whisper.domain.device import Placement
+    from autorag_whisper.domain.device import Device, ModelKey, Placement
     from autorag_whisper.engines.base import VoiceActivity
     from autorag_whisper.models.store import ModelFiles
     from autorag_whisper.runtime.alignment_models import AlignmentModels
@@ -37,7 +38,7 @@ class TranscriberParts:
     """What a transcriber is put together from; `bootstrap` knows the real ones.
 
     `find_model`: a name to files (cached by its maker). The residency's loader finds the same files by their folder.
-    `alignment_models`: for alignment by CTC; None has none.
+    `alignment_models`: for alignment by CTC; None has none. `sharing`: leases of the cards; None shares none.
     """
 
     find_model: Callable[[str], ModelFiles]
@@ -46,6 +47,7 @@ class TranscriberParts:
     voice: VoiceActivity
     telemetry: Telemetry
     alignment_models: AlignmentModels | None = None
+    sharing: CardSharing | None = None
 
 
 class LoadedModel:
@@ -130,6 +132,7 @@ class Transcriber:
 
     def __init__(self, parts: TranscriberParts) -> None:
         self._parts = parts
+        self._sharing = parts.sharing or CardSharing(None, parts.telemetry)
         self._lock = Lock()
         self._handles: dict[tuple[str, str], LoadedModel] = {}
 
@@ -196,6 +199,7 @@ class Transcriber:
         self._parts.residency.close()
         if self._parts.alignment_models is not None:
             self._parts.alignment_models.close()
+        self._sharing.close()
 
     def __enter__(self) -> Self:
         return self
@@ -206,7 +210,15 @@ class Transcriber:
     def _seat(self, model: str | LoadedModel) -> Seat:
         handle = model if isinstance(model, LoadedModel) else self.model(model)
         files = self._parts.find_model(handle.size)
-        return Seat(files, handle.device_hint, self._parts.policy, self._parts.residency)
+        return Seat(
+            files, handle.device_hint, self._parts.policy, self._parts.residency, self._sharing, self._free_others
+        )
+
+    def _free_others(self, device: Device, but: ModelKey) -> int:
+        """Free what other models of ours hold on `device`: how many gave it up."""
+        aligners = self._parts.alignment_models
+        moved = aligners.offload_idle() if aligners is not None else 0
+        return moved + self._parts.residency.free_others(device, but)
 
     def _events(
         self,

@@ -40,9 +40,10 @@ class LanguageFound:
 
 @dataclass(frozen=True, slots=True)
 class JobDone:
-    """Every chunk of a job has a result."""
+    """Every chunk of a job has a result; `key` is where it was done."""
 
     job: Job
+    key: ModelKey
     results: tuple[ChunkResult, ...]
 
 
@@ -110,9 +111,9 @@ class Workers:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _work(self, job: Job) -> None:
-        key = self._seat.key  # now, not when it was submitted: what was left in between must not be loaded again
+        key = self._seat.key
         try:
-            with self._telemetry.attached(self._parent), self._seat.lease(key) as recognizer:
+            with self._telemetry.attached(self._parent), self._seat.compute() as (key, recognizer):
                 recognition = Recognition(
                     recognizer,
                     self._options,
@@ -127,7 +128,7 @@ class Workers:
         except BaseException as error:  # noqa: BLE001 - the owner of the run judges it, in its own thread
             self._events.put(JobFailed(job, key, error))
         else:
-            self._events.put(JobDone(job, tuple(results)))
+            self._events.put(JobDone(job, key, tuple(results)))
 
 
 def _threads(count: int) -> ThreadPoolExecutor:

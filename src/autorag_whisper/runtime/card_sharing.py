@@ -1,0 +1,120 @@
+"""How this process shares its cards: a short lease for every batch, and what leaves a card for another tenant."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from autorag_whisper import telemetry as names
+from autorag_whisper.domain.device import Device, DeviceKind, OnYield
+from autorag_whisper.runtime.arbiter.lease import Eviction, Released, Tenant, Wish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from autorag_whisper.runtime.alignment_models import AlignmentModels
+    from autorag_whisper.runtime.arbiter.lease import GpuArbiter
+    from autorag_whisper.runtime.residency import Residency
+    from autorag_whisper.telemetry import Telemetry
+
+WHISPER = "whisper"
+"""This package's name among the tenants."""
+
+
+class CardSharing:
+    """Leases of cards for the tenant `whisper`. Thread-safe.
+
+    `make_arbiter(index)` is called once a card, at its first lease, and registers the tenants; None shares nothing.
+    """
+
+    def __init__(
+        self,
+        make_arbiter: Callable[[int], GpuArbiter] | None,
+        telemetry: Telemetry,
+        wish: Wish = Wish(),  # noqa: B008 - a frozen value
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._make, self._telemetry, self._wish, self._clock = make_arbiter, telemetry, wish, clock
+        self._lock = threading.Lock()
+        self._arbiters: dict[int, GpuArbiter] = {}
+
+    @contextmanager
+    def lease(self, device: Device) -> Iterator[bool]:
+        """Compute on `device` for the length of a `with`: whether on it, or (False) on the CPU as it is busy.
+
+        The CPU is nobody's to share. Raises GpuBusy.
+        """
+        if not device.is_cuda or self._make is None:
+            yield True
+            return
+        started = self._clock()
+        with self.arbiter(device.index).lease(WHISPER, self._wish) as lease:
+            on_card = "card" if lease.on_card else "cpu"
+            self._telemetry.duration(names.LEASE_WAIT, self._clock() - started, {names.OUTCOME: on_card})
+            yield lease.on_card
+
+    def arbiter(self, index: int) -> GpuArbiter:
+        """That of a card: for leases of other tenants of this process."""
+        assert self._make is not None, "this process shares nothing"
+        with self._lock:
+            if index not in self._arbiters:
+                self._arbiters[index] = self._make(index)
+            return self._arbiters[index]
+
+    def close(self) -> None:
+        """Leave the arbiters."""
+        with self._lock:
+            arbiters, self._arbiters = list(self._arbiters.values()), {}
+        for arbiter in arbiters:
+            arbiter.close()
+
+
+class WhisperTenant:
+    """What of this process leaves a card for another tenant.
+
+    Alignment models always do. The recognition models stay (`keep`) unless what the next tenant needs is not free; else
+    they go to the CPU's memory (`offload`) or out of memory (`unload`). What was freed is measured where the card tells
+    (`read_free`), and a release that it does not show is not verified.
+    """
+
+    def __init__(
+        self,
+        residency: Residency,
+        alignment_models: AlignmentModels | None,
+        telemetry: Telemetry,
+        on_yield: OnYield,
+        read_free: Callable[[int], int | None],
+    ) -> None:
+        self._residency, self._alignment_models, self._telemetry = residency, alignment_models, telemetry
+        self._on_yield, self._read_free = on_yield, read_free
+
+    def tenant(self, index: int) -> Tenant:
+        """As the arbiter of card `index` knows it."""
+        device = Device(DeviceKind.CUDA, index)
+        return Tenant(WHISPER, lambda wanted: self.leave(device, wanted), lambda: self._residency.held_bytes(device))
+
+    def leave(self, device: Device, wanted: Eviction) -> Released:
+        """Free what the policy names, and more of it where `wanted` would not fit."""
+        before = self._read_free(device.index)
+        moved = self._alignment_models.offload_idle() if self._alignment_models is not None else 0
+        free = self._read_free(device.index)
+        policy = self._on_yield
+        if policy is OnYield.KEEP and free is not None and free < wanted.needs_bytes:
+            policy = OnYield.OFFLOAD
+        stuck = 0
+        if policy is not OnYield.KEEP:
+            left = self._residency.yield_device(device, policy)
+            moved, stuck = moved + left.went, left.stuck
+        return self._released(device, before, moved, stuck)
+
+    def _released(self, device: Device, before: int | None, moved: int, stuck: int) -> Released:
+        after = self._read_free(device.index)
+        measured = None if before is None or after is None else after - before
+        verified = not stuck and not (moved and measured is not None and measured <= 0)
+        if moved:
+            self._telemetry.count(names.OFFLOADS, 1, {names.OUTCOME: "verified" if verified else "unverified"})
+        note = "" if verified else f"{stuck} models are in use" if stuck else "the card shows no more free memory"
+        return Released(self._residency.held_bytes(device), verified, note)

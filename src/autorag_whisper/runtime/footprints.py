@@ -1,0 +1,73 @@
+"""What a model takes of its device's memory: measured around its first load, never assumed."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from autorag_whisper.domain.device import Device, ModelKey
+
+
+class Footprints:
+    """Bytes by (model, kind of device, compute type), and how many there may be on a device. Thread-safe.
+
+    `read_used(device)`: bytes in use there, None where nothing tells. `budgets`: the most that our models may take of a
+    device; one that is not named has no limit. Loads that overlap are not measured: whose bytes they are is not known.
+    """
+
+    def __init__(self, read_used: Callable[[Device], int | None], budgets: Mapping[Device, int] | None = None) -> None:
+        self._read_used, self._budgets = read_used, dict(budgets or {})
+        self._lock = threading.Lock()
+        self._found: dict[tuple[str, str, str], int] = {}
+        self._loading: dict[Device, int] = {}
+        self._overlapped: set[Device] = set()
+
+    def of(self, key: ModelKey) -> int | None:
+        """Bytes, once a load of it was measured."""
+        with self._lock:
+            return self._found.get(_kind(key))
+
+    def is_short(self, device: Device, held_bytes: int, more: ModelKey | None = None) -> bool:
+        """Whether `held_bytes`, and `more` beside them if its bytes are known, are over the device's budget."""
+        budget = self._budgets.get(device)
+        size = self.of(more) if more is not None else None
+        return budget is not None and held_bytes + (size or 0) > budget
+
+    @contextmanager
+    def measure(self, key: ModelKey) -> Iterator[None]:
+        """Around a load of `key`: learn its bytes, if it succeeds and nothing else was loaded there meanwhile."""
+        alone = self._begin(key.device)
+        before = self._read_used(key.device)
+        succeeded = False
+        try:
+            yield
+            succeeded = True
+        finally:
+            after = self._read_used(key.device) if succeeded else None
+            alone = self._end(key.device) and alone
+            if alone and before is not None and after is not None and after > before:
+                with self._lock:
+                    self._found.setdefault(_kind(key), after - before)
+
+    def _begin(self, device: Device) -> bool:
+        with self._lock:
+            self._loading[device] = self._loading.get(device, 0) + 1
+            if self._loading[device] > 1:
+                self._overlapped.add(device)
+            return self._loading[device] == 1
+
+    def _end(self, device: Device) -> bool:
+        with self._lock:
+            self._loading[device] -= 1
+            alone = device not in self._overlapped
+            if not self._loading[device]:
+                self._overlapped.discard(device)
+            return alone
+
+
+def _kind(key: ModelKey) -> tuple[str, str, str]:
+    return key.model, str(key.device.kind), key.compute_type

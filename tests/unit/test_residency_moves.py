@@ -1,0 +1,189 @@
+"""Models that leave a card for another tenant and come back, make room for each other, and idle out."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from autorag_whisper.domain.device import CUDA, ModelKey, OnYield
+from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.runtime.footprints import Footprints
+from autorag_whisper.runtime.residency import Residency
+from residents import Resident, World
+
+WAIT_S = 10.0
+A, B, C = (ModelKey(name, CUDA, "float16") for name in ("tiny", "base", "small"))
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def residency(world: World) -> Residency:
+    return Residency(world.load)
+
+
+def use(residency: Residency, key: ModelKey = A) -> Resident:
+    with residency.lease(key) as model:
+        model.use()
+        return model
+
+
+def refuse(_key: ModelKey) -> None:
+    raise EngineError("ctranslate2", "move", "it keeps the model in memory")
+
+
+def test_an_offloaded_model_comes_back_without_a_load(world: World, residency: Residency) -> None:
+    model = use(residency)
+    assert residency.yield_device(CUDA, OnYield.OFFLOAD).went == 1
+    assert model.is_away
+    assert use(residency) is model
+    assert not model.is_away
+    assert world.reasons == ["first"]
+
+
+def test_a_model_that_is_kept_stays_and_an_unloaded_one_says_why_it_is_loaded_again(
+    world: World, residency: Residency
+) -> None:
+    model = use(residency)
+    assert residency.yield_device(CUDA, OnYield.KEEP).went == 0
+    assert use(residency) is model
+    assert residency.yield_device(CUDA, OnYield.UNLOAD).went == 1
+    use(residency)
+    assert world.reasons == ["first", "unloaded"]
+
+
+def test_a_model_in_use_is_never_moved(residency: Residency) -> None:
+    with residency.lease(A) as model:
+        left = residency.yield_device(CUDA, OnYield.OFFLOAD)
+        assert (left.went, left.stuck) == (0, 1)
+        model.use()
+
+
+def test_a_lease_that_comes_while_a_model_moves_waits_and_restores_it(world: World, residency: Residency) -> None:
+    """An alignment model was moved while another thread used it."""
+    model = use(residency)
+    begun, go = threading.Event(), threading.Event()
+
+    def wait(_key: ModelKey) -> None:
+        begun.set()
+        assert go.wait(WAIT_S)
+
+    world.before_move = wait
+    with ThreadPoolExecutor(2) as pool:
+        moving = pool.submit(residency.yield_device, CUDA, OnYield.OFFLOAD)
+        assert begun.wait(WAIT_S)
+        user = pool.submit(use, residency)
+        pause = threading.Event()
+        while not residency._changed._waiters:
+            pause.wait(0.001)
+        world.before_move = lambda _key: None
+        go.set()
+        assert moving.result(WAIT_S).went == 1
+        assert user.result(WAIT_S) is model
+
+
+def test_a_model_that_cannot_be_offloaded_is_closed_so_that_the_card_comes_free(
+    world: World, residency: Residency, caplog: pytest.LogCaptureFixture
+) -> None:
+    use(residency)
+    world.before_move = refuse
+    with caplog.at_level(logging.WARNING):
+        left = residency.yield_device(CUDA, OnYield.OFFLOAD)
+    assert (left.went, left.stuck, world.in_memory) == (1, 0, 0)
+    assert "offload failed" in caplog.text
+    use(residency)
+    assert world.reasons == ["first", "evicted"]
+
+
+def test_a_release_that_was_refused_counts_as_stuck_and_its_bytes_stay_on_the_books(world: World) -> None:
+    """Elsewhere an unload that was refused was forgotten, and its memory with it."""
+    used = [0]
+    world.before_load = lambda _key: used.__setitem__(0, used[0] + 50)
+    residency = Residency(world.load, footprints=Footprints(lambda _device: used[0]))
+    use(residency)
+    world.before_move = world.before_close = refuse
+    left = residency.yield_device(CUDA, OnYield.OFFLOAD)
+    assert (left.went, left.stuck) == (0, 1)
+    assert residency.held_bytes(CUDA) == 50
+    world.before_close = lambda _key: None
+    use(residency, B)
+    assert (world.copies[A], world.copies[B]) == (0, 1)
+
+
+def test_a_model_that_does_not_come_back_is_loaded_anew(
+    world: World, residency: Residency, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = use(residency)
+    residency.yield_device(CUDA, OnYield.OFFLOAD)
+    world.before_move = refuse
+    with caplog.at_level(logging.WARNING):
+        second = use(residency)
+    assert second is not first
+    assert not first.is_open
+    assert "restore failed" in caplog.text
+    assert world.reasons == ["first", "evicted"]
+
+
+def test_what_was_used_longest_ago_makes_room_and_what_is_in_use_stays(world: World) -> None:
+    sizes, used, now = {A: 30, B: 30, C: 50}, [0], [0.0]
+    world.before_load = lambda key: used.__setitem__(0, used[0] + sizes[key])
+    world.before_close = lambda key: used.__setitem__(0, used[0] - sizes[key])
+
+    def clock() -> float:
+        now[0] += 1
+        return now[0]
+
+    residency = Residency(world.load, footprints=Footprints(lambda _device: used[0], {CUDA: 100}), clock=clock)
+    for key in (C, A, B, A):
+        use(residency, key)
+    assert residency.resident() == (A, B), "when C was loaded first nobody knew its size; B then did not fit beside it"
+    with residency.lease(B):
+        use(residency, C)
+        assert set(residency.resident()) == {B, C}, "A was used later than B, but B is in use"
+    residency.check()
+
+
+def test_nothing_idles_out_unless_somebody_asks_for_it(world: World) -> None:
+    now = [0.0]
+    residency = Residency(world.load, clock=lambda: now[0])
+    use(residency, A)
+    now[0] = 1e6
+    use(residency, B)
+    assert residency.resident() == (A, B)
+    with residency.lease(B):
+        now[0] = 2e6
+        assert residency.release_unused(1e5) == 1
+    assert residency.resident() == (B,)
+
+
+def test_loads_that_overlap_are_not_measured() -> None:
+    used = [0]
+    footprints = Footprints(lambda _device: used[0])
+    with footprints.measure(A):
+        with footprints.measure(B):
+            used[0] += 5
+        used[0] += 7
+    assert (footprints.of(A), footprints.of(B)) == (None, None)
+    with footprints.measure(A):
+        used[0] += 9
+    assert footprints.of(A) == 9
+
+
+def test_a_load_that_fails_teaches_nothing() -> None:
+    used = [0]
+    footprints = Footprints(lambda _device: used[0])
+
+    def load() -> None:
+        with footprints.measure(A):
+            used[0] += 9
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        load()
+    assert footprints.of(A) is None
