@@ -35,6 +35,7 @@ class World:
         alignment_models: AlignmentModels | None = None,
         arbiter: GpuArbiter | None = None,
         on_yield: OnYield = OnYield.KEEP,
+        telemetry: Telemetry | None = None,
         wish: Wish = Wish(timeout_s=30.0),  # noqa: B008 - a frozen value
         **fake: object,
     ) -> None:
@@ -45,7 +46,7 @@ class World:
         self._fake = fake
         self.policy = DevicePolicy(Devices(lambda: hardware), environ={}, clock=lambda: 0.0)
         self.residency = Residency(self._load)
-        files, telemetry = ModelFiles("fake", Path("fake"), ModelOrigin.FOLDER), Telemetry()
+        files, telemetry = ModelFiles("fake", Path("fake"), ModelOrigin.FOLDER), telemetry or Telemetry()
         sharing = None
         if arbiter is not None:
             whisper = WhisperTenant(self.residency, alignment_models, telemetry, on_yield, lambda _index: None)

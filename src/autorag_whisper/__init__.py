@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.request import Task, TranscribeOptions
     from autorag_whisper.domain.transcript import Segment, Transcript, Word, WordSource
     from autorag_whisper.transcriber import LoadedModel, Transcriber, TranscriptStream
+    from autorag_whisper.worker.client import WorkerTranscriber
 
 _HOMES = {
     "get_model": "autorag_whisper.api",
@@ -35,6 +36,7 @@ _HOMES = {
     "AutoragWhisperError": "autorag_whisper.domain.errors",
     "RequestError": "autorag_whisper.domain.errors",
     "UnavailableError": "autorag_whisper.domain.errors",
+    "WorkerTranscriber": "autorag_whisper.worker.client",
 }
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "UnavailableError",
     "Word",
     "WordSource",
+    "WorkerTranscriber",
     "__version__",
     "build_transcriber",
     "get_model",

@@ -68,17 +68,18 @@ def build_transcriber(
     environ: Mapping[str, str] | None = None,
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
+    telemetry: Telemetry | None = None,
 ) -> Transcriber:
     """A transcriber of its own, with nothing loaded yet.
 
     `settings`: None reads them from `environ`, which is this process's own if it is None. Spans and metrics go to the
-    given providers, else to those of the process. Raises InvalidSettings.
+    given providers, else to those of the process; or `telemetry` has them. Raises InvalidSettings.
     """
     environ = os.environ if environ is None else environ  # noqa: TID251 - a caller who gives none means this one
     settings = settings or Settings.from_env(environ)
     store = ModelStore(cache_dir=settings.cache_dir, offline=settings.offline, show_progress=True, environ=environ)
     models = ModelFinder(store)
-    telemetry = Telemetry(tracer_provider, meter_provider)
+    telemetry = telemetry or Telemetry(tracer_provider, meter_provider)
     cards = CardReader(environ)
     workers = settings.threads or _usable_cores()
     residency = Residency(_loader(models, telemetry, workers, store.cache_dir), footprints=_footprints(cards))

@@ -13,19 +13,16 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from autorag_whisper.align.words import Place, words_interpolated
-from autorag_whisper.domain.audio import SpeechChunk
-from autorag_whisper.domain.device import CPU
-from autorag_whisper.domain.errors import (
+from autorag_whisper.domain.alignment_errors import (
     AlignmentError,
-    DeviceError,
     EmissionsUnusable,
-    EngineError,
-    ModelDamaged,
-    ModelNotFound,
     NothingToAlign,
     TooFewFrames,
     VocabularyUnusable,
 )
+from autorag_whisper.domain.audio import SpeechChunk
+from autorag_whisper.domain.device import CPU
+from autorag_whisper.domain.errors import DeviceError, EngineError, ModelDamaged, ModelNotFound
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.ctranslate2_wav2vec2 import CTranslate2Emitter, load
 from autorag_whisper.recognition.ctc_alignment import ChunkText, CtcAligner, WordTime, align_words_by_ctc, retime_by_ctc

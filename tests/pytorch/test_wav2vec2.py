@@ -10,8 +10,9 @@ import pytest
 import torch
 import transformers
 
+from autorag_whisper.domain.alignment_errors import VocabularyUnusable
 from autorag_whisper.domain.device import CPU, CUDA
-from autorag_whisper.domain.errors import DeviceError, EngineError, ModelDamaged, VocabularyUnusable
+from autorag_whisper.domain.errors import DeviceError, EngineError, ModelDamaged
 from autorag_whisper.engines import ctranslate2_wav2vec2, wav2vec2
 from autorag_whisper.recognition.ctc_alignment import ChunkText, align_words_by_ctc
 from autorag_whisper.testing import speech_samples

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.align.ctc import WILDCARD, WordFrames, align_words, word_edges
-from autorag_whisper.domain.errors import EmissionsUnusable, NothingToAlign, TooFewFrames, VocabularyUnusable
+from autorag_whisper.domain.alignment_errors import EmissionsUnusable, NothingToAlign, TooFewFrames, VocabularyUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

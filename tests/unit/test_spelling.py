@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from autorag_whisper.align.ctc import WILDCARD
 from autorag_whisper.align.spelling import CtcVocabulary, spell
-from autorag_whisper.domain.errors import VocabularyUnusable
+from autorag_whisper.domain.alignment_errors import VocabularyUnusable
 
 
 def vocabulary(characters: str) -> CtcVocabulary:

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autorag_whisper.domain.errors import EmissionsUnusable, NothingToAlign, TooFewFrames, VocabularyUnusable
+from autorag_whisper.domain.alignment_errors import EmissionsUnusable, NothingToAlign, TooFewFrames, VocabularyUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

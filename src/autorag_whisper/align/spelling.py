@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.align.ctc import WILDCARD
 from autorag_whisper.align.text_normalization import spoken_words
-from autorag_whisper.domain.errors import VocabularyUnusable
+from autorag_whisper.domain.alignment_errors import VocabularyUnusable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -292,6 +292,35 @@ class ModelBusy(UnavailableError):
 
 
 @dataclass(eq=False)
+class PoisonedFile(RequestError):
+    """Worker processes died with this file in hand again and again. Never tried again by itself."""
+
+    name: str
+    reason: str
+
+    def problem(self) -> str:
+        return f"{self.name}: it killed the worker process again and again ({self.reason})"
+
+    @property
+    def remedy(self) -> str:
+        return "report it with the file, if it can be shared"
+
+
+@dataclass(eq=False)
+class WorkerDied(UnavailableError):
+    """Worker processes die before they have opened a file: it is nothing in the files."""
+
+    reason: str
+
+    def problem(self) -> str:
+        return f"the worker process cannot be kept running: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "see what it said on standard error, and `autorag-whisper doctor`"
+
+
+@dataclass(eq=False)
 class GpuBusy(UnavailableError):
     """Another tenant had the card, or its memory, for longer than the caller would wait."""
 
@@ -344,49 +373,3 @@ class Cancelled(UnavailableError):
 
     def problem(self) -> str:
         return "cancelled"
-
-
-# ---------------------------------------------------------------- alignment
-
-
-class AlignmentError(UnavailableError):
-    """An aligner cannot time a text. It stays inside: the aligner fallback goes on with the next one down."""
-
-
-@dataclass(eq=False)
-class NothingToAlign(AlignmentError):
-    """A text without a sound: empty, or marks alone."""
-
-    def problem(self) -> str:
-        return "the text has nothing that could be heard"
-
-
-@dataclass(eq=False)
-class TooFewFrames(AlignmentError):
-    """The audio is too short for the text: `needed` is the least number of frames that holds all labels."""
-
-    frames: int
-    needed: int
-
-    def problem(self) -> str:
-        return f"{self.frames} frames cannot hold a text that needs {self.needed}"
-
-
-@dataclass(eq=False)
-class EmissionsUnusable(AlignmentError):
-    """What the acoustic model gave is no probability for the text."""
-
-    reason: str
-
-    def problem(self) -> str:
-        return f"the emissions are unusable: {self.reason}"
-
-
-@dataclass(eq=False)
-class VocabularyUnusable(AlignmentError):
-    """A checkpoint's vocabulary is missing, damaged, or does not fit its emissions."""
-
-    reason: str
-
-    def problem(self) -> str:
-        return f"the alignment model's vocabulary is unusable: {self.reason}"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.align.ctc import align_words, word_edges
 from autorag_whisper.align.spelling import spell
+from autorag_whisper.domain.alignment_errors import AlignmentError
 from autorag_whisper.domain.audio import seconds
-from autorag_whisper.domain.errors import AlignmentError, AutoragWhisperError, Cancelled, DeviceError
+from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError
 from autorag_whisper.domain.transcript import WordSource
 
 if TYPE_CHECKING:

@@ -116,6 +116,13 @@ class DevicePolicy:
         reason = f"{placement.reason}; {smaller}, as the card had no room for more"
         return replace(placement, compute_type=smaller, reason=reason)
 
+    def adopt(self, pin: CpuPin) -> None:
+        """Take over the pin of a process that this one follows; its clock must be the same (CLOCK_MONOTONIC)."""
+        now = self._clock()
+        with self._lock:
+            held = self._held(now)
+            self._pin = pin if held is None or pin.until_s is None else _longer(held, pin)
+
     @property
     def pin(self) -> CpuPin | None:
         """The pin that holds now; None when its cool-down has passed."""

@@ -20,8 +20,9 @@ from autorag_whisper.domain.errors import AutoragWhisperError, DeviceError, Engi
 from autorag_whisper.domain.request import Aligner, Task
 from autorag_whisper.recognition.batching import Batch, Pool
 from autorag_whisper.recognition.ctc_alignment import HeldLeases
-from autorag_whisper.recognition.language import VOTING_CHUNKS
+from autorag_whisper.recognition.language import VOTING_CHUNKS, LanguageChoice
 from autorag_whisper.transcriber.assembly import Assembly
+from autorag_whisper.transcriber.book import Finished
 from autorag_whisper.transcriber.file import RunFile
 from autorag_whisper.transcriber.outcome import FileOutcome
 from autorag_whisper.transcriber.report import Report
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from autorag_whisper.audio.source import MediaSource
+    from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.device import Device, ModelKey
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import DeviceFallbackStep, Segment
     from autorag_whisper.engines.base import CtcEmitter, RecognizerSpec, VoiceActivity
     from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask
     from autorag_whisper.telemetry import Telemetry
+    from autorag_whisper.transcriber.book import ChunkBook
     from autorag_whisper.transcriber.outcome import OnProgress
     from autorag_whisper.transcriber.seat import Seat
 
@@ -55,13 +58,14 @@ SWITCHING = ChunkingRules(min_chunk_s=3.0, pause_s=0.7, max_chunk_s=15.0)
 
 @dataclass(frozen=True, slots=True)
 class RunParts:
-    """What a run works with."""
+    """What a run works with. `book`: chunks that an earlier run of the same sources has done."""
 
     seat: Seat
     voice: VoiceActivity
     telemetry: Telemetry
     on_progress: OnProgress | None = None
     lease_ctc: Callable[[str, Device], AbstractContextManager[CtcEmitter]] | None = None
+    book: ChunkBook | None = None
 
 
 class Run:
@@ -173,7 +177,7 @@ class Run:
 
     # ------------------------------------------------------------ reading
 
-    def _read(self) -> Iterator[FileOutcome]:
+    def _read(self) -> Iterator[Segment | FileOutcome]:
         """Read one block, or open the next file. A file that fails here fails alone."""
         file = self._reading or self._next_file()
         if file is None:
@@ -182,7 +186,11 @@ class Run:
             if file.reader is None:
                 file.open(self._options, self._parts.voice, chunking_rules(self._spec, self._options))
             for chunk in file.read():
-                self._pool.add(file.index, chunk)
+                known = self._known(file, chunk)
+                if known is None:
+                    self._pool.add(file.index, chunk)
+                else:
+                    yield from file.assembly.add(known)
         except AutoragWhisperError as error:
             yield self._fail(file, error)
             return
@@ -208,6 +216,19 @@ class Run:
         self._opened += 1
         self._files[file.index] = self._reading = file
         return file
+
+    def _known(self, file: RunFile, chunk: SpeechChunk) -> ChunkResult | None:
+        """The result of a chunk that an earlier run has done, and with it the file's language."""
+        finished = self._parts.book.finished(file.index).get(chunk.index) if self._parts.book is not None else None
+        result = finished.result_for(chunk) if finished is not None else None
+        if finished is None or result is None:
+            return None
+        if file.language is None:
+            file.speak(LanguageChoice(finished.language, finished.language_probability))
+            self._pool.decide(file.index, finished.language)
+        file.assembly.charge(result)
+        self._report.note(file, result)
+        return result
 
     def _tell(self, file: RunFile) -> None:
         if self._parts.on_progress is not None:
@@ -242,6 +263,9 @@ class Run:
             self._redo.append(Job((task,)))
         else:
             self._report.note(file, result)
+            if self._parts.book is not None:
+                language = file.language or result.language
+                self._parts.book.note(file.index, Finished.of(result, language, file.assembly.language_probability))
             yield from file.assembly.add(result)
             self._tell(file)
             yield from self._finish(file)

@@ -21,13 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
-    from autorag_whisper.domain.device import Device, ModelKey, Placement
+    from autorag_whisper.domain.device import CpuPin, Device, ModelKey, Placement
     from autorag_whisper.engines.base import VoiceActivity
     from autorag_whisper.models.store import ModelFiles
     from autorag_whisper.runtime.alignment_models import AlignmentModels
     from autorag_whisper.runtime.device_fallback import DevicePolicy
     from autorag_whisper.runtime.residency import Residency
     from autorag_whisper.telemetry import Telemetry
+    from autorag_whisper.transcriber.book import ChunkBook
 
 Media = MediaSource | str | os.PathLike[str]
 """A file by its path, or a source that was made before."""
@@ -154,6 +155,15 @@ class Transcriber:
         """`"cuda"` or `"cpu"`: used last, or what would be used. For display alone."""
         return self._parts.policy.resolved_device()
 
+    @property
+    def pin(self) -> CpuPin | None:
+        """Why, and for how long, this process stays on the CPU."""
+        return self._parts.policy.pin
+
+    def adopt(self, pin: CpuPin) -> None:
+        """Stay on the CPU as long as the process did that this one follows."""
+        self._parts.policy.adopt(pin)
+
     def stream(
         self,
         media: Media,
@@ -194,6 +204,21 @@ class Transcriber:
                 if isinstance(event, FileOutcome):
                     yield event
 
+    def events(
+        self,
+        sources: Iterable[Media],
+        options: TranscribeOptions | None = None,
+        *,
+        model: str | LoadedModel = "base",
+        on_progress: OnProgress | None = None,
+        book: ChunkBook | None = None,
+    ) -> Generator[Segment | FileOutcome]:
+        """What `stream` and `transcribe_many` are made of: segments of all files, each file's in order, and outcomes.
+
+        `book` keeps chunks that are done, for a run that may have to be begun again. Close it to stop.
+        """
+        return self._events(sources, options, model, on_progress, book)
+
     def close(self) -> None:
         """Release every model. Runs must have ended; the transcriber is not used any more."""
         self._parts.residency.close()
@@ -226,9 +251,10 @@ class Transcriber:
         options: TranscribeOptions | None,
         model: str | LoadedModel,
         on_progress: OnProgress | None,
+        book: ChunkBook | None = None,
     ) -> Generator[Segment | FileOutcome]:
         aligners = self._parts.alignment_models
         lease = aligners.lease if aligners is not None else None
-        parts = RunParts(self._seat(model), self._parts.voice, self._parts.telemetry, on_progress, lease)
+        parts = RunParts(self._seat(model), self._parts.voice, self._parts.telemetry, on_progress, lease, book)
         sources = (item if isinstance(item, MediaSource) else MediaSource.from_path(item) for item in media)
         return Run(sources, options or TranscribeOptions(), parts).events()

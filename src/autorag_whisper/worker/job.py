@@ -1,0 +1,112 @@
+"""A job as the parent keeps it: what is left of it, what is done, and who may be at fault for a death."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.worker.messages import Load, Start
+from autorag_whisper.worker.supervision import Round, next_round
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from autorag_whisper.domain.device import CpuPin
+    from autorag_whisper.domain.transcript import Segment
+    from autorag_whisper.worker.supervision import Limits
+
+
+@dataclass(slots=True)
+class Job:
+    """Files to transcribe, in rounds: what a process leaves undone goes to the next. Without files: a model to load.
+
+    A file is counted by its place in `files`; a process counts those of its round.
+    """
+
+    files: tuple[Path, ...]
+    options: TranscribeOptions | None
+    model: str
+    device_hint: str | None
+    error: BaseException | None = None
+    deaths: int = 0
+    last_death: str = ""
+    _left: list[int] = field(default_factory=list)
+    _round: Round = field(default_factory=lambda: Round(()))
+    _in_hand: set[int] = field(default_factory=set)
+    _strikes: dict[int, int] = field(default_factory=dict)
+    _deaths: dict[int, int] = field(default_factory=dict)
+    _done: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    _segments: int = 0
+    _loaded: bool = False
+    _deaths_without_file: int = 0
+
+    def __post_init__(self) -> None:
+        self._left = list(range(len(self.files)))
+        self._loaded = bool(self.files)
+
+    def is_over(self) -> bool:
+        """Whether nothing is left to do."""
+        return not self._left and self._loaded
+
+    def next_round(self, limits: Limits) -> tuple[Path, ...]:
+        """Choose the files that go next; what comes back are those that go no more: they are poison."""
+        self._round = next_round(tuple(self._left), self._strikes, self._deaths, limits)
+        for file in self._round.poisoned:
+            self._forget(file)
+        return tuple(self.files[file] for file in self._round.poisoned)
+
+    def message(self, number: int, pin: CpuPin | None) -> Start | Load:
+        """What a process is told."""
+        if not self.files:
+            return Load(number, self.model, self.device_hint, pin)
+        paths = tuple(self.files[file] for file in self._round.files)
+        done = {n: self._done[file] for n, file in enumerate(self._round.files) if file in self._done}
+        return Start(number, paths, self.options or TranscribeOptions(), self.model, self.device_hint, done, pin)
+
+    def begun(self, at: int) -> None:
+        """The process has opened a file."""
+        self._in_hand.add(self._round.files[at])
+
+    def noted(self, at: int, chunk: int, finished: bytes) -> None:
+        """A chunk is done, and need not be done again."""
+        file = self._round.files[at]
+        self._done.setdefault(file, {})[chunk] = finished
+        self._strikes.pop(file, None)
+        self._deaths_without_file = 0
+
+    def over(self, at: int) -> Path:
+        """A file has its outcome."""
+        file = self._round.files[at]
+        self._forget(file)
+        return self.files[file]
+
+    def is_new(self, segment: Segment) -> bool:
+        """Whether this segment was not told by an earlier process: they come in order, and the same each time."""
+        new = segment.index >= self._segments
+        self._segments = max(self._segments, segment.index + 1)
+        return new
+
+    def ended(self, error: BaseException | None) -> None:
+        """The process is done with the round."""
+        self.error = error
+        self._loaded = True
+        self._in_hand.clear()
+
+    def died(self, reason: str) -> None:
+        """The process is gone: of the files it had in hand one may be at fault."""
+        self.deaths, self.last_death = self.deaths + 1, reason
+        self._deaths_without_file += not self._in_hand
+        for file in self._in_hand:
+            self._strikes[file] = self._strikes.get(file, 0) + 1
+            self._deaths[file] = self._deaths.get(file, 0) + 1
+        self._in_hand.clear()
+
+    def cannot_begin(self, limits: Limits) -> bool:
+        """Whether processes die before they have opened a file: no file is at fault."""
+        return self._deaths_without_file >= limits.strikes
+
+    def _forget(self, file: int) -> None:
+        self._left.remove(file)
+        self._in_hand.discard(file)
+        self._done.pop(file, None)
