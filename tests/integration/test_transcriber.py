@@ -146,18 +146,25 @@ def test_segments_leave_while_later_ones_are_still_to_be_computed(transcriber: T
     assert max(finished) == pytest.approx(stream.result().duration_s)
 
 
+def parts_of_runs() -> list[SpeechChunk | RunFile]:
+    return [thing for thing in gc.get_objects() if isinstance(thing, SpeechChunk | RunFile)]
+
+
 def test_stopping_early_leaves_no_open_file_no_thread_and_no_memory(
     transcriber: Transcriber, demo_sample: Path, tmp_path: Path
 ) -> None:
     longer_than_the_look_ahead = repeat(demo_sample, 60, tmp_path / "long.wav")
     transcriber.transcribe(demo_sample, model="tiny.en")  # what stays resident is resident now
+    gc.collect()
+    before = parts_of_runs()  # held by name, so that no later object takes the identity of one of them
     threads, files = threading.active_count(), open_files()
     with transcriber.stream(longer_than_the_look_ahead, model="tiny.en") as stream:
         next(stream)
-        assert any(isinstance(thing, SpeechChunk) for thing in gc.get_objects())
+        assert len(parts_of_runs()) > len(before)
         assert open_files() > files
     gc.collect()
-    assert [thing for thing in gc.get_objects() if isinstance(thing, SpeechChunk | RunFile)] == []
+    known = {id(part) for part in before}
+    assert [part for part in parts_of_runs() if id(part) not in known] == []
     assert threading.active_count() == threads
     assert open_files() == files
 
