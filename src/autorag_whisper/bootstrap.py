@@ -69,11 +69,13 @@ def build_transcriber(
     tracer_provider: TracerProvider | None = None,
     meter_provider: MeterProvider | None = None,
     telemetry: Telemetry | None = None,
+    share_cpu: bool = False,
 ) -> Transcriber:
     """A transcriber of its own, with nothing loaded yet.
 
     `settings`: None reads them from `environ`, which is this process's own if it is None. Spans and metrics go to the
-    given providers, else to those of the process; or `telemetry` has them. Raises InvalidSettings.
+    given providers, else to those of the process; or `telemetry` has them. `share_cpu`: the CPU stands for a card that
+    is shared, for tests and demonstrations. Raises InvalidSettings.
     """
     environ = os.environ if environ is None else environ  # noqa: TID251 - a caller who gives none means this one
     settings = settings or Settings.from_env(environ)
@@ -93,21 +95,22 @@ def build_transcriber(
             voice=SileroVoiceActivity(),
             telemetry=telemetry,
             alignment_models=alignment_models,
-            sharing=build_sharing(settings, environ, telemetry, [whisper.tenant, *_llm(settings, cards)], cards),
+            sharing=CardSharing(
+                build_arbiters(settings, environ, [whisper.tenant, *_llm(settings, cards)], cards),
+                telemetry,
+                Wish(timeout_s=settings.gpu_wait_s, at_deadline=AtDeadline(settings.gpu_busy)),
+                share_cpu=share_cpu,
+            ),
         )
     )
 
 
-def build_sharing(
-    settings: Settings,
-    environ: Mapping[str, str],
-    telemetry: Telemetry,
-    tenants: Sequence[Callable[[int], Tenant]],
-    cards: CardReader,
-) -> CardSharing:
-    """How this process shares its cards; `tenants`: who is known to the arbiter of a card, by its index."""
+def build_arbiters(
+    settings: Settings, environ: Mapping[str, str], tenants: Sequence[Callable[[int], Tenant]], cards: CardReader
+) -> Callable[[int], GpuArbiter] | None:
+    """The arbiter of a card by its index, None where nothing is shared; `tenants`: who is known to it."""
     if settings.arbiter == "off":
-        return CardSharing(None, telemetry)
+        return None
 
     def make(index: int) -> GpuArbiter:
         def free() -> int | None:
@@ -121,8 +124,7 @@ def build_sharing(
             arbiter.register(tenant(index))
         return arbiter
 
-    wish = Wish(timeout_s=settings.gpu_wait_s, at_deadline=AtDeadline(settings.gpu_busy))
-    return CardSharing(make, telemetry, wish)
+    return make
 
 
 def _llm(settings: Settings, cards: CardReader) -> list[Callable[[int], Tenant]]:

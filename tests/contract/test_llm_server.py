@@ -180,7 +180,16 @@ def test_a_setting_names_a_server(text: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "ollama", "ollama:", "ollama:127.0.0.1", "gpt:http://a", "vllm:ftp://127.0.0.1", "command:", "vllm:http://a:b"],
+    [
+        "",
+        "ollama",
+        "ollama:",
+        "ollama:127.0.0.1",
+        "gpt:http://a",
+        "vllm:ftp://127.0.0.1",
+        "command:",
+        "vllm:http://a:b",
+    ],
 )
 def test_a_setting_that_names_none_says_what_is_allowed(text: str) -> None:
     with pytest.raises(InvalidOption) as caught:

@@ -11,12 +11,14 @@ from autorag_whisper.domain.audio import SpeechChunk, SpeechSpan
 from autorag_whisper.domain.errors import EngineError, InvalidOption
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
-from autorag_whisper.engines.base import CharacterHeads, Hypothesis
+from autorag_whisper.engines.base import CharacterHeads, Hypothesis, TokenTimes
 from autorag_whisper.recognition.alignment import Aligned, Alignment, Spoken
 from autorag_whisper.testing import FakeRecognizer, Faults, speech_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from autorag_whisper.engines.base import Encoded
 
 HEADS = CharacterHeads(((2, 4),), late_s=0.01)
 TEXT = " Pay $25, 😀 please!"
@@ -119,6 +121,48 @@ def test_two_thousand_letters_in_one_chunk_are_words_all_the_same() -> None:
     [shortened] = align(texts=(fitting[:400],))
     assert shortened.source is WordSource.CHARACTERS
     assert len(shortened.words) == 25
+
+
+class PlantedRecognizer(FakeRecognizer):
+    """Sees every letter four frames after the one before, from frame 10 on, however the text is asked for."""
+
+    def align(
+        self,
+        encoded: Encoded,
+        start_sequence: Sequence[int],
+        token_ids: Sequence[Sequence[int]],
+        frames: Sequence[int],
+        *,
+        spelled: bool = False,
+    ) -> list[TokenTimes]:
+        return [TokenTimes(10 + 4 * np.arange(len(ids) + 1), np.full(len(ids), 0.9, np.float32)) for ids in token_ids]
+
+
+def planted_starts(aligner: str, heads: CharacterHeads) -> list[float]:
+    """The starts of words of three letters, blanks between them, in 5 s of even noise from second 7 on."""
+    engine = PlantedRecognizer(characters=heads)
+    noise = np.random.default_rng(1).normal(0, 0.1, 80_000).astype(np.float32)
+    chunk = SpeechChunk(0, 112_000, noise, (SpeechSpan(112_000, 192_000),))
+    text = engine.tokenizer.encode(" one two six ten")
+    spoken = Spoken(0, chunk, "en", Hypothesis(text, -0.2, 0.01, cap_hit=False))
+    encoded = engine.encode(np.zeros((1, 80, 1000), np.float32))
+    [aligned] = Alignment(engine, TranscribeOptions(aligner=aligner)).align(encoded, [spoken])
+    return [round(timed.word.start_s, 4) for timed in aligned.words]
+
+
+@pytest.mark.parametrize("loses_its_place", [False, True])
+def test_a_word_starts_where_its_first_letter_was_seen_on_the_files_timeline_less_what_the_head_is_late(
+    loses_its_place: bool,
+) -> None:
+    """Frames of 20 ms: the letters after the blanks are in frames 14, 30, 46 and 62."""
+    heads = CharacterHeads(((2, 4),), late_s=0.01, loses_its_place=loses_its_place)
+    assert planted_starts("characters", heads) == pytest.approx([7.27, 7.59, 7.91, 8.23])
+
+
+def test_by_tokens_a_word_starts_where_its_first_token_was_seen_and_as_much_later_as_tokens_are_early() -> None:
+    """The blank is part of the token: frames 10, 26, 42 and 58."""
+    heads = CharacterHeads(((2, 4),), late_s=0.01, tokens_early_s=0.05)
+    assert planted_starts("tokens", heads) == pytest.approx([7.25, 7.57, 7.89, 8.21])
 
 
 def test_an_aligner_that_does_not_exist_is_named_with_those_that_do() -> None:

@@ -104,6 +104,7 @@ def test_the_path_is_moved_by_what_the_head_is_late() -> None:
     assert spelled is not None
     found = marks(spelled, np.asarray([0.0, 0.5, 0.6, 0.8]), 0.02)
     assert found.first.tolist() == [0.48]
+    assert found.second.tolist() == [pytest.approx(0.58)]
     assert found.end.tolist() == [pytest.approx(0.84)]
 
 

@@ -27,6 +27,8 @@ class CardSharing:
     """Leases of cards for the tenant `whisper`. Thread-safe.
 
     `make_arbiter(index)` is called once a card, at its first lease, and registers the tenants; None shares nothing.
+    `share_cpu`: the CPU stands for card 0, to see hand-overs with the real engine where there is no card; its batches
+    then go one at a time.
     """
 
     def __init__(
@@ -35,9 +37,11 @@ class CardSharing:
         telemetry: Telemetry,
         wish: Wish = Wish(),  # noqa: B008 - a frozen value
         *,
+        share_cpu: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._make, self._telemetry, self._wish, self._clock = make_arbiter, telemetry, wish, clock
+        self._share_cpu = share_cpu
         self._lock = threading.Lock()
         self._arbiters: dict[int, GpuArbiter] = {}
 
@@ -45,9 +49,9 @@ class CardSharing:
     def lease(self, device: Device) -> Iterator[bool]:
         """Compute on `device` for the length of a `with`: whether on it, or (False) on the CPU as it is busy.
 
-        The CPU is nobody's to share. Raises GpuBusy.
+        Raises GpuBusy.
         """
-        if not device.is_cuda or self._make is None:
+        if self._make is None or not (device.is_cuda or self._share_cpu):
             yield True
             return
         started = self._clock()

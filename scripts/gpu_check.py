@@ -1,0 +1,355 @@
+#!/usr/bin/env python3
+"""What no test here could prove, on a machine that has a card: runs the list of docs/gpu_sharing.md, prints a table.
+
+    .venv/bin/pip install -e ".[cuda]"
+    .venv/bin/python scripts/gpu_check.py [--model large-v3-turbo] [--device cuda:0] [--json F]
+    .venv/bin/python scripts/gpu_check.py --model tiny.en --device cpu      # the script itself, where there is no card
+
+Give it a card that nobody else uses: it reads what the driver says is free. `AUTORAG_WHISPER_LLM` names a server that
+shares the card, if that is to be looked at too. Exit code 0: all that ran is well; 1: something is not; 2: no card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from autorag_whisper.bootstrap import ModelFinder, build_transcriber, load_request
+from autorag_whisper.domain.device import Device, DeviceKind, LoadReason, ModelKey, OnYield
+from autorag_whisper.domain.errors import AutoragWhisperError
+from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.engines import ctranslate2, ctranslate2_wav2vec2
+from autorag_whisper.models.store import ModelStore, default_cache_dir
+from autorag_whisper.runtime.arbiter.lease import Tenant, Wish
+from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
+from autorag_whisper.runtime.card_memory import CardReader
+from autorag_whisper.runtime.residency import Residency
+from autorag_whisper.telemetry import CT2_TRANSCRIBE, LOAD_MODEL
+from autorag_whisper.tenants.release import LlmTenant
+from autorag_whisper.tenants.spec import parse_llm
+from autorag_whisper.worker.client import WorkerTranscriber
+from autorag_whisper.worker.supervision import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from autorag_whisper.engines.base import Recognizer
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLE = ROOT / "samples" / "demo.flac"
+CTC_MODEL = ROOT / "tests" / "data" / "ctc-tiny-en"
+ENGLISH = TranscribeOptions(language="en")
+CONTEXT_BYTES = 700 << 20
+"""What CUDA's context and cuBLAS may keep of a card after a model has left it, until the process ends."""
+LEASES = 200
+
+
+class SkippedError(Exception):
+    """This check cannot be made here: why."""
+
+
+class MissedError(Exception):
+    """It is not as it should be: what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table."""
+
+    check: str
+    goal: str
+    verdict: str
+    found: str
+
+
+class Machine:
+    """The device under test, and what the checks share."""
+
+    def __init__(self, device: Device, model: str, compute_type: str) -> None:
+        self.device, self.model, self.compute_type = device, model, compute_type
+        self.cards = CardReader(os.environ)
+        self.cache = default_cache_dir(os.environ)
+        self.finder = ModelFinder(ModelStore(cache_dir=None, offline=False, show_progress=True, environ=os.environ))
+        self.spans = InMemorySpanExporter()
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(self.spans))
+        self.transcriber = build_transcriber(tracer_provider=provider)
+        self.handle = self.transcriber.model(model, str(device))
+
+    def free(self) -> int:
+        """Bytes free on the card."""
+        found = self.cards.free_bytes(self.device.index) if self.device.is_cuda else None
+        if found is None:
+            raise SkippedError("nothing tells the memory of this device (NVML: extra [cuda])")
+        return found
+
+    def need_card(self) -> None:
+        if not self.device.is_cuda:
+            raise SkippedError("needs a card")
+
+    def key(self) -> ModelKey:
+        return ModelKey(str(self.finder.find(self.model).folder), self.device, self.compute_type)
+
+    def load(self, key: ModelKey, _reason: LoadReason = LoadReason.FIRST) -> Recognizer:
+        return ctranslate2.load(load_request(self.finder.find(self.model), key, 2, self.cache))
+
+    def job(self, handle: str = "") -> tuple[float, str, float]:
+        """The sample, once: (wall seconds, text, seconds in the engine)."""
+        model = self.handle if not handle else self.transcriber.model(self.model, handle)
+        began = time.perf_counter()
+        transcript = self.transcriber.transcribe(SAMPLE, ENGLISH, model=model)
+        if not handle and transcript.device != str(self.device):
+            raise MissedError(f"ran on {transcript.device}: {transcript.device_fallbacks}")
+        return time.perf_counter() - began, transcript.text, transcript.engine_s
+
+
+def finds_the_device(machine: Machine) -> str:
+    hardware = ctranslate2.probe_hardware()
+    if not machine.device.is_cuda:
+        return f"CPU; {hardware.problem or 'and a card beside it'}"
+    if not hardware.cuda_devices:
+        raise MissedError(hardware.problem)
+    return f"{hardware.cuda_devices} card(s), {machine.free() / 2**30:.1f} GiB free"
+
+
+def first_job(machine: Machine) -> str:
+    wall_s, text, _ = machine.job()
+    if not text:
+        raise MissedError("no words")
+    return f"{wall_s:.1f} s, {len(text.split())} words"
+
+
+def same_words_as_the_cpu(machine: Machine) -> str:
+    machine.need_card()
+    _, on_card, _ = machine.job()
+    _, on_cpu, _ = machine.job("cpu")
+    if on_card.casefold() != on_cpu.casefold():
+        raise MissedError(f"card: {on_card!r}, CPU: {on_cpu!r}")
+    return f"{len(on_card.split())} words, the same"
+
+
+def second_job_loads_nothing(machine: Machine) -> str:
+    machine.job()
+    machine.spans.clear()
+    machine.job()
+    names = [span.name for span in machine.spans.get_finished_spans()]
+    if LOAD_MODEL in names or CT2_TRANSCRIBE not in names:
+        raise MissedError(f"spans: {', '.join(names)}")
+    return "spans: " + ", ".join(dict.fromkeys(names))
+
+
+def overhead_of_a_warm_job(machine: Machine) -> str:
+    shares = []
+    for _ in range(15):
+        wall_s, _, engine_s = machine.job()
+        shares.append(wall_s * (1 if machine.device.is_cuda else 2) / engine_s - 1)
+    share = float(np.median(shares))
+    if machine.device.is_cuda and share > 0.05:
+        raise MissedError(f"+{share:.1%}")
+    return f"+{share:.1%}"
+
+
+def offload_frees_and_restore_is_quick(machine: Machine) -> str:
+    machine.need_card()
+    residency = Residency(machine.load)
+    key = machine.key()
+    with residency.lease(key) as recognizer:
+        features = np.zeros((1, recognizer.spec.n_mels, 3000), np.float32)
+    loaded = machine.free()
+    if residency.yield_device(machine.device, OnYield.OFFLOAD).went != 1:
+        raise MissedError("it did not leave")
+    freed = machine.free() - loaded
+    began = time.perf_counter()
+    with residency.lease(key) as recognizer:
+        recognizer.encode(features)
+    back_s = time.perf_counter() - began
+    took = machine.free()
+    residency.close()
+    left = machine.free() - took
+    found = (
+        f"offload freed {freed / 2**20:.0f} MiB, back to the first batch {back_s:.2f} s, unload {left / 2**20:.0f} MiB"
+    )
+    if freed <= 0 or left <= 0 or back_s > 1.0:
+        raise MissedError(found)
+    return found
+
+
+def aligner_leaves_and_comes_back(machine: Machine) -> str:
+    machine.need_card()
+    emitter = ctranslate2_wav2vec2.load(CTC_MODEL, "ctc-tiny-en", machine.device, cache_dir=machine.cache)
+    sound = [np.random.default_rng(1).normal(0, 0.1, 32_000).astype(np.float32)]
+    before = emitter.emit(sound)[0].log_probs
+    if not emitter.offload() or not emitter.restore():
+        raise MissedError("it did not move")
+    after = emitter.emit(sound)[0].log_probs
+    emitter.close()
+    difference = float(np.abs(np.asarray(before) - np.asarray(after)).max())
+    if difference > 1e-3:
+        raise MissedError(f"emissions differ by {difference:.4f}")
+    return f"emissions differ by {difference:.1e}"
+
+
+def memory_runs_out_and_the_job_ends(machine: Machine) -> str:
+    """Fill the card but for 200 MB, then ask for batches of 64."""
+    machine.need_card()
+    import ctranslate2 as engine
+
+    hog = []
+    while machine.free() > (200 << 20) + (256 << 20):
+        block = engine.StorageView.from_array(np.zeros(64 << 20, np.float32))
+        hog.append(block.to_device(engine.Device.cuda))
+    options = TranscribeOptions(language="en", batch_size=64)
+    outcomes = list(machine.transcriber.transcribe_many([SAMPLE] * 64, options, model=machine.handle))
+    del hog
+    lost = [outcome for outcome in outcomes if outcome.transcript is None]
+    steps = sorted({step.step for o in outcomes if o.transcript for step in o.transcript.device_fallbacks})
+    if lost or len({o.transcript.text for o in outcomes if o.transcript}) > 2:
+        raise MissedError(f"{len(lost)} jobs failed, steps {steps}")
+    return f"64 jobs, steps: {', '.join(steps) or 'none were needed'}"
+
+
+OTHER_TENANT = """
+import sys, time
+from pathlib import Path
+from autorag_whisper.runtime.arbiter.lease import Tenant, Wish
+from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
+arbiter = ProcessArbiter(Path(sys.argv[1]))
+arbiter.register(Tenant("llm"))
+print("ready", flush=True)
+while True:
+    with arbiter.lease("llm", Wish(timeout_s=60)):
+        time.sleep(0.02)
+"""
+
+
+def nobody_waits_longer_than_a_batch(machine: Machine) -> str:
+    """Batches of the engine and another process's leases of 20 ms, in turn."""
+    with tempfile.TemporaryDirectory() as scratch, closing(ProcessArbiter(Path(scratch, "gpu"))) as arbiter:
+        arbiter.register(Tenant("whisper"))
+        recognizer = machine.load(machine.key())
+        features = np.zeros((1, recognizer.spec.n_mels, 1000), np.float32)
+        other = subprocess.Popen(
+            [sys.executable, "-c", OTHER_TENANT, str(Path(scratch, "gpu"))], stdout=subprocess.PIPE
+        )
+        try:
+            assert other.stdout is not None
+            other.stdout.readline()
+            waits = []
+            for _ in range(LEASES):
+                asked = time.perf_counter()
+                with arbiter.lease("whisper", Wish(timeout_s=60)):
+                    waits.append(time.perf_counter() - asked)
+                    recognizer.encode(features)
+        finally:
+            other.kill()
+            other.wait()
+        recognizer.close()
+    p99_ms = 1000 * float(np.percentile(waits, 99))
+    if machine.device.is_cuda and p99_ms > 20 + 30:
+        raise MissedError(f"p99 {p99_ms:.0f} ms")
+    return f"{LEASES} leases, median {1000 * float(np.median(waits)):.0f} ms, p99 {p99_ms:.0f} ms"
+
+
+def an_ended_worker_holds_nothing(machine: Machine) -> str:
+    before = machine.free() if machine.device.is_cuda else 0
+    with WorkerTranscriber(limits=Limits(idle_s=0.5)) as worker:
+        worker.transcribe(SAMPLE, ENGLISH, model=machine.model, device_hint=str(machine.device))
+        during = machine.free() if machine.device.is_cuda else 0
+        deadline = time.monotonic() + 30
+        while worker.process_id is not None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if worker.process_id is not None:
+            raise MissedError("it did not end")
+        held = before - machine.free() if machine.device.is_cuda else 0
+    if held > 16 << 20:
+        raise MissedError(f"{held / 2**20:.0f} MiB are still held")
+    return f"with it {(before - during) / 2**20:.0f} MiB, after its end {held / 2**20:.0f} MiB"
+
+
+def the_llm_leaves_and_comes_back(machine: Machine) -> str:
+    machine.need_card()
+    spec = os.environ.get("AUTORAG_WHISPER_LLM", "")
+    if not spec:
+        raise SkippedError("AUTORAG_WHISPER_LLM names none")
+    tenant = LlmTenant(parse_llm(spec), partial(machine.cards.free_bytes, machine.device.index))
+    read_free = partial(machine.cards.free_bytes, machine.device.index)
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        closing(ProcessArbiter(Path(scratch), read_free=read_free)) as arbiter,
+    ):
+        arbiter.register(tenant.tenant())
+        arbiter.register(Tenant("whisper"))
+        with tenant.lease(arbiter, Wish(timeout_s=120)):
+            awake = machine.free()
+        with arbiter.lease("whisper", Wish(timeout_s=120)):
+            freed = machine.free() - awake
+    if freed <= 0:
+        raise MissedError(f"freed {freed / 2**20:.0f} MiB")
+    return f"freed {freed / 2**20:.0f} MiB"
+
+
+CHECKS: dict[str, tuple[Callable[[Machine], str], str]] = {
+    "the device is found": (finds_the_device, ""),
+    "a first job": (first_job, "runs on the device, no fallback"),
+    "words on the card and on the CPU": (same_words_as_the_cpu, "the same"),
+    "spans of a second job": (second_job_loads_nothing, "no load_model"),
+    "a warm job over the engine's own time": (overhead_of_a_warm_job, "+5 %"),
+    "offload, restore, unload": (offload_frees_and_restore_is_quick, "memory is freed; back in 1 s"),
+    "a wav2vec2 model leaves and comes back": (aligner_leaves_and_comes_back, "the same emissions"),
+    "two tenants in turn": (nobody_waits_longer_than_a_batch, "p99: one lease of the other's (20 ms) and 30 ms"),
+    "memory runs out": (memory_runs_out_and_the_job_ends, "every job ends"),
+    "a worker process that has ended": (an_ended_worker_holds_nothing, "holds nothing"),
+    "an LLM server": (the_llm_leaves_and_comes_back, "its memory is freed"),
+}
+
+
+def run(machine: Machine) -> list[Row]:
+    """Every check, whatever becomes of the others."""
+    rows = []
+    for name, (check, goal) in CHECKS.items():
+        try:
+            row = Row(name, goal, "ok", check(machine))
+        except SkippedError as reason:
+            row = Row(name, goal, "not run", str(reason))
+        except (MissedError, AutoragWhisperError, RuntimeError, AssertionError, OSError) as error:
+            row = Row(name, goal, "MISSED", f"{type(error).__name__}: {error}".removeprefix("MissedError: "))
+        print(f"| {row.check} | {row.goal} | {row.verdict} | {row.found} |", flush=True)
+        rows.append(row)
+    return rows
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="large-v3-turbo")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    kind, _, index = given.device.partition(":")
+    device = Device(DeviceKind(kind), int(index or 0))
+    if device.is_cuda and not ctranslate2.probe_hardware().cuda_devices:
+        print(f"no card here: {ctranslate2.probe_hardware().problem}", file=sys.stderr)
+        return 2
+    print("| check | goal | verdict | found |\n|---|---|---|---|")
+    rows = run(Machine(device, given.model, "float16" if device.is_cuda else "int8"))
+    if given.json:
+        given.json.write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    return 1 if any(row.verdict == "MISSED" for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

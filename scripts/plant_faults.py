@@ -1,0 +1,108 @@
+#!/usr/bin/env python3
+"""Plant one-line faults in the aligners, one at a time, and see whether the quick tests notice.
+
+    .venv/bin/python scripts/plant_faults.py [PART OF A FILE'S NAME]
+
+Works on a copy of `src/`; a fault that no test notices is printed with its line, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = (
+    "tests/unit/test_characters.py",
+    "tests/unit/test_words.py",
+    "tests/unit/test_spelling.py",
+    "tests/unit/test_squeezed.py",
+    "tests/unit/test_ctc.py",
+    "tests/unit/test_alignment.py",
+    "tests/unit/test_text_normalization.py",
+    "tests/unit/test_small_vocabulary.py",
+    "tests/integration/test_ctc_alignment.py",
+    "tests/property/test_characters.py",
+    "tests/integration/test_speller.py",
+    "tests/integration/test_transcriber.py",
+)
+OFF = ("-p", "no:cacheprovider", "-p", "no:randomly")
+"""In the order above, the quickest first: most faults are noticed early."""
+
+FAULTS = (
+    # file, what stands there, what is put in its place
+    ("align/characters.py", "first=starts[firsts] - late_s", "first=starts[firsts]"),
+    ("align/characters.py", "second=starts[firsts + 1] - late_s", "second=starts[firsts] - late_s"),
+    ("align/characters.py", "end=starts[stops] + END_EARLY_S", "end=starts[stops]"),
+    ("align/characters.py", "self.second - _LETTER_S, self.first", "self.second, self.first"),
+    ("align/characters.py", "first - len(space) for first in firsts[1:]", "first for first in firsts[1:]"),
+    ("align/characters.py", "if len(spelled.token_ids) <= MAX_TOKENS", "if len(spelled.token_ids) <= 2 * MAX_TOKENS"),
+    ("align/characters.py", 'if kind == "M" and held', 'if kind == "M" and not held'),
+    ("align/characters.py", "if stop - start < _ASTRAY_WORDS", "if stop - start <= _ASTRAY_WORDS"),
+    ("align/characters.py", "max(tokens, default=0) < below", "max(tokens, default=0) <= below"),
+    ("align/pauses.py", "max(loud - _DEPTH_DB, floor", "min(loud - _DEPTH_DB, floor"),
+    ("align/pauses.py", "return end_s - start_s > _VETO_S and", "return end_s - start_s < _VETO_S and"),
+    ("align/pauses.py", "self._ends[word] = silence_s", "pass"),
+    ("align/pauses.py", "starts[word] = speech_s\n", "starts[word] = speech_s + 0.05\n"),
+    ("align/pauses.py", "np.append(self._starts[1:], marks.end[-1:])", "np.append(self._starts[1:], marks.end[:1])"),
+    ("align/pauses.py", "if after < len(self._starts) and not is_last", "if after < len(self._starts)"),
+    ("align/pauses.py", "if end_s - start_s < _CLOSURE_S", "if end_s - start_s > _CLOSURE_S"),
+    ("align/words.py", "place.clamp(timing.spans[n][1])", "timing.spans[n][1]"),
+    ("align/words.py", "earliest = start_s\n", "pass\n"),
+    ("align/words.py", "left -= stop - start", "left -= start"),
+    ("align/tokens.py", "if _REPLACEMENT in text and", "if not text and"),
+    ("align/ctc.py", "(edges[1:, 0] + edges[:-1, 1]) / 2", "edges[1:, 0]"),
+    ("align/ctc.py", "barrier[3::2][again] = -np.inf", "barrier[3::2][again] = 0.0"),
+    ("align/ctc.py", "count - 1 if score[-1] > score[-2] else count - 2", "count - 1"),
+    ("align/ctc.py", "moved[frame] = np.packbits(above > score)", "moved[frame] = np.packbits(above < score)"),
+    ("align/ctc.py", "np.float32(_WILDCARD_PRICE)", "np.float32(0.0)"),
+    ("align/ctc.py", 'np.searchsorted(path, 2 * stops - 1, side="right")', "np.searchsorted(path, 2 * stops - 1)"),
+    ("recognition/alignment.py", "times.starts.astype(np.float64) * ENCODER_FRAME_S, heads", "times.starts, heads"),
+    ("recognition/alignment.py", "spans = one.chunk.start_s + word_spans", "spans = word_spans"),
+    ("recognition/alignment.py", "np.asarray(by_tokens) - one.chunk.start_s", "np.asarray(by_tokens)"),
+    ("recognition/alignment.py", "(one.chunk.start_s + early_s)", "(one.chunk.start_s - early_s)"),
+    ("recognition/ctc_alignment.py", "offset_s + time.start_s", "time.start_s"),
+)
+
+
+def main() -> int:
+    only = sys.argv[1] if len(sys.argv) > 1 else ""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "src"
+        shutil.copytree(ROOT / "src", source)
+        if not _pass(source):
+            sys.exit("the tests fail without any fault")
+        missed = [fault for fault in FAULTS if only in fault[0] and not _noticed(source, *fault)]
+    chosen = sum(only in file for file, *_ in FAULTS)
+    print(f"{chosen - len(missed)} of {chosen} faults noticed")
+    return 1 if missed else 0
+
+
+def _noticed(source: Path, file: str, right: str, wrong: str) -> bool:
+    path = source / "autorag_whisper" / file
+    text = path.read_text(encoding="utf-8")
+    if text.count(right) != 1:
+        sys.exit(f"{file}: {right!r} stands there {text.count(right)} times, not once")
+    path.write_text(text.replace(right, wrong), encoding="utf-8")
+    try:
+        noticed = not _pass(source)
+    finally:
+        path.write_text(text, encoding="utf-8")
+    print(
+        f"{'noticed' if noticed else 'MISSED '} {file}: {right.strip()}  ->  {wrong.strip() or '(nothing)'}", flush=True
+    )
+    return noticed
+
+
+def _pass(source: Path) -> bool:
+    environ = os.environ | {"PYTHONPATH": str(source)}
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not slow", *OFF, *TESTS]
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, check=False).returncode == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
