@@ -84,6 +84,7 @@ def figures(job: Job, run: Run) -> dict[str, Any]:
         "peak_mb": round(run.peak_mb, 1),
         "wall_x_workers_over_engine": round(run.wall_s * run.workers / engine_s, 3) if engine_s else None,
         "wall_x_workers_over_engine_calls": round(run.wall_s * run.workers / run.calls_s, 3),
+        "share_of_calls": {name: round(seconds / run.calls_s, 3) for name, seconds in run.by_call_s.items()},
         "threads": job.threads,
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores",
         "when": time.strftime("%Y-%m-%d"),

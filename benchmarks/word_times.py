@@ -269,7 +269,7 @@ def plot(path: Path, files: dict[str, Path]) -> None:
         axis.set_ylim(0, 100)
         axis.grid(color="#e3e3e3", linewidth=0.8)
         axis.spines[["top", "right"]].set_visible(False)
-    axes[0, 0].legend(frameon=False, fontsize=9, loc="upper left")
+    axes[1, 2].legend(frameon=False, fontsize=8.5, loc="lower right")
     figure.savefig(path, dpi=130)
 
 

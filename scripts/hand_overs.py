@@ -3,9 +3,9 @@
 
     .venv/bin/python scripts/hand_overs.py samples/demo.flac --copies 6 --plot docs/images/hand_overs.png
 
-The stand-in is a process of its own: it answers a question every other second, under leases of its own, each as long as
-a few tokens take. Where there is no card one core stands for it: the same arbiter, the real recogniser. What is drawn is
-what `autorag-whisper gpu status` shows, looked at every 2 ms.
+The stand-in is a process of its own: it answers a question every other second, under leases of its own, each as long
+as a few tokens take. Where there is no card one core stands for it: the same arbiter, the real recogniser. What is
+drawn is what `autorag-whisper gpu status` shows, looked at every 2 ms.
 """
 
 from __future__ import annotations

@@ -35,14 +35,15 @@ def load(job: Job) -> Loaded:
     ](job)
 
 
-def count_calls() -> Callable[[], float]:
-    """From now on every Whisper model of CTranslate2 is timed; the function gives the seconds inside it so far.
+def count_calls() -> Callable[[], dict[str, float]]:
+    """From now on every Whisper model of CTranslate2 is timed; the function gives the seconds inside it by call so far.
 
     The same for all engines, so their own book-keeping does not matter. To be called before one is loaded.
     """
     import ctranslate2
 
-    total, lock = [0.0], threading.Lock()
+    names = ("encode", "generate", "align", "detect_language")
+    total, lock = dict.fromkeys(names, 0.0), threading.Lock()
 
     def timed(name: str) -> Callable[..., Any]:
         method = getattr(ctranslate2.models.Whisper, name)
@@ -53,13 +54,12 @@ def count_calls() -> Callable[[], float]:
                 return method(self, *args, **kwargs)
             finally:
                 with lock:
-                    total[0] += time.perf_counter() - began
+                    total[name] += time.perf_counter() - began
 
         return call
 
-    names = ("encode", "generate", "align", "detect_language")
     ctranslate2.models.Whisper = type("Whisper", (ctranslate2.models.Whisper,), {name: timed(name) for name in names})
-    return lambda: total[0]
+    return total.copy
 
 
 def _ours(job: Job) -> Loaded:

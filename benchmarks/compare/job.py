@@ -94,7 +94,7 @@ class Run:
     """The figures of one process, without what came before its first file.
 
     `calls_s` is the time inside the engine's encode, generate, align and detect_language, summed over threads: with
-    `workers` threads nothing can be done before `calls_s / workers`.
+    `workers` threads nothing can be done before `calls_s / workers`; `by_call_s` has it apart, by the call's name.
     """
 
     load_s: float
@@ -105,6 +105,7 @@ class Run:
     workers: int
     heard: tuple[Heard, ...]
     versions: dict[str, str] = field(default_factory=dict)
+    by_call_s: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, row: dict[str, Any]) -> Run:

@@ -23,17 +23,19 @@ def measure(job: Job) -> Run:
     for heard in engine.run([job.warm_up]):
         if heard.error:
             raise RuntimeError(f"{job.engine.label} fails at the first file: {heard.error}")
-    in_calls_s, cpu_s, wall_s = calls_s(), time.process_time(), time.perf_counter()
+    before_s, cpu_s, wall_s = calls_s(), time.process_time(), time.perf_counter()
     heard = tuple(engine.run(job.files))
+    by_call_s = {name: total - before_s[name] for name, total in calls_s().items()}
     return Run(
         load_s=load_s,
         wall_s=time.perf_counter() - wall_s,
         cpu_s=time.process_time() - cpu_s,
         peak_mb=peak_mb(),
-        calls_s=calls_s() - in_calls_s,
+        calls_s=sum(by_call_s.values()),
         workers=engine.workers,
         heard=heard,
         versions={name: version(name) for name in engine.packages},
+        by_call_s=by_call_s,
     )
 
 

@@ -65,6 +65,21 @@ def test_a_text_too_long_is_shortened_and_one_that_cannot_be_is_refused() -> Non
     assert spell([], [], encode) is None
 
 
+def test_a_piece_whose_token_the_small_decoder_lacks_is_spelled_letter_by_letter() -> None:
+    """The first token that it lacks has the number of those that it has."""
+
+    def encode(text: str) -> list[int]:
+        return [500] if text == "cdef" else [ord(letter) for letter in text]
+
+    def tokens(below: int | None) -> list[int]:
+        spelled = spell(["abcdefg"], [()], encode, below)
+        assert spelled is not None
+        return list(spelled.token_ids[1:])
+
+    assert tokens(None) == tokens(501) == [ord("a"), ord("b"), 500, ord("g")]
+    assert tokens(500) == code_points("abcdefg")
+
+
 def hand_drawn(*words: tuple[float, float, float]) -> Marks:
     """Marks of words: (first letter, second letter, what follows), two letters each."""
     first, second, end = np.asarray(words).T
@@ -128,6 +143,11 @@ def test_a_planted_silence_is_found_to_ten_milliseconds() -> None:
     [(start, end)] = silences(tone((0.6, 0.2), (0.4, 1e-4), (0.7, 0.2)), [])
     assert start == pytest.approx(0.6, abs=0.011)
     assert end == pytest.approx(1.0, abs=0.011)
+
+
+def test_a_pause_filled_with_noise_far_below_the_speech_is_a_silence() -> None:
+    [(start, end)] = silences(tone((1.0, 0.5), (0.6, 0.5 / 10 ** (30 / 20)), (1.0, 0.5)), [])
+    assert (start, end) == (pytest.approx(1.0, abs=0.01), pytest.approx(1.6, abs=0.01))
 
 
 def test_a_click_in_a_silence_does_not_part_it() -> None:

@@ -26,6 +26,13 @@ def decode(token_ids: Sequence[int]) -> str:
     return "".join(TEXTS[n] for n in token_ids)
 
 
+def test_tokens_that_are_parts_of_a_character_are_one_word_with_it() -> None:
+    """As Whisper's are: two tokens for an emoji, the bytes of which say nothing each for itself."""
+    said = {(0,): " so", (1,): " \ufffd", (1, 2): " 😀", (2,): "\ufffd", (3,): " late"}
+    words = split_words([0, 1, 2, 3], lambda ids: said[tuple(ids)], "en")
+    assert [(word.text, word.first, word.stop) for word in words] == [(" so", 0, 1), (" 😀", 1, 3), (" late", 3, 4)]
+
+
 def times(spans: list[tuple[float, float]], place: Place = PLACE) -> list[tuple[float, float]]:
     groups = split_words(IDS, decode, "en")
     timed = words_timed(IDS, groups, Timing(WordSource.TOKENS, spans, [0.5] * len(groups)), place)
