@@ -41,6 +41,7 @@ ALIGN_RESTORED_FROM = "align.restored_from"
 ALIGN_FROM, ALIGN_TO = "align.from", "align.to"
 SEGMENTS_COUNT = "segments.count"
 DEVICE_FALLBACK_STEPS = "device_fallback.steps"
+CPU_PIN_CAUSE, CPU_PIN_LASTS = "cpu_pin.cause", "cpu_pin.lasts"
 STAGE, CAUSE, STEP, OUTCOME = "stage", "cause", "step", "outcome"
 
 JOB_DURATION = PREFIX + "job.duration"

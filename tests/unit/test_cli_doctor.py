@@ -97,6 +97,7 @@ def test_the_device_and_precision_that_would_be_used_come_with_the_reason(
     found = on(card, environ, capsys)["device"]
     assert found["would be used"].startswith("cuda, float16: ")
     assert found["cuda compute types"] == "float16 int8"
+    assert "for 900 s if memory ran out" in found["a card that fails"]
     pinned = on(card, environ | {"AUTORAG_WHISPER_DEVICE": "cpu"}, capsys)["device"]
     assert pinned["would be used"].startswith("cpu, int8: ")
 

@@ -152,6 +152,13 @@ def _device(edge: Edge) -> Iterator[Fact | Wrong]:
         yield Fact(
             "not tried here", "a model's first load runs one inference on the card; if it fails, the CPU is used"
         )
+        yield Fact("a card that fails", _pins(_settings(edge).pin_cooldown_s))
+
+
+def _pins(cooldown_s: float) -> str:
+    """A pin is a process's own, and ends with it: here one can only be told how long it would last."""
+    memory = f"{cooldown_s:g} s" if cooldown_s > 0 else "its life"
+    return f"a process stays on the CPU for {memory} if memory ran out, for its life if libraries or driver fail"
 
 
 def _settings(edge: Edge) -> Settings:

@@ -9,6 +9,7 @@ from autorag_whisper import telemetry as names
 from autorag_whisper.telemetry import Stretch
 
 if TYPE_CHECKING:
+    from autorag_whisper.domain.device import CpuPin
     from autorag_whisper.domain.errors import AutoragWhisperError
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import DeviceFallbackStep, Transcript
@@ -40,8 +41,8 @@ class Report:
         attributes = {names.STAGE: step.stage, names.CAUSE: step.cause, names.STEP: step.step}
         self._telemetry.count(names.DEVICE_FALLBACKS, 1, attributes)
 
-    def complete(self, file: RunFile, transcript: Transcript) -> None:
-        """The spans and metrics of a file that is done."""
+    def complete(self, file: RunFile, transcript: Transcript, pin: CpuPin | None) -> None:
+        """The spans and metrics of a file that is done; `pin`: why the process stays on the CPU, if it does."""
         moments, span = file.moments, self._telemetry.span
         self._loaded(file, transcript.duration_s)
         recognise_s, align_s = file.assembly.recognise_s, file.assembly.align_s
@@ -56,6 +57,9 @@ class Report:
             attributes[names.DEVICE_FALLBACK_STEPS] = ",".join(step.step for step in transcript.device_fallbacks)
             if file.batch_size_since < file.batch_size:
                 attributes[names.AUDIO_BATCH_SIZE_FINAL] = file.batch_size_since or file.batch_size
+        if pin is not None:
+            attributes[names.CPU_PIN_CAUSE] = pin.cause.value
+            attributes[names.CPU_PIN_LASTS] = "cool-down" if pin.until_s is not None else "life"
         span(names.CT2_TRANSCRIBE, Stretch(begun, moments.finished), attributes, parent=self._parent)
         aligned: dict[str, names.AttributeValue] = {
             names.ALIGN_METHOD: file.method,

@@ -277,7 +277,7 @@ class Run:
         del self._files[file.index]
         file.moments.finished = self._parts.telemetry.clock_ns()
         transcript = file.assembly.transcript(file.reader.decoder, self._spec)
-        self._report.complete(file, transcript)
+        self._report.complete(file, transcript, self._seat.pin)
         yield FileOutcome(file.source, transcript)
 
     def _fail(self, file: RunFile, error: AutoragWhisperError) -> FileOutcome:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from autorag_whisper.domain.device import Device
+    from autorag_whisper.domain.device import CpuPin, Device
     from autorag_whisper.engines.base import Recognizer, RecognizerSpec
     from autorag_whisper.models.store import ModelFiles
     from autorag_whisper.runtime.card_sharing import CardSharing
@@ -46,6 +46,11 @@ class Seat:
     def _placed(self, hint: str | None) -> ModelKey:
         placement = self._policy.place(hint)
         return ModelKey(str(self._files.folder), placement.device, placement.compute_type)
+
+    @property
+    def pin(self) -> CpuPin | None:
+        """Why, and for how long, this process stays on the CPU."""
+        return self._policy.pin
 
     @property
     def batch_limit(self) -> int | None:
