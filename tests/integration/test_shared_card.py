@@ -7,9 +7,13 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from autorag_whisper.domain.device import CUDA, OnYield
-from autorag_whisper.domain.errors import GpuBusy
+from autorag_whisper import telemetry as names
+from autorag_whisper.domain.device import CUDA, FailureCause, OnYield
+from autorag_whisper.domain.errors import DeviceError, GpuBusy
 from autorag_whisper.runtime.arbiter.lease import AtDeadline, Eviction, GpuArbiter, Released, Tenant, Wish
 from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
 from autorag_whisper.runtime.arbiter.threads import ThreadArbiter
@@ -129,3 +133,24 @@ def test_an_llm_that_says_it_left_and_did_not_costs_a_batch_its_card_and_no_word
     transcript = world.transcriber.transcribe(talk, model="fake")
     assert transcript.text
     assert {step.step for step in transcript.device_fallbacks} == {"busy"}
+
+
+def test_while_a_pin_holds_the_span_of_a_job_says_why_and_how_long(talk: Path) -> None:
+    spans, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    world = World(CARD, telemetry=Telemetry(provider))
+
+    def break_card(stage: str, _number: int) -> None:
+        if stage == "generate":
+            raise DeviceError("cuda", FailureCause.STICKY, f"{stage}: CUDA failed with error something")
+
+    def attributes() -> dict[str, object]:
+        world.transcriber.transcribe(talk, model="fake")
+        [span] = [span for span in spans.get_finished_spans() if span.name == names.CT2_TRANSCRIBE]
+        spans.clear()
+        return dict(span.attributes or {})
+
+    assert names.CPU_PIN_CAUSE not in attributes()
+    world.faults["cuda"].fail = break_card
+    for found in (attributes(), attributes()):  # the job that fell back, and the next one
+        assert (found[names.CPU_PIN_CAUSE], found[names.CPU_PIN_LASTS]) == ("sticky", "life")

@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from autorag_whisper import telemetry as names
 from autorag_whisper.domain.device import FailureCause
 from autorag_whisper.domain.errors import DeviceError, EngineError
 from autorag_whisper.domain.request import Quality, TranscribeOptions
@@ -22,7 +18,6 @@ from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.recognition.effort import REDO_CAPS, may_try_again, steps_of
 from autorag_whisper.recognition.loops import RUNAWAY_RULE
-from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeRecognizer, speech_samples, write_speech
 from run_world import CARD, World
 
@@ -104,23 +99,6 @@ def test_after_the_pin_every_handle_works_on_the_cpu_and_the_warning_came_once(
     assert (handle.device, second.device, second.device_fallbacks) == ("cpu", "cpu", ())
     assert world.loads == [("cuda", "first"), ("cpu", "fallback")]
     assert sum("stays on the CPU" in record.message for record in caplog.records) == 1
-
-
-def test_while_a_pin_holds_the_span_of_a_job_says_why_and_how_long(talk: Path) -> None:
-    spans, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(spans))
-    world = World(CARD, telemetry=Telemetry(provider))
-
-    def attributes() -> dict[str, object]:
-        world.transcriber.transcribe(talk, model="fake")
-        [span] = [span for span in spans.get_finished_spans() if span.name == names.CT2_TRANSCRIBE]
-        spans.clear()
-        return dict(span.attributes or {})
-
-    assert names.CPU_PIN_CAUSE not in attributes()
-    world.faults["cuda"].fail = card_fails("generate")
-    for found in (attributes(), attributes()):  # the job that fell back, and the next one
-        assert (found[names.CPU_PIN_CAUSE], found[names.CPU_PIN_LASTS]) == ("sticky", "life")
 
 
 def test_a_device_of_a_job_is_its_handles_not_the_processes(talk: Path) -> None:
