@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from autorag_whisper.audio.features import log_mel
-from autorag_whisper.domain.device import CPU
+from autorag_whisper.domain.device import CPU, CUDA
 from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.engines.base import Decoding
 from autorag_whisper.engines.ctranslate2 import LoadRequest, load
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from autorag_whisper.engines.base import Recognizer
 
 
-@pytest.fixture(params=["fake", "tiny.en", pytest.param("base", marks=pytest.mark.slow)])
+@pytest.fixture(params=["fake", "fake-cuda", "tiny.en", pytest.param("base", marks=pytest.mark.slow)])
 def make(request: pytest.FixtureRequest) -> Callable[[], Recognizer]:
     """Makes a recogniser; each call a new one."""
-    if request.param == "fake":
-        return FakeRecognizer
+    if request.param.startswith("fake"):
+        return lambda: FakeRecognizer(device=CUDA if request.param == "fake-cuda" else CPU)
     folder = request.getfixturevalue({"tiny.en": "tiny_en_folder", "base": "base_folder"}[request.param])
     return lambda: load(LoadRequest(folder, request.param, CPU, "int8", 2, strict_window=False))
 
@@ -55,6 +55,23 @@ def decode(engine: Recognizer, features: np.ndarray, decoding: Decoding | None =
     prompt = engine.tokenizer.prompt("en", "transcribe")
     found = engine.generate(engine.encode(features), [prompt] * len(features), decoding or Decoding(beam_size=2))
     return [hypothesis.token_ids for hypothesis in found]
+
+
+def test_a_model_that_went_and_came_back_hears_what_it_heard_before(engine: Recognizer, rows: np.ndarray) -> None:
+    before = decode(engine, rows)
+    assert not engine.restore(), "it had not gone"
+    went = engine.offload()
+    assert went is engine.spec.device.is_cuda
+    assert not engine.offload(), "it is away already, or there is nowhere to go"
+    assert engine.restore() is went
+    assert decode(engine, rows) == before
+
+
+def test_a_model_that_was_closed_neither_goes_nor_comes_back(engine: Recognizer) -> None:
+    engine.close()
+    for move in (engine.offload, engine.restore):
+        with pytest.raises(EngineError, match="closed"):
+            move()
 
 
 def test_rows_of_a_batch_do_not_influence_each_other(engine: Recognizer, rows: np.ndarray) -> None:

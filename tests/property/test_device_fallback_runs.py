@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autorag_whisper.domain.device import Hardware
+from autorag_whisper.domain.device import CUDA, Hardware, OnYield
 from autorag_whisper.domain.errors import DeviceError
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.testing import speech_samples, write_speech
@@ -80,7 +80,7 @@ def check(world: World, transcripts: list[Transcript], undisturbed: list[str]) -
     world.residency.check()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(
         st.tuples(st.sampled_from((*STAGES, "load")), st.integers(1, 8)), st.just(None), min_size=1, max_size=2
@@ -103,6 +103,28 @@ def test_out_of_memory_at_any_calls_singly_or_in_pairs_loses_and_doubles_no_chun
 
     world.faults["cuda"].fail, world.fail_load = fail, fail_load
     check(world, transcribe(world, talks), undisturbed)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sets(st.tuples(st.sampled_from(("restore", *STAGES)), st.integers(1, 4)), max_size=1))
+def test_out_of_memory_when_a_model_comes_back_from_an_offload_alone_or_with_another_loses_no_chunk(
+    talks: list[Path], undisturbed: list[str], another: set[tuple[str, int]]
+) -> None:
+    """What does not come back is closed and loaded anew: never two copies, and the text as it was."""
+    world = World(CARD)
+    world.transcriber.load(world.transcriber.model("fake"))
+    assert world.residency.yield_device(CUDA, OnYield.OFFLOAD).went == 1
+    failing = {("restore", 1), *another}
+
+    def fail(stage: str, number: int) -> None:
+        if (stage, number) in failing:
+            raise out_of_memory(stage)
+
+    world.faults["cuda"].fail = fail
+    check(world, transcribe(world, talks), undisturbed)
+    assert [load for load in world.loads if load[0] == "cuda"][:2] == [("cuda", "first"), ("cuda", "evicted")]
+    assert world.fakes[0].closed
+    assert sum(not fake.closed for fake in world.fakes) == len(world.residency.resident())
 
 
 @pytest.mark.parametrize("fits", [4, 3, 2, 1])
