@@ -109,6 +109,15 @@ def test_the_stop_of_a_consonant_inside_a_word_leaves_it_whole() -> None:
     assert spans.tolist() == [[0.0, 0.6], [0.6, 1.2]]
 
 
+def test_a_pause_between_what_a_number_is_said_as_leaves_it_whole() -> None:
+    """ "2-6" with its digits a second apart, of which the path is sure: as one spoken word it would be trimmed."""
+    letters = (np.asarray([0.1, 0.2, 0.3, 1.6, 1.7]),)
+    one = Marks(np.asarray([0.1]), np.asarray([0.2]), np.asarray([1.9]), letters)
+    several = Marks(one.first, one.second, one.end, letters, frozenset({0}))
+    assert word_spans(one, [(0.5, 1.5)], 9.0).tolist() == [[0.1, 0.5]]
+    assert word_spans(several, [(0.5, 1.5)], 9.0).tolist() == [[0.1, 1.9]]
+
+
 def test_a_first_letter_that_lingers_starts_late() -> None:
     [[start, _]] = word_spans(hand_drawn((0.0, 0.8, 1.2)), [], 9.0).tolist()
     assert start == pytest.approx(0.71)

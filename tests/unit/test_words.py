@@ -33,6 +33,23 @@ def test_tokens_that_are_parts_of_a_character_are_one_word_with_it() -> None:
     assert [(word.text, word.first, word.stop) for word in words] == [(" so", 0, 1), (" 😀", 1, 3), (" late", 3, 4)]
 
 
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [
+        (("call", " 555", "-", "01", "99", "."), ["call", " 555-", "0199."]),
+        ((" 2", "-", "6", "-", "9"), [" 2-", "6-", "9"]),
+        ((" F", "-", "16", " C", "O", "V", "-", "19"), [" F-16", " COV-19"]),
+        ((" 3", "-", "year", "-", "old"), [" 3-year-old"]),
+        ((" 7", ":", "45", " 3", ".", "5", " -", "7"), [" 7:45", " 3.5", " -7"]),
+    ],
+)
+def test_numbers_joined_by_hyphens_are_words_of_their_own_and_nothing_else_is_parted(
+    tokens: tuple[str, ...], words: list[str]
+) -> None:
+    found = split_words(range(len(tokens)), lambda ids: "".join(tokens[n] for n in ids), "en")
+    assert [word.text for word in found] == words
+
+
 def times(spans: list[tuple[float, float]], place: Place = PLACE) -> list[tuple[float, float]]:
     groups = split_words(IDS, decode, "en")
     timed = words_timed(IDS, groups, Timing(WordSource.TOKENS, spans, [0.5] * len(groups)), place)

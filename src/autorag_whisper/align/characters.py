@@ -42,11 +42,15 @@ _LINGERS_S, _LETTER_S = 0.25, 0.09
 
 @dataclass(frozen=True, slots=True)
 class Spelled:
-    """A text's tokens for the aligner; word n has the tokens [firsts[n], stops[n]), at least one."""
+    """A text's tokens for the aligner; word n has the tokens [firsts[n], stops[n]), at least one.
+
+    `several`: the words that are said as more than one.
+    """
 
     token_ids: tuple[int, ...]
     firsts: tuple[int, ...]
     stops: tuple[int, ...]
+    several: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,13 +59,15 @@ class Marks:
 
     `first`, `second`, `end`: float64[n], when a word's first letter, the token after it, and what follows it are seen.
 
-    `letters`: for each word the start of each of its tokens, non-decreasing.
+    `letters`: for each word the start of each of its tokens, non-decreasing. `several`: the words that are said as more
+    than one, so that a pause may lie in them.
     """
 
     first: NDArray[np.float64]
     second: NDArray[np.float64]
     end: NDArray[np.float64]
     letters: tuple[NDArray[np.float64], ...]
+    several: frozenset[int] = frozenset()
 
     @property
     def starts(self) -> NDArray[np.float64]:
@@ -115,7 +121,9 @@ def _spell(texts: list[list[str]], encode: Encode, at_start: int, at_end: int) -
         firsts.append(first)
     # A word ends where the blank before the next one begins.
     stops = [first - len(space) for first in firsts[1:]] + [len(tokens)]
-    return Spelled(tuple(tokens), tuple(firsts), tuple(max(f + 1, s) for f, s in zip(firsts, stops, strict=True)))
+    several = frozenset(n for n, spoken in enumerate(texts) if len(spoken) > 1)
+    stops = [max(first + 1, stop) for first, stop in zip(firsts, stops, strict=True)]
+    return Spelled(tuple(tokens), tuple(firsts), tuple(stops), several)
 
 
 def _pieces(word: str, at_start: int, at_end: int) -> Iterator[str]:
@@ -158,6 +166,7 @@ def marks(spelled: Spelled, starts_s: NDArray[np.float64], late_s: float) -> Mar
         second=starts[firsts + 1] - late_s,
         end=starts[stops] + END_EARLY_S,
         letters=tuple(starts[f:s] - late_s for f, s in zip(spelled.firsts, spelled.stops, strict=True)),
+        several=spelled.several,
     )
 
 
@@ -178,7 +187,7 @@ def steadied(path: Marks, tokens_s: NDArray[np.float64]) -> Marks:
         for n in range(start, stop):
             spread = np.linspace(tokens_s[n, 0], max(tokens_s[n]), len(letters[n]) + 1)
             first[n], second[n], end[n], letters[n] = spread[0], spread[1], spread[-1], spread[:-1]
-    return Marks(first, second, end, tuple(letters))
+    return Marks(first, second, end, tuple(letters), path.several)
 
 
 def scores(spelled: Spelled, probabilities: NDArray[np.float32]) -> list[float]:

@@ -143,7 +143,8 @@ class _Words:
     def _first_after(self, start_s: float, end_s: float) -> int | None:
         """The first word behind a silence, None if it is part of a word.
 
-        A word's last letter tells on which side it is: the first one is often seen before the pause, or in it.
+        A word's last letter tells on which side it is: the first one is often seen before the pause, or in it. What is
+        said as several words ("2-6-9", "$25") may have been said with a pause in it.
         """
         tolerance = min(_TOLERANCE_S, (end_s - start_s) / 2)
         after = int(np.searchsorted(self._heard_until, start_s + tolerance, side="right"))
@@ -152,7 +153,7 @@ class _Words:
         marks = self._marks
         if marks.second[after] >= start_s - _LEAST_S or marks.first[after] >= start_s - _INSIDE_S:
             return after
-        if end_s - start_s < _CLOSURE_S:
+        if end_s - start_s < _CLOSURE_S or after in marks.several:
             return None
         return after + int(np.mean(marks.letters[after] < start_s) > 0.5)
 

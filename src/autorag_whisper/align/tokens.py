@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     Decode = Callable[[Sequence[int]], str]
 
 _OPENING = frozenset("\"'“‘¿¡([{-«「『（《〈【$€£¥₹#@")  # noqa: RUF001 - marks as they are written
+_HYPHENS = frozenset("-\u2010\u2013")
 _REPLACEMENT = "\ufffd"
 _MAX_PIECES = 8
 """Tokens of one character at most: bytes that never make one are given up after that many."""
@@ -34,13 +35,18 @@ class WordTokens:
 def split_words(token_ids: Sequence[int], decode: Decode, language: str) -> list[WordTokens]:
     """Tokens as words with their punctuation attached: every token is in one word, and every word has a visible text.
 
-    A word is what stands between blanks ("O'Brien" is one, which Whisper's own splitting cuts in two). Where a script
-    has no blanks a word is what a token says, no less than a character.
+    A word is what stands between blanks ("O'Brien" is one, which Whisper's own splitting cuts in two), and a number
+    of a row joined by hyphens ("555-0199", "2-6-9"), which are said one after the other. Where a script has no blanks a
+    word is what a token says, no less than a character.
     """
     pieces = _characters(token_ids, decode)
     if language not in WITHOUT_SPACES:
-        pieces = _join(pieces, lambda _left, right: not right.text[:1].isspace())
+        pieces = _join(pieces, lambda left, right: not right.text[:1].isspace() and not _next_number(left, right))
     return _attach(pieces)
+
+
+def _next_number(left: WordTokens, right: WordTokens) -> bool:
+    return right.text[:1].isdecimal() and left.text[-1:] in _HYPHENS and left.text[-2:-1].isdecimal()
 
 
 def _characters(token_ids: Sequence[int], decode: Decode) -> list[WordTokens]:
