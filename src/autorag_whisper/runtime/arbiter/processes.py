@@ -136,10 +136,10 @@ class ProcessArbiter:
         with self._lock:
             boxes, claims = list(self._letterboxes.values()), list(self._claims.values())
             self._letterboxes, self._claims, self._tenants = {}, {}, {}
+        for claim in claims:  # first: who is not there any more need not be asked
+            claim.close()
         for box in boxes:
             box.close()
-        for claim in claims:
-            claim.close()
 
     # ------------------------------------------------------------ waiting
 
