@@ -40,6 +40,7 @@ from autorag_whisper.runtime.card_sharing import CardSharing, WhisperTenant
 from autorag_whisper.runtime.device_fallback import DevicePolicy
 from autorag_whisper.runtime.devices import Devices
 from autorag_whisper.runtime.footprints import Footprints
+from autorag_whisper.runtime.idle import IdleTimer
 from autorag_whisper.runtime.residency import Residency
 from autorag_whisper.settings import Settings
 from autorag_whisper.telemetry import Telemetry
@@ -84,7 +85,7 @@ def build_transcriber(
     telemetry = telemetry or Telemetry(tracer_provider, meter_provider)
     cards = CardReader(environ)
     workers = settings.threads or _usable_cores()
-    residency = Residency(_loader(models, telemetry, workers, store.cache_dir), footprints=_footprints(cards))
+    residency = Residency(_loader(models, telemetry, workers, store.cache_dir), footprints=_footprints(settings, cards))
     alignment_models = build_alignment_models(settings, telemetry, environ)
     whisper = WhisperTenant(residency, alignment_models, telemetry, OnYield(settings.on_yield), cards.free_bytes)
     return Transcriber(
@@ -101,6 +102,7 @@ def build_transcriber(
                 Wish(timeout_s=settings.gpu_wait_s, at_deadline=AtDeadline(settings.gpu_busy)),
                 share_cpu=share_cpu,
             ),
+            idle=build_idle_timer(settings, whisper, residency),
         )
     )
 
@@ -135,12 +137,28 @@ def _llm(settings: Settings, cards: CardReader) -> list[Callable[[int], Tenant]]
     return [lambda index: LlmTenant(server, lambda: cards.free_bytes(index)).tenant()]
 
 
-def _footprints(cards: CardReader) -> Footprints:
+def _footprints(settings: Settings, cards: CardReader) -> Footprints:
     def used(device: Device) -> int | None:
         memory = cards.memory(device.index) if device.is_cuda else None
         return memory.used_bytes if memory is not None else None
 
-    return Footprints(used)
+    def budget(device: Device) -> int | None:
+        return settings.gpu_memory_mb << 20 if device.is_cuda and settings.gpu_memory_mb else None
+
+    return Footprints(used, budget)
+
+
+def build_idle_timer(settings: Settings, whisper: WhisperTenant, residency: Residency) -> IdleTimer | None:
+    """What leaves when this process is idle, None where nothing does."""
+    if not settings.idle_s:
+        return None
+
+    def leave() -> None:
+        whisper.idle_out()
+        if OnYield(settings.on_yield) is not OnYield.OFFLOAD:
+            residency.release_unused(0.0)
+
+    return IdleTimer(settings.idle_s, leave)
 
 
 def build_device_policy(settings: Settings, environ: Mapping[str, str], devices: Devices | None = None) -> DevicePolicy:

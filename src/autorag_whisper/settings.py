@@ -26,6 +26,8 @@ ENVIRONMENT: dict[str, str] = {
     "AUTORAG_WHISPER_GPU_BUSY": "what then: cpu (default, compute there meanwhile), wait (on) or fail",
     "AUTORAG_WHISPER_LLM": "an LLM server on the same GPU, as KIND:http://HOST:PORT/MODEL (docs/gpu_sharing.md)",
     "AUTORAG_WHISPER_ON_YIELD": "what leaves a GPU for others: keep (default; aligners leave), offload or unload",
+    "AUTORAG_WHISPER_IDLE_S": "unused for so long, models leave memory (with offload: the GPU); 0 (default): they stay",
+    "AUTORAG_WHISPER_GPU_MEMORY_MB": "the most that models take of a GPU; the unused leave first; 0 (default): all",
 }
 """The one table of variables: name -> meaning. README's table is made from it, a test compares the two."""
 
@@ -57,6 +59,8 @@ class Settings:
     gpu_wait_s: float = 60.0
     gpu_busy: str = "cpu"
     on_yield: str = "keep"
+    idle_s: float = 0.0
+    gpu_memory_mb: int = 0
     llm: str = ""
 
     @classmethod
@@ -80,6 +84,8 @@ class Settings:
             gpu_busy=reader.choice("AUTORAG_WHISPER_GPU_BUSY", GPU_BUSY, "cpu"),
             llm=reader.text("AUTORAG_WHISPER_LLM"),
             on_yield=reader.choice("AUTORAG_WHISPER_ON_YIELD", ON_YIELD, "keep"),
+            idle_s=reader.number("AUTORAG_WHISPER_IDLE_S", 0.0, whole=False),
+            gpu_memory_mb=int(reader.number("AUTORAG_WHISPER_GPU_MEMORY_MB", 0, whole=True)),
         )
         if reader.problems:
             raise InvalidSettings(tuple(reader.problems))

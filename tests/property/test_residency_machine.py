@@ -51,7 +51,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.world = Card()
         self.now = 0.0
-        self.footprints = Footprints(lambda _device: self.world.used, {CUDA: BUDGET})
+        self.footprints = Footprints(lambda _device: self.world.used, {CUDA: BUDGET}.get)
         self.residency = Residency(self.world.load, footprints=self.footprints, clock=lambda: self.now)
         self.leases: list[tuple[ExitStack, Resident]] = []
 

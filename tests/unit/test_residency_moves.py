@@ -139,7 +139,7 @@ def test_what_was_used_longest_ago_makes_room_and_what_is_in_use_stays(world: Wo
         now[0] += 1
         return now[0]
 
-    residency = Residency(world.load, footprints=Footprints(lambda _device: used[0], {CUDA: 100}), clock=clock)
+    residency = Residency(world.load, footprints=Footprints(lambda _device: used[0], {CUDA: 100}.get), clock=clock)
     for key in (C, A, B, A):
         use(residency, key)
     assert residency.resident() == (A, B), "when C was loaded first nobody knew its size; B then did not fit beside it"

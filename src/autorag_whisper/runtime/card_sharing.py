@@ -114,6 +114,14 @@ class WhisperTenant:
             moved, stuck = moved + left.went, left.stuck
         return self._released(device, before, moved, stuck)
 
+    def idle_out(self) -> None:
+        """Leave every card for the CPU's memory, as nobody has asked for anything for a while; what is in use stays."""
+        if self._alignment_models is not None:
+            self._alignment_models.offload_idle()
+        if self._on_yield is OnYield.OFFLOAD:
+            for device in {key.device for key in self._residency.resident() if key.device.is_cuda}:
+                self._residency.yield_device(device, OnYield.OFFLOAD)
+
     def _released(self, device: Device, before: int | None, moved: int, stuck: int) -> Released:
         after = self._read_free(device.index)
         measured = None if before is None or after is None else after - before

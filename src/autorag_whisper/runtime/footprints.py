@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from autorag_whisper.domain.device import Device, ModelKey
 
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 class Footprints:
     """Bytes by (model, kind of device, compute type), and how many there may be on a device. Thread-safe.
 
-    `read_used(device)`: bytes in use there, None where nothing tells. `budgets`: the most that our models may take of a
-    device; one that is not named has no limit. Loads that overlap are not measured: whose bytes they are is not known.
+    `read_used(device)`: bytes in use there, None where nothing tells. `budget(device)`: the most that our models may
+    take of it, None for no limit. Loads that overlap are not measured: whose bytes they are is not known.
     """
 
-    def __init__(self, read_used: Callable[[Device], int | None], budgets: Mapping[Device, int] | None = None) -> None:
-        self._read_used, self._budgets = read_used, dict(budgets or {})
+    def __init__(
+        self, read_used: Callable[[Device], int | None], budget: Callable[[Device], int | None] = lambda _device: None
+    ) -> None:
+        self._read_used, self._budget = read_used, budget
         self._lock = threading.Lock()
         self._found: dict[tuple[str, str, str], int] = {}
         self._loading: dict[Device, int] = {}
@@ -33,7 +35,7 @@ class Footprints:
 
     def is_short(self, device: Device, held_bytes: int, more: ModelKey | None = None) -> bool:
         """Whether `held_bytes`, and `more` beside them if its bytes are known, are over the device's budget."""
-        budget = self._budgets.get(device)
+        budget = self._budget(device)
         size = self.of(more) if more is not None else None
         return budget is not None and held_bytes + (size or 0) > budget
 

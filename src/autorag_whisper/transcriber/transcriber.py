@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from autorag_whisper.models.store import ModelFiles
     from autorag_whisper.runtime.alignment_models import AlignmentModels
     from autorag_whisper.runtime.device_fallback import DevicePolicy
+    from autorag_whisper.runtime.idle import IdleTimer
     from autorag_whisper.runtime.residency import Residency
     from autorag_whisper.telemetry import Telemetry
     from autorag_whisper.transcriber.book import ChunkBook
@@ -39,7 +40,8 @@ class TranscriberParts:
     """What a transcriber is put together from; `bootstrap` knows the real ones.
 
     `find_model`: a name to files (cached by its maker). The residency's loader finds the same files by their folder.
-    `alignment_models`: for alignment by CTC; None has none. `sharing`: leases of the cards; None shares none.
+    `alignment_models`: for alignment by CTC; None has none. `sharing`: leases of the cards; None shares none. `idle`:
+    what leaves when nothing was asked for a while; None lets all of it stay.
     """
 
     find_model: Callable[[str], ModelFiles]
@@ -49,6 +51,7 @@ class TranscriberParts:
     telemetry: Telemetry
     alignment_models: AlignmentModels | None = None
     sharing: CardSharing | None = None
+    idle: IdleTimer | None = None
 
 
 class LoadedModel:
@@ -221,6 +224,8 @@ class Transcriber:
 
     def close(self) -> None:
         """Release every model. Runs must have ended; the transcriber is not used any more."""
+        if self._parts.idle is not None:
+            self._parts.idle.close()
         self._parts.residency.close()
         if self._parts.alignment_models is not None:
             self._parts.alignment_models.close()
@@ -257,4 +262,10 @@ class Transcriber:
         lease = aligners.lease if aligners is not None else None
         parts = RunParts(self._seat(model), self._parts.voice, self._parts.telemetry, on_progress, lease, book)
         sources = (item if isinstance(item, MediaSource) else MediaSource.from_path(item) for item in media)
-        return Run(sources, options or TranscribeOptions(), parts).events()
+        events = Run(sources, options or TranscribeOptions(), parts).events()
+        return events if self._parts.idle is None else _busy(self._parts.idle, events)
+
+
+def _busy(idle: IdleTimer, events: Generator[Segment | FileOutcome]) -> Generator[Segment | FileOutcome]:
+    with idle.busy():
+        yield from events
