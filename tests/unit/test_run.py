@@ -144,6 +144,15 @@ def test_one_chunk_that_the_engine_cannot_do_fails_its_file_alone(tmp_path: Path
     assert [len(t.words) for t in texts if t] == [3, 4, 5]
 
 
+def test_an_unsure_language_is_looked_for_in_the_full_window_and_decoded_in_the_short_one(tmp_path: Path) -> None:
+    """Short clips in noise were taken for Welsh, Latin or Hindi in a window of 10 s, with a probability of 0.3."""
+    talk = write_speech(tmp_path / "talk.wav", speech_samples(4))
+    world = World(language=lambda row: ("en", 0.4) if row.shape[1] == 3000 else ("cy", 0.4))
+    transcript = world.transcriber.transcribe(talk, model="fake")
+    assert transcript.language == "en"
+    assert {a.window_frames for segment in transcript.segments for a in segment.attempts} == {1000}
+
+
 def test_an_unsure_language_is_voted_on_and_every_chunk_comes_once(talk: Path) -> None:
     world = World(language=("de", 0.4))
     transcript = world.transcriber.transcribe(talk, model="fake")

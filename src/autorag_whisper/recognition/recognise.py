@@ -147,22 +147,25 @@ class Recognition:
         return self._decode(encoded, [rows[n] for n in decided], rows, started)
 
     def vote(self, tasks: Sequence[ChunkTask]) -> list[ChunkResult]:
-        """Recognise the first chunks of one file in the language that they choose together."""
-        encodings = [self._encode([task]) for task in tasks]
-        votes = [self._engine.detect_languages(encoded)[0] for encoded in encodings]
+        """Recognise the first chunks of one file in the language that they choose together.
+
+        Each is looked at in the full window, in which the model learned to tell languages: a short one was unsure.
+        """
+        votes = [self._engine.detect_languages(self._encode([task], full=True))[0] for task in tasks]
         choice = choose(votes, self._options.allowed_languages)
         self._on_language(tasks[0].file, choice)
         results = []
-        for task, encoded, vote in zip(tasks, encodings, votes, strict=True):
+        for task, vote in zip(tasks, votes, strict=True):
+            encoded = self._encode([task])
             own = choose([vote], self._options.allowed_languages)
             row = _Row(task, own.code if self._options.code_switching and own.is_sure else choice.code)
             results += self._decode(encoded, [row], [row], time.perf_counter())
         return results
 
-    def _encode(self, tasks: Sequence[ChunkTask]) -> Encoded:
+    def _encode(self, tasks: Sequence[ChunkTask], *, full: bool = False) -> Encoded:
         self._check()
         spec = self._engine.spec
-        frames = tasks[0].window(strict=self._full_window)
+        frames = tasks[0].window(strict=full or self._full_window)
         return self._engine.encode(features_of([task.chunk for task in tasks], spec.n_mels, frames))
 
     def _votes(self, encoded: Encoded, tasks: Sequence[ChunkTask]) -> list[LanguageChoice | None]:
