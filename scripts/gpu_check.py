@@ -54,8 +54,6 @@ ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "samples" / "demo.flac"
 CTC_MODEL = ROOT / "tests" / "data" / "ctc-tiny-en"
 ENGLISH = TranscribeOptions(language="en")
-CONTEXT_BYTES = 700 << 20
-"""What CUDA's context and cuBLAS may keep of a card after a model has left it, until the process ends."""
 LEASES = 200
 
 
@@ -154,12 +152,13 @@ def second_job_loads_nothing(machine: Machine) -> str:
 
 
 def overhead_of_a_warm_job(machine: Machine) -> str:
+    machine.need_card()  # of several workers a short clip keeps one busy
     shares = []
     for _ in range(15):
         wall_s, _, engine_s = machine.job()
-        shares.append(wall_s * (1 if machine.device.is_cuda else 2) / engine_s - 1)
+        shares.append(wall_s / engine_s - 1)
     share = float(np.median(shares))
-    if machine.device.is_cuda and share > 0.05:
+    if share > 0.05:
         raise MissedError(f"+{share:.1%}")
     return f"+{share:.1%}"
 

@@ -153,6 +153,13 @@ def test_an_unsure_language_is_looked_for_in_the_full_window_and_decoded_in_the_
     assert {a.window_frames for segment in transcript.segments for a in segment.attempts} == {1000}
 
 
+def test_a_chunk_that_fills_the_full_window_is_not_encoded_again_after_the_vote(tmp_path: Path) -> None:
+    world = World(language=("ja", 0.4))
+    talk = write_speech(tmp_path / "talk.wav", speech_samples(3))
+    world.transcriber.transcribe(talk, TranscribeOptions(quality=Quality.BEST), model="fake")
+    assert world.faults["cpu"].calls["encode"] == 2  # found unsure, looked at
+
+
 def test_an_unsure_language_is_voted_on_and_every_chunk_comes_once(talk: Path) -> None:
     world = World(language=("de", 0.4))
     transcript = world.transcriber.transcribe(talk, model="fake")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper.domain.errors import Cancelled
 from autorag_whisper.domain.request import Task
 from autorag_whisper.domain.transcript import Attempt, join_words
-from autorag_whisper.engines.base import Decoding
+from autorag_whisper.engines.base import WINDOW_FRAMES, Decoding
 from autorag_whisper.recognition.alignment import Aligned, Alignment, Spoken
 from autorag_whisper.recognition.effort import may_try_again, steps_of
 from autorag_whisper.recognition.language import LanguageChoice, choose
@@ -151,12 +151,13 @@ class Recognition:
 
         Each is looked at in the full window, in which the model learned to tell languages: a short one was unsure.
         """
-        votes = [self._engine.detect_languages(self._encode([task], full=True))[0] for task in tasks]
+        looked_at = [self._encode([task], full=True) for task in tasks]
+        votes = [self._engine.detect_languages(encoded)[0] for encoded in looked_at]
         choice = choose(votes, self._options.allowed_languages)
         self._on_language(tasks[0].file, choice)
         results = []
-        for task, vote in zip(tasks, votes, strict=True):
-            encoded = self._encode([task])
+        for task, full, vote in zip(tasks, looked_at, votes, strict=True):
+            encoded = full if task.window(strict=self._full_window) == WINDOW_FRAMES else self._encode([task])
             own = choose([vote], self._options.allowed_languages)
             row = _Row(task, own.code if self._options.code_switching and own.is_sure else choice.code)
             results += self._decode(encoded, [row], [row], time.perf_counter())
