@@ -157,6 +157,37 @@ def test_a_process_that_grows_is_replaced_at_its_next_batch_and_nothing_is_lost(
     assert "it has grown to" in caplog.text
 
 
+def test_a_sticky_cuda_error_ends_the_process_and_the_job_goes_on_in_a_new_one_on_the_cpu(
+    worker: WorkerTranscriber, orders: Path, talk: Path, undisturbed: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (orders / "card").touch()
+    (orders / "break-at-12").touch()
+    (orders / "hold-at-11").touch()
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(worker.transcribe, talk, ENGLISH, model="fake")
+        until(lambda: "is replaced" in caplog.text or job.done())
+        (orders / "hold-at-11").unlink()
+        transcript = job.result(60)
+    assert transcript.text == undisturbed
+    assert "context on the card is broken" in caplog.text
+    assert heard(orders).count(9) == 1
+    second = worker.process_id
+    assert second not in (None, int((orders / "broke").read_text()))
+    assert transcript.device == "cpu"
+    assert worker.transcribe(talk, ENGLISH, model="fake").text == undisturbed
+    assert worker.process_id == second, "what is inherited is no reason to end"
+
+
+def test_a_process_whose_last_batch_broke_its_card_is_not_kept_for_the_next_job(
+    worker: WorkerTranscriber, orders: Path, talk: Path, undisturbed: str
+) -> None:
+    (orders / "card").touch()
+    (orders / "break-at-11").touch()
+    assert worker.transcribe(talk, ENGLISH, model="fake").text == undisturbed
+    assert worker.process_id != int((orders / "broke").read_text())
+    assert worker.transcribe(talk, ENGLISH, model="fake").device == "cpu"
+
+
 def test_a_file_that_kills_two_processes_is_poison_and_the_others_are_done(
     worker: WorkerTranscriber, orders: Path, tmp_path: Path
 ) -> None:

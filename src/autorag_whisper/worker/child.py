@@ -107,7 +107,10 @@ class Worker:
 
     def _beat(self) -> None:
         while not self._quits.wait(BEAT_S):
-            self._line.send(Beat(resident_bytes(), self._transcriber.pin, self._transcriber.resolved_device()))
+            self._line.send(self._sign_of_life())
+
+    def _sign_of_life(self) -> Beat:
+        return Beat(resident_bytes(), self._transcriber.pin, self._transcriber.resolved_device())
 
     def _do(self, job: Start | Load) -> None:
         error: BaseException | None = None
@@ -120,6 +123,7 @@ class Worker:
                 self._transcribe(job)
         except Exception as failure:  # noqa: BLE001 - it is the caller's: it goes there, and the process goes on
             error = failure if _can_travel(failure) else RuntimeError(f"{type(failure).__name__}: {failure}")
+        self._line.send(self._sign_of_life())  # before it is judged by its last one, which may be half a second old
         self._line.send(Ready(job.job, error))
 
     def _transcribe(self, job: Start) -> None:

@@ -41,10 +41,10 @@ _END_S = 60.0
 class WorkerTranscriber:
     """Transcribes in a process of its own, begun at the first job. Thread-safe; jobs go one after the other.
 
-    A process that dies, hangs or grows over `limits.memory_bytes` is replaced, and its job goes on behind the last
-    chunk that was done; a file with which two die at one place is failed as `PoisonedFile`. After `limits.idle_s`
-    without a job the process ends, and with it all memory, the card's too; the next job begins a new one. A pin to the
-    CPU is passed on.
+    A process that dies, hangs, grows over `limits.memory_bytes` or has broken its context on the card (a sticky CUDA
+    error) is replaced, and its job goes on behind the last chunk that was done; a file with which two die at one place
+    is failed as `PoisonedFile`. After `limits.idle_s` without a job the process ends, and with it all memory, the
+    card's too; the next job begins a new one. A pin to the CPU is passed on.
 
     Linux and macOS. Media are paths: a stream cannot be read by another process.
     """
@@ -184,12 +184,11 @@ class WorkerTranscriber:
         process.begin(job.message(number, self._pin))
         try:
             while True:
-                said = process.next(_TICK_S)
-                self._pin = process.pin or self._pin
+                said = self._heard(process)
                 if isinstance(said, Gone):
                     return self._buried(job, said.reason)
                 if isinstance(said, Ready):
-                    return self._ended(job, said, replace=stops)
+                    return self._ended(job, process, said, replace=stops)
                 if isinstance(said, Begun):
                     job.begun(said.file)
                 elif isinstance(said, Noted):
@@ -208,9 +207,15 @@ class WorkerTranscriber:
             self._stop(process, number)
             raise
 
-    def _ended(self, job: Job, said: Ready, *, replace: bool) -> None:
+    def _heard(self, process: WorkerProcess) -> FromChild | Gone | None:
+        """What it said next, None if nothing for a moment; with it what keeps it on the CPU, for those that follow."""
+        said = process.next(_TICK_S)
+        self._pin = process.pin or self._pin
+        return said
+
+    def _ended(self, job: Job, process: WorkerProcess, said: Ready, *, replace: bool) -> None:
         job.ended(said.error)
-        if replace:
+        if replace or process.broken:
             self._end()
 
     def _buried(self, job: Job, reason: str) -> None:
@@ -221,11 +226,13 @@ class WorkerTranscriber:
     def _stop(self, process: WorkerProcess, number: int) -> None:
         """Have the job end at its next batch, and wait for that: a process that is stuck is killed."""
         process.send(Stop(number))
-        while not isinstance(process.next(_TICK_S), Ready | Gone):
+        while not isinstance(self._heard(process), Ready | Gone):
             if judge(process.seen(), self._limits).act is Act.KILL:
                 process.kill()
         if not process.is_running:
             self._process = None
+        elif process.broken:
+            self._end()
 
     def _told(self, job: Job, told: Told, on_progress: OnProgress | None) -> Iterator[Segment | FileOutcome]:
         what = told.what

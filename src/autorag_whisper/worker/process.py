@@ -12,7 +12,8 @@ from multiprocessing.connection import Connection
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from autorag_whisper.worker.messages import Beat, Quit, Ready
+from autorag_whisper.domain.device import FailureCause
+from autorag_whisper.worker.messages import Beat, Load, Quit, Ready, Start
 from autorag_whisper.worker.supervision import Seen
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class WorkerProcess:
         self.started_s = self.heard_s = self.got_on_s = clock()
         self.beat: Beat | None = None
         self.is_ready = False
+        self._inherited: CpuPin | None = None
         self._reader = threading.Thread(target=self._read, name="autorag-whisper-worker", daemon=True)
         self._reader.start()
 
@@ -73,6 +75,7 @@ class WorkerProcess:
             since_start_s=now - self.started_s,
             resident_bytes=self.beat.resident_bytes if self.beat is not None else 0,
             is_ready=self.is_ready,
+            broken=self.broken,
         )
 
     @property
@@ -80,8 +83,17 @@ class WorkerProcess:
         """What keeps it on the CPU, as it said last."""
         return self.beat.pin if self.beat is not None else None
 
+    @property
+    def broken(self) -> str:
+        """Why its context on the card is of no use any more, as a sticky error has left it; "" if that is not so."""
+        pin = self.pin
+        is_its_own = pin is not None and pin.cause is FailureCause.STICKY and pin != self._inherited
+        return pin.reason if pin is not None and is_its_own else ""
+
     def begin(self, message: FromParent) -> None:
         """Give it a job; its time without progress counts from now."""
+        if isinstance(message, Start | Load):
+            self._inherited = message.pin
         self.send(message)
         self.got_on_s = self._clock()
 

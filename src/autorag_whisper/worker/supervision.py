@@ -40,7 +40,8 @@ class Act(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A process at a moment: seconds since it said anything, since its job got on, since its last job (None: it has
-    one), since it was started, and its resident bytes. `is_ready`: it has been heard of at all."""
+    one), since it was started, and its resident bytes. `is_ready`: it has been heard of at all. `broken`: why nothing
+    that it does on its card can work any more; "" if that is not so."""
 
     silent_s: float = 0.0
     stalled_s: float = 0.0
@@ -48,6 +49,7 @@ class Seen:
     since_start_s: float = 0.0
     resident_bytes: int = 0
     is_ready: bool = True
+    broken: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,15 @@ def judge(seen: Seen, limits: Limits) -> Verdict:
     if seen.silent_s > limits.silent_s:
         return Verdict(Act.KILL, f"no sign of life for {seen.silent_s:.0f} s")
     if seen.idle_s is not None:
+        if seen.broken:
+            return Verdict(Act.END, f"its context on the card is broken: {seen.broken}")
         if limits.idle_s is not None and seen.idle_s >= limits.idle_s:
             return Verdict(Act.END, f"idle for {seen.idle_s:.0f} s")
         return Verdict(Act.GO_ON)
     if seen.stalled_s > limits.stalled_s:
         return Verdict(Act.KILL, f"it lives, but nothing was done for {seen.stalled_s:.0f} s")
+    if seen.broken:
+        return Verdict(Act.REPLACE, f"its context on the card is broken: {seen.broken}")
     if limits.memory_bytes and seen.resident_bytes > limits.memory_bytes:
         grown, limit = seen.resident_bytes >> 20, limits.memory_bytes >> 20
         return Verdict(Act.REPLACE, f"it has grown to {grown} MiB, the limit is {limit}")
