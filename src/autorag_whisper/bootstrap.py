@@ -9,7 +9,7 @@ import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from autorag_whisper import telemetry as names
 from autorag_whisper.domain.device import OnYield
 from autorag_whisper.domain.errors import AutoragWhisperError
-from autorag_whisper.engines import ctranslate2, ctranslate2_wav2vec2, wav2vec2
+from autorag_whisper.domain.request import Aligner
+from autorag_whisper.engines import ctranslate2, ctranslate2_wav2vec2, wav2vec2, whisperx, whisperx_alignment
 from autorag_whisper.engines.alignment_heads import CHARACTER_HEADS
 from autorag_whisper.engines.base import CharacterHeads
 from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, read_checkpoint
@@ -55,10 +56,12 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from autorag_whisper.domain.device import Device, LoadReason, ModelKey
-    from autorag_whisper.engines.base import CtcEmitter, Recognizer
+    from autorag_whisper.engines.base import AlignmentModel, Recognizer
     from autorag_whisper.models.small_vocabulary import SmallVocabulary
     from autorag_whisper.models.store import ModelFiles
     from autorag_whisper.runtime.arbiter.lease import GpuArbiter, Tenant
+
+    Prepared = Callable[[], Recognizer]
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +88,8 @@ def build_transcriber(
     telemetry = telemetry or Telemetry(tracer_provider, meter_provider)
     cards = CardReader(environ)
     workers = settings.threads or _usable_cores()
-    residency = Residency(_loader(models, telemetry, workers, store.cache_dir), footprints=_footprints(settings, cards))
+    load = _whisperx_loader(models, workers) if settings.engine == "whisperx" else _own_loader(models, workers, store)
+    residency = Residency(_told(load, models, telemetry), footprints=_footprints(settings, cards))
     alignment_models = build_alignment_models(settings, telemetry, environ)
     whisper = WhisperTenant(residency, alignment_models, telemetry, OnYield(settings.on_yield), cards.free_bytes)
     return Transcriber(
@@ -103,6 +107,7 @@ def build_transcriber(
                 share_cpu=share_cpu,
             ),
             idle=build_idle_timer(settings, whisper, residency),
+            auto_aligner=Aligner.CTC if settings.engine == "whisperx" else Aligner.AUTO,
         )
     )
 
@@ -272,17 +277,40 @@ def _speller(folder: Path, name: str, cache_dir: Path) -> SmallVocabulary | None
         return None
 
 
-def _loader(
-    models: ModelFinder, telemetry: Telemetry, workers: int, cache_dir: Path
-) -> Callable[[ModelKey, LoadReason], Recognizer]:
-    def load(key: ModelKey, reason: LoadReason) -> Recognizer:
+def _own_loader(models: ModelFinder, workers: int, store: ModelStore) -> Callable[[ModelKey], Prepared]:
+    def prepare(key: ModelKey) -> Prepared:
+        return partial(ctranslate2.load, load_request(models.of(key), key, workers, store.cache_dir))
+
+    return prepare
+
+
+def _whisperx_loader(models: ModelFinder, workers: int) -> Callable[[ModelKey], Prepared]:
+    """It times words by models of its own, and needs no heads for letters."""
+
+    def prepare(key: ModelKey) -> Prepared:
         files = models.of(key)
-        request = load_request(files, key, workers, cache_dir)
+        request = ctranslate2.LoadRequest(
+            files.folder, files.name, key.device, key.compute_type, workers, strict_window=True
+        )
+        return partial(whisperx.load, request)
+
+    return prepare
+
+
+def _told(
+    prepare: Callable[[ModelKey], Prepared], models: ModelFinder, telemetry: Telemetry
+) -> Callable[[ModelKey, LoadReason], Recognizer]:
+    """Loads that tell their spans; what has to be made ready before one (once a machine) is none of it."""
+
+    def load(key: ModelKey, reason: LoadReason) -> Recognizer:
+        ready = prepare(key)
         attributes = {
-            names.MODEL_SIZE: files.name, names.MODEL_DEVICE: str(key.device), names.LOAD_REASON: reason.value
-        }  # fmt: skip
+            names.MODEL_SIZE: models.of(key).name,
+            names.MODEL_DEVICE: str(key.device),
+            names.LOAD_REASON: reason.value,
+        }
         with telemetry.load_model(attributes) as span:
-            recognizer = ctranslate2.load(request)
+            recognizer = ready()
             span.set_attribute(names.MODEL_COMPUTE_TYPE, recognizer.spec.compute_type)
         return recognizer
 
@@ -294,9 +322,11 @@ def build_alignment_models(settings: Settings, telemetry: Telemetry, environ: Ma
     cache_dir = (settings.cache_dir or default_cache_dir(environ)).absolute()
     workers = settings.threads or _usable_cores()
 
-    def load(language: str, device: Device) -> CtcEmitter:
+    def load(language: str, device: Device) -> AlignmentModel:
         wanted = settings.align_models.get(language, "")
         name, folder = find_alignment_checkpoint(language, wanted, offline=settings.offline)
+        if settings.engine == "whisperx":
+            return whisperx_alignment.load(language, folder, name, device)
         if _runs_without_pytorch(folder, name):
             return ctranslate2_wav2vec2.load(folder, name, device, cache_dir=cache_dir, workers=workers)
         return wav2vec2.load(folder, name, device)

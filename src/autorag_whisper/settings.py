@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT: dict[str, str] = {
     "AUTORAG_WHISPER_DEVICE": "auto (default), cuda or cpu; read whenever a device is decided on",
+    "AUTORAG_WHISPER_ENGINE": "what recognises: ctranslate2 (default), or whisperx (extra `[whisperx]`)",
     "AUTORAG_WHISPER_COMPUTE_TYPE": "default, int8, int8_float16, float16, bfloat16 or float32",
     "AUTORAG_WHISPER_THREADS": "CPU workers of one thread each; default: the cores this process may use",
     "AUTORAG_WHISPER_CACHE_DIR": "where joined weights are kept; default: the user's cache directory",
@@ -33,6 +34,7 @@ ENVIRONMENT: dict[str, str] = {
 
 COMPUTE_TYPES = ("default", "int8", "int8_float32", "int8_float16", "int8_bfloat16", "float16", "bfloat16", "float32")
 
+ENGINES = ("ctranslate2", "whisperx")
 ARBITERS = ("machine", "process", "off")
 GPU_BUSY = ("cpu", "wait", "fail")
 ON_YIELD = ("keep", "offload", "unload")
@@ -48,6 +50,7 @@ class Settings:
     `threads` 0 means all cores that it may use; `align_models`: language code -> hub id or folder of a CTC checkpoint.
     """
 
+    engine: str = "ctranslate2"
     compute_type: str = "default"
     threads: int = 0
     cache_dir: Path | None = None
@@ -72,6 +75,7 @@ class Settings:
         """
         reader = _Reader(environ)
         settings = cls(
+            engine=reader.choice("AUTORAG_WHISPER_ENGINE", ENGINES, "ctranslate2"),
             compute_type=reader.choice("AUTORAG_WHISPER_COMPUTE_TYPE", COMPUTE_TYPES, "default"),
             threads=int(reader.number("AUTORAG_WHISPER_THREADS", 0, whole=True)),
             cache_dir=reader.path("AUTORAG_WHISPER_CACHE_DIR"),

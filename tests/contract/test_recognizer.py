@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import av
@@ -12,9 +13,10 @@ import pytest
 from autorag_whisper.audio.features import log_mel
 from autorag_whisper.domain.device import CPU, CUDA
 from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.engines import whisperx
 from autorag_whisper.engines.base import Decoding
 from autorag_whisper.engines.ctranslate2 import LoadRequest, load
-from autorag_whisper.testing import FakeRecognizer, speech_samples
+from autorag_whisper.testing import FakePipelineRecognizer, FakeRecognizer, speech_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,11 +25,23 @@ if TYPE_CHECKING:
     from autorag_whisper.engines.base import Recognizer
 
 
-@pytest.fixture(params=["fake", "fake-cuda", "tiny.en", pytest.param("base", marks=pytest.mark.slow)])
+needs_whisperx = pytest.mark.skipif(find_spec("whisperx") is None, reason="needs whisperX: scripts/whisperx_env.sh")
+ENGINES = [
+    "fake", "fake-cuda", "fake-pipeline", "tiny.en", pytest.param("base", marks=pytest.mark.slow),
+    pytest.param("whisperx", marks=needs_whisperx),
+]  # fmt: skip
+
+
+@pytest.fixture(params=ENGINES)
 def make(request: pytest.FixtureRequest) -> Callable[[], Recognizer]:
     """Makes a recogniser; each call a new one."""
+    if request.param == "fake-pipeline":
+        return FakePipelineRecognizer
     if request.param.startswith("fake"):
         return lambda: FakeRecognizer(device=CUDA if request.param == "fake-cuda" else CPU)
+    if request.param == "whisperx":
+        tiny = request.getfixturevalue("tiny_en_folder")
+        return lambda: whisperx.load(LoadRequest(tiny, "tiny.en", CPU, "int8", 2, strict_window=True))
     folder = request.getfixturevalue({"tiny.en": "tiny_en_folder", "base": "base_folder"}[request.param])
     return lambda: load(LoadRequest(folder, request.param, CPU, "int8", 2, strict_window=False))
 

@@ -84,6 +84,14 @@ def test_a_cache_directory_that_cannot_be_written_is_a_problem(
     assert capsys.readouterr().out.splitlines()[-1] == f"    -> {problem['remedy']}"
 
 
+def test_an_engine_that_was_chosen_and_is_not_installed_is_a_problem_with_its_extra(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    [problem] = report(environ | {"AUTORAG_WHISPER_ENGINE": "whisperx"}, capsys, 1)["problems"]
+    assert problem["problem"] == "whisperx is not installed"
+    assert "autorag-whisper[whisperx]" in problem["remedy"]
+
+
 def on(hardware: Hardware, environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Any:
     """What doctor says of a machine with this hardware."""
     run(["doctor", "--json"], Edge(environ, devices=lambda: Devices(lambda: hardware)))

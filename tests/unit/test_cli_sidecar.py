@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,11 +17,14 @@ from autorag_whisper.cli.inputs import Input
 from autorag_whisper.cli.naming import plan
 from autorag_whisper.cli.sidecar import SIDECAR, Entry, Output, is_finished, read, record
 from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from autorag_whisper.cli.naming import Job
+
+SETTINGS = Settings()
 
 
 @pytest.fixture
@@ -202,9 +206,8 @@ def test_two_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [SIDECAR]
 
 
-def digest(options: TranscribeOptions, **other: str) -> str:
-    facts = {"model": "base", "device": "auto", "compute_type": "int8"} | other
-    return options_digest(options, model=facts["model"], device=facts["device"], compute_type=facts["compute_type"])
+def digest(options: TranscribeOptions, settings: Settings = SETTINGS, model: str = "base", device: str = "auto") -> str:
+    return options_digest(options, settings, model=model, device=device)
 
 
 CHANGED = {
@@ -219,9 +222,11 @@ def test_an_option_that_changes_the_result_changes_the_digest(option: str) -> No
     assert digest(changed) != digest(TranscribeOptions())
 
 
-@pytest.mark.parametrize("fact", ["model", "device", "compute_type"])
-def test_the_model_and_where_it_runs_change_the_digest(fact: str) -> None:
-    assert digest(TranscribeOptions(), **{fact: "another"}) != digest(TranscribeOptions())
+@pytest.mark.parametrize("other", [{"compute_type": "int8"}, {"engine": "whisperx"}, {"align_models": {"en": "here"}}])
+def test_the_model_and_what_runs_it_where_change_the_digest(other: dict[str, object]) -> None:
+    known = digest(TranscribeOptions())
+    assert digest(TranscribeOptions(), model="another") != known != digest(TranscribeOptions(), device="another")
+    assert digest(TranscribeOptions(), replace(SETTINGS, **other)) != known
 
 
 def test_how_much_is_done_at_a_time_does_not_change_the_digest() -> None:

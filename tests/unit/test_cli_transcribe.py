@@ -69,6 +69,7 @@ def test_the_options_reach_the_transcriber(world: World, talks: Path) -> None:
     options += ["--quality", "best", "--allowed-languages", "en, German"]
     options += ["--batch-size", "3", "--audio-stream", "1", "--temperature", "0,0.4", "--temperature", "1"]
     options += ["--model", "tiny", "--device", "CUDA:1", "--compute-type", "float32", "--threads", "2"]
+    options += ["--engine", "whisperx"]
     assert world.run(talks / "one.mp3", *options) == 0
     [given] = world.options
     assert (given.language, given.task, given.beam_size, given.initial_prompt) == ("de", "translate", 2, "p")
@@ -77,6 +78,7 @@ def test_the_options_reach_the_transcriber(world: World, talks: Path) -> None:
     assert given.temperatures == (0.0, 0.4, 1.0)
     assert world.models == [("tiny", "cuda:1")]
     assert (world.settings[0].compute_type, world.settings[0].threads) == ("float32", 2)
+    assert world.settings[0].engine == "whisperx"
 
 
 def test_without_options_the_environment_and_the_defaults_decide(world: World, talks: Path) -> None:

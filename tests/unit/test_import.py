@@ -9,7 +9,7 @@ import pytest
 
 import autorag_whisper
 
-RUNTIMES = ("av", "ctranslate2", "huggingface_hub", "onnxruntime", "tokenizers", "torch", "transformers")
+RUNTIMES = ("av", "ctranslate2", "huggingface_hub", "onnxruntime", "tokenizers", "torch", "transformers", "whisperx")
 HEAVY = (*RUNTIMES, "faster_whisper", "numpy", "opentelemetry", "pysubs2", "rich")
 LOADED = "import sys; print(' '.join(sorted({name.partition('.')[0] for name in sys.modules})))"
 

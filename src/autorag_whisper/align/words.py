@@ -31,12 +31,16 @@ class TimedWord:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """What an aligner says of n words: spans in seconds, the recogniser's probabilities, and its own scores if any."""
+    """What an aligner says of n words: spans in seconds, the recogniser's probabilities, and its own scores if any.
+
+    `sources`: how each of them was found, where that is not `source` for all.
+    """
 
     source: WordSource
     spans: Sequence[tuple[float, float]]
     probabilities: Sequence[float]
     scores: Sequence[float] = ()
+    sources: Sequence[WordSource] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +108,10 @@ def words_timed(
         start_s = max(earliest, place.clamp(timing.spans[n][0]))
         end_s = max(min(start_s + _LEAST_S, place.end_s), place.clamp(timing.spans[n][1]))
         start_s = max(earliest, min(start_s, end_s - _LEAST_S))
-        score = _share(timing.scores[n]) if timing.scores else None
+        source = timing.sources[n] if timing.sources else timing.source
+        score = _share(timing.scores[n]) if timing.scores and source is not WordSource.INTERPOLATED else None
         space_before = _has_space_before(group, groups)
-        word = Word(
-            group.text.strip(), start_s, end_s, _share(timing.probabilities[n]), timing.source, score, space_before
-        )
+        word = Word(group.text.strip(), start_s, end_s, _share(timing.probabilities[n]), source, score, space_before)
         timed.append(TimedWord(word, tuple(token_ids[group.first : group.stop])))
         earliest = start_s
     return timed

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from autorag_whisper.settings import Settings
     from autorag_whisper.transcriber import FileOutcome, LoadedModel, Transcriber
 
-_SETTINGS = ("compute_type", "threads")
+_SETTINGS = ("engine", "compute_type", "threads")
 _OPTIONS = ("language", "task", "beam_size", "batch_size", "quality")
 _EPILOG = """\b
 FILE is what it is for `transcribe`; nothing is written. The model is loaded and the first file is begun once before

@@ -65,7 +65,7 @@ def examine(edge: Edge) -> tuple[Section, ...]:
         _section(name, check)
         for name, check in (
             ("system", _system()),
-            ("packages", _packages()),
+            ("packages", _packages(edge)),
             ("environment", _environment(edge)),
             ("device", _device(edge)),
             ("models", _models(edge)),
@@ -87,7 +87,7 @@ def _system() -> Iterator[Fact | Wrong]:
     yield Fact("C library", " ".join(platform.libc_ver()).strip() or "unknown")
 
 
-def _packages() -> Iterator[Fact | Wrong]:
+def _packages(edge: Edge) -> Iterator[Fact | Wrong]:
     for distribution, module in _RUNTIMES.items():
         remedy = f"install it again: pip install --force-reinstall {distribution}"
         try:
@@ -97,6 +97,11 @@ def _packages() -> Iterator[Fact | Wrong]:
             yield Wrong(f"{distribution} is not installed", remedy)
         except (ImportError, OSError, AttributeError) as error:  # a wheel for another system, a library it lacks
             yield Wrong(f"{distribution} does not import: {error}", remedy)
+    if _settings(edge).engine == "whisperx":
+        try:
+            yield Fact("whisperx", metadata.version("whisperx"))
+        except metadata.PackageNotFoundError:
+            yield Wrong("whisperx is not installed", "pip install 'autorag-whisper[whisperx]', or another engine")
 
 
 def _import(module: str) -> None:

@@ -12,6 +12,7 @@ from autorag_whisper import __version__
 
 if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.settings import Settings
 
 _WITHOUT_EFFECT = ("batch_size", "max_duration_s")
 """Options that change how long it takes or whether it is done, never what comes out."""
@@ -39,10 +40,12 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def options_digest(options: TranscribeOptions, *, model: str, device: str, compute_type: str) -> str:
+def options_digest(options: TranscribeOptions, settings: Settings, *, model: str, device: str) -> str:
     """One digest of everything but the file. `model` is an identity, not only a name (`model_identity`)."""
     facts = {name: value for name, value in asdict(options).items() if name not in _WITHOUT_EFFECT}
-    facts |= {"model": model, "device": device, "compute_type": compute_type, "version": __version__}
+    facts |= {"model": model, "device": device, "version": __version__}
+    facts |= {"engine": settings.engine, "compute_type": settings.compute_type}
+    facts["align_models"] = dict(settings.align_models)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("ascii")).hexdigest()
 
 

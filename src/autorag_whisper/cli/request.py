@@ -31,4 +31,4 @@ class Request:
         from autorag_whisper.cli.fingerprint import model_identity, options_digest
 
         model = model_identity(self.model)
-        return options_digest(self.options, model=model, device=self.device, compute_type=self.settings.compute_type)
+        return options_digest(self.options, self.settings, model=model, device=self.device)

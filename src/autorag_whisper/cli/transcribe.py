@@ -10,7 +10,7 @@ import click
 from autorag_whisper.cli import verbose_option
 from autorag_whisper.domain.request import DEFAULT_TEMPERATURES, Aligner, Quality, Task, TranscribeOptions
 from autorag_whisper.format import FORMATS
-from autorag_whisper.settings import COMPUTE_TYPES
+from autorag_whisper.settings import COMPUTE_TYPES, ENGINES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +50,7 @@ Formats:
     help="Or into English.",
 )
 @click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
+@click.option("--engine", type=click.Choice(ENGINES), help="Default: ctranslate2; whisperx is an extra.")
 @click.option("--compute-type", type=click.Choice(COMPUTE_TYPES), help="Default: the best that the device has.")
 @click.option("--threads", type=click.IntRange(min=0), help="CPU workers; 0: one for each core.")
 @click.option("--batch-size", type=int, help="Pieces of audio at a time.")
@@ -104,7 +105,7 @@ def _request(given: dict[str, Any], edge: Edge) -> Request:
     if given["output_dir"] == "":  # an unset variable in a script
         raise BadUsage("--output-dir is empty", "name a folder, or - to print")
     settings = Settings.from_env(edge.environ)
-    overrides = {name: given[name] for name in ("compute_type", "threads") if given[name] is not None}
+    overrides = {name: given[name] for name in ("engine", "compute_type", "threads") if given[name] is not None}
     printing = _is_printed(given["arguments"], given["output_dir"])
     return Request(
         arguments=given["arguments"],

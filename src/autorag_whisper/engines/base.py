@@ -6,7 +6,7 @@ Lengths of tokens never include the prompt. Encoder frames are 20 ms, mel frames
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 
@@ -210,6 +210,29 @@ class Recognizer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How a pipeline of its own is to decode: what `Tokenizer.prompt` and `Decoding` say to other engines."""
+
+    language: str
+    task: str
+    beam_size: int
+    previous: str = ""
+    hotwords: str = ""
+
+
+@runtime_checkable
+class PipelineRecognizer(Recognizer, Protocol):
+    """A recogniser that goes from samples to text by rules of its own; what it does for one batch is final."""
+
+    def recognise(self, clips: Sequence[Samples], wording: Wording) -> tuple[Encoded, list[Hypothesis]]:
+        """The text of clips of 30 s at most, one at least, and the encoder output in which they are the rows.
+
+        Raises as the other methods do.
+        """
+        ...
+
+
 class VoiceActivityStream(Protocol):
     """Voice activity of one file, in order. Belongs to one thread."""
 
@@ -303,3 +326,34 @@ class CtcEmitter(Protocol):
     def close(self) -> None:
         """Give the memory back: waits for calls in flight and refuses new ones. Again is fine."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class WordSpan:
+    """Where a word is, in seconds into its clip, and how sure its aligner is of that, 0..1."""
+
+    start_s: float
+    end_s: float
+    score: float
+
+
+@runtime_checkable
+class WordAligner(Protocol):
+    """A loaded model that aligns words by rules of its own, on one device. Else as `CtcEmitter`."""
+
+    @property
+    def is_on_device(self) -> bool: ...
+
+    def align_words(self, clip: Samples, words: Sequence[str]) -> list[WordSpan | None]:
+        """Where each of `words`, all that is said in `clip`, is: None where it cannot tell."""
+        ...
+
+    def offload(self) -> bool: ...
+
+    def restore(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+AlignmentModel = CtcEmitter | WordAligner
+"""What times words under a lease of its own."""

@@ -74,8 +74,7 @@ def load(request: LoadRequest) -> CTranslate2Recognizer:
 
     Raises DeviceError where the device fails at it, ModelDamaged where the files are at fault, else EngineError.
     """
-    if request.device.is_cuda:
-        _preload_cuda_libraries(request.device)
+    prepare_cuda(request.device)
     workers = 1 if request.device.is_cuda else request.workers
     with ThreadPoolExecutor(2) as pool:  # the runtime and the tokenizer read without Python's lock
         read = pool.submit(read_tokenizer, request.folder)
@@ -97,9 +96,20 @@ def load(request: LoadRequest) -> CTranslate2Recognizer:
         spells_below=request.speller.kept if request.speller else None,
     )
     recognizer = CTranslate2Recognizer(model, spec, tokenizer, speller)
-    if request.device.is_cuda:
-        recognizer.encode(np.zeros((1, spec.n_mels, 1000), np.float32))
+    prove(recognizer)
     return recognizer
+
+
+def prepare_cuda(device: Device) -> None:
+    """Before a load: open the libraries of a card. Raises DeviceError."""
+    if device.is_cuda:
+        _preload_cuda_libraries(device)
+
+
+def prove(recognizer: CTranslate2Recognizer) -> None:
+    """After a load on a card: have it compute, as its libraries are opened then. Raises DeviceError."""
+    if recognizer.spec.device.is_cuda:
+        recognizer.encode(np.zeros((1, recognizer.spec.n_mels, 1000), np.float32))
 
 
 def _whisper(request: LoadRequest, folder: Path, workers: int) -> Any:
@@ -215,7 +225,7 @@ class CTranslate2Recognizer:
                 suppress_blank=True,
                 suppress_tokens=[-1],
             )
-        return [_hypothesis(result, cap, self._tokenizer.end) for result in results]
+        return [hypothesis(result, cap, self._tokenizer.end) for result in results]
 
     def align(
         self,
@@ -293,7 +303,8 @@ def _on_cpu(view: Any) -> Any:
     return view.to_device(ctranslate2.Device.cpu)
 
 
-def _hypothesis(result: Any, cap: int, end: int) -> Hypothesis:
+def hypothesis(result: Any, cap: int, end: int) -> Hypothesis:
+    """What `generate` gave one row, its text tokens those below `end`."""
     tokens = tuple(int(token) for token in result.sequences_ids[0])
     # The score is the sum divided by the length without the end token, which the sum has.
     mean = float(result.scores[0]) * len(tokens) / (len(tokens) + 1) if tokens else float(result.scores[0])

@@ -15,7 +15,8 @@ from autorag_whisper.domain.device import FailureCause
 from autorag_whisper.domain.errors import DeviceError, EngineError
 from autorag_whisper.engines.base import CtcSpec, Emissions
 from autorag_whisper.engines.ctc_checkpoint import CtcCheckpoint, read_checkpoint
-from autorag_whisper.engines.in_flight import Engine, InFlight, failures
+from autorag_whisper.engines.in_flight import Engine, failures
+from autorag_whisper.engines.torch_module import TorchModule, torch_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,25 +50,20 @@ def load(folder: Path, name: str, device: Device) -> TorchEmitter:
             )
         except (OSError, SafetensorError) as error:
             raise RuntimeError(str(error)) from error  # no weights, or none that can be read
-        return TorchEmitter(model.eval().to(_place(device)), checkpoint, device)
+        return TorchEmitter(model.eval().to(torch_name(device)), checkpoint, device)
 
 
-class TorchEmitter:
+class TorchEmitter(TorchModule):
     """A `CtcEmitter` over one `transformers` model."""
 
     def __init__(self, model: Any, checkpoint: CtcCheckpoint, device: Device) -> None:
-        self._model, self._checkpoint = model, checkpoint
+        super().__init__(model, Engine(_ENGINE, checkpoint.name, _WEIGHTS, device))
+        self._checkpoint = checkpoint
         self._spec = CtcSpec(checkpoint.name, device, "float32", checkpoint.vocabulary)
-        self._calls = InFlight(Engine(_ENGINE, checkpoint.name, _WEIGHTS, device))
 
     @property
     def spec(self) -> CtcSpec:
         return self._spec
-
-    @property
-    def is_on_device(self) -> bool:
-        model = self._model
-        return model is not None and next(model.parameters()).device.type == self._spec.device.kind.value
 
     def emit(self, clips: Sequence[Samples]) -> list[Emissions]:
         sounds = [self._checkpoint.prepare(clip) for clip in clips]
@@ -96,45 +92,19 @@ class TorchEmitter:
         torch, _ = _runtime()
         lengths = [len(sound) for sound in sounds]
         padded = np.stack([np.pad(sound, (0, max(lengths) - len(sound))) for sound in sounds])
-        with self._calls.call("encode"), torch.inference_mode():
+        with self.calls.call("encode"), torch.inference_mode():
             if not self.is_on_device:
                 raise EngineError(_ENGINE, "encode", "the model was offloaded")
-            place = _place(self._spec.device)
+            place = torch_name(self._spec.device)
             mask = None
             if min(lengths) < max(lengths):
                 mask = torch.arange(max(lengths))[None, :] < torch.tensor(lengths)[:, None]
                 mask = mask.long().to(place)
-            logits = self._model(torch.from_numpy(padded).to(place), attention_mask=mask).logits
+            logits = self.module(torch.from_numpy(padded).to(place), attention_mask=mask).logits
             log_probs = torch.log_softmax(logits.float(), dim=-1).cpu().numpy()
         hop, field = self._checkpoint.hop, self._checkpoint.field
         frames = [(length - field) // hop + 1 for length in lengths]
         return [Emissions(row[:count].copy(), hop, field) for row, count in zip(log_probs, frames, strict=True)]
-
-    def offload(self) -> bool:
-        with self._calls.alone("offload"):
-            return self._spec.device.is_cuda and self._move("cpu")
-
-    def restore(self) -> bool:
-        with self._calls.alone("restore"):
-            return not self.is_on_device and self._move(_place(self._spec.device))
-
-    def _move(self, place: str) -> bool:
-        """Move the weights and see that they are there; a card's memory that comes free goes back to its driver."""
-        torch, _ = _runtime()
-        self._model.to(place)
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-        if any(parameter.device.type != place.partition(":")[0] for parameter in self._model.parameters()):
-            raise EngineError(_ENGINE, "move", f"weights did not go to {place}")
-        return True
-
-    def close(self) -> None:
-        self._calls.close()
-        self._model = None
-
-
-def _place(device: Device) -> str:
-    return f"cuda:{device.index}" if device.is_cuda else "cpu"
 
 
 def _runtime() -> tuple[Any, Any]:

@@ -146,6 +146,7 @@ class Alignment:
             [(timed.word.start_s, timed.word.end_s) for timed in found],
             [timed.word.probability for timed in before.words],
             [timed.word.score or 0.0 for timed in found],
+            [timed.word.source for timed in found],
         )
         return self._timed(one, timing)
 

@@ -9,11 +9,13 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from autorag_whisper.align.ctc import align_words, word_edges
+from autorag_whisper.align.gaps import filled
 from autorag_whisper.align.spelling import spell
 from autorag_whisper.domain.alignment_errors import AlignmentError
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError
 from autorag_whisper.domain.transcript import WordSource
+from autorag_whisper.engines.base import WordAligner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from autorag_whisper.align.words import TimedWord
     from autorag_whisper.domain.audio import Samples, SpeechChunk
     from autorag_whisper.domain.device import Device
-    from autorag_whisper.engines.base import CtcEmitter, Emissions
+    from autorag_whisper.engines.base import AlignmentModel, CtcEmitter, Emissions
 
 _log = logging.getLogger(__name__)
 
@@ -38,19 +40,41 @@ class ChunkText:
 
 @dataclass(frozen=True, slots=True)
 class WordTime:
-    """Seconds into the chunk, and how sure they are, 0..1."""
+    """Seconds into the chunk, how sure they are (0..1), and how they were found: a model may place some words only."""
 
     start_s: float
     end_s: float
     score: float
+    source: WordSource = WordSource.CTC
 
 
-def align_words_by_ctc(emitter: CtcEmitter, chunks: Sequence[ChunkText]) -> list[list[WordTime] | AlignmentError]:
+def align_words_by_ctc(model: AlignmentModel, chunks: Sequence[ChunkText]) -> list[list[WordTime] | AlignmentError]:
     """For each chunk the times of all its words, in order and inside the chunk; or why it cannot be timed this way.
 
     A word that is not heard (a dash) has the moment at which the word before it ends, and score 0.
-    Raises what the emitter raises.
+    Raises what the model raises.
     """
+    if isinstance(model, WordAligner):
+        return [_placed(model, chunk) for chunk in chunks]
+    return _by_emissions(model, chunks)
+
+
+def _placed(aligner: WordAligner, chunk: ChunkText) -> list[WordTime] | AlignmentError:
+    """The times that an aligner of its own gives, those that it lacks from the words around them."""
+    spans = aligner.align_words(chunk.samples, chunk.words)
+    if not any(spans):
+        return AlignmentError("the aligner placed none of its words")
+    known = [None if span is None else (span.start_s, span.end_s) for span in spans]
+    times = filled(known, [len(word) for word in chunk.words], seconds(len(chunk.samples)))
+    return [
+        WordTime(*time, span.score)
+        if span is not None and time == (span.start_s, span.end_s)
+        else WordTime(*time, 0.0, WordSource.INTERPOLATED)
+        for time, span in zip(times, spans, strict=True)
+    ]
+
+
+def _by_emissions(emitter: CtcEmitter, chunks: Sequence[ChunkText]) -> list[list[WordTime] | AlignmentError]:
     found: list[list[WordTime] | AlignmentError] = []
     for chunk, emissions in zip(chunks, emitter.emit([chunk.samples for chunk in chunks]), strict=True):
         try:
@@ -83,7 +107,7 @@ class HeldLeases:
     `lease(language, device)` is `runtime.alignment_models`'s. Thread-safe; `close` comes when nobody aligns any more.
     """
 
-    def __init__(self, lease: Callable[[str, Device], AbstractContextManager[CtcEmitter]]) -> None:
+    def __init__(self, lease: Callable[[str, Device], AbstractContextManager[AlignmentModel]]) -> None:
         self._lease = lease
         self._lock = Lock()
         self._kept: dict[tuple[str, Device], ExitStack] = {}
@@ -95,7 +119,7 @@ class HeldLeases:
             return self._aligners.setdefault(device, CtcAligner(lambda language: self._hold(language, device)))
 
     @contextmanager
-    def _hold(self, language: str, device: Device) -> Iterator[CtcEmitter]:
+    def _hold(self, language: str, device: Device) -> Iterator[AlignmentModel]:
         """A lease of its own for the length of a `with`; the first that ends well is kept until `close`.
 
         So a model in use is leased by whoever uses it, also when another thread's error gives the kept lease back.
@@ -129,7 +153,7 @@ class CtcAligner:
     another load that fails, would be tried for every chunk.
     """
 
-    def __init__(self, lease: Callable[[str], AbstractContextManager[CtcEmitter]]) -> None:
+    def __init__(self, lease: Callable[[str], AbstractContextManager[AlignmentModel]]) -> None:
         self._lease = lease
         self._refused: dict[str, AutoragWhisperError] = {}
 
@@ -154,19 +178,19 @@ class CtcAligner:
 
 
 def retime_by_ctc(
-    emitter: CtcEmitter, spoken: Sequence[tuple[SpeechChunk, str, Sequence[TimedWord]]]
+    model: AlignmentModel, spoken: Sequence[tuple[SpeechChunk, str, Sequence[TimedWord]]]
 ) -> list[tuple[TimedWord, ...] | AlignmentError]:
     """For each (chunk, language, words by another aligner) the same words by this one, on the file's timeline.
 
     Words, tokens and probabilities stay; times, source and score are new. An AlignmentError says why a chunk cannot be
-    timed this way, so that the caller keeps what it had. Raises what the emitter raises.
+    timed this way, so that the caller keeps what it had. Raises what the model raises.
     """
     chunks = [
         ChunkText(chunk.samples, tuple(timed.word.text for timed in words), language)
         for chunk, language, words in spoken
     ]
     found: list[tuple[TimedWord, ...] | AlignmentError] = []
-    for (chunk, _, words), times in zip(spoken, align_words_by_ctc(emitter, chunks), strict=True):
+    for (chunk, _, words), times in zip(spoken, align_words_by_ctc(model, chunks), strict=True):
         if isinstance(times, AlignmentError):
             found.append(times)
         else:
@@ -176,10 +200,6 @@ def retime_by_ctc(
 
 def _at(timed: TimedWord, time: WordTime, offset_s: float) -> TimedWord:
     word = replace(
-        timed.word,
-        start_s=offset_s + time.start_s,
-        end_s=offset_s + time.end_s,
-        source=WordSource.CTC,
-        score=time.score,
+        timed.word, start_s=offset_s + time.start_s, end_s=offset_s + time.end_s, source=time.source, score=time.score
     )
     return replace(timed, word=word)

@@ -99,7 +99,7 @@ class ChunkResult:
 
 
 @dataclass(slots=True)
-class _Row:
+class Row:
     """A task on its way through the batch."""
 
     task: ChunkTask
@@ -159,7 +159,7 @@ class Recognition:
         for task, full, vote in zip(tasks, looked_at, votes, strict=True):
             encoded = full if task.window(strict=self._full_window) == WINDOW_FRAMES else self._encode([task])
             own = choose([vote], self._options.allowed_languages)
-            row = _Row(task, own.code if self._options.code_switching and own.is_sure else choice.code)
+            row = Row(task, own.code if self._options.code_switching and own.is_sure else choice.code)
             results += self._decode(encoded, [row], [row], time.perf_counter())
         return results
 
@@ -171,8 +171,7 @@ class Recognition:
 
     def _votes(self, encoded: Encoded, tasks: Sequence[ChunkTask]) -> list[LanguageChoice | None]:
         """For each task its detected language, None where it is known already."""
-        switching = self._options.code_switching
-        asked = [n for n, task in enumerate(tasks) if task.language is None or (switching and not task.redo)]
+        asked = [n for n, task in enumerate(tasks) if self._asks(task)]
         if not asked:
             return [None] * len(tasks)
         found = self._engine.detect_languages(self._engine.select(encoded, asked))
@@ -180,17 +179,21 @@ class Recognition:
         choices = {n: choose([vote], allowed) for n, vote in zip(asked, found, strict=True)}
         return [choices.get(n) for n in range(len(tasks))]
 
-    def _row(self, task: ChunkTask, choice: LanguageChoice | None, *, may_be_undecided: bool) -> _Row:
-        if choice is None:
-            return _Row(task, task.language or "en")
-        if task.language is not None:
-            return _Row(task, choice.code if choice.is_sure else task.language)
-        if may_be_undecided and not choice.is_sure:
-            return _Row(task, "")
-        self._on_language(task.file, choice)
-        return _Row(task, choice.code)
+    def _asks(self, task: ChunkTask) -> bool:
+        """Whether its language is to be detected."""
+        return task.language is None or (self._options.code_switching and not task.redo)
 
-    def _decode(self, encoded: Encoded, decided: list[_Row], rows: list[_Row], started: float) -> list[ChunkResult]:
+    def _row(self, task: ChunkTask, choice: LanguageChoice | None, *, may_be_undecided: bool) -> Row:
+        if choice is None:
+            return Row(task, task.language or "en")
+        if task.language is not None:
+            return Row(task, choice.code if choice.is_sure else task.language)
+        if may_be_undecided and not choice.is_sure:
+            return Row(task, "")
+        self._on_language(task.file, choice)
+        return Row(task, choice.code)
+
+    def _decode(self, encoded: Encoded, decided: list[Row], rows: list[Row], started: float) -> list[ChunkResult]:
         if decided[0].task.redo:
             self._redo(encoded, decided[0])
         else:
@@ -203,14 +206,14 @@ class Recognition:
             rows, EngineTime((turned - started) / count, (ended - turned) / count, started, turned, ended)
         )
 
-    def _first_attempt(self, encoded: Encoded, rows: list[_Row]) -> None:
+    def _first_attempt(self, encoded: Encoded, rows: list[Row]) -> None:
         cap = max(token_cap(len(row.task.chunk.samples)) for row in rows)
         decoding = Decoding(self._options.effort.beam_size, self._options.temperatures[0], cap)
         for row, hypothesis in zip(rows, self._generate(encoded, rows, decoding), strict=True):
             if self._judge(row, hypothesis, decoding):
                 self._reject(row)
 
-    def _redo(self, encoded: Encoded, row: _Row) -> None:
+    def _redo(self, encoded: Encoded, row: Row) -> None:
         """The full window with a wider beam, then the temperature fallback, until an attempt is good."""
         row.attempts = list(row.task.earlier)
         hypotheses: list[Hypothesis | None] = [None] * len(row.attempts)
@@ -231,7 +234,7 @@ class Recognition:
         beam = max(_REDO_BEAM, options.effort.beam_size)
         return [Decoding(beam, temperature, cap) for temperature in options.temperatures]
 
-    def _generate(self, encoded: Encoded, rows: list[_Row], decoding: Decoding) -> list[Hypothesis]:
+    def _generate(self, encoded: Encoded, rows: list[Row], decoding: Decoding) -> list[Hypothesis]:
         self._check()
         options, tokenizer = self._options, self._engine.tokenizer
         prompts = [
@@ -239,7 +242,7 @@ class Recognition:
         ]
         return self._engine.generate(encoded, prompts, decoding)
 
-    def _judge(self, row: _Row, hypothesis: Hypothesis, decoding: Decoding) -> bool:
+    def _judge(self, row: Row, hypothesis: Hypothesis, decoding: Decoding) -> bool:
         """Note an attempt; whether it is good enough."""
         text = self._text(hypothesis.token_ids)
         attempt = Attempt(
@@ -261,7 +264,7 @@ class Recognition:
         row.hypothesis, row.kept = hypothesis, len(row.attempts) - 1
         return fault is None
 
-    def _is_hopeless(self, row: _Row, text: str, attempt: Attempt) -> bool:
+    def _is_hopeless(self, row: Row, text: str, attempt: Attempt) -> bool:
         """Whether `text` is phantom and will be one however often it is redone.
 
         Where the encoder heard no speech a redo hears none either; where it did, the decoder gets one more chance, in
@@ -271,7 +274,7 @@ class Recognition:
             return False
         return attempt.no_speech_prob > NO_SPEECH or row.task.redo
 
-    def _reject(self, row: _Row) -> None:
+    def _reject(self, row: Row) -> None:
         """Take out of a final text what nobody said."""
         assert row.hypothesis is not None
         chunk, ids = row.task.chunk, row.hypothesis.token_ids
@@ -289,7 +292,7 @@ class Recognition:
     def _text(self, token_ids: Sequence[int]) -> str:
         return self._engine.tokenizer.decode(token_ids).strip()
 
-    def _align(self, encoded: Encoded, rows: list[_Row]) -> None:
+    def _align(self, encoded: Encoded, rows: list[Row]) -> None:
         """Time the words of every row that is final."""
         self._check()
         spoken = [
@@ -300,16 +303,16 @@ class Recognition:
         for one, aligned in zip(spoken, self._alignment.align(encoded, spoken), strict=True):
             rows[one.row].aligned = aligned
 
-    def _is_final(self, row: _Row) -> bool:
+    def _is_final(self, row: Row) -> bool:
         return row.task.redo or not row.attempts[row.kept].rejected_for
 
-    def _has_text(self, row: _Row) -> bool:
+    def _has_text(self, row: Row) -> bool:
         return bool(row.hypothesis and row.hypothesis.token_ids)
 
-    def _results(self, rows: list[_Row], charge: EngineTime) -> list[ChunkResult]:
+    def _results(self, rows: list[Row], charge: EngineTime) -> list[ChunkResult]:
         return [self._result(row, charge) for row in rows]
 
-    def _result(self, row: _Row, charge: EngineTime) -> ChunkResult:
+    def _result(self, row: Row, charge: EngineTime) -> ChunkResult:
         if not row.language:
             return ChunkResult(row.task, "", undecided=True, time=charge)
         assert row.hypothesis is not None
@@ -328,7 +331,7 @@ class Recognition:
             time=charge,
         )
 
-    def _accepted(self, row: _Row) -> list[TimedWord]:
+    def _accepted(self, row: Row) -> list[TimedWord]:
         """The words of a row that has some, without those that the alignment found no place for."""
         words = list(row.aligned.words)
         if self._options.task is Task.TRANSLATE:  # its words are in another order than the sounds

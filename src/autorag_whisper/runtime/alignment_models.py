@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from autorag_whisper.domain.device import Device
-    from autorag_whisper.engines.base import CtcEmitter
+    from autorag_whisper.engines.base import AlignmentModel
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class _Model:
     state: _State = _State.LOADING
     leases: int = 1  # that of the loader
     used: int = 0  # the higher, the later
-    emitter: CtcEmitter | None = None
+    emitter: AlignmentModel | None = None
     error: Exception | None = None  # why the load failed
 
     @property
@@ -90,7 +90,7 @@ class AlignmentModels:
 
     def __init__(
         self,
-        load: Callable[[str, Device], CtcEmitter],
+        load: Callable[[str, Device], AlignmentModel],
         telemetry: Telemetry,
         *,
         capacity: int = 2,
@@ -107,7 +107,7 @@ class AlignmentModels:
         self._closed = False
 
     @contextmanager
-    def lease(self, language: str, device: Device, *, timeout_s: float | None = 600.0) -> Iterator[CtcEmitter]:
+    def lease(self, language: str, device: Device, *, timeout_s: float | None = 600.0) -> Iterator[AlignmentModel]:
         """The model of `language` on `device`, ready; not moved or closed before it is given back.
 
         A DeviceError that leaves the lease makes the model a poisoned one: nobody gets it any more.

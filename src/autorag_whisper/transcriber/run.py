@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.device import Device, ModelKey
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import DeviceFallbackStep, Segment
-    from autorag_whisper.engines.base import CtcEmitter, RecognizerSpec, VoiceActivity
+    from autorag_whisper.engines.base import AlignmentModel, RecognizerSpec, VoiceActivity
     from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask
     from autorag_whisper.telemetry import Telemetry
     from autorag_whisper.transcriber.book import ChunkBook
@@ -64,7 +64,7 @@ class RunParts:
     voice: VoiceActivity
     telemetry: Telemetry
     on_progress: OnProgress | None = None
-    lease_ctc: Callable[[str, Device], AbstractContextManager[CtcEmitter]] | None = None
+    lease_ctc: Callable[[str, Device], AbstractContextManager[AlignmentModel]] | None = None
     book: ChunkBook | None = None
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import EngineError
-from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.domain.request import Aligner, TranscribeOptions
 from autorag_whisper.domain.transcript import Segment, Transcript
 from autorag_whisper.runtime.card_sharing import CardSharing
 from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
@@ -41,7 +41,7 @@ class TranscriberParts:
 
     `find_model`: a name to files (cached by its maker). The residency's loader finds the same files by their folder.
     `alignment_models`: for alignment by CTC; None has none. `sharing`: leases of the cards; None shares none. `idle`:
-    what leaves when nothing was asked for a while; None lets all of it stay.
+    what leaves when nothing was asked for a while; None lets all of it stay. `auto_aligner`: what `Aligner.AUTO` means.
     """
 
     find_model: Callable[[str], ModelFiles]
@@ -52,6 +52,7 @@ class TranscriberParts:
     alignment_models: AlignmentModels | None = None
     sharing: CardSharing | None = None
     idle: IdleTimer | None = None
+    auto_aligner: Aligner = Aligner.AUTO
 
 
 class LoadedModel:
@@ -262,7 +263,10 @@ class Transcriber:
         lease = aligners.lease if aligners is not None else None
         parts = RunParts(self._seat(model), self._parts.voice, self._parts.telemetry, on_progress, lease, book)
         sources = (item if isinstance(item, MediaSource) else MediaSource.from_path(item) for item in media)
-        events = Run(sources, options or TranscribeOptions(), parts).events()
+        options = options or TranscribeOptions()
+        if options.aligner is Aligner.AUTO:
+            options = replace(options, aligner=self._parts.auto_aligner)
+        events = Run(sources, options, parts).events()
         return events if self._parts.idle is None else _busy(self._parts.idle, events)
 
 

@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from threading import Event
 from typing import TYPE_CHECKING
 
-from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask, Recognition
+from autorag_whisper.recognition.pipeline import recognition_on
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.recognition.ctc_alignment import HeldLeases
     from autorag_whisper.recognition.language import LanguageChoice
+    from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask
     from autorag_whisper.telemetry import Telemetry
     from autorag_whisper.transcriber.seat import Seat
 
@@ -114,7 +115,7 @@ class Workers:
         key = self._seat.key
         try:
             with self._telemetry.attached(self._parent), self._seat.compute() as (key, recognizer):
-                recognition = Recognition(
+                recognition = recognition_on(
                     recognizer,
                     self._options,
                     on_language=lambda file, choice: self._events.put(LanguageFound(file, choice)),

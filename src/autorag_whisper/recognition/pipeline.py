@@ -1,0 +1,89 @@
+"""One batch of chunks through an engine that decodes by rules of its own: its text is judged, not redone."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from autorag_whisper.engines.base import Decoding, PipelineRecognizer, Wording
+from autorag_whisper.recognition.recognise import EngineTime, Recognition
+from autorag_whisper.recognition.windows import token_cap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.engines.base import Encoded, Recognizer
+    from autorag_whisper.recognition.ctc_alignment import CtcAligner
+    from autorag_whisper.recognition.language import LanguageChoice
+    from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask, Row
+
+
+class PipelineRecognition(Recognition):
+    """As `Recognition`, over a `PipelineRecognizer`.
+
+    Language, phantom text and alignment are the house's. There is no temperature fallback: the engine takes a text's
+    tokens as they come, so every chunk counts as redone after its first attempt.
+    """
+
+    def __init__(
+        self,
+        recognizer: PipelineRecognizer,
+        options: TranscribeOptions,
+        *,
+        on_language: Callable[[int, LanguageChoice], None],
+        cancelled: Callable[[], bool],
+        ctc: CtcAligner | None = None,
+    ) -> None:
+        super().__init__(recognizer, options, on_language=on_language, cancelled=cancelled, ctc=ctc)
+        self._pipeline = recognizer
+
+    def batch(self, tasks: Sequence[ChunkTask], *, may_be_undecided: bool = True) -> list[ChunkResult]:
+        started = time.perf_counter()
+        asked = [task for task in tasks if self._asks(task)]
+        found = dict(zip(map(id, asked), self._votes(self._encode(asked), asked) if asked else [], strict=True))
+        rows = [self._row(task, found.get(id(task)), may_be_undecided=may_be_undecided) for task in tasks]
+        return self._recognise([row for row in rows if row.language], rows, started)
+
+    def _decode(self, encoded: Encoded, decided: list[Row], rows: list[Row], started: float) -> list[ChunkResult]:  # noqa: ARG002 - the engine encodes for itself
+        return self._recognise(decided, rows, started)
+
+    def _recognise(self, decided: list[Row], rows: list[Row], started: float) -> list[ChunkResult]:
+        """Text, then times: one call for every language, as the engine speaks one at a time."""
+        said = []
+        for language in dict.fromkeys(row.language for row in decided):
+            group = [row for row in decided if row.language == language]
+            said.append((self._say(group, language), group))
+        turned = time.perf_counter()
+        for encoded, group in said:
+            self._align(encoded, group)
+        ended, count = time.perf_counter(), len(rows)
+        share = EngineTime((turned - started) / count, (ended - turned) / count, started, turned, ended)
+        return self._results(rows, share)
+
+    def _say(self, group: list[Row], language: str) -> Encoded:
+        self._check()
+        options = self._options
+        beam_size = options.effort.beam_size
+        wording = Wording(language, options.task.value, beam_size, options.initial_prompt, options.hotwords)
+        encoded, hypotheses = self._pipeline.recognise([row.task.chunk.samples for row in group], wording)
+        for row, hypothesis in zip(group, hypotheses, strict=True):
+            row.task = replace(row.task, redo=True)
+            self._judge(row, hypothesis, Decoding(beam_size, 0.0, token_cap(len(row.task.chunk.samples))))
+            self._reject(row)
+        return encoded
+
+
+def recognition_on(
+    recognizer: Recognizer,
+    options: TranscribeOptions,
+    *,
+    on_language: Callable[[int, LanguageChoice], None],
+    cancelled: Callable[[], bool],
+    ctc: CtcAligner | None = None,
+) -> Recognition:
+    """The recognition that suits an engine."""
+    if isinstance(recognizer, PipelineRecognizer):
+        return PipelineRecognition(recognizer, options, on_language=on_language, cancelled=cancelled, ctc=ctc)
+    return Recognition(recognizer, options, on_language=on_language, cancelled=cancelled, ctc=ctc)

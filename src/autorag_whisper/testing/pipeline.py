@@ -1,0 +1,87 @@
+"""An engine with rules of its own, without a model: a pipeline that counts beeps, and an aligner that finds them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autorag_whisper.audio.features import log_mel
+from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
+from autorag_whisper.domain.device import CPU, Device
+from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.engines.base import WINDOW_FRAMES, Decoding, Encoded, Hypothesis, Wording, WordSpan
+from autorag_whisper.testing.recognizer import FakeRecognizer, Faults
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autorag_whisper.domain.audio import Samples
+
+_FULL = WINDOW_FRAMES * SAMPLE_RATE_HZ // 100
+_LOUD = 0.05
+_SMOOTH = 400
+
+
+class FakePipelineRecognizer(FakeRecognizer):
+    """As `FakeRecognizer`, from samples. `heard` has the wording of every call and its number of clips."""
+
+    def __init__(self, **given: object) -> None:
+        super().__init__(**given)  # type: ignore[arg-type]  # whatever the other takes
+        self._spec = replace(self._spec, strict_window=True)
+        self.heard: list[tuple[int, Wording]] = []
+
+    def recognise(self, clips: Sequence[Samples], wording: Wording) -> tuple[Encoded, list[Hypothesis]]:
+        self.heard.append((len(clips), wording))
+        features = np.zeros((len(clips), self.spec.n_mels, WINDOW_FRAMES), np.float32)
+        for row, clip in enumerate(clips):
+            mel = log_mel(clip[:_FULL], self.spec.n_mels)
+            features[row, :, : mel.shape[1]] = mel[:, :WINDOW_FRAMES]
+        encoded = self.encode(features)
+        prompt = self.tokenizer.prompt(wording.language, wording.task, wording.previous, wording.hotwords)
+        return encoded, self.generate(encoded, [prompt] * len(clips), Decoding(wording.beam_size))
+
+
+class FakeWordAligner:
+    """The n-th word is the n-th beep of its clip; a word with a digit in it, or without a beep, cannot be placed."""
+
+    def __init__(self, *, device: Device = CPU, faults: Faults | None = None) -> None:
+        self._device, self.faults = device, faults or Faults()
+        self._on_device, self.closed = True, False
+
+    @property
+    def is_on_device(self) -> bool:
+        return self._on_device and not self.closed
+
+    def align_words(self, clip: Samples, words: Sequence[str]) -> list[WordSpan | None]:
+        self._call("align")
+        if not self._on_device:
+            raise EngineError("fake", "align", "the model was offloaded")
+        loudness = np.convolve(np.abs(clip), np.ones(_SMOOTH) / _SMOOTH, mode="same") if len(clip) else clip
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], loudness > _LOUD, [False])))) / SAMPLE_RATE_HZ
+        beeps = [WordSpan(float(start), float(stop), 0.9) for start, stop in edges.reshape(-1, 2)]
+        return [
+            beeps[n] if n < len(beeps) and not any(letter.isdigit() for letter in word) else None
+            for n, word in enumerate(words)
+        ]
+
+    def offload(self) -> bool:
+        self._call("offload")
+        moved = self._device.is_cuda and self._on_device
+        self._on_device = not self._device.is_cuda
+        return moved
+
+    def restore(self) -> bool:
+        self._call("restore")
+        moved, self._on_device = not self._on_device, True
+        return moved
+
+    def close(self) -> None:
+        self.closed = True
+        self.faults.strike("close")
+
+    def _call(self, stage: str) -> None:
+        if self.closed:
+            raise EngineError("fake", stage, "the model was closed")
+        self.faults.strike(stage)
