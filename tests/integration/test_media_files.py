@@ -92,6 +92,22 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.parametrize(
+    "codec", ["pcm_s16le", "pcm_s24le", "pcm_s32le", "pcm_u8", "pcm_f32le", "pcm_f64le", "adpcm_ms", "mp3"]
+)
+def test_a_wave_file_is_known_by_its_header_whatever_it_holds(tmp_path: Path, codec: str) -> None:
+    """FFmpeg is kept from reading seconds of it first to find out what it is."""
+    signal = np.concatenate((tone(3.0), np.zeros(RATE // 2, np.float32), tone(3.0)))
+    if codec == "adpcm_ms":  # its encoder takes whole blocks alone
+        signal = signal[: len(signal) // 1012 * 1012]
+    samples, damage = decode(encode(tmp_path / "a.wav", signal[None], codec=codec))
+    assert not damage
+    assert abs(len(samples) - len(signal)) < 0.1 * RATE
+    quiet = np.flatnonzero(np.abs(samples[RATE : 5 * RATE]) < 0.02)
+    assert len(quiet) > 0.4 * RATE
+    assert np.abs(samples).max() == pytest.approx(np.abs(signal).max(), abs=0.1)
+
+
 @pytest.mark.kit
 def test_sound_files_of_the_kit_decode_to_what_a_plain_whole_decode_gives(kit: Path) -> None:
     for clip in read_manifest(kit / "real")[::6]:

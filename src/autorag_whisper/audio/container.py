@@ -33,6 +33,9 @@ _MAGIC = ((0, b"RIFF"), (0, b"RF64"), (4, b"ftyp"), (4, b"moov"), (0, b"OggS"), 
           (0, b"ID3"), (0, b"FORM"), (0, b"caff"), (0, b"\x30\x26\xb2\x75"), (0, b"FLV"), (0, b"wvpk"))  # fmt: skip
 
 
+_WAVE = (b"RIFF", b"RF64")
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """An open container with its chosen stream, whose decoder is open too."""
@@ -94,7 +97,8 @@ def _open(file: BinaryIO, name: str) -> InputContainer:
         raise _unreadable(error, name) from error
     nameless = _Nameless(file)
     try:
-        container = av.open(nameless, mode="r", metadata_errors="replace", container_options=container_options())
+        options = container_options(is_wave=head[:4] in _WAVE and head[8:12] == b"WAVE")
+        container = av.open(nameless, mode="r", metadata_errors="replace", container_options=options)
     except av.error.FFmpegError as error:
         if any(head[at : at + len(magic)] == magic for at, magic in _MAGIC):
             raise MediaDamaged(name, "its header or index is broken or missing") from error

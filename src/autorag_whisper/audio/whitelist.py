@@ -27,10 +27,15 @@ CODECS: frozenset[str] = frozenset(_CODECS.split())
 """Names of FFmpeg's decoders."""
 
 
-def container_options() -> dict[str, str]:
-    """What holds FFmpeg to the lists above, and to the one file object it is given: no protocol may open another."""
-    return {
+def container_options(*, is_wave: bool = False) -> dict[str, str]:
+    """What holds FFmpeg to the lists above, and to the one file object it is given: no protocol may open another.
+
+    `is_wave`: all that there is to know stands in the header. FFmpeg would read five seconds to find out more, as much
+    work as decoding them, and then give packets of 4 KB.
+    """
+    options = {
         "protocol_whitelist": "",
         "format_whitelist": ",".join(FORMATS),
         "codec_whitelist": ",".join(sorted(CODECS)),
     }
+    return options | {"probesize": "32768", "max_size": "16384"} if is_wave else options
