@@ -113,6 +113,15 @@ def test_the_readmes_table_of_variables_is_the_one_in_the_settings() -> None:
     assert rows == list(ENVIRONMENT.items())
 
 
+def test_every_known_failure_has_the_test_that_the_page_names() -> None:
+    page = (ROOT / "docs" / "known_failures.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ")][1:]
+    named = re.findall(r"\| `(tests/[\w/]+\.py)::(test_\w+)` \|$", "\n".join(rows), re.MULTILINE)
+    assert len(named) == len(rows) > 10
+    missing = [name for file, name in named if f"def {name}(" not in (ROOT / file).read_text(encoding="utf-8")]
+    assert missing == []
+
+
 @pytest.mark.parametrize("name", REQUIREMENTS)
 def test_every_pin_has_hashes_and_the_file_names_no_source(name: str) -> None:
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")

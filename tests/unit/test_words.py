@@ -81,6 +81,24 @@ def test_whatever_an_aligner_says_words_are_inside_in_order_and_have_a_length(sp
     assert [start for start, _ in found] == sorted(start for start, _ in found)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_probability_that_is_no_number_is_0(value: float) -> None:
+    groups = split_words(list(IDS), decode, "en")
+    spans = [(10.0 + n, 11.0 + n) for n in range(len(groups))]
+    timing = Timing(WordSource.CTC, spans, [value] * len(groups), [value] * len(groups))
+    for timed in words_timed(list(IDS), groups, timing, PLACE):
+        assert (timed.word.probability, timed.word.score) == (0.0, 0.0)
+
+
+def test_words_may_have_been_found_in_different_ways() -> None:
+    groups = split_words(list(IDS), decode, "en")
+    spans, shares = [(10.0 + n, 11.0 + n) for n in range(len(groups))], [0.5] * len(groups)
+    sources = [WordSource.CTC, *[WordSource.INTERPOLATED] * (len(groups) - 1)]
+    found = words_timed(list(IDS), groups, Timing(WordSource.CTC, spans, shares, shares, sources), PLACE)
+    assert [timed.word.source for timed in found] == sources
+    assert [timed.word.score for timed in found] == [0.5, *[None] * (len(groups) - 1)]
+
+
 def test_a_path_gives_a_word_its_first_tokens_start_its_last_tokens_end_and_their_mean_probability() -> None:
     starts = [10.0, 10.4, 11.0, 11.3, 11.9, 12.0, 13.0]
     path = np.array([starts, [0.1, 0.2, 0.3, 0.6, 0.9, 0.7, 0.0]])
