@@ -19,8 +19,9 @@ import sys
 import tempfile
 import time
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ from autorag_whisper.runtime.arbiter.lease import Tenant, Wish
 from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
 from autorag_whisper.runtime.card_memory import CardReader
 from autorag_whisper.runtime.residency import Residency
+from autorag_whisper.settings import Settings
 from autorag_whisper.telemetry import CT2_TRANSCRIBE, LOAD_MODEL
 from autorag_whisper.tenants.release import LlmTenant
 from autorag_whisper.tenants.spec import parse_llm
@@ -302,6 +304,19 @@ def the_llm_leaves_and_comes_back(machine: Machine) -> str:
     return f"freed {freed / 2**20:.0f} MiB"
 
 
+def whisperx_as_the_engine(machine: Machine) -> str:
+    if find_spec("whisperx") is None:
+        raise SkippedError("it is not installed (extra [whisperx])")
+    settings = replace(Settings.from_env(os.environ), engine="whisperx", align_models={"en": str(CTC_MODEL)})
+    with build_transcriber(settings) as transcriber:
+        handle = transcriber.model(machine.model, str(machine.device))
+        transcript = transcriber.transcribe(SAMPLE, ENGLISH, model=handle)
+    if transcript.device != str(machine.device) or not transcript.words:
+        raise MissedError(f"{len(transcript.words)} words on {transcript.device}: {transcript.device_fallbacks}")
+    ways = sorted({word.source.value for word in transcript.words})
+    return f"{len(transcript.words)} words, timed by {', '.join(ways)}"
+
+
 CHECKS: dict[str, tuple[Callable[[Machine], str], str]] = {
     "the device is found": (finds_the_device, ""),
     "a first job": (first_job, "runs on the device, no fallback"),
@@ -313,6 +328,7 @@ CHECKS: dict[str, tuple[Callable[[Machine], str], str]] = {
     "two tenants in turn": (nobody_waits_longer_than_a_batch, "p99: one lease of the other's (20 ms) and 30 ms"),
     "memory runs out": (memory_runs_out_and_the_job_ends, "every job ends"),
     "a worker process that has ended": (an_ended_worker_holds_nothing, "holds nothing"),
+    "whisperX as the engine": (whisperx_as_the_engine, "runs on the device, no fallback"),
     "an LLM server": (the_llm_leaves_and_comes_back, "its memory is freed"),
 }
 

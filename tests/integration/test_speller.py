@@ -102,7 +102,29 @@ def test_both_leave_memory_together(tiny_en_folder: Path, tmp_path: Path) -> Non
     engine = load(
         LoadRequest(folder, "tiny.en", CPU, "int8", 1, strict_window=False, characters=HEADS, speller=speller)
     )
-    engine.close()
     assert engine._speller is not None
+    small = engine._speller.model()
+    assert small.model_is_loaded
+    engine.close()
     assert not engine._model.model_is_loaded
-    assert not engine._speller.model.model_is_loaded
+    assert not small.model_is_loaded
+
+
+def test_a_smaller_decoder_that_cannot_be_loaded_costs_speed_alone(
+    tiny_en_folder: Path, tmp_path: Path, speech: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = with_heads(tiny_en_folder, HEADS.heads, tmp_path)
+    speller = with_small_vocabulary(folder, tmp_path)
+    (speller.folder / "model.bin").unlink()
+    (speller.folder / "model.bin").write_bytes(b"no weights")
+    engine = load(
+        LoadRequest(folder, "tiny.en", CPU, "int8", 1, strict_window=False, characters=HEADS, speller=speller)
+    )
+    features = np.zeros((1, 80, 1000), np.float32)
+    features[0, :, : frame_count(len(speech))] = log_mel(speech, 80)
+    start, tokens = engine.tokenizer.start_sequence("en", "transcribe"), engine.tokenizer.encode(" o n")
+    for _ in range(2):
+        [times] = engine.align(engine.encode(features), start, [tokens], [800], spelled=True)
+        assert len(times.starts) == len(tokens) + 1
+    assert sum("whole vocabulary" in record.message for record in caplog.records) == 1
+    engine.close()

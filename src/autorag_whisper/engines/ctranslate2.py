@@ -11,6 +11,7 @@ What its behaviour demands of this adapter (CTranslate2 4.8):
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,19 +19,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autorag_whisper.domain.device import Device, FailureCause, Hardware
-from autorag_whisper.domain.errors import DeviceError, EngineError
+from autorag_whisper.domain.errors import AutoragWhisperError, DeviceError, EngineError
 from autorag_whisper.engines.base import Encoded, Hypothesis, RecognizerSpec, TokenTimes
 from autorag_whisper.engines.in_flight import Engine, InFlight, failures, first_line, unload
 from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from autorag_whisper.engines.base import CharacterHeads, Decoding
     from autorag_whisper.models.small_vocabulary import SmallVocabulary
+
+_log = logging.getLogger(__name__)
 
 _ENGINE = "ctranslate2"
 _CONTEXT = 448
@@ -76,12 +79,11 @@ def load(request: LoadRequest) -> CTranslate2Recognizer:
     """
     prepare_cuda(request.device)
     workers = 1 if request.device.is_cuda else request.workers
-    with ThreadPoolExecutor(2) as pool:  # the runtime and the tokenizer read without Python's lock
+    with ThreadPoolExecutor(1) as pool:  # the runtime and the tokenizer read without Python's lock
         read = pool.submit(read_tokenizer, request.folder)
-        small = pool.submit(_speller, request, workers)
         model = _whisper(request, request.folder, workers)
     multilingual = bool(model.is_multilingual)
-    tokenizer, speller = WhisperTokenizer(request.folder, read.result(), multilingual=multilingual), small.result()
+    tokenizer = WhisperTokenizer(request.folder, read.result(), multilingual=multilingual)
     spec = RecognizerSpec(
         model=request.name,
         device=request.device,
@@ -95,7 +97,7 @@ def load(request: LoadRequest) -> CTranslate2Recognizer:
         characters=request.characters,
         spells_below=request.speller.kept if request.speller else None,
     )
-    recognizer = CTranslate2Recognizer(model, spec, tokenizer, speller)
+    recognizer = CTranslate2Recognizer(model, spec, tokenizer, _speller(request, workers))
     prove(recognizer)
     return recognizer
 
@@ -128,9 +130,8 @@ def _whisper(request: LoadRequest, folder: Path, workers: int) -> Any:
 
 
 def _speller(request: LoadRequest, workers: int) -> Speller | None:
-    if request.speller is None:
-        return None
-    return Speller(request.speller, _whisper(request, request.speller.folder, workers))
+    small = request.speller
+    return Speller(small, lambda: _whisper(request, small.folder, workers)) if small is not None else None
 
 
 def _preload_cuda_libraries(device: Device) -> None:
@@ -154,12 +155,28 @@ def _preload_cuda_libraries(device: Device) -> None:
                     raise DeviceError(str(device), FailureCause.MISSING_LIBRARY, message) from error
 
 
-@dataclass(frozen=True, slots=True)
 class Speller:
-    """The smaller decoder, and the ids of its tokens."""
+    """The smaller decoder, and the ids of its tokens. It loads while the first chunk is recognised, which needs it not.
 
-    files: SmallVocabulary
-    model: Any
+    Thread-safe.
+    """
+
+    def __init__(self, files: SmallVocabulary, load: Callable[[], Any]) -> None:
+        self.files = files
+        pool = ThreadPoolExecutor(1, thread_name_prefix="autorag-whisper-load")
+        self._model = pool.submit(load)
+        pool.shutdown(wait=False)
+        self._said = False
+
+    def model(self) -> Any | None:
+        """The model once it is loaded, None where it could not be: the other one can do its work."""
+        try:
+            return self._model.result()
+        except (AutoragWhisperError, MemoryError) as error:
+            if not self._said:
+                self._said = True
+                _log.warning("letters are aligned with the whole vocabulary: %s", type(error).__name__)
+            return None
 
 
 class CTranslate2Recognizer:
@@ -260,7 +277,10 @@ class CTranslate2Recognizer:
         speller = self._speller
         if speller is None or not spelled or not all(speller.files.knows(tokens) for tokens in texts):
             return self._model, list(start_sequence)
-        return speller.model, [speller.files.special(token) for token in start_sequence]
+        model = speller.model()
+        if model is None:
+            return self._model, list(start_sequence)
+        return model, [speller.files.special(token) for token in start_sequence]
 
     def offload(self) -> bool:
         with self._calls.alone("offload"):
@@ -282,8 +302,9 @@ class CTranslate2Recognizer:
     def close(self) -> None:
         self._calls.close()
         unload(self._model, _ENGINE)
-        if self._speller is not None:
-            unload(self._speller.model, _ENGINE)
+        small = self._speller.model() if self._speller is not None else None
+        if small is not None:
+            unload(small, _ENGINE)
 
 
 def _engine(model: str, device: Device) -> Engine:
