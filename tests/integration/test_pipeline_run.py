@@ -15,7 +15,7 @@ from autorag_whisper.domain.device import Device, FailureCause
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelUnavailable
 from autorag_whisper.domain.request import Aligner, Task, TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
-from autorag_whisper.engines.base import Hypothesis
+from autorag_whisper.engines.base import Hypothesis, WordSpan
 from autorag_whisper.runtime.alignment_models import AlignmentModels
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import (
@@ -29,7 +29,7 @@ from autorag_whisper.testing import (
 from run_world import CARD, NO_CARD, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from autorag_whisper.domain.device import Hardware
@@ -45,6 +45,7 @@ class PipelineWorld(World):
     def __init__(self, hardware: Hardware = NO_CARD, *, faults: Faults | None = None, **fake: object) -> None:
         self.aligners: list[FakeWordAligner] = []
         self.refuse: Callable[[], None] = lambda: None
+        self.aligner: type[FakeWordAligner] = FakeWordAligner
         self._aligner_faults = faults
         self.exporter = InMemorySpanExporter()
         provider = TracerProvider()
@@ -55,7 +56,7 @@ class PipelineWorld(World):
 
     def _lend(self, _language: str, device: Device) -> FakeWordAligner:
         self.refuse()
-        self.aligners.append(FakeWordAligner(device=device, faults=self._aligner_faults))
+        self.aligners.append(self.aligner(device=device, faults=self._aligner_faults))
         return self.aligners[-1]
 
     @property
@@ -118,6 +119,21 @@ def test_a_text_of_which_it_places_nothing_is_timed_by_its_tokens(talk: Path) ->
     transcript = PipelineWorld(script=says("1 2 3")).transcriber.transcribe(talk, CTC, model="fake")
     assert [word.text for word in transcript.words] == ["1", "2", "3"] * 3
     assert {word.source for word in transcript.words} == {WordSource.TOKENS}
+
+
+class LostAligner(FakeWordAligner):
+    """It puts all words at the clip's start, as whisperX does where its search ends early."""
+
+    def align_words(self, clip: np.ndarray, words: Sequence[str]) -> list[WordSpan | None]:  # type: ignore[override]  # samples are an array
+        return [WordSpan(0.02 * n, 0.02 * n + 0.02, 0.01) for n, _ in enumerate(words)]
+
+
+def test_an_aligner_that_lost_its_place_is_not_believed(talk: Path) -> None:
+    world = PipelineWorld()
+    world.aligner = LostAligner
+    transcript = world.transcriber.transcribe(talk, CTC, model="fake")
+    assert {word.source for word in transcript.words} == {WordSource.TOKENS}
+    assert transcript.words[4].start_s > 2
 
 
 def test_an_aligner_that_cannot_be_had_costs_no_word(talk: Path) -> None:

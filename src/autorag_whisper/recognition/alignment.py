@@ -44,6 +44,10 @@ _WAYS = (WordSource.CTC, WordSource.CHARACTERS, WordSource.TOKENS, WordSource.IN
 """The aligner fallback, from the best down."""
 
 
+_LOST_S = 1.0
+"""Between an aligner's word and its tokens, the median of a chunk: tokens themselves are off by a twentieth of that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spoken:
     """A chunk whose text is final and not empty. `row` is its row in the batch's encoder output."""
@@ -136,7 +140,9 @@ class Alignment:
         pairs = [(one.chunk, known.words) for one, known in zip(group, before, strict=True)]
         found = self._ctc.retime(group[0].language, pairs)
         return [
-            known if isinstance(words, AutoragWhisperError) else self._ctc_words(one, known, words)
+            known
+            if isinstance(words, AutoragWhisperError) or _is_lost(known, words)
+            else self._ctc_words(one, known, words)
             for one, known, words in zip(group, before, found, strict=True)
         ]
 
@@ -246,6 +252,17 @@ class Alignment:
         ids, probability = one.hypothesis.token_ids, float(np.exp(one.hypothesis.avg_logprob))
         words = words_interpolated(ids, self._engine.tokenizer.decode, one.language, probability, one.place)
         return Aligned(tuple(words), self.wanted, WordSource.INTERPOLATED)
+
+
+def _is_lost(by_tokens: Aligned, words: Sequence[TimedWord]) -> bool:
+    """Whether an aligner has lost its place in a chunk: most of its words are elsewhere than their tokens.
+
+    whisperX's search may end early, with all words at the chunk's start, where a text has more signs than letters.
+    """
+    if by_tokens.source is not WordSource.TOKENS or not words:
+        return False
+    apart = [abs(a.word.start_s - b.word.start_s) for a, b in zip(by_tokens.words, words, strict=True)]
+    return float(np.median(apart)) > _LOST_S
 
 
 def _with(aligned: list[Aligned], places: list[int], better: list[Aligned]) -> list[Aligned]:
