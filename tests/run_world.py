@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autorag_whisper.bootstrap import build_idle_timer
 from autorag_whisper.domain.device import CUDA, Device, Hardware, LoadReason, ModelKey, OnYield
 from autorag_whisper.models.store import ModelFiles, ModelOrigin
 from autorag_whisper.runtime.arbiter.lease import GpuArbiter, Wish
 from autorag_whisper.runtime.card_sharing import CardSharing, WhisperTenant
 from autorag_whisper.runtime.device_fallback import DevicePolicy
 from autorag_whisper.runtime.devices import Devices
+from autorag_whisper.runtime.idle import IdleTimer
 from autorag_whisper.runtime.residency import Residency
-from autorag_whisper.settings import Settings
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeRecognizer, FakeVoiceActivity, Faults
 from autorag_whisper.transcriber.transcriber import Transcriber, TranscriberParts
@@ -36,7 +35,7 @@ class World:
         *,
         alignment_models: AlignmentModels | None = None,
         arbiter: GpuArbiter | None = None,
-        on_yield: OnYield = OnYield.KEEP,
+        on_yield: OnYield | Callable[[ModelKey], OnYield] = OnYield.KEEP,
         telemetry: Telemetry | None = None,
         wish: Wish = Wish(timeout_s=30.0),  # noqa: B008 - a frozen value
         idle_s: float = 0.0,
@@ -52,7 +51,8 @@ class World:
         self.residency = Residency(self._load)
         files, telemetry = ModelFiles("fake", Path("fake"), ModelOrigin.FOLDER), telemetry or Telemetry()
         sharing = None
-        whisper = WhisperTenant(self.residency, alignment_models, telemetry, on_yield, lambda _index: None)
+        policy_of = on_yield if callable(on_yield) else lambda _key: on_yield
+        whisper = WhisperTenant(self.residency, alignment_models, telemetry, policy_of, lambda _index: None)
         if arbiter is not None:
             arbiter.register(whisper.tenant(0))
             sharing = CardSharing(lambda _index: arbiter, telemetry, wish)
@@ -65,7 +65,7 @@ class World:
                 telemetry,
                 alignment_models,
                 sharing,
-                build_idle_timer(Settings(idle_s=idle_s, on_yield=on_yield.value), whisper, self.residency),
+                IdleTimer(idle_s, whisper.idle_out) if idle_s else None,
             )
         )
 

@@ -15,7 +15,6 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from autorag_whisper import telemetry as names
-from autorag_whisper.domain.device import OnYield
 from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.domain.request import Aligner
 from autorag_whisper.engines import ctranslate2, ctranslate2_wav2vec2, wav2vec2, whisperx, whisperx_alignment
@@ -55,7 +54,7 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
 
-    from autorag_whisper.domain.device import Device, LoadReason, ModelKey
+    from autorag_whisper.domain.device import Device, LoadReason, ModelKey, OnYield
     from autorag_whisper.engines.base import AlignmentModel, Recognizer
     from autorag_whisper.models.small_vocabulary import SmallVocabulary
     from autorag_whisper.models.store import ModelFiles
@@ -91,7 +90,11 @@ def build_transcriber(
     load = _whisperx_loader(models, workers) if settings.engine == "whisperx" else _own_loader(models, workers, store)
     residency = Residency(_told(load, models, telemetry), footprints=_footprints(settings, cards))
     alignment_models = build_alignment_models(settings, telemetry, environ)
-    whisper = WhisperTenant(residency, alignment_models, telemetry, OnYield(settings.on_yield), cards.free_bytes)
+
+    def policy_of(key: ModelKey) -> OnYield:
+        return settings.on_yield.of(models.of(key).name)
+
+    whisper = WhisperTenant(residency, alignment_models, telemetry, policy_of, cards.free_bytes)
     return Transcriber(
         TranscriberParts(
             find_model=models.find,
@@ -106,7 +109,7 @@ def build_transcriber(
                 Wish(timeout_s=settings.gpu_wait_s, at_deadline=AtDeadline(settings.gpu_busy)),
                 share_cpu=share_cpu,
             ),
-            idle=build_idle_timer(settings, whisper, residency),
+            idle=IdleTimer(settings.idle_s, whisper.idle_out) if settings.idle_s else None,
             auto_aligner=Aligner.CTC if settings.engine == "whisperx" else Aligner.AUTO,
         )
     )
@@ -151,19 +154,6 @@ def _footprints(settings: Settings, cards: CardReader) -> Footprints:
         return settings.gpu_memory_mb << 20 if device.is_cuda and settings.gpu_memory_mb else None
 
     return Footprints(used, budget)
-
-
-def build_idle_timer(settings: Settings, whisper: WhisperTenant, residency: Residency) -> IdleTimer | None:
-    """What leaves when this process is idle, None where nothing does."""
-    if not settings.idle_s:
-        return None
-
-    def leave() -> None:
-        whisper.idle_out()
-        if OnYield(settings.on_yield) is not OnYield.OFFLOAD:
-            residency.release_unused(0.0)
-
-    return IdleTimer(settings.idle_s, leave)
 
 
 def build_device_policy(settings: Settings, environ: Mapping[str, str], devices: Devices | None = None) -> DevicePolicy:

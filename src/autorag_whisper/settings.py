@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autorag_whisper.domain.device import OnYield, YieldPolicy
 from autorag_whisper.domain.errors import InvalidSettings
 from autorag_whisper.domain.language import LANGUAGES
 
@@ -26,7 +27,7 @@ ENVIRONMENT: dict[str, str] = {
     "AUTORAG_WHISPER_GPU_WAIT_S": "how long a batch waits for the GPU; default 60",
     "AUTORAG_WHISPER_GPU_BUSY": "what then: cpu (default, compute there meanwhile), wait (on) or fail",
     "AUTORAG_WHISPER_LLM": "an LLM server on the same GPU, as KIND:http://HOST:PORT/MODEL (docs/gpu_sharing.md)",
-    "AUTORAG_WHISPER_ON_YIELD": "what leaves a GPU for others: keep (default; aligners leave), offload or unload",
+    "AUTORAG_WHISPER_ON_YIELD": "what leaves a GPU: keep (default), offload, unload; by model: keep,base=unload",
     "AUTORAG_WHISPER_IDLE_S": "unused for so long, models leave memory (with offload: the GPU); 0 (default): they stay",
     "AUTORAG_WHISPER_GPU_MEMORY_MB": "the most that models take of a GPU; the unused leave first; 0 (default): all",
 }
@@ -37,7 +38,6 @@ COMPUTE_TYPES = ("default", "int8", "int8_float32", "int8_float16", "int8_bfloat
 ENGINES = ("ctranslate2", "whisperx")
 ARBITERS = ("machine", "process", "off")
 GPU_BUSY = ("cpu", "wait", "fail")
-ON_YIELD = ("keep", "offload", "unload")
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
@@ -61,7 +61,7 @@ class Settings:
     gpu_dir: Path | None = None
     gpu_wait_s: float = 60.0
     gpu_busy: str = "cpu"
-    on_yield: str = "keep"
+    on_yield: YieldPolicy = YieldPolicy()  # noqa: RUF009 - a frozen value
     idle_s: float = 0.0
     gpu_memory_mb: int = 0
     llm: str = ""
@@ -87,7 +87,7 @@ class Settings:
             gpu_wait_s=reader.number("AUTORAG_WHISPER_GPU_WAIT_S", 60.0, whole=False),
             gpu_busy=reader.choice("AUTORAG_WHISPER_GPU_BUSY", GPU_BUSY, "cpu"),
             llm=reader.text("AUTORAG_WHISPER_LLM"),
-            on_yield=reader.choice("AUTORAG_WHISPER_ON_YIELD", ON_YIELD, "keep"),
+            on_yield=reader.yields("AUTORAG_WHISPER_ON_YIELD"),
             idle_s=reader.number("AUTORAG_WHISPER_IDLE_S", 0.0, whole=False),
             gpu_memory_mb=int(reader.number("AUTORAG_WHISPER_GPU_MEMORY_MB", 0, whole=True)),
         )
@@ -141,6 +141,19 @@ class _Reader:
     def path(self, name: str) -> Path | None:
         text = self._value(name)
         return Path(text).expanduser() if text else None
+
+    def yields(self, name: str) -> YieldPolicy:
+        default, by_model = OnYield.KEEP, dict[str, OnYield]()
+        for part in filter(None, self._value(name).split(",")):
+            model, sign, wanted = (piece.strip() for piece in part.rpartition("="))
+            if wanted.lower() not in set(OnYield) or bool(sign) is not bool(model):
+                self._bad(name, f"{', '.join(OnYield)}, and MODEL=one of them for single models, set apart by commas")
+                return YieldPolicy()
+            if model:
+                by_model[model] = OnYield(wanted.lower())
+            else:
+                default = OnYield(wanted.lower())
+        return YieldPolicy(default, by_model)
 
     def by_language(self, name: str) -> dict[str, str]:
         found: dict[str, str] = {}

@@ -57,11 +57,29 @@ def test_a_second_job_after_the_llm_had_the_card_loads_nothing_unless_the_policy
     assert world.loads == [("cuda", "first"), *again]
 
 
+def test_each_model_may_have_a_policy_of_its_own(tmp_path: Path) -> None:
+    policies = {"a": OnYield.KEEP, "b": OnYield.OFFLOAD, "c": OnYield.UNLOAD}
+    free = [100]
+    world = World(CARD)
+    tenant = WhisperTenant(world.residency, None, Telemetry(), lambda key: policies[key.model], lambda _index: free[0])
+    for name in policies:
+        with world.residency.lease(world.key(name)):
+            pass
+    a, b, c = world.fakes
+    tenant.leave(CUDA, Eviction("llm", 50))
+    assert [fake.away for fake in (a, b, c)] == [False, True, False]
+    assert [fake.closed for fake in (a, b, c)] == [False, False, True]
+    tenant.leave(CUDA, Eviction("llm", 200))
+    assert a.away, "what stays by default leaves where there is no room"
+    tenant.idle_out()
+    assert [fake.closed for fake in (a, b, c)] == [True, False, True]
+
+
 def test_what_the_next_tenant_needs_decides_whether_the_recognition_model_stays(tmp_path: Path, talk: Path) -> None:
     world = World(CARD, arbiter=ProcessArbiter(tmp_path / "gpu0"))
     world.transcriber.transcribe(talk, model="fake")
     free = [100]
-    tenant = WhisperTenant(world.residency, None, Telemetry(), OnYield.KEEP, lambda _index: free[0])
+    tenant = WhisperTenant(world.residency, None, Telemetry(), lambda _key: OnYield.KEEP, lambda _index: free[0])
     assert tenant.leave(CUDA, Eviction("llm", 100)).verified
     assert not world.fakes[0].away
     released = tenant.leave(CUDA, Eviction("llm", 101))

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class DeviceKind(StrEnum):
@@ -100,6 +104,18 @@ class OnYield(StrEnum):
     """It waits in the CPU's memory, and comes back without being read from the disk."""
     UNLOAD = "unload"
     """It leaves memory, and is loaded again with its next use."""
+
+
+@dataclass(frozen=True, slots=True)
+class YieldPolicy:
+    """`OnYield` of every recognition model: `default`, but for those that `by_model` names as callers do."""
+
+    default: OnYield = OnYield.KEEP
+    by_model: Mapping[str, OnYield] = field(default_factory=dict)
+
+    def of(self, name: str) -> OnYield:
+        """That of one model."""
+        return self.by_model.get(name, self.default)
 
 
 @dataclass(frozen=True, slots=True)

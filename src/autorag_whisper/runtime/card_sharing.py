@@ -14,6 +14,7 @@ from autorag_whisper.runtime.arbiter.lease import Eviction, Released, Tenant, Wi
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from autorag_whisper.domain.device import ModelKey
     from autorag_whisper.runtime.alignment_models import AlignmentModels
     from autorag_whisper.runtime.arbiter.lease import GpuArbiter
     from autorag_whisper.runtime.residency import Residency
@@ -79,9 +80,9 @@ class CardSharing:
 class WhisperTenant:
     """What of this process leaves a card for another tenant.
 
-    Alignment models always do. The recognition models stay (`keep`) unless what the next tenant needs is not free; else
-    they go to the CPU's memory (`offload`) or out of memory (`unload`). What was freed is measured where the card tells
-    (`read_free`), and a release that it does not show is not verified.
+    Alignment models always do. A recognition model does what `policy_of` says of it: it stays (`keep`) unless what the
+    next tenant needs is not free, goes to the CPU's memory (`offload`) or out of memory (`unload`). What was freed is
+    measured where the card tells (`read_free`), and a release that it does not show is not verified.
     """
 
     def __init__(
@@ -89,11 +90,11 @@ class WhisperTenant:
         residency: Residency,
         alignment_models: AlignmentModels | None,
         telemetry: Telemetry,
-        on_yield: OnYield,
+        policy_of: Callable[[ModelKey], OnYield],
         read_free: Callable[[int], int | None],
     ) -> None:
         self._residency, self._alignment_models, self._telemetry = residency, alignment_models, telemetry
-        self._on_yield, self._read_free = on_yield, read_free
+        self._policy_of, self._read_free = policy_of, read_free
 
     def tenant(self, index: int) -> Tenant:
         """As the arbiter of card `index` knows it."""
@@ -105,22 +106,26 @@ class WhisperTenant:
         before = self._read_free(device.index)
         moved = self._alignment_models.offload_idle() if self._alignment_models is not None else 0
         free = self._read_free(device.index)
-        policy = self._on_yield
-        if policy is OnYield.KEEP and free is not None and free < wanted.needs_bytes:
-            policy = OnYield.OFFLOAD
-        stuck = 0
-        if policy is not OnYield.KEEP:
-            left = self._residency.yield_device(device, policy)
-            moved, stuck = moved + left.went, left.stuck
-        return self._released(device, before, moved, stuck)
+        is_short = free is not None and free < wanted.needs_bytes
+
+        def policy_now(key: ModelKey) -> OnYield:
+            policy = self._policy_of(key)
+            return OnYield.OFFLOAD if is_short and policy is OnYield.KEEP else policy
+
+        left = self._residency.yield_device(device, policy_now)
+        return self._released(device, before, moved + left.went, left.stuck)
 
     def idle_out(self) -> None:
-        """Leave every card for the CPU's memory, as nobody has asked for anything for a while; what is in use stays."""
+        """Nobody has asked for anything for a while: what would be offloaded for another tenant leaves its card for the
+        CPU's memory, everything else leaves memory. What is in use stays."""
         if self._alignment_models is not None:
             self._alignment_models.offload_idle()
-        if self._on_yield is OnYield.OFFLOAD:
-            for device in {key.device for key in self._residency.resident() if key.device.is_cuda}:
-                self._residency.yield_device(device, OnYield.OFFLOAD)
+        for device in {key.device for key in self._residency.resident() if key.device.is_cuda}:
+            self._residency.yield_device(device, lambda key: OnYield.OFFLOAD if self._waits(key) else OnYield.KEEP)
+        self._residency.release_unused(0.0, lambda key: not self._waits(key))
+
+    def _waits(self, key: ModelKey) -> bool:
+        return self._policy_of(key) is OnYield.OFFLOAD
 
     def _released(self, device: Device, before: int | None, moved: int, stuck: int) -> Released:
         after = self._read_free(device.index)

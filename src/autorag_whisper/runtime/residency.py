@@ -128,13 +128,15 @@ class Residency:
                 model.leaving = model.leaving or reason
         self._close_the_doomed()
 
-    def yield_device(self, device: Device, policy: OnYield) -> Yielded:
-        """Have the models on `device` leave it for another tenant, as `policy` says; those in use are stuck."""
-        if policy is OnYield.KEEP:
-            return Yielded()
+    def yield_device(self, device: Device, policy: OnYield | Callable[[ModelKey], OnYield]) -> Yielded:
+        """Have the models on `device` leave it for another tenant, as `policy` says of all or of each; those in use are
+        stuck."""
         went = stuck = 0
         for key in self._on(device):
-            done = self._offload_idle(key) if policy is OnYield.OFFLOAD else self._close_idle(key, LoadReason.UNLOADED)
+            wanted = policy if isinstance(policy, OnYield) else policy(key)
+            if wanted is OnYield.KEEP:
+                continue
+            done = self._offload_idle(key) if wanted is OnYield.OFFLOAD else self._close_idle(key, LoadReason.UNLOADED)
             went, stuck = went + done, stuck + (not done)
         return Yielded(went, stuck)
 
@@ -142,12 +144,13 @@ class Residency:
         """Close what is on `device` and not in use, other than `but`: how many models went. Waits for no lease."""
         return sum(self._close_idle(key, LoadReason.EVICTED) for key in self._on(device) if key != but)
 
-    def release_unused(self, unused_s: float) -> int:
-        """Close what nobody has used for so long: how many models went. For a host that lets models idle out."""
+    def release_unused(self, unused_s: float, which: Callable[[ModelKey], bool] = lambda _key: True) -> int:
+        """Close what nobody has used for so long, of `which` that is true: how many models went. For a host that lets
+        models idle out."""
         before = self._clock() - unused_s
         with self._changed:
             old = [key for key, model in self._models.items() if model.is_idle and model.used_s <= before]
-        return sum(self._close_idle(key, LoadReason.UNLOADED, before) for key in old)
+        return sum(self._close_idle(key, LoadReason.UNLOADED, before) for key in old if which(key))
 
     def held_bytes(self, device: Device) -> int:
         """What the models on `device` take, as far as it was measured at their loads; those that were refused too."""
