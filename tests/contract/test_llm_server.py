@@ -34,7 +34,7 @@ class Time:
         self.now = 0.0
 
     def patience(self) -> Patience:
-        return Patience(5.0, lambda: self.now, self.wait)
+        return Patience(2.0, lambda: self.now, self.wait)
 
     def wait(self, seconds: float) -> None:
         self.now += seconds

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.domain.errors import LlmUnreachable
+
+if TYPE_CHECKING:
+    import ssl
 
 _MOST_BYTES = 4 << 20
 
@@ -34,7 +38,9 @@ class Http:
             raise LlmUnreachable(self.name, "httpx2 is not installed", 'pip install "autorag-whisper[llm]"') from error
         try:
             with (
-                httpx2.Client(timeout=self._timeout_s, trust_env=False, follow_redirects=False) as client,
+                httpx2.Client(
+                    timeout=self._timeout_s, trust_env=False, follow_redirects=False, verify=_certificates()
+                ) as client,
                 client.stream(method, self._base_url + path, json=body) as answer,
             ):
                 data = self._read(answer)
@@ -68,6 +74,15 @@ class Http:
             if method == "POST":  # some answer "OK"
                 return None
             raise LlmUnreachable(self.name, f"{method} {path} answered no JSON") from None
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Reading them takes 50 ms, each client would do it anew, and a server is asked ten times a second."""
+    import httpx2
+
+    context: ssl.SSLContext = httpx2.create_ssl_context()
+    return context
 
 
 def field(found: Any, *names: str) -> Any:
