@@ -29,7 +29,6 @@ from autorag_whisper.models.chosen_heads import with_heads
 from autorag_whisper.models.kept_heads import KeptHeads
 from autorag_whisper.models.small_vocabulary import with_small_vocabulary
 from autorag_whisper.models.store import ModelOrigin, ModelStore, default_cache_dir
-from autorag_whisper.recognition.calibration import calibrate, packaged_clip
 from autorag_whisper.runtime.alignment_models import AlignmentModels
 from autorag_whisper.runtime.arbiter.lease import AtDeadline, Wish
 from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
@@ -237,6 +236,8 @@ def _found_heads(files: ModelFiles, key: ModelKey, cache_dir: Path) -> Character
 
 
 def _calibrated(files: ModelFiles, key: ModelKey) -> KeptHeads:
+    from autorag_whisper.recognition.calibration import calibrate, packaged_clip
+
     candidates = kept_heads.candidates(files.folder)
     _log.info("calibrating alignment of %s, once: %d heads", files.name, len(candidates))
     with tempfile.TemporaryDirectory(prefix="autorag-whisper-") as scratch:

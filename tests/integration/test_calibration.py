@@ -131,7 +131,7 @@ def test_a_model_that_cannot_be_calibrated_aligns_by_tokens(
     def fail(*_: object) -> None:
         raise EngineError("fake", "align", "on request")
 
-    monkeypatch.setattr("autorag_whisper.bootstrap.calibrate", fail)
+    monkeypatch.setattr("autorag_whisper.recognition.calibration.calibrate", fail)
     files, key = as_unknown(tiny_en_folder)
     assert load_request(files, key, 1, tmp_path).characters is None
     assert "could not be calibrated" in caplog.text
@@ -150,5 +150,5 @@ def test_real_models_find_heads_that_time_letters(
     if name == "base":
         assert heads.heads == CHARACTER_HEADS["base"].heads
         assert heads.late_s == pytest.approx(CHARACTER_HEADS["base"].late_s, abs=0.01)
-    monkeypatch.setattr("autorag_whisper.bootstrap.calibrate", lambda *_: pytest.fail("it was kept"))
+    monkeypatch.setattr("autorag_whisper.recognition.calibration.calibrate", lambda *_: pytest.fail("it was kept"))
     assert load_request(files, key, 2, tmp_path).characters == heads

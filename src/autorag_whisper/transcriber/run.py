@@ -25,6 +25,7 @@ from autorag_whisper.transcriber.assembly import Assembly
 from autorag_whisper.transcriber.book import Finished
 from autorag_whisper.transcriber.file import RunFile
 from autorag_whisper.transcriber.outcome import FileOutcome
+from autorag_whisper.transcriber.reading import media_decoder
 from autorag_whisper.transcriber.report import Report
 from autorag_whisper.transcriber.workers import Job, JobDone, JobFailed, LanguageFound, Workers
 
@@ -109,9 +110,10 @@ class Run:
                 file.close()
 
     def _prepare(self) -> RecognizerSpec:
-        """Load the recogniser, and the voice activity beside it; where that fails, it fails each file in turn."""
+        """Load the recogniser; voice activity and decoder beside it: where they fail, they fail each file in turn."""
         with ThreadPoolExecutor(1) as pool:
             pool.submit(self._parts.voice.stream)
+            pool.submit(media_decoder)
             return self._seat.prepare()
 
     def _begin(self, spec: RecognizerSpec) -> None:
