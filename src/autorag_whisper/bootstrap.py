@@ -1,4 +1,7 @@
-"""The composition root: `Settings` to a `Transcriber`. The only place that names concrete classes."""
+"""The composition root: `Settings` to a `Transcriber`. The only place that names concrete classes.
+
+What every process needs is imported here at the top, what only some do where it is made: a start is a third imports.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,11 @@ from typing import TYPE_CHECKING
 from autorag_whisper import telemetry as names
 from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.domain.request import Aligner
-from autorag_whisper.engines import ctranslate2, ctranslate2_wav2vec2, wav2vec2, whisperx, whisperx_alignment
+from autorag_whisper.engines import ctranslate2
 from autorag_whisper.engines.alignment_heads import CHARACTER_HEADS
 from autorag_whisper.engines.base import CharacterHeads
-from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, read_checkpoint
 from autorag_whisper.engines.silero import SileroVoiceActivity
 from autorag_whisper.models import kept_heads
-from autorag_whisper.models.alignment import find_alignment_checkpoint
 from autorag_whisper.models.catalogue import find
 from autorag_whisper.models.chosen_heads import with_heads
 from autorag_whisper.models.kept_heads import KeptHeads
@@ -31,9 +32,6 @@ from autorag_whisper.models.small_vocabulary import with_small_vocabulary
 from autorag_whisper.models.store import ModelOrigin, ModelStore, default_cache_dir
 from autorag_whisper.runtime.alignment_models import AlignmentModels
 from autorag_whisper.runtime.arbiter.lease import AtDeadline, Wish
-from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
-from autorag_whisper.runtime.arbiter.status import gpu_folder
-from autorag_whisper.runtime.arbiter.threads import ThreadArbiter
 from autorag_whisper.runtime.card_memory import CardReader
 from autorag_whisper.runtime.card_sharing import CardSharing, WhisperTenant
 from autorag_whisper.runtime.device_fallback import DevicePolicy
@@ -122,6 +120,10 @@ def build_arbiters(
         return None
 
     def make(index: int) -> GpuArbiter:
+        from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
+        from autorag_whisper.runtime.arbiter.status import gpu_folder
+        from autorag_whisper.runtime.arbiter.threads import ThreadArbiter
+
         def free() -> int | None:
             return cards.free_bytes(index)
 
@@ -279,6 +281,8 @@ def _whisperx_loader(models: ModelFinder, workers: int) -> Callable[[ModelKey], 
     """It times words by models of its own, and needs no heads for letters."""
 
     def prepare(key: ModelKey) -> Prepared:
+        from autorag_whisper.engines import whisperx
+
         files = models.of(key)
         request = ctranslate2.LoadRequest(
             files.folder, files.name, key.device, key.compute_type, workers, strict_window=True
@@ -314,6 +318,9 @@ def build_alignment_models(settings: Settings, telemetry: Telemetry, environ: Ma
     workers = settings.threads or _usable_cores()
 
     def load(language: str, device: Device) -> AlignmentModel:
+        from autorag_whisper.engines import ctranslate2_wav2vec2, wav2vec2, whisperx_alignment
+        from autorag_whisper.models.alignment import find_alignment_checkpoint
+
         wanted = settings.align_models.get(language, "")
         name, folder = find_alignment_checkpoint(language, wanted, offline=settings.offline)
         if settings.engine == "whisperx":
@@ -326,6 +333,8 @@ def build_alignment_models(settings: Settings, telemetry: Telemetry, environ: Ma
 
 
 def _runs_without_pytorch(folder: Path, name: str) -> bool:
+    from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, read_checkpoint
+
     return read_checkpoint(folder, name).is_layer_norm_family and (folder / WEIGHTS).is_file()
 
 
