@@ -30,7 +30,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from autorag_whisper.bootstrap import build_transcriber
-from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.domain.request import DEFAULT_TEMPERATURES, TranscribeOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -149,11 +149,16 @@ class Tally:
 
 
 def measure(
-    kit: Path, model: str, aligner: str, half: int | None = None, only: Callable[[Row], bool] = lambda _: True
+    kit: Path,
+    model: str,
+    aligner: str,
+    half: int | None = None,
+    only: Callable[[Row], bool] = lambda _: True,
+    temperatures: tuple[float, ...] = DEFAULT_TEMPERATURES,
 ) -> tuple[dict[str, Figures], dict[str, int]]:
     """Our figures by group, and how many words each aligner timed."""
     sources: Counter[str] = Counter()
-    with ours(model, aligner, sources) as hear:
+    with ours(model, aligner, sources, temperatures) as hear:
         return figures_of(hear, [row for row in rows_of(kit, model, half) if only(row[1])], scorer(kit)), dict(sources)
 
 
@@ -173,11 +178,13 @@ def figures_of(hear: Hear, rows: Sequence[tuple[Path, Row]], score: Any) -> dict
 
 
 @contextmanager
-def ours(model: str, aligner: str, sources: Counter[str]) -> Iterator[Hear]:
+def ours(
+    model: str, aligner: str, sources: Counter[str], temperatures: tuple[float, ...] = DEFAULT_TEMPERATURES
+) -> Iterator[Hear]:
     with build_transcriber() as transcriber:
 
         def hear(path: Path, row: Row) -> Words:
-            options = TranscribeOptions(language=row["language"], aligner=aligner)
+            options = TranscribeOptions(language=row["language"], aligner=aligner, temperatures=temperatures)
             words = transcriber.transcribe(path, options, model=model).words
             sources.update(str(word.source) for word in words)
             return [{"w": word.text, "s": word.start_s, "e": word.end_s, "p": word.probability} for word in words]
