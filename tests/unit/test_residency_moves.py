@@ -116,6 +116,24 @@ def test_a_release_that_was_refused_counts_as_stuck_and_its_bytes_stay_on_the_bo
     assert (world.copies[A], world.copies[B]) == (0, 1)
 
 
+def test_a_model_that_is_away_and_will_not_be_let_go_of_takes_nothing_of_its_card(world: World) -> None:
+    """Found by the state machine: refused its end, it was taken for resident on the card that it had left."""
+    size = 40
+    used = Footprints(lambda _device: size * world.in_memory, lambda _device: None)
+    residency = Residency(world.load, footprints=used)
+    use(residency)
+    assert residency.held_bytes(CUDA) == size
+    residency.yield_device(CUDA, OnYield.OFFLOAD)
+    world.before_close = refuse
+    with pytest.raises(EngineError, match="keeps the model"):
+        residency.release(A)
+    residency.check()
+    assert residency.held_bytes(CUDA) == 0
+    world.before_close = lambda _key: None
+    assert residency.close()
+    assert world.in_memory == 0
+
+
 def test_a_model_that_does_not_come_back_is_loaded_anew(
     world: World, residency: Residency, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -281,7 +281,7 @@ class Residency:
                 return False
             raise
         with self._changed:
-            model.state = State.RESIDENT
+            model.state, model.away = State.RESIDENT, False
             self._changed.notify_all()
         return True
 
@@ -337,7 +337,7 @@ class Residency:
                 return gone
             raise
         with self._changed:
-            model.state = State.OFFLOADED
+            model.state, model.away = State.OFFLOADED, True
             self._changed.notify_all()
         self._close_the_doomed()  # everything was closed meanwhile
         return True
@@ -375,7 +375,7 @@ class Residency:
             model.recognizer.close()
         except BaseException:
             with self._changed:
-                model.state, model.refused = State.RESIDENT, True
+                model.state, model.refused = State.OFFLOADED if model.away else State.RESIDENT, True
                 self._changed.notify_all()
             raise
         trim()

@@ -36,6 +36,7 @@ class Model:
     releases: int = 0  # calls that wait for the leases to end; no new lease meanwhile
     leaving: LoadReason | None = None  # evicted: no new lease ever, closed after the last one
     refused: bool = False  # the engine would not let go of it
+    away: bool = False  # its weights are in the CPU's memory
     used_s: float = 0.0  # when its last lease was given back
     recognizer: Recognizer | None = None
     error: Exception | None = None  # why the load failed
