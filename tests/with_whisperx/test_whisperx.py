@@ -162,6 +162,22 @@ def test_a_text_in_which_it_loses_its_place_is_timed_by_its_tokens(
     assert transcript.words[-1].start_s == pytest.approx(truth[-1]["s"], abs=0.3)
 
 
+@pytest.mark.parametrize("error", [RuntimeError("shape"), IndexError("0"), ZeroDivisionError()])
+def test_a_text_at_which_it_raises_costs_no_other_text_its_times(
+    ctc_tiny_en_folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    aligner = whisperx_alignment.load("en", ctc_tiny_en_folder, "ctc-tiny-en", CPU)
+    align, sound = whisperx.alignment.align, read_speech(root / "tests" / "data" / "ctc-speech")[0].samples
+
+    def fail(*_arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(whisperx.alignment, "align", fail)
+    assert aligner.align_words(sound, ["one", "two"]) == [None, None]
+    monkeypatch.setattr(whisperx.alignment, "align", align)
+    assert all(aligner.align_words(sound, ["one", "two"]))
+
+
 @pytest.mark.parametrize("aligner", [Aligner.TOKENS, Aligner.NONE])
 def test_without_its_aligner_words_are_timed_by_the_model_itself(
     transcriber: Transcriber, demo_sample: Path, truth: list[dict[str, Any]], aligner: Aligner

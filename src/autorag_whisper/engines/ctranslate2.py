@@ -82,24 +82,31 @@ def load(request: LoadRequest) -> CTranslate2Recognizer:
     with ThreadPoolExecutor(1) as pool:  # the runtime and the tokenizer read without Python's lock
         read = pool.submit(read_tokenizer, request.folder)
         model = _whisper(request, request.folder, workers)
-    multilingual = bool(model.is_multilingual)
-    tokenizer = WhisperTokenizer(request.folder, read.result(), multilingual=multilingual)
-    spec = RecognizerSpec(
+    tokenizer = WhisperTokenizer(request.folder, read.result(), multilingual=bool(model.is_multilingual))
+    batch_size = _CUDA_BATCH if request.device.is_cuda else _CPU_BATCH
+    spec = describe(request, model, tokenizer, workers=workers, batch_size=batch_size)
+    recognizer = CTranslate2Recognizer(model, spec, tokenizer, _speller(request, workers))
+    prove(recognizer)
+    return recognizer
+
+
+def describe(
+    request: LoadRequest, model: Any, tokenizer: WhisperTokenizer, *, workers: int, batch_size: int
+) -> RecognizerSpec:
+    """What was loaded: `model` is a `ctranslate2.models.Whisper`."""
+    return RecognizerSpec(
         model=request.name,
         device=request.device,
         compute_type=str(model.compute_type),
         n_mels=int(model.n_mels),
-        multilingual=multilingual,
+        multilingual=bool(model.is_multilingual),
         strict_window=request.strict_window,
         workers=workers,
-        batch_size=_CUDA_BATCH if request.device.is_cuda else _CPU_BATCH,
-        languages=tokenizer.languages if multilingual else frozenset({"en"}),
+        batch_size=batch_size,
+        languages=tokenizer.languages if model.is_multilingual else frozenset({"en"}),
         characters=request.characters,
         spells_below=request.speller.kept if request.speller else None,
     )
-    recognizer = CTranslate2Recognizer(model, spec, tokenizer, _speller(request, workers))
-    prove(recognizer)
-    return recognizer
 
 
 def prepare_cuda(device: Device) -> None:

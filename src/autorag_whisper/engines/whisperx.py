@@ -15,9 +15,9 @@ On a card none of this was ever run.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -25,8 +25,8 @@ import numpy as np
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 from autorag_whisper.domain.errors import AutoragWhisperError, EngineError
-from autorag_whisper.engines.base import Encoded, Hypothesis, RecognizerSpec
-from autorag_whisper.engines.ctranslate2 import CTranslate2Recognizer, hypothesis, prepare_cuda, prove
+from autorag_whisper.engines.base import Encoded, Hypothesis
+from autorag_whisper.engines.ctranslate2 import CTranslate2Recognizer, describe, hypothesis, prepare_cuda, prove
 from autorag_whisper.engines.in_flight import Engine, failures, first_line
 from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from autorag_whisper.domain.audio import Samples
-    from autorag_whisper.engines.base import Wording
+    from autorag_whisper.engines.base import RecognizerSpec, Wording
     from autorag_whisper.engines.ctranslate2 import LoadRequest
 
 RUNTIME = "whisperx"
@@ -58,19 +58,9 @@ def load(request: LoadRequest) -> WhisperXRecognizer:
             local_files_only=True,
         )
     runtime = model.model
-    multilingual = bool(runtime.is_multilingual)
-    tokenizer = WhisperTokenizer(request.folder, tokens, multilingual=multilingual)
-    spec = RecognizerSpec(
-        model=request.name,
-        device=request.device,
-        compute_type=str(runtime.compute_type),
-        n_mels=int(runtime.n_mels),
-        multilingual=multilingual,
-        strict_window=True,  # its pipeline fills every clip up to 30 s
-        workers=1,
-        batch_size=_BATCH,
-        languages=tokenizer.languages if multilingual else frozenset({"en"}),
-    )
+    tokenizer = WhisperTokenizer(request.folder, tokens, multilingual=bool(runtime.is_multilingual))
+    # Its pipeline fills every clip up to 30 s.
+    spec = describe(replace(request, strict_window=True), runtime, tokenizer, workers=1, batch_size=_BATCH)
     recognizer = WhisperXRecognizer(model, spec, tokenizer)
     prove(recognizer)
     return recognizer
@@ -95,7 +85,7 @@ class WhisperXRecognizer(CTranslate2Recognizer):
     def recognise(self, clips: Sequence[Samples], wording: Wording) -> tuple[Encoded, list[Hypothesis]]:
         with self._turn, self._calls.call("generate"), _its_errors():
             pipeline = self._pipeline
-            pipeline.options = dataclasses.replace(
+            pipeline.options = replace(
                 pipeline.options,
                 beam_size=wording.beam_size,
                 initial_prompt=wording.previous or None,

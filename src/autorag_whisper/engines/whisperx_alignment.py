@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.device import FailureCause
-from autorag_whisper.domain.errors import AutoragWhisperError, DeviceError, EngineError
+from autorag_whisper.domain.errors import DeviceError, EngineError
 from autorag_whisper.engines.base import WordSpan
 from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, CtcCheckpoint, read_checkpoint
+from autorag_whisper.engines.cuda_failures import classify
 from autorag_whisper.engines.in_flight import Engine, failures, first_line
 from autorag_whisper.engines.torch_module import TorchModule, torch_name
 from autorag_whisper.engines.whisperx import RUNTIME
@@ -74,9 +75,12 @@ class WhisperXAligner(TorchModule):
                 raise EngineError(RUNTIME, "align", "the model was offloaded")
             try:
                 found = _alignment().align([segment], self.module, self._metadata, sound, place)
-            except (RuntimeError, ValueError, MemoryError, AutoragWhisperError):  # `calls` names these
+            except MemoryError:
                 raise
-            except Exception as error:  # noqa: BLE001 - it documents none; one text's trouble must not be the next one's
+            except Exception as error:
+                if self._engine.device.is_cuda and classify(first_line(error)) is not None:
+                    raise  # `calls` names it
+                # It documents none of its errors; one text's trouble must not be the next one's.
                 _log.info("whisperX could not align a text: %s: %s", type(error).__name__, first_line(error))
                 return [None] * len(words)
         return matched(words, found["word_segments"])

@@ -11,12 +11,9 @@ from autorag_whisper.recognition.recognise import EngineTime, Recognition
 from autorag_whisper.recognition.windows import token_cap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.engines.base import Encoded, Recognizer
-    from autorag_whisper.recognition.ctc_alignment import CtcAligner
-    from autorag_whisper.recognition.language import LanguageChoice
     from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask, Row
 
 
@@ -26,18 +23,6 @@ class PipelineRecognition(Recognition):
     Language, phantom text and alignment are the house's. There is no temperature fallback: the engine takes a text's
     tokens as they come, so every chunk counts as redone after its first attempt.
     """
-
-    def __init__(
-        self,
-        recognizer: PipelineRecognizer,
-        options: TranscribeOptions,
-        *,
-        on_language: Callable[[int, LanguageChoice], None],
-        cancelled: Callable[[], bool],
-        ctc: CtcAligner | None = None,
-    ) -> None:
-        super().__init__(recognizer, options, on_language=on_language, cancelled=cancelled, ctc=ctc)
-        self._pipeline = recognizer
 
     def batch(self, tasks: Sequence[ChunkTask], *, may_be_undecided: bool = True) -> list[ChunkResult]:
         started = time.perf_counter()
@@ -67,7 +52,8 @@ class PipelineRecognition(Recognition):
         options = self._options
         beam_size = options.effort.beam_size
         wording = Wording(language, options.task.value, beam_size, options.initial_prompt, options.hotwords)
-        encoded, hypotheses = self._pipeline.recognise([row.task.chunk.samples for row in group], wording)
+        assert isinstance(self._engine, PipelineRecognizer)
+        encoded, hypotheses = self._engine.recognise([row.task.chunk.samples for row in group], wording)
         for row, hypothesis in zip(group, hypotheses, strict=True):
             row.task = replace(row.task, redo=True)
             self._judge(row, hypothesis, Decoding(beam_size, 0.0, token_cap(len(row.task.chunk.samples))))
@@ -75,15 +61,6 @@ class PipelineRecognition(Recognition):
         return encoded
 
 
-def recognition_on(
-    recognizer: Recognizer,
-    options: TranscribeOptions,
-    *,
-    on_language: Callable[[int, LanguageChoice], None],
-    cancelled: Callable[[], bool],
-    ctc: CtcAligner | None = None,
-) -> Recognition:
+def recognition_for(recognizer: Recognizer) -> type[Recognition]:
     """The recognition that suits an engine."""
-    if isinstance(recognizer, PipelineRecognizer):
-        return PipelineRecognition(recognizer, options, on_language=on_language, cancelled=cancelled, ctc=ctc)
-    return Recognition(recognizer, options, on_language=on_language, cancelled=cancelled, ctc=ctc)
+    return PipelineRecognition if isinstance(recognizer, PipelineRecognizer) else Recognition

@@ -8,9 +8,9 @@ import numpy as np
 
 from autorag_whisper.align.spelling import CtcVocabulary
 from autorag_whisper.domain.device import CPU, Device
-from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.engines.base import CtcSpec, Emissions
-from autorag_whisper.testing.recognizer import NUMBERS, Faults
+from autorag_whisper.testing.movable import Movable
+from autorag_whisper.testing.recognizer import NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,60 +18,28 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from autorag_whisper.domain.audio import Samples
+    from autorag_whisper.testing.recognizer import Faults
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz'"
 _HOP, _FIELD = 320, 400
 _SURE = 8.0
 
 
-class FakeEmitter:
+class FakeEmitter(Movable):
     """The n-th beep of a clip is heard as the letters of the n-th number, evenly spread over it; silence as `|`."""
 
     def __init__(self, *, device: Device = CPU, faults: Faults | None = None) -> None:
+        super().__init__(device, faults)
         columns = {letter: n + 2 for n, letter in enumerate(_LETTERS)}
         self._spec = CtcSpec("fake", device, "float32", CtcVocabulary(columns, blank=0, separator=1))
-        self.faults = faults or Faults()
-        self._on_device, self.closed = True, False
-        self.moves: list[str] = []
 
     @property
     def spec(self) -> CtcSpec:
         return self._spec
 
-    @property
-    def is_on_device(self) -> bool:
-        return self._on_device and not self.closed
-
     def emit(self, clips: Sequence[Samples]) -> list[Emissions]:
-        self._call("emit")
-        if not self._on_device:
-            raise EngineError("fake", "emit", "the model was offloaded")
+        self._call("emit", computes=True)
         return [Emissions(self._heard(clip), _HOP, _FIELD) for clip in clips]
-
-    def offload(self) -> bool:
-        self._call("offload")
-        if not self._spec.device.is_cuda:
-            return False
-        self._on_device = False
-        self.moves.append("offload")
-        return True
-
-    def restore(self) -> bool:
-        self._call("restore")
-        if self._on_device:
-            return False
-        self._on_device = True
-        self.moves.append("restore")
-        return True
-
-    def close(self) -> None:
-        self.closed = True
-        self.faults.strike("close")
-
-    def _call(self, stage: str) -> None:
-        if self.closed:
-            raise EngineError("fake", stage, "the model was closed")
-        self.faults.strike(stage)
 
     def _heard(self, clip: Samples) -> NDArray[np.float32]:
         sound = np.pad(clip, (0, max(0, _FIELD - len(clip))))

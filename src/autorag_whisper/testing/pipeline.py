@@ -10,14 +10,15 @@ import numpy as np
 from autorag_whisper.audio.features import log_mel
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 from autorag_whisper.domain.device import CPU, Device
-from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.engines.base import WINDOW_FRAMES, Decoding, Encoded, Hypothesis, Wording, WordSpan
-from autorag_whisper.testing.recognizer import FakeRecognizer, Faults
+from autorag_whisper.testing.movable import Movable
+from autorag_whisper.testing.recognizer import FakeRecognizer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from autorag_whisper.domain.audio import Samples
+    from autorag_whisper.testing.recognizer import Faults
 
 _FULL = WINDOW_FRAMES * SAMPLE_RATE_HZ // 100
 _LOUD = 0.05
@@ -43,21 +44,14 @@ class FakePipelineRecognizer(FakeRecognizer):
         return encoded, self.generate(encoded, [prompt] * len(clips), Decoding(wording.beam_size))
 
 
-class FakeWordAligner:
+class FakeWordAligner(Movable):
     """The n-th word is the n-th beep of its clip; a word with a digit in it, or without a beep, cannot be placed."""
 
     def __init__(self, *, device: Device = CPU, faults: Faults | None = None) -> None:
-        self._device, self.faults = device, faults or Faults()
-        self._on_device, self.closed = True, False
-
-    @property
-    def is_on_device(self) -> bool:
-        return self._on_device and not self.closed
+        super().__init__(device, faults)
 
     def align_words(self, clip: Samples, words: Sequence[str]) -> list[WordSpan | None]:
-        self._call("align")
-        if not self._on_device:
-            raise EngineError("fake", "align", "the model was offloaded")
+        self._call("align", computes=True)
         loudness = np.convolve(np.abs(clip), np.ones(_SMOOTH) / _SMOOTH, mode="same") if len(clip) else clip
         edges = np.flatnonzero(np.diff(np.concatenate(([False], loudness > _LOUD, [False])))) / SAMPLE_RATE_HZ
         beeps = [WordSpan(float(start), float(stop), 0.9) for start, stop in edges.reshape(-1, 2)]
@@ -65,23 +59,3 @@ class FakeWordAligner:
             beeps[n] if n < len(beeps) and not any(letter.isdigit() for letter in word) else None
             for n, word in enumerate(words)
         ]
-
-    def offload(self) -> bool:
-        self._call("offload")
-        moved = self._device.is_cuda and self._on_device
-        self._on_device = not self._device.is_cuda
-        return moved
-
-    def restore(self) -> bool:
-        self._call("restore")
-        moved, self._on_device = not self._on_device, True
-        return moved
-
-    def close(self) -> None:
-        self.closed = True
-        self.faults.strike("close")
-
-    def _call(self, stage: str) -> None:
-        if self.closed:
-            raise EngineError("fake", stage, "the model was closed")
-        self.faults.strike(stage)

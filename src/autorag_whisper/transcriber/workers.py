@@ -8,7 +8,7 @@ from queue import SimpleQueue
 from threading import Event
 from typing import TYPE_CHECKING
 
-from autorag_whisper.recognition.pipeline import recognition_on
+from autorag_whisper.recognition.pipeline import recognition_for
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -115,7 +115,7 @@ class Workers:
         key = self._seat.key
         try:
             with self._telemetry.attached(self._parent), self._seat.compute() as (key, recognizer):
-                recognition = recognition_on(
+                recognition = recognition_for(recognizer)(
                     recognizer,
                     self._options,
                     on_language=lambda file, choice: self._events.put(LanguageFound(file, choice)),
