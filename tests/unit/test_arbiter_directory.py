@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from autorag_whisper.domain.errors import GpuBusy, GpuDirectoryUnsafe
 from autorag_whisper.runtime.arbiter import core
-from autorag_whisper.runtime.arbiter.directory import Directory
+from autorag_whisper.runtime.arbiter.directory import Directory, LockedFile
 from autorag_whisper.runtime.arbiter.lease import Released, Tenant, Wish
 from autorag_whisper.runtime.arbiter.letters import Question, ask
 from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FACTS: dict[str, object] = {"tenant": "whisper", "owner": "p1", "deadline_s": 1e9, "needs_bytes": 0}
 
@@ -161,6 +166,69 @@ def test_a_ticket_whose_turn_came_after_a_later_ones_does_not_get_the_card(tmp_p
     assert directory.held() is None
     early.close()
     arbiter.close()
+
+
+def test_while_a_holder_lets_go_the_one_behind_it_is_next_in_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever saw the holder's ticket beside a free grant slept for as long as one who has others before it.
+    holder, behind = ProcessArbiter(tmp_path / "gpu"), ProcessArbiter(tmp_path / "gpu")
+    holder.register(Tenant("llm"))
+    really_close, next_in_line = LockedFile.close, []
+
+    def close_and_look(file: LockedFile) -> None:
+        really_close(file)
+        next_in_line.append(behind._seen().head)
+
+    with holder.lease("llm"):
+        number, ticket = behind.directory.draw(FACTS)
+        monkeypatch.setattr(LockedFile, "close", close_and_look)
+    monkeypatch.undo()
+    assert next_in_line == [core.Ticket(number, "whisper", "p1", 1e9)] * 2
+    ticket.close()
+
+
+def test_who_looks_while_a_holder_lets_go_is_next_in_line(tmp_path: Path) -> None:
+    holder, behind = ProcessArbiter(tmp_path / "gpu"), ProcessArbiter(tmp_path / "gpu")
+    holder.register(Tenant("llm"))
+    with ExitStack() as lease:
+        lease.enter_context(holder.lease("llm"))
+        number, ticket = behind.directory.draw(FACTS)
+
+        def and_then_it_goes(look: Callable[[], Any]) -> Callable[[], Any]:
+            def looked() -> Any:
+                found = look()
+                lease.close()
+                return found
+
+            return looked
+
+        for look in ("held", "waiting"):
+            setattr(behind.directory, look, and_then_it_goes(getattr(behind.directory, look)))
+        assert behind._seen().head == core.Ticket(number, "whisper", "p1", 1e9)
+    ticket.close()
+
+
+def test_who_is_next_in_line_reads_the_folder_no_more(tmp_path: Path) -> None:
+    pauses = 0
+
+    def pause(_seconds: float) -> None:
+        nonlocal pauses
+        pauses += 1
+        if pauses == 1:
+            behind.directory.waiting = lambda: pytest.fail("read again")  # type: ignore[method-assign]
+        if pauses == 5:
+            grant.close()
+
+    behind = ProcessArbiter(tmp_path / "gpu", pause=pause)
+    behind.register(Tenant("whisper"))
+    grant = behind.directory.take_grant()
+    assert grant is not None
+    grant.write({"number": 0, "tenant": "llm", "owner": "p2", "since_s": 0.0, "needs_bytes": 0})
+    with behind.lease("whisper") as lease:
+        assert lease.on_card
+    assert pauses == 5
+    behind.close()
 
 
 def test_nothing_is_left_open_when_an_arbiter_is_closed(tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_FIRST_LOOKS_S, _LATER_LOOKS_S, _MEMORY_LOOKS_S = 0.002, 0.02, 0.1
-"""How often one looks who is next in line, who is behind, and who waits for memory."""
+_FIRST_LOOKS_S, _LATER_LOOKS_S, _LAST_LOOKS_S, _MEMORY_LOOKS_S = 0.001, 0.004, 0.02, 0.1
+"""How often one looks who is next in line, who has one more before it (two: half as often), who has many, and who waits
+for memory."""
 
 _ANSWER_S, _ANSWER_SHARE = 30.0, 0.8
 """How long another process may take to offload, and how much of the time that is left to the ticket."""
@@ -119,8 +120,8 @@ class ProcessArbiter:
             try:
                 self._claim(known)
             finally:
+                turn.ticket.close()  # first: while the grant is free, this ticket must not look like the next in line
                 turn.grant.close()
-                turn.ticket.close()
 
     @contextmanager
     def drain(self, tenant: str) -> Iterator[None]:
@@ -180,7 +181,7 @@ class ProcessArbiter:
     def _wait_out_a_drain(self, name: str, deadline_s: float) -> None:
         """Whoever is being drained does not draw: a ticket would hold up the others."""
         while self._draining.get(name) and self._clock() < deadline_s:
-            self._pause(_LATER_LOOKS_S)
+            self._pause(_LAST_LOOKS_S)
 
     def _queue(self, ticket: core.Ticket) -> LockedFile | str:
         """The grant, or why there is none: the deadline, or a reason to draw again."""
@@ -194,11 +195,21 @@ class ProcessArbiter:
             left_s = ticket.deadline_s - now
             granted = (effect.grant.ticket for effect in effects if isinstance(effect, core.Granted))
             if next(granted, state.head) != ticket:  # granted, as far as the folder tells: the lock says for sure
-                self._pause(min(_LATER_LOOKS_S, left_s))
-            elif (grant := self.directory.take_grant()) is None:
-                self._pause(min(_FIRST_LOOKS_S, left_s))
-            else:
+                before = sum(other.number < ticket.number for other in state.queue)
+                self._pause(min(max(1, before) * _LATER_LOOKS_S, _LAST_LOOKS_S, left_s))
+            elif grant := self._next_in_line(ticket):
                 return self._clear(ticket, grant)
+
+    def _next_in_line(self, ticket: core.Ticket) -> LockedFile | None:
+        """The grant as soon as its holder lets go; None at the deadline, or if the tenant is drained meanwhile.
+
+        Who is next in line stays it, as tickets before it only go: the folder need not be read at every look.
+        """
+        while not self._draining.get(ticket.tenant) and (left_s := ticket.deadline_s - self._clock()) > 0:
+            if grant := self.directory.take_grant():
+                return grant
+            self._pause(min(_FIRST_LOOKS_S, left_s))
+        return None
 
     def _clear(self, ticket: core.Ticket, grant: LockedFile) -> LockedFile | str:
         """Have the others' memory leave, now that nobody computes. The grant is kept only if the card is ours."""
@@ -258,7 +269,8 @@ class ProcessArbiter:
 
     def _seen(self) -> core.State:
         """The queue and the holder as the folder shows them."""
-        waiting, holder = self.directory.waiting(), self.directory.held()
+        # In this order: who lets go in between is in neither. The other way about it would look like the next in line.
+        holder, waiting = self.directory.held(), self.directory.waiting()
         if holder is None:
             return core.State(self._budget_bytes, queue=tuple(waiting))
         ticket = core.Ticket(holder.number, holder.tenant, holder.owner, math.inf, holder.needs_bytes)
