@@ -216,7 +216,7 @@ def test_who_is_next_in_line_reads_the_folder_no_more(tmp_path: Path) -> None:
         nonlocal pauses
         pauses += 1
         if pauses == 1:
-            behind.directory.waiting = lambda: pytest.fail("read again")  # type: ignore[method-assign]
+            behind.directory.waiting = lambda: pytest.fail("read")  # type: ignore[method-assign]  # this one alone
         if pauses == 5:
             grant.close()
 

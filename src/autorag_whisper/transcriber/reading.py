@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autorag_whisper.audio.chunking import Chunker
+from autorag_whisper.audio.decode import MediaDecoder
 from autorag_whisper.audio.highpass import HighPass
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from autorag_whisper.audio.chunking import ChunkingRules
-    from autorag_whisper.audio.decode import MediaDecoder
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.audio import Samples, SpeechChunk
     from autorag_whisper.domain.request import TranscribeOptions
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
 
 LONG_FILE_S = 60.0
 """Files that are longer have a short first chunk."""
-
-
-def media_decoder() -> type[MediaDecoder]:
-    """The decoder, imported with FFmpeg's libraries at the first use: a run does so while its model loads."""
-    from autorag_whisper.audio.decode import MediaDecoder
-
-    return MediaDecoder
 
 
 class Reader:
@@ -42,11 +35,12 @@ class Reader:
     def __init__(
         self, source: MediaSource, options: TranscribeOptions, voice: VoiceActivity, rules: ChunkingRules
     ) -> None:
-        decoder = media_decoder()
         with ExitStack() as stack:
             file = stack.enter_context(source.open())
             self.decoder = stack.enter_context(
-                decoder(file, source.name, audio_stream=options.audio_stream, max_duration_s=options.max_duration_s)
+                MediaDecoder(
+                    file, source.name, audio_stream=options.audio_stream, max_duration_s=options.max_duration_s
+                )
             )
             self._open = stack.pop_all()
         self._voice, self._high_pass = voice.stream(), HighPass()

@@ -11,8 +11,7 @@ read a block -> pool of chunks -> job -> workers -> event -> assembly -> segment
 from __future__ import annotations
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.audio.chunking import ChunkingRules
@@ -25,25 +24,20 @@ from autorag_whisper.transcriber.assembly import Assembly
 from autorag_whisper.transcriber.book import Finished
 from autorag_whisper.transcriber.file import RunFile
 from autorag_whisper.transcriber.outcome import FileOutcome
-from autorag_whisper.transcriber.reading import media_decoder
 from autorag_whisper.transcriber.report import Report
 from autorag_whisper.transcriber.workers import Job, JobDone, JobFailed, LanguageFound, Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
-    from contextlib import AbstractContextManager
+    from collections.abc import Generator, Iterable, Iterator
 
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.audio import SpeechChunk
-    from autorag_whisper.domain.device import Device, ModelKey
+    from autorag_whisper.domain.device import ModelKey
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import DeviceFallbackStep, Segment
-    from autorag_whisper.engines.base import AlignmentModel, RecognizerSpec, VoiceActivity
+    from autorag_whisper.engines.base import RecognizerSpec
     from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask
-    from autorag_whisper.telemetry import Telemetry
-    from autorag_whisper.transcriber.book import ChunkBook
-    from autorag_whisper.transcriber.outcome import OnProgress
-    from autorag_whisper.transcriber.seat import Seat
+    from autorag_whisper.transcriber.start import RunParts
 
 _log = logging.getLogger(__name__)
 
@@ -57,24 +51,14 @@ SWITCHING = ChunkingRules(min_chunk_s=3.0, pause_s=0.7, max_chunk_s=15.0)
 """Short chunks, cut at short pauses: whoever changes the language does so between two sentences."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunParts:
-    """What a run works with. `book`: chunks that an earlier run of the same sources has done."""
-
-    seat: Seat
-    voice: VoiceActivity
-    telemetry: Telemetry
-    on_progress: OnProgress | None = None
-    lease_ctc: Callable[[str, Device], AbstractContextManager[AlignmentModel]] | None = None
-    book: ChunkBook | None = None
-
-
 class Run:
     """Iterate `events` once; closing that generator ends the run and frees everything it holds."""
 
-    def __init__(self, sources: Iterable[MediaSource], options: TranscribeOptions, parts: RunParts) -> None:
+    def __init__(
+        self, sources: Iterable[MediaSource], options: TranscribeOptions, parts: RunParts, spec: RecognizerSpec
+    ) -> None:
         self._sources = iter(sources)
-        self._options, self._parts, self._seat = options, parts, parts.seat
+        self._options, self._parts, self._seat, self._spec = options, parts, parts.seat, spec
         self._files: dict[int, RunFile] = {}
         self._reading: RunFile | None = None
         self._exhausted = False
@@ -87,14 +71,13 @@ class Run:
     def events(self) -> Generator[Segment | FileOutcome]:
         """Segments of each file in order, and its outcome after its last one.
 
-        Raises what concerns the whole run: the Model* errors, InvalidOption for the model, EngineError at load.
+        Raises what concerns the whole run: InvalidOption for the model, and what a load elsewhere may raise.
         """
-        spec = self._prepare()
-        check_options(spec, self._options)
+        check_options(self._spec, self._options)
         self._report = Report(self._parts.telemetry, self._options)
         for step in self._seat.steps:
             self._report.fell_back(step)
-        self._begin(spec)
+        self._begin()
         try:
             while self._files or not self._exhausted:
                 event = self._workers.next_event(block=self._must_wait())
@@ -109,16 +92,9 @@ class Run:
             for file in self._files.values():
                 file.close()
 
-    def _prepare(self) -> RecognizerSpec:
-        """Load the recogniser; voice activity and decoder beside it: where they fail, they fail each file in turn."""
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(self._parts.voice.stream)
-            pool.submit(media_decoder)
-            return self._seat.prepare()
-
-    def _begin(self, spec: RecognizerSpec) -> None:
+    def _begin(self) -> None:
         """Start the threads for the device that the seat is on."""
-        self._spec = spec
+        spec = self._spec
         self._workers = Workers(spec.workers, self._seat, self._options, self._parts.telemetry, self._ctc)
         batch = batch_of(spec, self._options, self._seat.batch_limit)
         self._pool = Pool(spec.strict_window or self._options.effort.full_window, batch)

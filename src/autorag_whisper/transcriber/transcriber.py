@@ -13,9 +13,10 @@ from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.domain.request import Aligner, TranscribeOptions
 from autorag_whisper.domain.transcript import Segment, Transcript
 from autorag_whisper.runtime.card_sharing import CardSharing
+from autorag_whisper.transcriber import start
 from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
-from autorag_whisper.transcriber.run import Run, RunParts
 from autorag_whisper.transcriber.seat import Seat
+from autorag_whisper.transcriber.start import RunParts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -266,7 +267,7 @@ class Transcriber:
         options = options or TranscribeOptions()
         if options.aligner is Aligner.AUTO:
             options = replace(options, aligner=self._parts.auto_aligner)
-        events = Run(sources, options, parts).events()
+        events = start.events(sources, options, parts)
         return events if self._parts.idle is None else _busy(self._parts.idle, events)
 
 
