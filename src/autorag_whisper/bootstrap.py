@@ -27,6 +27,7 @@ from autorag_whisper.engines.silero import SileroVoiceActivity
 from autorag_whisper.models import kept_heads
 from autorag_whisper.models.catalogue import find
 from autorag_whisper.models.chosen_heads import with_heads
+from autorag_whisper.models.int8_weights import with_int8_weights
 from autorag_whisper.models.kept_heads import KeptHeads
 from autorag_whisper.models.small_vocabulary import with_small_vocabulary
 from autorag_whisper.models.store import ModelOrigin, ModelStore, default_cache_dir
@@ -60,6 +61,9 @@ if TYPE_CHECKING:
     Prepared = Callable[[], Recognizer]
 
 _log = logging.getLogger(__name__)
+
+_INT8 = frozenset({"int8", "int8_float32"})
+"""Compute types that multiply int8 and keep the rest as float32."""
 
 
 def build_transcriber(
@@ -191,17 +195,28 @@ class ModelFinder:
 
 def load_request(files: ModelFiles, key: ModelKey, workers: int, cache_dir: Path) -> ctranslate2.LoadRequest:
     """What to load for `files`: with the alignment heads for single letters that are known, or found now."""
-    heads = _known_heads(files) or _found_heads(files, key, cache_dir)
-    return _with_heads(files, key, workers, cache_dir, heads)
+    folder = _weights(files, key, cache_dir)
+    heads = _known_heads(files) or _found_heads(files, folder, key, cache_dir)
+    return _request(files, folder, key, workers, cache_dir, heads)
 
 
-def _with_heads(
-    files: ModelFiles, key: ModelKey, workers: int, cache_dir: Path, heads: CharacterHeads | None
+def _weights(files: ModelFiles, key: ModelKey, cache_dir: Path) -> Path:
+    """The model's folder, for a CPU with weights that it need not convert."""
+    if key.device.is_cuda or key.compute_type not in _INT8:
+        return files.folder
+    try:
+        return with_int8_weights(files.folder, cache_dir)
+    except (OSError, ValueError) as error:
+        _log.warning("weights of %s are converted at every load: %s", files.name, error)
+        return files.folder
+
+
+def _request(
+    files: ModelFiles, folder: Path, key: ModelKey, workers: int, cache_dir: Path, heads: CharacterHeads | None
 ) -> ctranslate2.LoadRequest:
-    folder = files.folder
     if heads is not None:
         try:
-            folder = with_heads(files.folder, heads.heads, cache_dir)
+            folder = with_heads(folder, heads.heads, cache_dir)
         except (OSError, ValueError) as error:
             _log.warning("alignment heads of %s cannot be set, its own serve: %s", files.name, type(error).__name__)
             heads = None
@@ -222,12 +237,12 @@ def _known_heads(files: ModelFiles) -> CharacterHeads | None:
     return CHARACTER_HEADS.get(known.name) if known is not None else None
 
 
-def _found_heads(files: ModelFiles, key: ModelKey, cache_dir: Path) -> CharacterHeads | None:
+def _found_heads(files: ModelFiles, folder: Path, key: ModelKey, cache_dir: Path) -> CharacterHeads | None:
     """Found by calibration, once for each model and machine; None where none is good enough."""
     kept = kept_heads.kept(files.folder, cache_dir)
     if kept is None:
         try:
-            kept = _calibrated(files, key)
+            kept = _calibrated(files, folder, key)
             kept_heads.keep(kept, files.folder, cache_dir)
         except (AutoragWhisperError, OSError, ValueError, KeyError, TypeError) as error:
             _log.warning("%s aligns by tokens: it could not be calibrated: %s", files.name, type(error).__name__)
@@ -237,7 +252,7 @@ def _found_heads(files: ModelFiles, key: ModelKey, cache_dir: Path) -> Character
     return CharacterHeads(kept.heads, kept.late_s, kept.tokens_early_s, loses_its_place=True)
 
 
-def _calibrated(files: ModelFiles, key: ModelKey) -> KeptHeads:
+def _calibrated(files: ModelFiles, folder: Path, key: ModelKey) -> KeptHeads:
     from autorag_whisper.recognition.calibration import calibrate, packaged_clip
 
     candidates = kept_heads.candidates(files.folder)
@@ -246,7 +261,7 @@ def _calibrated(files: ModelFiles, key: ModelKey) -> KeptHeads:
 
         @contextmanager
         def load(heads: CharacterHeads) -> Iterator[Recognizer]:
-            request = replace(_with_heads(files, key, 1, Path(scratch), heads), speller=None)
+            request = replace(_request(files, folder, key, 1, Path(scratch), heads), speller=None)
             recognizer = ctranslate2.load(request)
             try:
                 yield recognizer

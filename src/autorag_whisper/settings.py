@@ -18,7 +18,7 @@ ENVIRONMENT: dict[str, str] = {
     "AUTORAG_WHISPER_ENGINE": "what recognises: ctranslate2 (default), or whisperx (extra `[whisperx]`)",
     "AUTORAG_WHISPER_COMPUTE_TYPE": "default, int8, int8_float16, float16, bfloat16 or float32",
     "AUTORAG_WHISPER_THREADS": "CPU workers of one thread each; default: the cores this process may use",
-    "AUTORAG_WHISPER_CACHE_DIR": "where joined weights are kept; default: the user's cache directory",
+    "AUTORAG_WHISPER_CACHE_DIR": "where joined and converted weights are kept; default: the user's cache directory",
     "AUTORAG_WHISPER_OFFLINE": "1: never open a network connection (HF_HUB_OFFLINE=1 means the same)",
     "AUTORAG_WHISPER_ALIGN_MODELS": "for `--aligner ctc`: en=owner/name,de=/a/folder; default: a table",
     "AUTORAG_WHISPER_PIN_COOLDOWN_S": "how long out of memory keeps the process on the CPU; 0 for good; default 900",

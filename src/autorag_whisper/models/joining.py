@@ -1,30 +1,23 @@
 """The pieces of a packaged model, joined once into the cache: whole and verified, or not there at all.
 
-A folder is built beside its place and renamed when everything in it is on the disk. A lock keeps two processes from
-doing the work twice; correctness rests on the rename alone, so a lock that cannot be had only costs time.
+A folder is renamed to its place (`models.building`) when everything in it is on the disk.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import tempfile
-import threading
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from autorag_whisper.models.building import LOCK_WAIT_S, alone, building
 from autorag_whisper.models.digests import is_noted, sha256_of, write_note
 from autorag_whisper.models.packaged import Installed, ModelFile, Part, damaged_package
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 _NOTE = "verified.json"
 _BLOCK_BYTES = 1 << 20
-_POLL_S = 0.05
-_LOCK_WAIT_S = 60.0  # joining takes a second; a holder that takes a minute was stopped
 
 
 def joined_place(installed: Installed, cache_dir: Path) -> Path:
@@ -33,7 +26,7 @@ def joined_place(installed: Installed, cache_dir: Path) -> Path:
     return cache_dir / f"{installed.model.name}-{hashlib.sha256(digests.encode()).hexdigest()[:12]}"
 
 
-def join(installed: Installed, cache_dir: Path, *, lock_wait_s: float = _LOCK_WAIT_S) -> Path:
+def join(installed: Installed, cache_dir: Path, *, lock_wait_s: float = LOCK_WAIT_S) -> Path:
     """The folder of the joined model, made where it is missing, cut off or altered.
 
     Another process that is at it is waited for, but not longer than `lock_wait_s`: then it is done twice.
@@ -46,9 +39,7 @@ def join(installed: Installed, cache_dir: Path, *, lock_wait_s: float = _LOCK_WA
     if is_joined(installed, place):
         return place
     cache_dir.mkdir(parents=True, exist_ok=True)
-    with _lock(cache_dir / f"{place.name}.lock", lock_wait_s) as alone:
-        if alone:
-            _clear_leftovers(place)
+    with alone(place, lock_wait_s):
         if not is_joined(installed, place):
             _build(installed, place)
     return place
@@ -69,17 +60,12 @@ def is_joined(installed: Installed, place: Path) -> bool:
 
 
 def _build(installed: Installed, place: Path) -> None:
-    folder = Path(tempfile.mkdtemp(prefix=f".{place.name}.tmp-", dir=place.parent))
-    try:
+    with building(place, lambda: is_joined(installed, place)) as folder:
         for file in installed.model.files:
             _write(installed, file, folder / file.name)
         write_note({folder / file.name: file.sha256 for file in installed.model.files}, folder / _NOTE)
-        folder.chmod(0o755)  # mkdtemp's 0700 would lock other users out of a shared cache
         _sync_folder(folder)
-        _move_into_place(installed, folder, place)
-        _sync_folder(place.parent)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    _sync_folder(place.parent)
 
 
 def _write(installed: Installed, file: ModelFile, target: Path) -> None:
@@ -100,26 +86,6 @@ def _append(installed: Installed, part: Part, out: BinaryIO) -> None:
         raise damaged_package(installed.model, part, "its SHA-256 is not the pinned one")
 
 
-def _move_into_place(installed: Installed, folder: Path, place: Path) -> None:
-    """Rename the finished folder; what stands in its way is another's finished work, or damaged and goes."""
-    try:
-        folder.rename(place)
-    except OSError:
-        if not place.is_dir():
-            raise
-        if is_joined(installed, place):
-            return
-        place.rename(f"{folder}-old")
-        folder.rename(place)
-        shutil.rmtree(f"{folder}-old", ignore_errors=True)
-
-
-def _clear_leftovers(place: Path) -> None:
-    """Remove what a killed process left. Only the holder of the lock may: nobody else can be at work then."""
-    for leftover in place.parent.glob(f".{place.name}.tmp-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
-
-
 def _sync_folder(folder: Path) -> None:
     """Put the folder's own entries on the disk, where folders can be opened for that (not on Windows)."""
     if os.name != "posix":
@@ -129,28 +95,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def _lock(path: Path, wait_s: float) -> Iterator[bool]:
-    """Hold the lock file, or go on without it after a while, or where there are no such locks: True if held."""
-    with path.open("ab") as file:
-        yield _acquire(file, wait_s)
-
-
-def _acquire(file: BinaryIO, wait_s: float) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return False
-    tick = threading.Event()
-    for _ in range(max(1, round(wait_s / _POLL_S))):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            tick.wait(_POLL_S)
-        except OSError:  # a file system without locks
-            return False
-        else:
-            return True
-    return False
