@@ -7,9 +7,6 @@ no mask, so a batch would have to be of equal lengths, and clips go one by one; 
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,9 +15,11 @@ from autorag_whisper.domain.errors import EngineError, ModelDamaged
 from autorag_whisper.engines.base import CtcSpec, Emissions
 from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, CtcCheckpoint, log_softmax, read_checkpoint
 from autorag_whisper.engines.in_flight import Engine, InFlight, failures, unload
+from autorag_whisper.models.building import building
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -117,19 +116,9 @@ def converted(checkpoint: CtcCheckpoint, cache_dir: Path) -> Path:
     if not checkpoint.is_layer_norm_family:
         raise EngineError(_ENGINE, "load", "only wav2vec2 models with layer norm throughout run on CTranslate2")
     place = cache_dir / f"ctc-{_fingerprint(checkpoint.folder)}"
-    if place.is_dir():
-        return place
-    cache_dir.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{place.name}.tmp-", dir=cache_dir))
-    try:
-        _specification(checkpoint).save(str(scratch))
-        scratch.chmod(0o755)  # mkdtemp's 0700 would lock other users out of a shared cache
-        scratch.rename(place)
-    except OSError:
-        if not place.is_dir():  # another process was faster otherwise
-            raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    if not place.is_dir():
+        with building(place, place.is_dir) as new:
+            _specification(checkpoint).save(str(new))
     return place
 
 
