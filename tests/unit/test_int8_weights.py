@@ -15,7 +15,7 @@ import pytest
 from ctranslate2.specs.common_spec import LinearSpec
 
 from autorag_whisper.models import int8_weights
-from autorag_whisper.models.int8_weights import quantised, with_int8_weights
+from autorag_whisper.models.int8_weights import quantize, with_int8_weights
 from autorag_whisper.models.model_bin import Kind, Piecewise, Weights, opened, write
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def test_the_numbers_are_those_of_the_engines_own_converter(*, zeros: bool) -> N
     spec.weight, spec.bias = values.copy(), np.zeros(9, np.float32)
     spec.validate()
     spec.optimize("int8")
-    made = quantised(values)
+    made = quantize(values)
     assert np.array_equal(made.rows, spec.weight.numpy())
     assert np.array_equal(made.scales, spec.weight_scale.numpy())
 

@@ -24,7 +24,7 @@ _POLL_S = 0.05
 
 
 @contextmanager
-def alone(place: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+def locked(place: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     """The right to make `place`, and what killed processes have left of it removed.
 
     Another process that is at it is waited for, but not longer than that: then it is done twice.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from autorag_whisper.models.building import alone, are_linked, building, link_files
+from autorag_whisper.models.building import are_linked, building, link_files, locked
 from autorag_whisper.models.model_bin import Kind, Piecewise, opened, write
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _ROWS = 512
 _FLOATS: dict[int, type[np.float32 | np.float16]] = {Kind.FLOAT32: np.float32, Kind.FLOAT16: np.float16}
 
 
-class _Quantised(NamedTuple):
+class Int8Rows(NamedTuple):
     """Rows of int8, and what each was multiplied by."""
 
     rows: NDArray[np.int8]
@@ -54,7 +54,7 @@ def with_int8_weights(folder: Path, cache_dir: Path) -> Path:
         if not any(_is_matrix(variable) for variable in weights.variables):
             return folder
         place.parent.mkdir(parents=True, exist_ok=True)
-        with alone(place):
+        with locked(place):
             if not _is_made(folder, place):
                 _make(folder, weights, data, place)
     return place
@@ -119,20 +119,24 @@ def _scale(name: str) -> str:
 
 
 def _converted(variable: Variable, data: mmap.mmap) -> Iterator[Piecewise]:
+    """The variable as it was; or of a matrix its rows and, behind them, what each was multiplied by."""
     if not _is_matrix(variable):
-        piece = (data[variable.at : variable.at + variable.size] for _ in range(1))
-        yield Piecewise(variable.name, variable.shape, variable.kind, variable.size, piece)
+        whole = (data[variable.at : variable.at + variable.size] for _ in range(1))
+        yield Piecewise(variable.name, variable.shape, variable.kind, variable.size, whole)
         return
-    rows, columns = variable.shape
-    yield Piecewise(
-        variable.name, variable.shape, Kind.INT8, rows * columns, (b.rows.tobytes() for b in _blocks(variable, data))
-    )
-    yield Piecewise(
-        _scale(variable.name), (rows,), Kind.FLOAT32, 4 * rows, (b.scales.tobytes() for b in _blocks(variable, data))
-    )
+    scales: list[bytes] = []  # filled while the rows are written, which come first
+
+    def rows() -> Iterator[bytes]:
+        for block in _blocks(variable, data):
+            scales.append(block.scales.tobytes())
+            yield block.rows.tobytes()
+
+    count, columns = variable.shape
+    yield Piecewise(variable.name, variable.shape, Kind.INT8, count * columns, rows())
+    yield Piecewise(_scale(variable.name), (count,), Kind.FLOAT32, 4 * count, scales)
 
 
-def _blocks(variable: Variable, data: mmap.mmap) -> Iterator[_Quantised]:
+def _blocks(variable: Variable, data: mmap.mmap) -> Iterator[Int8Rows]:
     """A few rows at a time, so that what is in memory is small."""
     rows, columns = variable.shape
     kind = np.dtype(_FLOATS[variable.kind])
@@ -140,12 +144,12 @@ def _blocks(variable: Variable, data: mmap.mmap) -> Iterator[_Quantised]:
         count = min(_ROWS, rows - first)
         at = variable.at + first * columns * kind.itemsize
         values = np.frombuffer(data[at : at + count * columns * kind.itemsize], kind).reshape(count, columns)
-        yield quantised(values.astype(np.float32))
+        yield quantize(values.astype(np.float32))
 
 
-def quantised(values: NDArray[np.float32]) -> _Quantised:
+def quantize(values: NDArray[np.float32]) -> Int8Rows:
     """float32[rows, columns] as int8[rows, columns] and float32[rows]: what each row was multiplied by."""
     most = np.abs(values).max(axis=1)
     most[most == 0] = 127.0
     scales = np.float32(127.0) / most
-    return _Quantised(np.rint(values * scales[:, None]).astype(np.int8), scales)
+    return Int8Rows(np.rint(values * scales[:, None]).astype(np.int8), scales)

@@ -9,7 +9,7 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, BinaryIO
 
-from autorag_whisper.models.building import LOCK_WAIT_S, alone, building
+from autorag_whisper.models.building import LOCK_WAIT_S, building, locked
 from autorag_whisper.models.digests import is_noted, sha256_of, write_note
 from autorag_whisper.models.packaged import Installed, ModelFile, Part, damaged_package
 
@@ -39,7 +39,7 @@ def join(installed: Installed, cache_dir: Path, *, lock_wait_s: float = LOCK_WAI
     if is_joined(installed, place):
         return place
     cache_dir.mkdir(parents=True, exist_ok=True)
-    with alone(place, lock_wait_s):
+    with locked(place, lock_wait_s):
         if not is_joined(installed, place):
             _build(installed, place)
     return place
