@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autorag_whisper.domain.errors import GpuBusy, GpuDirectoryUnsafe
-from autorag_whisper.runtime.arbiter import core
-from autorag_whisper.runtime.arbiter.directory import Directory, LockedFile
+from autorag_whisper.runtime.arbiter import core, processes
+from autorag_whisper.runtime.arbiter.directory import Directory, LockedFile, Watch
 from autorag_whisper.runtime.arbiter.lease import Released, Tenant, Wish
 from autorag_whisper.runtime.arbiter.letters import Question, ask
 from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
@@ -210,25 +212,104 @@ def test_who_looks_while_a_holder_lets_go_is_next_in_line(tmp_path: Path) -> Non
 
 
 def test_who_is_next_in_line_reads_the_folder_no_more(tmp_path: Path) -> None:
-    pauses = 0
+    looks = 0
 
-    def pause(_seconds: float) -> None:
-        nonlocal pauses
-        pauses += 1
-        if pauses == 1:
+    def look() -> LockedFile | None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
             behind.directory.waiting = lambda: pytest.fail("read")  # type: ignore[method-assign]  # this one alone
-        if pauses == 5:
+        if looks == 5:
             grant.close()
+        return take()
 
-    behind = ProcessArbiter(tmp_path / "gpu", pause=pause)
+    behind = ProcessArbiter(tmp_path / "gpu")
     behind.register(Tenant("whisper"))
     grant = behind.directory.take_grant()
     assert grant is not None
     grant.write({"number": 0, "tenant": "llm", "owner": "p2", "since_s": 0.0, "needs_bytes": 0})
+    take = behind.directory.take_grant
+    behind.directory.take_grant = look  # type: ignore[method-assign]  # this one alone
     with behind.lease("whisper") as lease:
         assert lease.on_card
-    assert pauses == 5
+    assert looks == 5
     behind.close()
+
+
+def test_who_is_next_in_line_is_told_and_need_not_look_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_LOOKS_S", 3600.0)
+    holder, behind = ProcessArbiter(tmp_path / "gpu"), ProcessArbiter(tmp_path / "gpu")
+    holder.register(Tenant("llm"))
+    behind.register(Tenant("whisper"))
+    in_line = threading.Event()
+    watch = behind.directory.watch
+
+    def watched() -> Watch:
+        in_line.set()
+        return watch()
+
+    behind.directory.watch = watched  # type: ignore[method-assign]  # this one alone
+
+    def wait_for_it() -> int:
+        with behind.lease("whisper") as lease:
+            return lease.epoch
+
+    with ThreadPoolExecutor(1) as pool:
+        with holder.lease("llm"):
+            turn = pool.submit(wait_for_it)
+            assert in_line.wait(30)
+        assert turn.result() == 2
+    holder.close()
+    behind.close()
+
+
+def test_who_is_told_that_the_grant_was_let_go_finds_it_free(tmp_path: Path) -> None:
+    directory = Directory(tmp_path / "gpu")
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(200):
+            grant = directory.take_grant()
+            assert grant is not None
+            with directory.watch() as watch:
+                pool.submit(grant.close)
+                assert watch.wait(30)
+                again = directory.take_grant()
+            assert again is not None
+            again.close()
+
+
+def test_who_waits_is_told_of_a_holder_that_is_killed(tmp_path: Path) -> None:
+    program = f"""
+import os
+from pathlib import Path
+from autorag_whisper.runtime.arbiter.directory import Directory
+grant = Directory(Path({str(tmp_path / "gpu")!r})).take_grant()
+print("held", flush=True)
+os.read(0, 1)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"held\n"
+        directory = Directory(tmp_path / "gpu")
+        with directory.watch() as watch:
+            assert directory.take_grant() is None
+            assert not watch.wait(0)
+            process.kill()
+            assert watch.wait(30)
+
+
+def test_nobody_is_told_of_a_holder_that_was_gone_before_nor_of_one_who_found_the_grant_taken(tmp_path: Path) -> None:
+    directory = Directory(tmp_path / "gpu")
+    for _ in range(2):
+        grant = directory.take_grant()
+        assert grant is not None
+        grant.close()
+    holder = directory.take_grant()
+    assert holder is not None
+    with directory.watch() as watch:
+        assert directory.take_grant() is None
+        assert directory.held() is None  # as it has said nothing of itself
+        assert not watch.wait(0.01)
+    holder.close()
 
 
 def test_nothing_is_left_open_when_an_arbiter_is_closed(tmp_path: Path) -> None:

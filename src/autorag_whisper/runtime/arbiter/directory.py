@@ -3,6 +3,7 @@
 ```
   0000000042.ticket    one a waiter or holder; locked (flock) by its owner for as long as it is wanted
   grant                locked by the holder, and by nobody else: this lock alone makes two holders impossible
+  holder               a FIFO that the holder has open: who is next in line sees its end at once (`Watch`)
   whisper-4711-1.claim a tenant that keeps memory on the card between its leases; locked by its process
   whisper-4711-1.sock  where that process is asked to offload
 ```
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import stat
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_TICKET, _CLAIM, _GRANT = ".ticket", ".claim", "grant"
+_TICKET, _CLAIM, _GRANT, _HOLDER = ".ticket", ".claim", "grant", "holder"
+_LONGEST = 4096
+"""Bytes that a file may say."""
 
 
 def open_safely(folder: Path) -> None:
@@ -70,8 +74,12 @@ class LockedFile:
     """
 
     def __init__(self, path: Path, fd: int) -> None:
-        self.path, self._fd = path, fd
+        self.path, self._fd, self._fifo = path, fd, -1
         _open_files.add(self)
+
+    def tell_by(self, fifo: int) -> None:
+        """Keep this end of a FIFO open for as long as the file is locked, and a moment longer."""
+        self._fifo = fifo
 
     def write(self, facts: object) -> None:
         """Replace what it says. A reader in between sees a part, which it takes for nothing."""
@@ -81,13 +89,14 @@ class LockedFile:
 
     def read(self) -> Any:
         """What it says; None where that is nothing that can be read."""
-        return _facts(os.pread(self._fd, 4096, 0))
+        return _facts(os.pread(self._fd, _LONGEST, 0))
 
     def close(self) -> None:
         """Let go. The file stays."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        for fd in (self._fd, self._fifo):  # in this order: who is told finds the lock free
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._fifo = -1
         _open_files.discard(self)
 
     def __enter__(self) -> LockedFile:
@@ -110,8 +119,30 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_all)
 
 
+class Watch:
+    """Tells when a holder of the grant lets go or dies; only of one that did so after this was made.
+
+    It may be told a moment before the kernel has dropped a dead one's lock, so that is no promise to find it free.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._fd = _open_fifo(path, os.O_RDONLY)
+        self._poll = select.poll()
+        self._poll.register(self._fd, 0)  # the end of the last writer is told in any case
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it was told."""
+        return bool(self._poll.poll(1000 * timeout_s))
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._fd)
+
+
 class Directory:
-    """The files in that folder. Nothing here waits: a lock is there or is not."""
+    """The files in that folder. Nothing in it waits: a lock is there or is not. (`Watch` does.)"""
 
     def __init__(self, folder: Path) -> None:
         open_safely(folder)
@@ -141,15 +172,15 @@ class Directory:
     def waiting(self) -> list[Ticket]:
         """The live tickets in order, the holder's among them. Takes away dead ones but the highest."""
         found: list[Ticket] = []
-        highest = max(self._numbers(), default=0)
-        for number in sorted(self._numbers()):
+        numbers = sorted(self._numbers())
+        highest = numbers[-1] if numbers else 0
+        for number in numbers:
             path = self.folder / f"{number:010d}{_TICKET}"
-            if _is_dead(path):
+            said = _said(path)
+            if said is None:
                 if number < highest:
                     path.unlink(missing_ok=True)
-                continue
-            facts = _read(path)
-            if isinstance(facts, dict):
+            elif isinstance(facts := _facts(said), dict):
                 found.append(
                     Ticket(number, *(facts[name] for name in ("tenant", "owner", "deadline_s", "needs_bytes")))
                 )
@@ -157,14 +188,23 @@ class Directory:
 
     def take_grant(self) -> LockedFile | None:
         """The grant, if nobody has it."""
-        return _lock(self.folder / _GRANT, create=True)
+        grant = _lock(self.folder / _GRANT, create=True)
+        if grant is not None:
+            try:
+                grant.tell_by(_open_fifo(self.folder / _HOLDER, os.O_RDWR))
+            except BaseException:
+                grant.close()
+                raise
+        return grant
+
+    def watch(self) -> Watch:
+        """To be made before a look at the grant that may find it taken."""
+        return Watch(self.folder / _HOLDER)
 
     def held(self) -> Held | None:
         """Who has the grant; None if nobody has, or it changes hands this moment."""
-        path = self.folder / _GRANT
-        if _is_dead(path):
-            return None
-        facts = _read(path)
+        said = _said(self.folder / _GRANT)
+        facts = None if said is None else _facts(said)
         return Held(**facts) if isinstance(facts, dict) else None
 
     def claim(self, claim: Claim) -> LockedFile:
@@ -178,11 +218,12 @@ class Directory:
 
     def claims(self) -> Iterator[Claim]:
         """The claims of live processes. Takes away dead ones."""
-        for path in sorted(self.folder.glob(f"*{_CLAIM}")):
-            if _is_dead(path):
+        for path in sorted(path for path in self.folder.iterdir() if path.suffix == _CLAIM):
+            said = _said(path)
+            if said is None:
                 path.unlink(missing_ok=True)
                 path.with_suffix(".sock").unlink(missing_ok=True)
-            elif isinstance(facts := _read(path), dict):
+            elif isinstance(facts := _facts(said), dict):
                 yield Claim(facts["tenant"], facts["owner"], facts["held_bytes"])
 
     def _scratch(self) -> tuple[Path, LockedFile]:
@@ -193,7 +234,7 @@ class Directory:
         return path, file
 
     def _numbers(self) -> list[int]:
-        return [int(path.stem) for path in self.folder.glob(f"*{_TICKET}")]
+        return [int(path.stem) for path in self.folder.iterdir() if path.suffix == _TICKET]
 
 
 def _lock(path: Path, *, create: bool = False) -> LockedFile | None:
@@ -216,28 +257,35 @@ def _lock(path: Path, *, create: bool = False) -> LockedFile | None:
     return LockedFile(path, fd)
 
 
-def _is_dead(path: Path) -> bool:
-    """Whether nobody has this file locked. Asked with a shared lock, which two who ask may hold at once."""
+def _open_fifo(path: Path, access: int) -> int:
+    """An end of the FIFO `path`, which is made if it is not there."""
+    flags = access | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        return os.open(path, flags)
+    except FileNotFoundError:
+        with suppress(FileExistsError):
+            os.mkfifo(path, 0o600)
+        return os.open(path, flags)
+
+
+def _said(path: Path) -> bytes | None:
+    """What a file says that somebody has locked; None if nobody has, or it is not there.
+
+    Asked with a shared lock, which two who ask may hold at once.
+    """
     import fcntl
 
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
-        return True
+        return None
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
+        return os.pread(fd, _LONGEST, 0)
     finally:
         os.close(fd)
-    return True
-
-
-def _read(path: Path) -> Any:
-    try:
-        return _facts(path.read_bytes())
-    except FileNotFoundError:
-        return None
+    return None
 
 
 def _facts(data: bytes) -> Any:

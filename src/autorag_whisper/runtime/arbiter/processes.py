@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_FIRST_LOOKS_S, _LATER_LOOKS_S, _LAST_LOOKS_S, _MEMORY_LOOKS_S = 0.001, 0.004, 0.02, 0.1
-"""How often one looks who is next in line, who has one more before it (two: half as often), who has many, and who waits
-for memory."""
+_LOOKS_S, _LAST_LOOKS_S, _MEMORY_LOOKS_S = 0.004, 0.02, 0.1
+"""How often one looks who is next in line or has one more before it (two: half as often), who has many, and who waits
+for memory. Who is next in line is told besides, so it looks for what it may have missed."""
 
 _ANSWER_S, _ANSWER_SHARE = 30.0, 0.8
 """How long another process may take to offload, and how much of the time that is left to the ticket."""
@@ -71,8 +71,8 @@ class ProcessLease:
 class ProcessArbiter:
     """A `GpuArbiter` for all processes that name the same folder, and for the threads of each.
 
-    `budget_bytes`, `read_free`: as in `ThreadArbiter`. `clock` is one that all processes share; `pause` waits that
-    many seconds. Linux: elsewhere there is no lock that the kernel drops with its owner, and this cannot be made.
+    `budget_bytes`, `read_free`: as in `ThreadArbiter`. `clock` is one that all processes share. Linux: elsewhere
+    there is no lock that the kernel drops with its owner, and this cannot be made.
     """
 
     def __init__(
@@ -82,11 +82,10 @@ class ProcessArbiter:
         budget_bytes: int | None = None,
         read_free: Callable[[], int | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
-        pause: Callable[[float], object] | None = None,
     ) -> None:
         self.directory = Directory(folder)
         self._budget_bytes, self._read_free, self._clock = budget_bytes, read_free, clock
-        self._pause = pause or threading.Event().wait
+        self._pause = threading.Event().wait
         self._owner = f"{os.getpid()}-{next(_made)}"
         self._lock = threading.Lock()
         self._moving = threading.Lock()  # a gate: held while an offload runs that another process asked for
@@ -122,6 +121,7 @@ class ProcessArbiter:
             finally:
                 turn.ticket.close()  # first: while the grant is free, this ticket must not look like the next in line
                 turn.grant.close()
+                os.sched_yield()  # who was told may have been put on this core, behind what is done here next
 
     @contextmanager
     def drain(self, tenant: str) -> Iterator[None]:
@@ -196,7 +196,7 @@ class ProcessArbiter:
             granted = (effect.grant.ticket for effect in effects if isinstance(effect, core.Granted))
             if next(granted, state.head) != ticket:  # granted, as far as the folder tells: the lock says for sure
                 before = sum(other.number < ticket.number for other in state.queue)
-                self._pause(min(max(1, before) * _LATER_LOOKS_S, _LAST_LOOKS_S, left_s))
+                self._pause(min(max(1, before) * _LOOKS_S, _LAST_LOOKS_S, left_s))
             elif grant := self._next_in_line(ticket):
                 return self._clear(ticket, grant)
 
@@ -206,9 +206,10 @@ class ProcessArbiter:
         Who is next in line stays it, as tickets before it only go: the folder need not be read at every look.
         """
         while not self._draining.get(ticket.tenant) and (left_s := ticket.deadline_s - self._clock()) > 0:
-            if grant := self.directory.take_grant():
-                return grant
-            self._pause(min(_FIRST_LOOKS_S, left_s))
+            with self.directory.watch() as watch:
+                if grant := self.directory.take_grant():
+                    return grant
+                watch.wait(min(_LOOKS_S, left_s))
         return None
 
     def _clear(self, ticket: core.Ticket, grant: LockedFile) -> LockedFile | str:
