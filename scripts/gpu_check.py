@@ -57,7 +57,7 @@ SAMPLE = ROOT / "samples" / "demo.flac"
 CTC_MODEL = ROOT / "tests" / "data" / "ctc-tiny-en"
 ENGLISH = TranscribeOptions(language="en")
 LEASES = 200
-HAND_OVER_MS = 10
+HAND_OVER_MS = 4
 """What two hand-overs may take beside the lease that is waited for."""
 
 
