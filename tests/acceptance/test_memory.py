@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def peak_mb(root: Path, files: list[Path], result: Path) -> float:
+def peak_mb(root: Path, files: list[Path], result: Path, engine: str = "ours", **environ: str) -> float:
     """The peak memory of a process that transcribes these files with base."""
-    command = [sys.executable, "benchmarks/folder.py", "ours", *map(str, files), "--json", str(result)]
-    subprocess.run(command, cwd=root, check=True, capture_output=True, env=dict(os.environ), timeout=1500)
+    command = [sys.executable, "benchmarks/folder.py", engine, *map(str, files), "--json", str(result)]
+    subprocess.run(command, cwd=root, check=True, capture_output=True, env={**os.environ, **environ}, timeout=1500)
     return float(json.loads(result.read_text())["peak_mb"])
 
 
@@ -60,3 +60,15 @@ def test_an_hour_takes_little_more_memory_than_the_same_in_files_of_ten_minutes(
     long = peak_mb(root, [hour], tmp_path / "long.json")
     assert long <= 1.1 * short
     assert long < 800
+
+
+@pytest.mark.slow
+@pytest.mark.kit
+@pytest.mark.timeout(1800)
+def test_word_times_by_ctc_take_little_memory_and_none_that_stays(
+    root: Path, kit: Path, ctc_tiny_en_folder: Path, tmp_path: Path
+) -> None:
+    ten_minutes = [kit / "tts" / "long_10min.flac"]
+    letters = peak_mb(root, ten_minutes, tmp_path / "letters.json")
+    by_ctc = {"engine": "ours:aligner=ctc+language=en", "AUTORAG_WHISPER_ALIGN_MODELS": f"en={ctc_tiny_en_folder}"}
+    assert peak_mb(root, ten_minutes, tmp_path / "ctc.json", **by_ctc) < letters + 200

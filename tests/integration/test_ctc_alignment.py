@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from threading import Barrier, Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -198,6 +202,35 @@ def test_a_model_that_cannot_be_had_is_asked_for_once_and_the_words_are_kept_by_
     assert [word.word.source for word in timed] == [WordSource.CTC] * 2
 
 
+def test_threads_that_ask_for_a_missing_model_at_once_ask_once_and_are_warned_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    chunk = SpeechChunk(0, 0, speech_samples(2), ())
+    rough = words_interpolated([ord(c) for c in " one two"], FakeTokenizer().decode, "en", 0.7, Place(0.0, 2.6))
+    missing, asked, second = ModelNotFound("for alignment in ja", ("en",)), list[str](), Event()
+
+    @contextmanager
+    def lease(language: str) -> Iterator[FakeEmitter]:
+        asked.append(language)
+        if len(asked) > 1:
+            second.set()
+        second.wait(0.2)  # time for the other to ask too, if nothing keeps it from that
+        raise missing
+        yield FakeEmitter()
+
+    aligner, together = CtcAligner(lease), Barrier(2)
+
+    def retime() -> list:
+        together.wait(30)
+        return aligner.retime("ja", [(chunk, rough)])
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = [pool.submit(retime) for _ in range(2)]
+    assert [answer.result() for answer in answers] == [[missing], [missing]]
+    assert asked == ["ja"]
+    assert sum("no alignment by CTC" in record.message for record in caplog.records) == 1
+
+
 def test_a_card_that_fails_under_alignment_is_told_to_the_device_fallback() -> None:
     chunk = SpeechChunk(0, 0, speech_samples(1), ())
     rough = words_interpolated([ord(c) for c in " one"], FakeTokenizer().decode, "en", 0.7, Place(0.0, 1.8))
@@ -314,3 +347,34 @@ def test_a_damaged_checkpoint_is_a_typed_error_and_leaves_no_half_conversion(
     with pytest.raises(ModelDamaged):
         load(folder, "x", CPU, cache_dir=cache)
     assert not cache.exists() or list(cache.iterdir()) == []
+
+
+def test_memory_does_not_grow_with_every_new_length_of_a_clip(ctc_tiny_en_folder: Path, tiny_en_folder: Path) -> None:
+    # oneDNN would keep 20 to 40 MB for each of these; Whisper is there first, as in a real run.
+    program = f"""
+import tempfile
+from pathlib import Path
+import numpy as np
+from autorag_whisper.domain.device import CPU
+from autorag_whisper.engines import ctranslate2, ctranslate2_wav2vec2
+
+def used_mb():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
+
+whisper = ctranslate2.load(
+    ctranslate2.LoadRequest(Path({str(tiny_en_folder)!r}), "tiny.en", CPU, "int8", 1, strict_window=False)
+)
+whisper.encode(np.zeros((1, 80, 1000), np.float32))
+with tempfile.TemporaryDirectory() as cache:
+    emitter = ctranslate2_wav2vec2.load(Path({str(ctc_tiny_en_folder)!r}), "x", CPU, cache_dir=Path(cache))
+sound = np.random.default_rng(1).normal(0, 0.1, 12 * 16_000).astype(np.float32)
+for _ in range(2):
+    emitter.emit([sound])
+before = used_mb()
+for n in range(16):
+    emitter.emit([sound[: 11 * 16_000 - n * 7_000]])
+print(used_mb() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=300)
+    assert float(done.stdout) < 120

@@ -15,6 +15,7 @@ from autorag_whisper.domain.errors import EngineError, ModelDamaged
 from autorag_whisper.engines.base import CtcSpec, Emissions
 from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, CtcCheckpoint, log_softmax, read_checkpoint
 from autorag_whisper.engines.in_flight import Engine, InFlight, failures, unload
+from autorag_whisper.engines.onednn import keep_no_primitives
 from autorag_whisper.models.building import building
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def load(folder: Path, name: str, device: Device, *, cache_dir: Path, workers: i
     """
     import ctranslate2
 
+    keep_no_primitives()
     checkpoint = read_checkpoint(folder, name)
     engine = Engine(_ENGINE, name, WEIGHTS, device)
     with failures(engine, "load"):

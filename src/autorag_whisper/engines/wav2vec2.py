@@ -16,6 +16,7 @@ from autorag_whisper.domain.errors import DeviceError, EngineError
 from autorag_whisper.engines.base import CtcSpec, Emissions
 from autorag_whisper.engines.ctc_checkpoint import CtcCheckpoint, read_checkpoint
 from autorag_whisper.engines.in_flight import Engine, failures
+from autorag_whisper.engines.onednn import keep_no_primitives
 from autorag_whisper.engines.torch_module import TorchModule, torch_name
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def load(folder: Path, name: str, device: Device) -> TorchEmitter:
     from safetensors import SafetensorError
 
     torch, transformers = _runtime()
+    keep_no_primitives()
     checkpoint = read_checkpoint(folder, name)
     if device.is_cuda and not torch.cuda.is_available():
         raise DeviceError(str(device), FailureCause.DRIVER, "load: PyTorch finds no CUDA device")

@@ -26,7 +26,7 @@ import numpy as np
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 from autorag_whisper.domain.errors import AutoragWhisperError, EngineError
 from autorag_whisper.engines.base import Encoded, Hypothesis
-from autorag_whisper.engines.ctranslate2 import CTranslate2Recognizer, describe, hypothesis, prepare_cuda, prove
+from autorag_whisper.engines.ctranslate2 import CTranslate2Recognizer, describe, hypothesis, prepare, prove
 from autorag_whisper.engines.in_flight import Engine, failures, first_line
 from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
 
@@ -46,7 +46,7 @@ _MAX_TOKENS = 448
 def load(request: LoadRequest) -> WhisperXRecognizer:
     """Load a model. Raises EngineError where the extra is not installed, else as `engines.ctranslate2.load` does."""
     asr = _whisperx()
-    prepare_cuda(request.device)
+    prepare(request.device)
     tokens = read_tokenizer(request.folder)
     with failures(Engine(RUNTIME, request.name, "model.bin", request.device), "load"):
         model = asr.WhisperModel(

@@ -24,6 +24,7 @@ from autorag_whisper.engines.base import WordSpan
 from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, CtcCheckpoint, read_checkpoint
 from autorag_whisper.engines.cuda_failures import classify
 from autorag_whisper.engines.in_flight import Engine, failures, first_line
+from autorag_whisper.engines.onednn import keep_no_primitives
 from autorag_whisper.engines.torch_module import TorchModule, torch_name
 from autorag_whisper.engines.whisperx import RUNTIME
 
@@ -46,6 +47,7 @@ def load(language: str, folder: Path, name: str, device: Device) -> WhisperXAlig
     Raises EngineError where the extra is not installed, ModelDamaged, VocabularyUnusable, DeviceError.
     """
     alignment = _alignment()
+    keep_no_primitives()
     checkpoint = read_checkpoint(folder, name)
     import torch
 

@@ -155,6 +155,8 @@ class CtcAligner:
 
     def __init__(self, lease: Callable[[str], AbstractContextManager[AlignmentModel]]) -> None:
         self._lease = lease
+        self._lock = Lock()
+        self._gates: dict[str, Lock] = {}
         self._refused: dict[str, AutoragWhisperError] = {}
 
     def retime(
@@ -164,17 +166,34 @@ class CtcAligner:
 
         Raises DeviceError and Cancelled alone of our own errors; the aligner fallback goes on from any other.
         """
-        if (refused := self._refused.get(language)) is not None:
-            return [refused] * len(spoken)
+        with self._lock:
+            gate = self._gates.setdefault(language, Lock())
         try:
-            with self._lease(language) as emitter:
+            with self._noted(language), ExitStack() as lease:
+                with gate, self._noted(language):  # who comes second hears what the first was told
+                    if (refused := self._refused.get(language)) is not None:
+                        return [refused] * len(spoken)
+                    emitter = lease.enter_context(self._lease(language))
                 return list(retime_by_ctc(emitter, [(chunk, language, words) for chunk, words in spoken]))
         except (DeviceError, Cancelled):
             raise
         except AutoragWhisperError as error:
-            _log.warning("no alignment by CTC in %s: %s", language, error.problem())
-            self._refused[language] = error
             return [error] * len(spoken)
+
+    @contextmanager
+    def _noted(self, language: str) -> Iterator[None]:
+        """Whatever ends it, but for the device and the user, is the language's refusal, warned of once."""
+        try:
+            yield
+        except (DeviceError, Cancelled):
+            raise
+        except AutoragWhisperError as error:
+            with self._lock:
+                is_first = language not in self._refused
+                self._refused.setdefault(language, error)
+            if is_first:
+                _log.warning("no alignment by CTC in %s: %s", language, error.problem())
+            raise
 
 
 def retime_by_ctc(
