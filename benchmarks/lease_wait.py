@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autorag_whisper.bootstrap import ModelFinder, load_request
-from autorag_whisper.domain.device import Device, DeviceKind, ModelKey
+from autorag_whisper.domain.device import CPU, Device, ModelKey
 from autorag_whisper.engines import ctranslate2
 from autorag_whisper.models.store import ModelStore, default_cache_dir
 from autorag_whisper.runtime.arbiter.lease import Released, Tenant, Wish
@@ -50,6 +50,8 @@ class Part:
     leases: int
     held_s: float = 0.0
     model: str = ""
+    device: Device = CPU
+    compute_type: str = "int8"
     offload_s: float = 0.0
 
 
@@ -126,7 +128,7 @@ def play_alone(part: Part) -> Played:
         compute = partial(time.sleep, part.held_s)
         tenant = Tenant(part.tenant)
         if part.model:
-            compute = batches_of(part.model, closes)
+            compute = batches_of(part, closes)
         if part.offload_s:
             tenant = Tenant(part.tenant, offload, lambda: 1 << 20)
         arbiter = closes.enter_context(closing(ProcessArbiter(part.folder)))
@@ -144,10 +146,11 @@ def play_alone(part: Part) -> Played:
     return Played(waits_s, leases_s, offloads_s)
 
 
-def batches_of(model: str, closes: ExitStack) -> Callable[[], object]:
+def batches_of(part: Part, closes: ExitStack) -> Callable[[], object]:
     cache = default_cache_dir(os.environ)
-    files = ModelFinder(ModelStore(cache_dir=None, offline=False, show_progress=True, environ=os.environ)).find(model)
-    key = ModelKey(str(files.folder), Device(DeviceKind.CPU, 0), "int8")
+    finder = ModelFinder(ModelStore(cache_dir=None, offline=False, show_progress=True, environ=os.environ))
+    files = finder.find(part.model)
+    key = ModelKey(str(files.folder), part.device, part.compute_type)
     recognizer = ctranslate2.load(load_request(files, key, 2, cache))
     closes.callback(recognizer.close)
     features = np.zeros((1, recognizer.spec.n_mels, 1000), np.float32)

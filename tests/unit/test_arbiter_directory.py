@@ -15,7 +15,7 @@ import pytest
 
 from autorag_whisper.domain.errors import GpuBusy, GpuDirectoryUnsafe
 from autorag_whisper.runtime.arbiter import core, processes
-from autorag_whisper.runtime.arbiter.directory import Directory, LockedFile, Watch
+from autorag_whisper.runtime.arbiter.directory import Directory, LockedFile
 from autorag_whisper.runtime.arbiter.lease import Released, Tenant, Wish
 from autorag_whisper.runtime.arbiter.letters import Question, ask
 from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
@@ -241,14 +241,16 @@ def test_who_is_next_in_line_is_told_and_need_not_look_again(tmp_path: Path, mon
     holder, behind = ProcessArbiter(tmp_path / "gpu"), ProcessArbiter(tmp_path / "gpu")
     holder.register(Tenant("llm"))
     behind.register(Tenant("whisper"))
-    in_line = threading.Event()
-    watch = behind.directory.watch
+    found_taken = threading.Event()
+    take = behind.directory.take_grant
 
-    def watched() -> Watch:
-        in_line.set()
-        return watch()
+    def look() -> LockedFile | None:
+        grant = take()
+        if grant is None:
+            found_taken.set()
+        return grant
 
-    behind.directory.watch = watched  # type: ignore[method-assign]  # this one alone
+    behind.directory.take_grant = look  # type: ignore[method-assign]  # this one alone
 
     def wait_for_it() -> int:
         with behind.lease("whisper") as lease:
@@ -257,7 +259,7 @@ def test_who_is_next_in_line_is_told_and_need_not_look_again(tmp_path: Path, mon
     with ThreadPoolExecutor(1) as pool:
         with holder.lease("llm"):
             turn = pool.submit(wait_for_it)
-            assert in_line.wait(30)
+            assert found_taken.wait(30)
         assert turn.result() == 2
     holder.close()
     behind.close()

@@ -170,7 +170,7 @@ class CtcAligner:
             gate = self._gates.setdefault(language, Lock())
         try:
             with self._noted(language), ExitStack() as lease:
-                with gate, self._noted(language):  # who comes second hears what the first was told
+                with gate, self._noted(language):  # before the gate opens: who comes second hears it
                     if (refused := self._refused.get(language)) is not None:
                         return [refused] * len(spoken)
                     emitter = lease.enter_context(self._lease(language))
