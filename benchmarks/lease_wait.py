@@ -2,8 +2,10 @@
 
 `whisper` computes a batch (the encoder over 10 s of sound) in each lease, and keeps memory between them that leaves for
 every lease of the LLM's; from a CPU nothing leaves, so that lasts `--offload-ms` (0: it keeps none). `llm` holds the
-card for `--llm-ms`. Each asks again as soon as it has let go, so each waits for a whole lease of the other's and for
-one offload. What of a wait is neither are two hand-overs, to the other and back.
+card for `--llm-ms`. `whisper` asks again as soon as it has let go, as a transcription that has its next batch ready, so
+it waits for a whole lease of the other's, one offload, and two hand-overs: to the other and back. So does `llm` with
+`--llm-pause-ms 0`. After a pause between two leases, until its next request is there, the card is in the other's hands
+by the time it asks, and it waits for one.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +45,10 @@ LEFT_OUT = 5
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What a process plays. `model`: computed with in every lease; without one the card is held for `held_s`."""
+    """What a process plays. `model`: computed with in every lease; without one the card is held for `held_s`.
+
+    `pause_s`: what passes after a lease before it asks for the next.
+    """
 
     tenant: str
     folder: Path
@@ -53,6 +58,7 @@ class Part:
     device: Device = CPU
     compute_type: str = "int8"
     offload_s: float = 0.0
+    pause_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +75,17 @@ def main() -> None:
     parser.add_argument("--model", default="tiny.en")
     parser.add_argument("--leases", type=int, default=300)
     parser.add_argument("--llm-ms", type=float, default=20.0)
+    parser.add_argument("--llm-pause-ms", type=float, default=0.0)
     parser.add_argument("--offload-ms", type=float, default=5.0)
     parser.add_argument("--folder", type=Path, help="where the arbiter's folder is made; default: a scratch folder")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as scratch:
-        part = Part("llm", Path(scratch, "gpu"), given.leases, given.llm_ms / 1000)
-        other = replace(part, tenant="whisper", model=given.model, offload_s=given.offload_ms / 1000)
-        played = play(part, other)
+        whisper = Part(
+            "whisper", Path(scratch, "gpu"), given.leases, model=given.model, offload_s=given.offload_ms / 1000
+        )
+        llm = Part("llm", whisper.folder, given.leases, given.llm_ms / 1000, pause_s=given.llm_pause_ms / 1000)
+        played = play(llm, whisper)
     rows = {
         "llm": figures(played["llm"], played["whisper"], played["whisper"].offloads_s),
         "whisper": figures(played["whisper"], played["llm"], played["whisper"].offloads_s),
@@ -135,6 +144,7 @@ def play_alone(part: Part) -> Played:
         arbiter.register(tenant)
         _barriers[0].wait()
         for _ in range(part.leases):
+            time.sleep(part.pause_s)
             asked = time.monotonic()
             with arbiter.lease(part.tenant, Wish(timeout_s=60)):
                 began = time.monotonic()

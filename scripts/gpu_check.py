@@ -229,18 +229,31 @@ def memory_runs_out_and_the_job_ends(machine: Machine) -> str:
 
 
 def nobody_waits_longer_than_a_batch(machine: Machine) -> str:
-    """Batches of the engine and another process's leases of 20 ms, in turn."""
+    """Batches of the engine, and leases of 20 ms of another process that pauses for 3 ms between them."""
     with tempfile.TemporaryDirectory() as scratch:
-        other = Part("llm", Path(scratch, "gpu"), LEASES, held_s=0.02)
+        other = Part("llm", Path(scratch, "gpu"), LEASES, held_s=0.02, pause_s=0.003)
         ours = replace(
-            other, tenant="whisper", model=machine.model, device=machine.device, compute_type=machine.compute_type
+            other,
+            tenant="whisper",
+            model=machine.model,
+            device=machine.device,
+            compute_type=machine.compute_type,
+            pause_s=0.0,
         )
         played = play(ours, other)
-    found = figures(played["whisper"], played["llm"], [])
-    (median_ms, p99_ms), (_, lease_p99_ms) = found["wait"], found["lease"]
-    if machine.device.is_cuda and p99_ms > lease_p99_ms + HAND_OVER_MS:
-        raise MissedError(f"p99 {p99_ms:.1f} ms, of the other's lease {lease_p99_ms:.1f}")
-    return f"{LEASES} leases, median {median_ms:.1f} ms, p99 {p99_ms:.1f} ms, of the other's lease {lease_p99_ms:.1f}"
+    # Ours asks again at once, so it waits for two hand-overs besides; the other's first is over by the time it asks.
+    rows = {
+        "the LLM": (figures(played["llm"], played["whisper"], []), 0.0),
+        "Whisper": (figures(played["whisper"], played["llm"], []), HAND_OVER_MS),
+    }
+    said = ", ".join(
+        f"{name} {row['wait'][0]:.1f} / {row['wait'][1]:.1f} for leases of {row['lease'][1]:.1f}"
+        for name, (row, _) in rows.items()
+    )
+    missed = [name for name, (row, over_ms) in rows.items() if row["wait"][1] > row["lease"][1] + over_ms]
+    if machine.device.is_cuda and missed:
+        raise MissedError(f"{' and '.join(missed)} waited too long; {said}")
+    return f"{LEASES} leases each, ms, median / p99: {said}"
 
 
 def an_ended_worker_holds_nothing(machine: Machine) -> str:
@@ -302,7 +315,10 @@ CHECKS: dict[str, tuple[Callable[[Machine], str], str]] = {
     "a warm job over the engine's own time": (overhead_of_a_warm_job, "+5 %"),
     "offload, restore, unload": (offload_frees_and_restore_is_quick, "memory is freed; back in 1 s"),
     "a wav2vec2 model leaves and comes back": (aligner_leaves_and_comes_back, "the same emissions"),
-    "two tenants in turn": (nobody_waits_longer_than_a_batch, f"p99: the other's lease (20 ms) and {HAND_OVER_MS} ms"),
+    "two tenants in turn": (
+        nobody_waits_longer_than_a_batch,
+        f"p99: the LLM one batch, Whisper one lease and {HAND_OVER_MS} ms",
+    ),
     "memory runs out": (memory_runs_out_and_the_job_ends, "every job ends"),
     "a worker process that has ended": (an_ended_worker_holds_nothing, "holds nothing"),
     "whisperX as the engine": (whisperx_as_the_engine, "runs on the device, no fallback"),
