@@ -1,33 +1,23 @@
 """Is this folder a whole Whisper model? Answered from sizes and headers, so that start-up pays milliseconds.
 
 The engine's own loader answers a cut-off `model.bin` with a message that names no file, after reading all of it.
-
-    model.bin:  u32 version | name of the spec | u32 revision | u32 n, n variables | u32 m, m pairs of names (aliases)
-    a variable: name | u8 rank | rank x u32 shape | u8 type | u32 bytes | the bytes
-    a name:     u16 length | the characters and a closing NUL            (CTranslate2, `Model::load`; little-endian)
 """
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import ModelDamaged
+from autorag_whisper.models import model_bin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 _SPEC = "WhisperSpec"
-_OLDEST_VERSION = 4  # the first with a type id per variable; what is older predates Whisper
-_NEWEST_VERSION = 64  # today's is 6; far more is no version but the first bytes of something else
-_MOST_VARIABLES = 100_000  # large-v3 has about 1,500
-_LAYER = re.compile(r"(encoder|decoder)/layer_(\d+)/")
 _VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
 _ORIGINALS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
@@ -119,12 +109,20 @@ def _check_tokenizer(path: Path) -> None:
 def _check_weights(path: Path) -> Architecture:
     if not path.exists() and any((path.parent / original).exists() for original in _ORIGINALS):
         raise _DamageError(f"is missing; {CONVERT}")
-    size = _check_filled(path)
+    _check_filled(path)
     with path.open("rb") as file:
         if reason := _other_content(file.read(64)):
             raise _DamageError(reason)
         file.seek(0)
-        return _walk(_Reader(file, size))
+        try:
+            weights = model_bin.read(file)
+        except model_bin.ForeignFileError as error:
+            raise _DamageError(f"{error}; {CONVERT}") from None
+        except model_bin.BrokenFileError as error:
+            raise _DamageError(str(error)) from None
+    if weights.spec != _SPEC:
+        raise _DamageError(f"is not a Whisper model but {weights.spec[:40]!r}")
+    return Architecture(weights.layers("encoder"), weights.layers("decoder"))
 
 
 def _other_content(head: bytes) -> str | None:
@@ -134,68 +132,3 @@ def _other_content(head: bytes) -> str | None:
     if head.lstrip().startswith(b"<"):
         return "is a web page, not the file itself"
     return None
-
-
-class _Reader:
-    """Numbers and names of a file whose end is known: no length in it is believed before it was compared."""
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file = file
-        self._size = size
-        self._at = 0
-        self.place = "in its header"
-
-    def number(self, code: str) -> int:
-        (value,) = struct.unpack(f"<{code}", self._take(struct.calcsize(code)))
-        return int(value)
-
-    def name(self) -> str:
-        text = self._take(self.number("H"))
-        if not text.endswith(b"\0") or not text[:-1].isascii():
-            raise _DamageError(f"is not a CTranslate2 model (no name {self.place})")
-        return text[:-1].decode("ascii")
-
-    def skip(self, count: int) -> None:
-        self._advance(count)
-        self._file.seek(count, os.SEEK_CUR)
-
-    def _take(self, count: int) -> bytes:
-        self._advance(count)
-        return self._file.read(count)
-
-    def _advance(self, count: int) -> None:
-        self._at += count
-        if self._at > self._size:
-            raise _DamageError(f"is cut off {self.place}: {self._size:,} bytes, at least {self._at:,} needed")
-
-
-def _walk(reader: _Reader) -> Architecture:
-    version = reader.number("I")
-    if not _OLDEST_VERSION <= version <= _NEWEST_VERSION:
-        raise _DamageError(f"is not a CTranslate2 model; {CONVERT}")
-    spec = reader.name()
-    if spec != _SPEC:
-        raise _DamageError(f"is not a Whisper model but {spec[:40]!r}")
-    reader.number("I")  # the spec's revision: the engine's matter
-    layers: dict[str, set[str]] = {"encoder": set(), "decoder": set()}
-    for name in _variables(reader):
-        if match := _LAYER.match(name):
-            layers[match[1]].add(match[2])
-    return Architecture(len(layers["encoder"]), len(layers["decoder"]))
-
-
-def _variables(reader: _Reader) -> Iterator[str]:
-    """Walk to the end of the file, from name to name."""
-    count = reader.number("I")
-    if count > _MOST_VARIABLES:
-        raise _DamageError(f"is not a CTranslate2 model ({count:,} variables)")
-    for index in range(count):
-        reader.place = f"in variable {index + 1} of {count}"
-        name = reader.name()
-        reader.skip(4 * reader.number("B"))
-        reader.number("B")  # the type
-        reader.skip(reader.number("I"))
-        yield name
-    reader.place = "in its table of aliases"
-    for _ in range(2 * reader.number("I")):
-        reader.name()

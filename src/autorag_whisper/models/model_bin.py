@@ -1,8 +1,17 @@
-"""`model.bin`, the engine's file of weights, read and written piece by piece. Its format stands in `models.check`."""
+"""`model.bin`, the engine's file of weights, read and written piece by piece.
+
+Its format, little-endian, as CTranslate2's `Model::load` reads it:
+
+    u32 version | name of the spec | u32 revision | u32 n, n variables | u32 m, m pairs of names (aliases)
+    a variable: name | u8 rank | rank x u32 shape | u8 type | u32 bytes | the bytes
+    a name:     u16 length | the characters and a closing NUL
+"""
 
 from __future__ import annotations
 
 import mmap
+import os
+import re
 import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +23,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EMBEDDINGS = "decoder/embeddings/"
+
+_OLDEST_VERSION = 4  # the first with a type id per variable; what is older predates Whisper
+_NEWEST_VERSION = 64  # today's is 6; far more is no version but the first bytes of something else
+_MOST_VARIABLES = 100_000  # large-v3 has about 1,500
+
+
+class BrokenFileError(ValueError):
+    """What is wrong with the file: "is cut off in variable 3 of 5: ..."."""
+
+
+class ForeignFileError(BrokenFileError):
+    """It is none of the engine's files."""
 
 
 class Kind(IntEnum):
@@ -57,18 +78,41 @@ class Weights:
     aliases: tuple[tuple[str, str], ...]
 
     @property
-    def decoder(self) -> tuple[int, int]:
-        """Layers of the decoder, and the width of them. Raises KeyError where it has no embeddings."""
-        shapes = {variable.name: variable.shape for variable in self.variables}
-        layers = {name.split("/")[1] for name in shapes if name.startswith("decoder/layer_") and name.count("/") > 2}
-        return len(layers), shapes[f"{EMBEDDINGS}weight"][1]
+    def decoder_width(self) -> int:
+        """Raises KeyError where the decoder has no embeddings."""
+        return {variable.name: variable.shape for variable in self.variables}[f"{EMBEDDINGS}weight"][1]
+
+    def layers(self, part: str) -> int:
+        """Of the `encoder` or the `decoder`."""
+        matches = (re.match(rf"{part}/layer_(\d+)/", variable.name) for variable in self.variables)
+        return len({match[1] for match in matches if match})
+
+
+def read(file: BinaryIO) -> Weights:
+    """What the file holds, from its names and sizes alone: milliseconds. Raises BrokenFileError, OSError."""
+    reader = _Reader(file, os.fstat(file.fileno()).st_size)
+    version = reader.number("I")
+    if not _OLDEST_VERSION <= version <= _NEWEST_VERSION:
+        raise ForeignFileError("is not a CTranslate2 model")
+    spec, revision, count = reader.name(), reader.number("I"), reader.number("I")
+    if count > _MOST_VARIABLES:
+        raise BrokenFileError(f"is not a CTranslate2 model ({count:,} variables)")
+    variables = []
+    for index in range(count):
+        reader.place = f"in variable {index + 1} of {count}"
+        variables.append(reader.variable())
+    reader.place = "in its table of aliases"
+    aliases = tuple((reader.name(), reader.name()) for _ in range(reader.number("I")))
+    return Weights(version, spec, revision, tuple(variables), aliases)
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[Weights, mmap.mmap]]:
-    """The file's contents, and its bytes. Raises OSError, ValueError where it is cut off or something else."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        yield _Reader(data).weights(), data
+    """The file's contents, and its bytes. Raises BrokenFileError, OSError."""
+    with path.open("rb") as file:
+        weights = read(file)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield weights, data
 
 
 def write(target: BinaryIO, like: Weights, variables: Sequence[Piecewise], aliases: Sequence[tuple[str, str]]) -> None:
@@ -92,31 +136,37 @@ def _named(name: str) -> bytes:
 
 
 class _Reader:
-    def __init__(self, data: mmap.mmap) -> None:
-        self._data, self._at = data, 0
+    """Numbers and names of a file whose end is known: no length in it is believed before it was compared."""
 
-    def weights(self) -> Weights:
-        version, spec, revision = self._number("I"), self._name(), self._number("I")
-        variables = tuple(self._variable() for _ in range(self._number("I")))
-        aliases = tuple((self._name(), self._name()) for _ in range(self._number("I")))
-        return Weights(version, spec, revision, variables, aliases)
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size = file, size
+        self._at = 0
+        self.place = "in its header"
 
-    def _variable(self) -> Variable:
-        name, rank = self._name(), self._number("B")
-        shape = tuple(self._number("I") for _ in range(rank))
-        kind, size = self._number("B"), self._number("I")
-        at, self._at = self._at, self._at + size
+    def variable(self) -> Variable:
+        name, rank = self.name(), self.number("B")
+        shape = struct.unpack(f"<{rank}I", self._take(4 * rank))
+        kind, size = self.number("B"), self.number("I")
+        at = self._at
+        self._advance(size)
+        self._file.seek(size, os.SEEK_CUR)
         return Variable(name, shape, kind, at, size)
 
-    def _name(self) -> str:
-        size = self._number("H")
-        at, self._at = self._at, self._at + size
-        return self._data[at : self._at].removesuffix(b"\0").decode("ascii")
-
-    def _number(self, kind: str) -> int:
-        try:
-            (value,) = struct.unpack_from(f"<{kind}", self._data, self._at)
-        except struct.error:
-            raise ValueError("model.bin is cut off") from None
-        self._at += struct.calcsize(f"<{kind}")
+    def number(self, code: str) -> int:
+        (value,) = struct.unpack(f"<{code}", self._take(struct.calcsize(f"<{code}")))
         return int(value)
+
+    def name(self) -> str:
+        text = self._take(self.number("H"))
+        if not text.endswith(b"\0") or not text[:-1].isascii():
+            raise BrokenFileError(f"is not a CTranslate2 model (no name {self.place})")
+        return text[:-1].decode("ascii")
+
+    def _take(self, count: int) -> bytes:
+        self._advance(count)
+        return self._file.read(count)
+
+    def _advance(self, count: int) -> None:
+        self._at += count
+        if self._at > self._size:
+            raise BrokenFileError(f"is cut off {self.place}: {self._size:,} bytes, at least {self._at:,} needed")

@@ -72,8 +72,7 @@ def with_small_vocabulary(folder: Path, cache_dir: Path) -> SmallVocabulary | No
 def decoder_shape(folder: Path) -> tuple[int, int]:
     """Layers of a model's decoder, and heads of one, 64 wide in every Whisper. Raises OSError, KeyError, ValueError."""
     with opened(folder / "model.bin") as (weights, _):
-        layers, width = weights.decoder
-    return layers, width // 64
+        return weights.layers("decoder"), weights.decoder_width // 64
 
 
 def _is_worth_it(folder: Path) -> bool:
@@ -84,8 +83,8 @@ def _is_worth_it(folder: Path) -> bool:
     decoder would take more memory than is worth the time.
     """
     with opened(folder / "model.bin") as (weights, _):
-        layers, width = weights.decoder
-        return any(v.name == f"{EMBEDDINGS}weight" and v.shape[0] > 7 * width * layers for v in weights.variables)
+        enough = 7 * weights.decoder_width * weights.layers("decoder")
+        return any(v.name == f"{EMBEDDINGS}weight" and v.shape[0] > enough for v in weights.variables)
 
 
 def _read_vocabulary(folder: Path) -> tuple[list[str], str]:
