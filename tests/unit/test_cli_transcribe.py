@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autorag_whisper.cli.sidecar import SIDECAR
-from autorag_whisper.domain.errors import ModelNotFound, ModelUnavailable
+from autorag_whisper.domain.errors import ExtraNotInstalled, ModelNotFound, ModelUnavailable
 from autorag_whisper.domain.request import DEFAULT_TEMPERATURES
 from cli_world import BROKEN, World
 
@@ -140,7 +140,12 @@ def test_nothing_found_is_bad_usage(
 
 
 @pytest.mark.parametrize(
-    ("error", "code"), [(ModelNotFound("huge", ("base",)), 2), (ModelUnavailable("base", "downloads are off"), 1)]
+    ("error", "code"),
+    [
+        (ModelNotFound("huge", ("base",)), 2),
+        (ExtraNotInstalled("whisperX", "whisperx", "No module named 'whisperx'"), 2),
+        (ModelUnavailable("base", "downloads are off"), 1),
+    ],
 )
 def test_an_error_of_the_whole_run_is_one_line_and_an_exit_code(
     error: Exception, code: int, world: World, talks: Path, capsys: pytest.CaptureFixture[str]

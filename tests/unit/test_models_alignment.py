@@ -8,7 +8,13 @@ import pytest
 
 from autorag_whisper.bootstrap import build_alignment_models
 from autorag_whisper.domain.device import CPU
-from autorag_whisper.domain.errors import EngineError, InvalidSettings, ModelDamaged, ModelNotFound, ModelUnavailable
+from autorag_whisper.domain.errors import (
+    ExtraNotInstalled,
+    InvalidSettings,
+    ModelDamaged,
+    ModelNotFound,
+    ModelUnavailable,
+)
 from autorag_whisper.domain.language import LANGUAGES
 from autorag_whisper.models import alignment, hub
 from autorag_whisper.models.alignment import CHECKPOINTS, find_alignment_checkpoint
@@ -98,5 +104,5 @@ def test_a_family_that_needs_pytorch_says_which_extra_is_missing(ctc_tiny_en_fol
         (folder / file.name).write_bytes(text)
     settings = Settings(cache_dir=tmp_path, offline=True, align_models={"en": str(folder)})
     models = build_alignment_models(settings, Telemetry(), {})
-    with pytest.raises(EngineError, match=r"\[wav2vec2\]"), models.lease("en", CPU):
+    with pytest.raises(ExtraNotInstalled, match=r"\[wav2vec2\]"), models.lease("en", CPU):
         pass

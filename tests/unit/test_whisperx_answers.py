@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.device import CPU
-from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.domain.errors import ExtraNotInstalled
 from autorag_whisper.engines import whisperx, whisperx_alignment
 from autorag_whisper.engines.base import WordSpan
 from autorag_whisper.engines.ctranslate2 import LoadRequest
@@ -70,11 +71,9 @@ def test_the_clips_are_cut_out_of_their_sum_again_to_the_sample(lengths: list[in
 
 
 def test_where_it_is_not_installed_its_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import sys
-
     for module in ("whisperx", "whisperx.asr", "whisperx.alignment"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(EngineError, match=r"install autorag-whisper\[whisperx\]"):
+    with pytest.raises(ExtraNotInstalled, match=r'pip install "autorag-whisper\[whisperx\]"'):
         whisperx.load(LoadRequest(tmp_path, "base", CPU, "int8", 1, strict_window=True))
-    with pytest.raises(EngineError, match=r"install autorag-whisper\[whisperx\]"):
+    with pytest.raises(ExtraNotInstalled, match=r'pip install "autorag-whisper\[whisperx\]"'):
         whisperx_alignment.load("en", tmp_path, "some", CPU)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from autorag_whisper.domain.errors import (
     AutoragWhisperError,
+    ExtraNotInstalled,
     InvalidOption,
     InvalidSettings,
     ModelNotFound,
@@ -55,4 +56,5 @@ class Terminated(BaseException):
 
 def exit_code(error: AutoragWhisperError) -> int:
     """2 where the command line or the environment is wrong, else 1."""
-    return BAD_USAGE if isinstance(error, BadUsage | InvalidOption | InvalidSettings | ModelNotFound) else FAILED
+    usage = BadUsage | InvalidOption | InvalidSettings | ModelNotFound | ExtraNotInstalled
+    return BAD_USAGE if isinstance(error, usage) else FAILED

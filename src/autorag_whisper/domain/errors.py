@@ -245,6 +245,22 @@ class ModelUnavailable(UnavailableError):
 
 
 @dataclass(eq=False)
+class ExtraNotInstalled(RequestError):
+    """What was asked for needs packages of an extra that is not installed. `reason`: what the import said."""
+
+    needed: str
+    extra: str
+    reason: str
+
+    def problem(self) -> str:
+        return f"{self.needed} cannot be imported ({self.reason})"
+
+    @property
+    def remedy(self) -> str:
+        return f'install it: pip install "autorag-whisper[{self.extra}]"'
+
+
+@dataclass(eq=False)
 class DeviceError(UnavailableError):
     """A device failed underneath an engine. `cause` is one of `domain.device.FailureCause`'s values."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autorag_whisper.domain.device import FailureCause
-from autorag_whisper.domain.errors import DeviceError, EngineError
+from autorag_whisper.domain.errors import DeviceError, EngineError, ExtraNotInstalled
 from autorag_whisper.engines.base import CtcSpec, Emissions
 from autorag_whisper.engines.ctc_checkpoint import CtcCheckpoint, read_checkpoint
 from autorag_whisper.engines.in_flight import Engine, failures
@@ -35,7 +35,7 @@ _BATCH_SAMPLES = {"cpu": 16_000 * 30, "cuda": 16_000 * 30 * 8}
 def load(folder: Path, name: str, device: Device) -> TorchEmitter:
     """Load a checkpoint.
 
-    Raises EngineError where the extra is not installed, ModelDamaged, VocabularyUnusable, DeviceError.
+    Raises ExtraNotInstalled, ModelDamaged, VocabularyUnusable, DeviceError.
     """
     from safetensors import SafetensorError
 
@@ -114,6 +114,5 @@ def _runtime() -> tuple[Any, Any]:
         import torch
         import transformers
     except ImportError as error:
-        wanted = "it needs PyTorch and transformers: install autorag-whisper[wav2vec2]"
-        raise EngineError(_ENGINE, "load", wanted) from error
+        raise ExtraNotInstalled("PyTorch or transformers", "wav2vec2", str(error)) from error
     return torch, transformers

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
-from autorag_whisper.domain.errors import AutoragWhisperError, EngineError
+from autorag_whisper.domain.errors import AutoragWhisperError, EngineError, ExtraNotInstalled
 from autorag_whisper.engines.base import Encoded, Hypothesis
 from autorag_whisper.engines.ctranslate2 import CTranslate2Recognizer, describe, hypothesis, prepare, prove
 from autorag_whisper.engines.in_flight import Engine, failures, first_line
@@ -44,7 +44,7 @@ _MAX_TOKENS = 448
 
 
 def load(request: LoadRequest) -> WhisperXRecognizer:
-    """Load a model. Raises EngineError where the extra is not installed, else as `engines.ctranslate2.load` does."""
+    """Load a model. Raises ExtraNotInstalled, else as `engines.ctranslate2.load` does."""
     asr = _whisperx()
     prepare(request.device)
     tokens = read_tokenizer(request.folder)
@@ -207,6 +207,5 @@ def _whisperx() -> Any:
     try:
         import whisperx.asr
     except ImportError as error:
-        wanted = f"it needs whisperX ({error}): install autorag-whisper[whisperx]"
-        raise EngineError(RUNTIME, "load", wanted) from error
+        raise ExtraNotInstalled("whisperX", "whisperx", str(error)) from error
     return whisperx.asr

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.device import FailureCause
-from autorag_whisper.domain.errors import DeviceError, EngineError
+from autorag_whisper.domain.errors import DeviceError, EngineError, ExtraNotInstalled
 from autorag_whisper.engines.base import WordSpan
 from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, CtcCheckpoint, read_checkpoint
 from autorag_whisper.engines.cuda_failures import classify
@@ -44,7 +44,7 @@ _WRITTEN_WITHOUT_SPACES = ("ja", "zh")
 def load(language: str, folder: Path, name: str, device: Device) -> WhisperXAligner:
     """Load a checkpoint of a language.
 
-    Raises EngineError where the extra is not installed, ModelDamaged, VocabularyUnusable, DeviceError.
+    Raises ExtraNotInstalled, ModelDamaged, VocabularyUnusable, DeviceError.
     """
     alignment = _alignment()
     keep_no_primitives()
@@ -137,7 +137,6 @@ def _alignment() -> Any:
     try:
         import whisperx.alignment
     except ImportError as error:
-        wanted = f"it needs whisperX ({error}): install autorag-whisper[whisperx]"
-        raise EngineError(RUNTIME, "load", wanted) from error
+        raise ExtraNotInstalled("whisperX", "whisperx", str(error)) from error
     whisperx.alignment.nltk_load = lambda _name: _Unsplit
     return whisperx.alignment

@@ -192,7 +192,7 @@ class CtcAligner:
                 is_first = language not in self._refused
                 self._refused.setdefault(language, error)
             if is_first:
-                _log.warning("no alignment by CTC in %s: %s", language, error.problem())
+                _log.warning("no alignment by CTC in %s: %s", language, error)
             raise
 
 
