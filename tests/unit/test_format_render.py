@@ -12,6 +12,7 @@ import pytest
 
 from autorag_whisper.domain.audio import MediaDamage, MediaInfo
 from autorag_whisper.domain.errors import InvalidOption
+from autorag_whisper.domain.notes import Note, NoteKind
 from autorag_whisper.domain.transcript import (
     Attempt,
     Coverage,
@@ -136,6 +137,7 @@ def test_the_json_tells_how_the_result_came_about() -> None:
         rejected=(RejectedText(3.0, 4.0, "Thanks for watching!", "no speech"),),
         coverage=Coverage(1.0, 0.9, 0.1),
         device_fallbacks=(DeviceFallbackStep("recognise", "cuda:1", "cpu", "out_of_memory"),),
+        notes=(Note(NoteKind.OTHER_AUDIO_STREAMS, "audio stream 1 of 3"),),
     )
     result = json.loads(render(transcript, "json"))
     assert [result[key] for key in ("model", "device", "compute_type")] == ["base", "cuda:1", "float16"]
@@ -145,6 +147,7 @@ def test_the_json_tells_how_the_result_came_about() -> None:
     }  # fmt: skip
     assert result["rejected"] == [{"start": 3.0, "end": 4.0, "text": "Thanks for watching!", "reason": "no speech"}]
     assert result["coverage"] == {"speech_s": 1.0, "transcribed_s": 0.9, "skipped_s": 0.1}
+    assert result["notes"] == [{"kind": "other_audio_streams", "text": "audio stream 1 of 3"}]
     assert result["device_fallbacks"][0]["cause"] == "out_of_memory"
     assert result["segments"][0]["attempts"][0]["rejected_for"] == "compression ratio"
 

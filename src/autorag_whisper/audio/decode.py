@@ -14,6 +14,7 @@ from autorag_whisper.audio.frames import pieces
 from autorag_whisper.audio.timeline import MAX_GAP_S, MAX_OVERLAP_S, Piece, Silence, Timeline
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, MediaDamage, MediaInfo, Samples
 from autorag_whisper.domain.errors import MediaDamaged, MediaEmpty, MediaTooLong
+from autorag_whisper.domain.notes import Note, NoteKind
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -74,6 +75,15 @@ class MediaDecoder:
     def damage(self) -> MediaDamage:
         """What was lost so far; final when the iterator is exhausted."""
         return MediaDamage(self._damaged_packets, self._gap_samples / SAMPLE_RATE_HZ, self._truncated)
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What the reader of the result should know; final when the iterator is exhausted."""
+        info = self.info
+        if info.audio_streams < 2:
+            return ()
+        text = f"audio stream {info.audio_stream} of {info.audio_streams}"
+        return (Note(NoteKind.OTHER_AUDIO_STREAMS, text),)
 
     def __iter__(self) -> Self:
         return self

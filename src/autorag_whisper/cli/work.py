@@ -102,4 +102,5 @@ def _remarks(transcript: Transcript) -> str:
         remarks.append("the file ends early")
     if not transcript.segments:
         remarks.append("no speech found")
+    remarks += [note.text for note in transcript.notes]
     return f" [{', '.join(remarks)}]" if remarks else ""

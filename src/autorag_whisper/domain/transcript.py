@@ -5,9 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.audio import MediaDamage, MediaInfo
 from autorag_whisper.domain.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from autorag_whisper.domain.notes import Note
 
 
 class WordSource(StrEnum):
@@ -140,6 +144,7 @@ class Transcript:
     coverage: Coverage = field(default_factory=Coverage)
     device_fallbacks: tuple[DeviceFallbackStep, ...] = ()
     engine_s: float = 0.0
+    notes: tuple[Note, ...] = ()
 
     @property
     def words(self) -> tuple[Word, ...]:

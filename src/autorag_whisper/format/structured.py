@@ -86,6 +86,7 @@ def _circumstances(transcript: Transcript, clock: Clock) -> dict[str, Any]:
         ],
         "device_fallbacks": [asdict(step) for step in transcript.device_fallbacks],
         "engine_s": transcript.engine_s,
+        "notes": [asdict(note) for note in transcript.notes],
     }
 
 

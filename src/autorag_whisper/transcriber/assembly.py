@@ -120,4 +120,5 @@ class Assembly:
             coverage=self.coverage,
             device_fallbacks=tuple(self.steps),
             engine_s=self.recognise_s + self.align_s,
+            notes=decoder.notes,
         )
