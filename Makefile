@@ -6,7 +6,7 @@ PYTEST ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format lock clean
+.PHONY: help demo test check docs format lock clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -26,6 +26,11 @@ check: ## lint, format, types, the rule of the arrows
 	@$(BIN)/python -m mypy
 	@$(BIN)/lint-imports --no-logo
 
+docs: ## build the documentation: site/index.html
+	@scripts/venv.sh dev
+	@scripts/venv.sh docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
 format: ## rewrite what `make check` would complain about
 	@scripts/venv.sh dev
 	@$(BIN)/python -m ruff check --fix
@@ -35,5 +40,5 @@ lock: ## pin the dependencies again (requirements/*.txt)
 	@scripts/lock.sh
 
 clean: ## remove .venv and what tools left behind
-	rm -rf .venv .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist demo-output
+	rm -rf .venv .cache site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist demo-output
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

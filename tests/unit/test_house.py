@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 SCRIPTS = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
-REQUIREMENTS = ("bench", "core", "demo", "dev")
+REQUIREMENTS = ("bench", "core", "demo", "dev", "docs")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -134,8 +134,8 @@ def test_every_pin_has_hashes_and_the_file_names_no_source(name: str) -> None:
 def test_the_pins_satisfy_what_the_package_declares(name: str) -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)
-    wanted = {"bench": [], "core": [], "demo": ["weights-base"], "dev": ["weights-base", "weights-tiny-en"]}[name]
-    groups = {"bench": ["bench"], "core": [], "demo": ["build"], "dev": ["build", "dev"]}[name]
+    wanted = {"demo": ["weights-base"], "dev": ["weights-base", "weights-tiny-en"]}.get(name, [])
+    groups = {"core": [], "demo": ["build"], "dev": ["build", "dev"]}.get(name, [name])
     extras = project["project"]["optional-dependencies"]
     declared = [*project["project"]["dependencies"], *(r for extra in wanted for r in extras[extra])]
     declared += [requirement for group in groups for requirement in project["dependency-groups"][group]]
@@ -144,10 +144,10 @@ def test_the_pins_satisfy_what_the_package_declares(name: str) -> None:
     assert unmet == []
 
 
-@pytest.mark.parametrize("name", ["bench", "core", "demo"])
+@pytest.mark.parametrize("name", ["bench", "core", "demo", "docs"])
 def test_what_is_demonstrated_and_measured_is_what_is_tested(name: str) -> None:
-    # bench is put on top of dev: it has packages of its own, and no other version of those that both have.
-    tested = (pins(name) if name == "bench" else {}) | pins("dev")
+    # bench and docs are put on top of dev: packages of their own, and no other version of those that both have.
+    tested = (pins(name) if name in {"bench", "docs"} else {}) | pins("dev")
     assert {package: version for package, version in pins(name).items() if tested.get(package) != version} == {}
 
 

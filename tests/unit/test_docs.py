@@ -1,0 +1,79 @@
+"""What the documentation says of the command, the environment and telemetry is what there is."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from autorag_whisper import telemetry
+from autorag_whisper.cli import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_CALL = re.compile(r"(?:^|[ =/])autorag-whisper ([^ ].*)$")
+_END = re.compile(r" (?:#|\||&&|;|>|>>|2>) ?|>>")
+
+
+def code_lines(page: Path) -> Iterator[str]:
+    """The lines of a page that are code: indented or between fences."""
+    fenced = False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        fenced ^= line.startswith("```")
+        if fenced or line.startswith("    "):
+            yield line
+
+
+def calls() -> Iterator[tuple[str, str]]:
+    """(page, arguments) of every call of the command that a page shows."""
+    for page in PAGES:
+        for line in code_lines(page):
+            if match := _CALL.search(line):
+                yield page.relative_to(ROOT).as_posix(), _END.split(match[1])[0].strip()
+
+
+CALLS = list(calls())
+
+
+def parse(command: click.Command, arguments: list[str], name: str) -> None:
+    """Raises click.UsageError where an option or a subcommand does not exist, or a value is none of the allowed."""
+    with command.make_context(name, list(arguments)) as context:
+        if isinstance(command, click.Group):
+            rest: list[str] = [*context._protected_args, *context.args]
+            found, sub, left = command.resolve_command(context, rest)
+            assert sub is not None
+            parse(sub, left, str(found))
+
+
+def test_pages_show_calls_of_the_command() -> None:
+    assert len(CALLS) > 10
+
+
+@pytest.mark.parametrize(("page", "line"), CALLS)
+def test_every_command_line_of_the_pages_is_one_that_the_command_takes(page: str, line: str) -> None:
+    assert page
+    parse(cli, shlex.split(line), "autorag-whisper")
+
+
+def _names() -> set[str]:
+    tree = ast.parse(Path(telemetry.__file__).read_text(encoding="utf-8"))
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            found = {part.id for target in node.targets for part in ast.walk(target) if isinstance(part, ast.Name)}
+            names |= {getattr(telemetry, name) for name in found if name.isupper()}
+    return names - {telemetry.TRACER, telemetry.PREFIX}
+
+
+def test_every_span_metric_and_attribute_stands_on_its_page() -> None:
+    page = (ROOT / "docs" / "reference" / "telemetry.md").read_text(encoding="utf-8")
+    assert len(_names()) > 30
+    assert {name for name in _names() if f"`{name}`" not in page} == set()
