@@ -14,6 +14,7 @@ from autorag_whisper.cli.edge import Edge
 from autorag_whisper.domain.audio import MediaInfo
 from autorag_whisper.domain.errors import AutoragWhisperError, MediaDamaged
 from autorag_whisper.domain.transcript import Segment, Transcript, Word
+from autorag_whisper.transcriber import FileDone, FileFailed, FileOutcome, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
 
 BROKEN = b"broken"
 """A file with these bytes cannot be transcribed."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    source: MediaSource
-    transcript: Transcript | None = None
-    error: AutoragWhisperError | None = None
 
 
 class Handle(NamedTuple):
@@ -47,13 +41,6 @@ class Handle(NamedTuple):
     @property
     def compute_type(self) -> str:
         return "int8"
-
-
-@dataclass(frozen=True)
-class Progress:
-    name: str
-    audio_s: float
-    total_s: float | None
 
 
 def transcript_of(name: str, text: str) -> Transcript:
@@ -127,20 +114,20 @@ class _Transcriber:
         *,
         model: object,
         on_progress: Callable[[Progress], None],
-    ) -> Iterator[Outcome]:
+    ) -> Iterator[FileOutcome]:
         self._world.options.append(options)
         for source in reversed(sources) if self._world.backwards else sources:
             self._world.before_file(source.name)
-            on_progress(Progress(source.name, 0.25, 0.5))
+            on_progress(Progress(source, 0.25, 0.5))
             yield self._outcome(source)
 
-    def _outcome(self, source: MediaSource) -> Outcome:
+    def _outcome(self, source: MediaSource) -> FileOutcome:
         try:
             with source.open() as file:
                 data = file.read()
             if data == BROKEN:
                 raise MediaDamaged(source.name)
         except AutoragWhisperError as error:
-            return Outcome(source, error=error)
+            return FileFailed(source, error)
         self._world.transcribed.append(source.name)
-        return Outcome(source, transcript_of(source.name, data.decode()))
+        return FileDone(source, transcript_of(source.name, data.decode()))

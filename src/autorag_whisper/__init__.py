@@ -12,36 +12,83 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from autorag_whisper.api import get_model, resolved_device, transcribe_segment
+    from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.bootstrap import build_transcriber
     from autorag_whisper.domain.errors import AutoragWhisperError, RequestError, UnavailableError
-    from autorag_whisper.domain.request import Task, TranscribeOptions
-    from autorag_whisper.domain.transcript import Segment, Transcript, Word, WordSource
-    from autorag_whisper.transcriber import LoadedModel, Transcriber, TranscriptStream
+    from autorag_whisper.domain.notes import Note, NoteKind
+    from autorag_whisper.domain.request import Aligner, Quality, Task, TranscribeOptions
+    from autorag_whisper.domain.transcript import (
+        Coverage,
+        DeviceFallbackStep,
+        RejectedText,
+        Segment,
+        Transcript,
+        Word,
+        WordSource,
+    )
+    from autorag_whisper.format import render
+    from autorag_whisper.transcriber import (
+        FileDone,
+        FileFailed,
+        FileOutcome,
+        LoadedModel,
+        Progress,
+        Transcriber,
+        TranscriptStream,
+    )
     from autorag_whisper.worker.client import WorkerTranscriber
+    from autorag_whisper.worker.supervision import Limits
 
 _HOMES = {
     "get_model": "autorag_whisper.api",
     "resolved_device": "autorag_whisper.api",
     "transcribe_segment": "autorag_whisper.api",
-    "LoadedModel": "autorag_whisper.transcriber",
     "build_transcriber": "autorag_whisper.bootstrap",
+    "MediaSource": "autorag_whisper.audio.source",
+    "LoadedModel": "autorag_whisper.transcriber",
     "Transcriber": "autorag_whisper.transcriber",
     "TranscriptStream": "autorag_whisper.transcriber",
+    "FileDone": "autorag_whisper.transcriber",
+    "FileFailed": "autorag_whisper.transcriber",
+    "FileOutcome": "autorag_whisper.transcriber",
+    "Progress": "autorag_whisper.transcriber",
     "TranscribeOptions": "autorag_whisper.domain.request",
     "Task": "autorag_whisper.domain.request",
+    "Quality": "autorag_whisper.domain.request",
+    "Aligner": "autorag_whisper.domain.request",
     "Transcript": "autorag_whisper.domain.transcript",
     "Segment": "autorag_whisper.domain.transcript",
     "Word": "autorag_whisper.domain.transcript",
     "WordSource": "autorag_whisper.domain.transcript",
+    "Coverage": "autorag_whisper.domain.transcript",
+    "RejectedText": "autorag_whisper.domain.transcript",
+    "DeviceFallbackStep": "autorag_whisper.domain.transcript",
+    "Note": "autorag_whisper.domain.notes",
+    "NoteKind": "autorag_whisper.domain.notes",
+    "render": "autorag_whisper.format",
     "AutoragWhisperError": "autorag_whisper.domain.errors",
     "RequestError": "autorag_whisper.domain.errors",
     "UnavailableError": "autorag_whisper.domain.errors",
     "WorkerTranscriber": "autorag_whisper.worker.client",
+    "Limits": "autorag_whisper.worker.supervision",
 }
 
 __all__ = [
+    "Aligner",
     "AutoragWhisperError",
+    "Coverage",
+    "DeviceFallbackStep",
+    "FileDone",
+    "FileFailed",
+    "FileOutcome",
+    "Limits",
     "LoadedModel",
+    "MediaSource",
+    "Note",
+    "NoteKind",
+    "Progress",
+    "Quality",
+    "RejectedText",
     "RequestError",
     "Segment",
     "Task",
@@ -56,6 +103,7 @@ __all__ = [
     "__version__",
     "build_transcriber",
     "get_model",
+    "render",
     "resolved_device",
     "transcribe_segment",
 ]

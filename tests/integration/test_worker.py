@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.device import CpuPin, FailureCause
 from autorag_whisper.domain.errors import MediaNotFound, ModelNotFound, PoisonedFile, WorkerDied
 from autorag_whisper.domain.request import TranscribeOptions
@@ -28,6 +29,8 @@ from run_world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from autorag_whisper.transcriber import Progress
 
 CHILD = Path(__file__).resolve().parents[1] / "worker_child.py"
 QUICK = Limits(silent_s=2.0, stalled_s=60.0, idle_s=None)
@@ -101,6 +104,26 @@ def test_a_process_that_is_killed_in_mid_file_costs_no_word_and_no_chunk_is_told
     segments = list(worker.stream(talk, ENGLISH, model="fake"))
     assert " ".join(segment.text for segment in segments) == undisturbed
     assert [segment.index for segment in segments] == list(range(len(segments)))
+
+
+@pytest.mark.parametrize("at", [12, 11])
+def test_progress_goes_on_from_what_a_process_that_died_had_told(
+    worker: WorkerTranscriber, orders: Path, talk: Path, tmp_path: Path, at: int
+) -> None:
+    other = write_speech(tmp_path / "orders" / talk.name, speech_samples(5))
+    (orders / f"kill-at-{at}").write_text("once")
+    told: dict[MediaSource, list[Progress]] = {}
+    outcomes = list(
+        worker.transcribe_many(
+            [talk, other], ENGLISH, model="fake", on_progress=lambda p: told.setdefault(p.source, []).append(p)
+        )
+    )
+    assert set(told) == {MediaSource.from_path(talk), MediaSource.from_path(other)}
+    for outcome in outcomes:
+        figures = [progress.audio_s for progress in told[outcome.source]]
+        assert figures == sorted(figures)
+        last = told[outcome.source][-1]
+        assert last.audio_s == last.total_s == outcome.result().duration_s
 
 
 def test_chunks_that_were_done_are_not_done_again(

@@ -4,14 +4,21 @@ from pathlib import Path
 from typing import assert_type
 
 from autorag_whisper import (
+    AutoragWhisperError,
+    FileOutcome,
     LoadedModel,
+    MediaSource,
+    Progress,
+    Quality,
     Segment,
     TranscribeOptions,
     Transcriber,
     Transcript,
     TranscriptStream,
+    WorkerTranscriber,
     build_transcriber,
     get_model,
+    render,
     resolved_device,
     transcribe_segment,
 )
@@ -32,6 +39,28 @@ with build_transcriber() as transcriber:
         for segment in stream:
             assert_type(segment, Segment)
             segment.text = ""  # type: ignore[misc]  # results are frozen
+
+
+def on_progress(progress: Progress) -> None:
+    assert_type(progress.source, MediaSource)
+    assert_type(progress.total_s, float | None)
+
+
+options = TranscribeOptions(language="en", quality=Quality.FAST)
+for outcome in transcriber.transcribe_many(["a.mp3"], options, on_progress=on_progress):
+    assert_type(outcome, FileOutcome)
+    if outcome.error is None:
+        assert_type(outcome.transcript, Transcript)
+    else:
+        assert_type(outcome.error, AutoragWhisperError)
+    if outcome.transcript:
+        assert_type(outcome.transcript, Transcript)
+    assert_type(str(outcome.error or outcome.transcript.text), str)
+    assert_type(outcome.result(), Transcript)
+
+with WorkerTranscriber() as worker:
+    for outcome in worker.transcribe_many(["a.mp3"], on_progress=on_progress):
+        assert_type(render(outcome.result(), "srt") if outcome.error is None else str(outcome.error), str)
 
 transcriber.transcribe("a.wav", "en")  # type: ignore[arg-type]  # options are an object
 get_model(3)  # type: ignore[arg-type]  # a size is a name

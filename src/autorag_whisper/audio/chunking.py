@@ -273,11 +273,21 @@ class Chunker:
         surest = sorted(heard)[-_SUREST:]
         return sum(surest) / len(surest)
 
-    def _forget(self) -> None:
-        """Drop what no chunk can need any more."""
+    @property
+    def judged_s(self) -> float:
+        """What lies before it is in a chunk that was given, or is silence. Never decreases."""
+        return self._needed * WINDOW / SAMPLE_RATE_HZ
+
+    @property
+    def _needed(self) -> int:
+        """The first window that a chunk may still need."""
         # A short span may yet be dropped, or a voice stay unclear: whatever the chunk will be, the wide pad is there.
         begun = [*self._begun(), _Span(self._now, self._now)]
-        needed = max(self._bound, begun[0].start - max(self._pads.values()))
+        return max(self._bound, begun[0].start - max(self._pads.values()))
+
+    def _forget(self) -> None:
+        """Drop what no chunk can need any more."""
+        needed = self._needed
         self._samples.drop_before(needed * WINDOW)
         surplus = needed - self._probabilities_from
         if surplus > self._max:

@@ -186,13 +186,13 @@ def _settle(outcome: FileOutcome, item: Input, report: Reporter, ledger: Ledger)
     from autorag_whisper.cli.ledger import reason_of
     from autorag_whisper.cli.progress import clock_time
 
-    transcript = outcome.transcript
-    if transcript is None:
-        ledger.fail(item.shown, reason_of(outcome.error) if outcome.error else "no transcript")
-        report.complete(outcome.source.name, None, f"{item.shown}: failed")
+    if outcome.transcript is None:
+        ledger.fail(item.shown, reason_of(outcome.error))
+        report.complete(outcome.source, None, f"{item.shown}: failed")
         return 0.0
+    transcript = outcome.transcript
     ledger.done += 1
-    report.complete(outcome.source.name, transcript.duration_s, f"{item.shown} ({clock_time(transcript.duration_s)})")
+    report.complete(outcome.source, transcript.duration_s, f"{item.shown} ({clock_time(transcript.duration_s)})")
     return transcript.engine_s
 
 

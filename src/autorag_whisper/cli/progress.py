@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
+    from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.transcriber import Progress
 
 
@@ -40,16 +41,16 @@ class Tally:
     started_s: float
     done: int = 0
     finished_s: float = 0.0
-    under_way: dict[str, Progress] = field(default_factory=dict)
+    under_way: dict[MediaSource, Progress] = field(default_factory=dict)
     _known: int = 0
 
     def update(self, progress: Progress) -> None:
         """Take in how far a file is."""
-        self.under_way[progress.name] = progress
+        self.under_way[progress.source] = progress
 
-    def complete(self, name: str, duration_s: float | None) -> None:
+    def complete(self, source: MediaSource, duration_s: float | None) -> None:
         """A file is done; `duration_s` is None for one that failed."""
-        self.under_way.pop(name, None)
+        self.under_way.pop(source, None)
         self.done += 1
         if duration_s is not None:
             self.finished_s += duration_s
@@ -88,8 +89,8 @@ class Reporter(Protocol):
     def advance(self, progress: Progress) -> None:
         """A file has come this far."""
 
-    def complete(self, name: str, duration_s: float | None, line: str) -> None:
-        """A file is done: its name as in `advance`, its length unless it failed, and what to say of it."""
+    def complete(self, source: MediaSource, duration_s: float | None, line: str) -> None:
+        """A file is done: its source as in `advance`, its length unless it failed, and what to say of it."""
 
 
 def can_draw(environ: Mapping[str, str]) -> bool:
@@ -124,8 +125,8 @@ class Lines:
     def advance(self, progress: Progress) -> None:
         self._tally.update(progress)
 
-    def complete(self, name: str, duration_s: float | None, line: str) -> None:
-        self._tally.complete(name, duration_s)
+    def complete(self, source: MediaSource, duration_s: float | None, line: str) -> None:
+        self._tally.complete(source, duration_s)
         say(f"[{self._tally.done}/{self._tally.files}] {line}")
 
 
@@ -140,8 +141,8 @@ class _Bar:
         self._tally.update(progress)
         self._draw(progress.name)
 
-    def complete(self, name: str, duration_s: float | None, line: str) -> None:
-        self._tally.complete(name, duration_s)
+    def complete(self, source: MediaSource, duration_s: float | None, line: str) -> None:
+        self._tally.complete(source, duration_s)
         say(line)  # rich puts it above the bar
         self._draw("")
 

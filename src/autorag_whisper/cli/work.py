@@ -83,12 +83,12 @@ def _settle(outcome: FileOutcome, job: Job, delivery: Delivery, report: Reporter
         reason = reason_of(outcome.error)
     if reason or transcript is None:
         ledger.fail(shown, reason)
-        report.complete(outcome.source.name, None, f"{shown}: failed")
+        report.complete(outcome.source, None, f"{shown}: failed")
         return
     ledger.done += 1
     line = f"{shown} ({clock_time(transcript.duration_s)}){_remarks(transcript)}"
     names = ", ".join(job.names.values())
-    report.complete(outcome.source.name, transcript.duration_s, f"{line} -> {names}" if names else line)
+    report.complete(outcome.source, transcript.duration_s, f"{line} -> {names}" if names else line)
 
 
 def _remarks(transcript: Transcript) -> str:

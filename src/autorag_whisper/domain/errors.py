@@ -7,7 +7,7 @@ branch once (exit code, HTTP status) and never parses a message.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,10 @@ class AutoragWhisperError(Exception):
     def remedy(self) -> str:
         """What the reader can do about it, one line; empty where there is nothing to do."""
         return ""
+
+    def __bool__(self) -> Literal[True]:
+        """True, as of every exception; said so that a type checker knows it in `outcome.error or ...`."""
+        return True
 
     def __str__(self) -> str:
         return f"{self.problem()}. {self.remedy}".rstrip(". ") + "."

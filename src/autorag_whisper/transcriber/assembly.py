@@ -35,7 +35,6 @@ class Assembly:
     transcribed_s: float = 0.0
     recognise_s: float = 0.0
     align_s: float = 0.0
-    finished_s: float = 0.0
     _early: dict[int, ChunkResult] = field(default_factory=dict)
     _next: int = 0
 
@@ -76,7 +75,6 @@ class Assembly:
         # What had a second look counts as speech only if it turned out to be: music is none that was skipped.
         speech_s = sum(span.duration_s for span in chunk.speech if span.sure or result.words)
         self.speech_s += speech_s
-        self.finished_s = seconds(chunk.stop)
         for rejection in result.rejected:
             self.rejected.append(RejectedText(chunk.start_s, seconds(chunk.stop), rejection.text, rejection.rule))
         if result.words:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.audio import seconds
@@ -56,6 +58,7 @@ class RunFile:
     batch_size_since: int = 0  # since the last step of the device fallback
     methods: set[WordSource] = field(default_factory=set)
     _steps: Generator[list[SpeechChunk]] | None = None
+    _starts_s: deque[float] = field(default_factory=deque)  # of the chunks that are read and not assembled
 
     def open(self, options: TranscribeOptions, voice: VoiceActivity, rules: ChunkingRules) -> None:
         """Open the file. Raises the Media* errors."""
@@ -71,6 +74,7 @@ class RunFile:
             self.close()
             return []
         self.chunks_read += len(chunks)
+        self._starts_s.extend(chunk.start_s for chunk in chunks)
         return chunks
 
     def fell_back(self, step: DeviceFallbackStep) -> None:
@@ -105,10 +109,12 @@ class RunFile:
 
     @property
     def progress(self) -> Progress:
-        """Seconds finished: up to the last chunk that was assembled, or all that was read if no chunk waits."""
+        """How far it is: up to the first chunk that waits for its result, or to where voice activity has judged."""
         assert self.reader is not None
+        while len(self._starts_s) > self.chunks_read - self.assembly.chunks_done:
+            self._starts_s.popleft()
         read_s = seconds(self.reader.decoder.samples_out)
-        done_s = read_s if self.assembly.chunks_done == self.chunks_read else self.assembly.finished_s
+        judged_s = read_s if self.decoded else min(self.reader.judged_s, read_s)
         expected_s = self.reader.decoder.expected_duration_s
         total_s = read_s if self.decoded else max(expected_s, read_s) if expected_s else None
-        return Progress(self.source.name, done_s, total_s)
+        return Progress(self.source, min([judged_s, *islice(self._starts_s, 1)]), total_s)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from autorag_whisper.audio.source import MediaSource
@@ -14,21 +14,51 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far one file is: seconds of audio finished, of how many by its header (None if that says nothing)."""
+    """How far one file is, in seconds of its own timeline.
 
-    name: str
+    `audio_s`: everything before it is recognised, or was found to be silent; it never decreases, and the last value of
+    a file that succeeds is its duration. `total_s`: how much there will be, by the header or by what was read if that
+    is more; None while the header says nothing. `source` tells the files of a run apart, `name` is for people.
+    """
+
+    source: MediaSource
     audio_s: float
     total_s: float | None
 
+    @property
+    def name(self) -> str:
+        """The source's name: two files of a run may have the same."""
+        return self.source.name
+
 
 @dataclass(frozen=True, slots=True)
-class FileOutcome:
-    """One file of `transcribe_many`: its transcript, or the error that it failed with."""
+class FileDone:
+    """One file of `transcribe_many` that was transcribed."""
 
     source: MediaSource
-    transcript: Transcript | None = None
-    error: AutoragWhisperError | None = None
+    transcript: Transcript
+    error: None = field(default=None, init=False)
 
+    def result(self) -> Transcript:
+        """The transcript."""
+        return self.transcript
+
+
+@dataclass(frozen=True, slots=True)
+class FileFailed:
+    """One file of `transcribe_many` that failed; the others go on."""
+
+    source: MediaSource
+    error: AutoragWhisperError
+    transcript: None = field(default=None, init=False)
+
+    def result(self) -> NoReturn:
+        """Raises the error."""
+        raise self.error
+
+
+FileOutcome = FileDone | FileFailed
+"""One file of `transcribe_many`: exactly one of `transcript` and `error` is not None; `result()` returns or raises."""
 
 OnProgress = Callable[[Progress], None]
 """Called in the thread that iterates, never while a lock is held."""

@@ -59,6 +59,11 @@ class Reader:
         last = list(self._chunker.push(_nothing(), self._voice.finish()))
         yield last + list(self._chunker.finish())
 
+    @property
+    def judged_s(self) -> float:
+        """Everything before it is in a chunk that has left, or will be in none."""
+        return self._chunker.judged_s
+
     def close(self) -> None:
         """Close the file and its decoder. Again is fine."""
         self._open.close()

@@ -23,7 +23,7 @@ from autorag_whisper.recognition.language import VOTING_CHUNKS, LanguageChoice
 from autorag_whisper.transcriber.assembly import Assembly
 from autorag_whisper.transcriber.book import Finished
 from autorag_whisper.transcriber.file import RunFile
-from autorag_whisper.transcriber.outcome import FileOutcome
+from autorag_whisper.transcriber.outcome import FileDone, FileFailed
 from autorag_whisper.transcriber.report import Report
 from autorag_whisper.transcriber.workers import Job, JobDone, JobFailed, LanguageFound, Workers
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.transcript import DeviceFallbackStep, Segment
     from autorag_whisper.engines.base import RecognizerSpec
     from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask
+    from autorag_whisper.transcriber.outcome import FileOutcome
     from autorag_whisper.transcriber.start import RunParts
 
 _log = logging.getLogger(__name__)
@@ -256,7 +257,7 @@ class Run:
         file.moments.finished = self._parts.telemetry.clock_ns()
         transcript = file.assembly.transcript(file.reader.decoder, self._spec)
         self._report.complete(file, transcript, self._seat.pin)
-        yield FileOutcome(file.source, transcript)
+        yield FileDone(file.source, transcript)
 
     def _fail(self, file: RunFile, error: AutoragWhisperError) -> FileOutcome:
         """Take a file out of the run; what is in flight of it is ignored when it comes back."""
@@ -268,7 +269,7 @@ class Run:
         file.close()
         file.moments.finished = self._parts.telemetry.clock_ns()
         self._report.failed(file, error)
-        return FileOutcome(file.source, error=error)
+        return FileFailed(file.source, error)
 
     def _recover(self, event: JobFailed) -> Iterator[FileOutcome]:
         """A batch failed: on another device if its own is at fault, else chunk by chunk, to find whose fault it is."""

@@ -139,7 +139,7 @@ class Worker:
                 yield source
 
         def on_progress(progress: Progress) -> None:
-            send(Told(job.job, -1, progress))
+            send(Told(job.job, numbers[id(progress.source)], progress))
 
         model = self._transcriber.model(job.model, job.device_hint)
         book = Book(job, send)

@@ -14,7 +14,7 @@ from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import PoisonedFile, WorkerDied
 from autorag_whisper.domain.transcript import Segment
 from autorag_whisper.telemetry import Telemetry
-from autorag_whisper.transcriber.outcome import FileOutcome
+from autorag_whisper.transcriber.outcome import FileDone, FileFailed, FileOutcome
 from autorag_whisper.worker.job import Job
 from autorag_whisper.worker.messages import Begun, Measured, Noted, Over, Ready, SpanMade, Stop, Told
 from autorag_whisper.worker.process import CHILD, Gone, WorkerProcess
@@ -159,7 +159,7 @@ class WorkerTranscriber:
                 while not job.is_over():
                     for path in job.next_round(self._limits):
                         error = PoisonedFile(path.name, job.last_death)
-                        yield FileOutcome(MediaSource.from_path(path), error=error)
+                        yield FileFailed(MediaSource.from_path(path), error)
                     if job.is_over():
                         return
                     for said in self._round(job):
@@ -237,12 +237,12 @@ class WorkerTranscriber:
     def _told(self, job: Job, told: Told, on_progress: OnProgress | None) -> Iterator[Segment | FileOutcome]:
         what = told.what
         if isinstance(what, Over):
-            yield FileOutcome(MediaSource.from_path(job.over(told.file)), what.transcript, what.error)
+            yield _outcome(MediaSource.from_path(job.over(told.file)), what)
         elif isinstance(what, Segment):
             if job.is_new(what):
                 yield what
         elif on_progress is not None:
-            on_progress(what)
+            on_progress(job.further(told.file, what))
 
     def _measured(self, value: Measured) -> None:
         tell = self._telemetry.duration if value.kind == "duration" else self._telemetry.count
@@ -288,3 +288,9 @@ class WorkerTranscriber:
                 self._end()
         finally:
             self._turn.release()
+
+
+def _outcome(source: MediaSource, over: Over) -> FileOutcome:
+    if over.transcript is not None:
+        return FileDone(source, over.transcript)
+    return FileFailed(source, over.error or WorkerDied("a file ended without a result"))

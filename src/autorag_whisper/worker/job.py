@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.transcriber.outcome import Progress
 from autorag_whisper.worker.messages import Load, Start
 from autorag_whisper.worker.supervision import Round, next_round
 
@@ -38,6 +40,7 @@ class Job:
     _deaths: dict[int, int] = field(default_factory=dict)
     _done: dict[int, dict[int, bytes]] = field(default_factory=dict)
     _segments: int = 0
+    _furthest_s: dict[int, float] = field(default_factory=dict)
     _loaded: bool = False
     _deaths_without_file: int = 0
 
@@ -86,6 +89,13 @@ class Job:
         new = segment.index >= self._segments
         self._segments = max(self._segments, segment.index + 1)
         return new
+
+    def further(self, at: int, told: Progress) -> Progress:
+        """How far a file is. A process that begins a file again starts behind what an earlier one has told."""
+        file = self._round.files[at]
+        audio_s = self._furthest_s[file] = max(told.audio_s, self._furthest_s.get(file, 0.0))
+        total_s = None if told.total_s is None else max(told.total_s, audio_s)
+        return Progress(MediaSource.from_path(self.files[file]), audio_s, total_s)
 
     def ended(self, error: BaseException | None) -> None:
         """The process is done with the round."""

@@ -91,7 +91,7 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the run told: a segment, a file's end, or how far one is (its name says which; `file` is -1 then)."""
+    """What the run told of a file: a segment, its end, or how far it is."""
 
     job: int
     file: int
