@@ -18,14 +18,14 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from autorag_whisper import telemetry as names
-from autorag_whisper.domain.errors import AutoragWhisperError
+from autorag_whisper.domain.errors import AutoragWhisperError, ModelNotFound
 from autorag_whisper.domain.request import Aligner
 from autorag_whisper.engines import ctranslate2
 from autorag_whisper.engines.alignment_heads import CHARACTER_HEADS
 from autorag_whisper.engines.base import CharacterHeads
 from autorag_whisper.engines.silero import SileroVoiceActivity
 from autorag_whisper.models import kept_heads
-from autorag_whisper.models.catalogue import find
+from autorag_whisper.models.catalogue import NAMES, find
 from autorag_whisper.models.chosen_heads import with_heads
 from autorag_whisper.models.int8_weights import with_int8_weights
 from autorag_whisper.models.kept_heads import KeptHeads
@@ -39,6 +39,7 @@ from autorag_whisper.runtime.device_fallback import DevicePolicy
 from autorag_whisper.runtime.devices import Devices
 from autorag_whisper.runtime.footprints import Footprints
 from autorag_whisper.runtime.idle import IdleTimer
+from autorag_whisper.runtime.placement import shown
 from autorag_whisper.runtime.residency import Residency
 from autorag_whisper.settings import Settings
 from autorag_whisper.telemetry import Telemetry
@@ -182,6 +183,8 @@ class ModelFinder:
 
     def find(self, name: str) -> ModelFiles:
         """The files of a size, hub id or folder. Raises the Model* errors."""
+        if not isinstance(name, str):
+            raise ModelNotFound(shown(name), NAMES)
         files = self._resolve(name)
         with self._lock:
             self._by_folder[str(files.folder)] = files

@@ -62,7 +62,7 @@ class DevicePolicy:
         self._last: Device | None = None
         self._said: set[str] = set()
 
-    def place(self, hint: str | None = None) -> Placement:
+    def place(self, hint: object = None) -> Placement:
         """Where a model goes now. Says so once (INFO); warns of a bad setting once, of a bad hint each time.
 
         Raises:
@@ -141,7 +141,7 @@ class DevicePolicy:
             last = self._last
         return str((last or choose_device(self._wish(None), self._devices.hardware()).device).kind)
 
-    def _wish(self, hint: str | None) -> PlacementWish:
+    def _wish(self, hint: object) -> PlacementWish:
         return PlacementWish(hint, self._environ.get(_VARIABLE, ""), self._compute_type, self.pin)
 
     def _is_first(self, what: str) -> bool:

@@ -41,7 +41,7 @@ class PlacementWish:
     `hint` is the caller's, `setting` the operator's AUTORAG_WHISPER_DEVICE, both as they were written.
     """
 
-    hint: str | None = None
+    hint: object = None
     setting: str = ""
     compute_type: str = _DEFAULT
     pinned: CpuPin | None = None
@@ -77,6 +77,24 @@ def bad_hint(hint: object) -> bool:
     return not _is_policy(hint) and (not isinstance(hint, str) or parse_device(hint) is None)
 
 
+def hint_text(hint: object) -> str | None:
+    """A hint as text, so that it can be kept, compared and sent: what is no text is none that anybody understands."""
+    if hint is None or isinstance(hint, str):
+        return None if hint is None else str(hint)
+    return f"{type(hint).__name__} {shown(hint)}"
+
+
+def meaning_of(hint: str | None) -> str:
+    """What two hints have in common that place a model alike: "auto", "cpu", "cuda", "cuda:N".
+
+    A hint that nobody understands has a meaning of its own, apart from "cpu": its reason and its warning are others.
+    """
+    if _is_policy(hint):
+        return "auto"
+    device = parse_device(hint or "")
+    return str(device) if device is not None else f"unknown: {shown(hint)}"
+
+
 def bad_setting(setting: str) -> bool:
     """Whether AUTORAG_WHISPER_DEVICE has a value that is then treated as `auto`."""
     return _normal(setting) not in ("", *SETTINGS)
@@ -90,7 +108,7 @@ def choose_device(wish: PlacementWish, hardware: Hardware) -> Choice:
         return Choice(CPU, f"kept on the CPU since a failure: {wish.pinned.reason}")
     if bad_hint(wish.hint):
         return Choice(CPU, f"device hint {shown(wish.hint)} is not one of {HINTS}")
-    hinted = None if _is_policy(wish.hint) else parse_device(wish.hint or "")
+    hinted = parse_device(wish.hint) if isinstance(wish.hint, str) else None
     if hinted == CPU:
         return Choice(CPU, "asked for by the caller", demanded=True)
     return _cuda_or_cpu(hinted, _normal(wish.setting) == "cuda", hardware)
@@ -98,7 +116,10 @@ def choose_device(wish: PlacementWish, hardware: Hardware) -> Choice:
 
 def shown(value: object) -> str:
     """A caller's value for log and reason: quoted, on one line, of bounded length."""
-    text = repr(value)
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # noqa: BLE001 - any object may come here, and its `repr` may do anything
+        text = f"of type {type(value).__name__}"
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 

@@ -13,6 +13,7 @@ from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.domain.request import Aligner, TranscribeOptions
 from autorag_whisper.domain.transcript import Segment, Transcript
 from autorag_whisper.runtime.card_sharing import CardSharing
+from autorag_whisper.runtime.placement import hint_text, meaning_of
 from autorag_whisper.transcriber import start
 from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
 from autorag_whisper.transcriber.seat import Seat
@@ -142,15 +143,17 @@ class Transcriber:
         self._lock = Lock()
         self._handles: dict[tuple[str, str], LoadedModel] = {}
 
-    def model(self, size: str, device_hint: str | None = None) -> LoadedModel:
-        """A handle for a size, hub id or folder; the same object for the same arguments. Loads nothing.
+    def model(self, size: str | os.PathLike[str], device_hint: str | None = None) -> LoadedModel:
+        """A handle for a size, hub id or folder; the same object for arguments that mean the same. Loads nothing.
 
-        `device_hint`: None or "auto" (the policy's choice), "cpu", "cuda", "cuda:N"; anything else is the CPU.
+        `device_hint`: None or "auto" (the policy's choice), "cpu", "cuda", "cuda:N"; anything else, "" and what is no
+        string too, is the CPU, with a warning.
         """
-        key = (size, (device_hint or "auto").strip().lower())
-        files = self._parts.find_model(size)
+        name = os.fspath(size) if isinstance(size, os.PathLike) else size
+        files, hint = self._parts.find_model(name), hint_text(device_hint)
         with self._lock:
-            return self._handles.setdefault(key, LoadedModel(size, device_hint, files, self._parts.policy))
+            made = LoadedModel(name, hint, files, self._parts.policy)
+            return self._handles.setdefault((name, meaning_of(hint)), made)
 
     def load(self, model: LoadedModel) -> None:
         """Make sure that the model is resident where it would run now; on the CPU where CUDA fails at it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.runtime.placement import hint_text
 from autorag_whisper.transcriber.outcome import Progress
 from autorag_whisper.worker.messages import Load, Start
 from autorag_whisper.worker.supervision import Round, next_round
@@ -62,10 +63,11 @@ class Job:
     def message(self, number: int, pin: CpuPin | None) -> Start | Load:
         """What a process is told."""
         if not self.files:
-            return Load(number, self.model, self.device_hint, pin)
+            return Load(number, self.model, hint_text(self.device_hint), pin)
         paths = tuple(self.files[file] for file in self._round.files)
         done = {n: self._done[file] for n, file in enumerate(self._round.files) if file in self._done}
-        return Start(number, paths, self.options or TranscribeOptions(), self.model, self.device_hint, done, pin)
+        options, hint = self.options or TranscribeOptions(), hint_text(self.device_hint)
+        return Start(number, paths, options, self.model, hint, done, pin)
 
     def begun(self, at: int) -> None:
         """The process has opened a file."""
