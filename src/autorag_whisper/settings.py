@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.device import OnYield, YieldPolicy
-from autorag_whisper.domain.errors import InvalidSettings
+from autorag_whisper.domain.errors import InvalidOption, InvalidSettings
 from autorag_whisper.domain.language import LANGUAGES
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ ENVIRONMENT: dict[str, str] = {
     "AUTORAG_WHISPER_DEVICE": "auto (default), cuda or cpu; read whenever a device is decided on",
     "AUTORAG_WHISPER_ENGINE": "what recognises: ctranslate2 (default), or whisperx (extra `[whisperx]`)",
     "AUTORAG_WHISPER_COMPUTE_TYPE": "default, int8, int8_float16, float16, bfloat16 or float32",
-    "AUTORAG_WHISPER_THREADS": "CPU workers of one thread each; default: the cores this process may use",
+    "AUTORAG_WHISPER_THREADS": "CPU workers of one thread each; 256 at most; default: the cores this process may use",
     "AUTORAG_WHISPER_CACHE_DIR": "where joined and converted weights are kept; default: the user's cache directory",
     "AUTORAG_WHISPER_OFFLINE": "1: never open a network connection (HF_HUB_OFFLINE=1 means the same)",
     "AUTORAG_WHISPER_ALIGN_MODELS": "for `--aligner ctc`: en=owner/name,de=/a/folder; default: a table",
@@ -39,6 +40,11 @@ ENGINES = ("ctranslate2", "whisperx")
 ARBITERS = ("machine", "process", "off")
 GPU_BUSY = ("cpu", "wait", "fail")
 
+MAX_THREADS = 256
+"""More than any machine gains from; an engine that gets no thread from the system ends the process."""
+_MAX_NUMBER = 1_000_000_000
+"""Seconds or MiB: what timers and the arithmetic of bytes can take."""
+
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"", "0", "false", "no", "off"}
 
@@ -48,6 +54,7 @@ class Settings:
     """What the operator decided for this process.
 
     `threads` 0 means all cores that it may use; `align_models`: language code -> hub id or folder of a CTC checkpoint.
+    Raises InvalidOption for a number that is none, or out of its range.
     """
 
     engine: str = "ctranslate2"
@@ -66,6 +73,16 @@ class Settings:
     gpu_memory_mb: int = 0
     llm: str = ""
 
+    def __post_init__(self) -> None:
+        for name, most in (("threads", MAX_THREADS), ("gpu_memory_mb", _MAX_NUMBER)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
+                raise InvalidOption(name, value, f"a whole number from 0 to {most}")
+        for name in ("pin_cooldown_s", "gpu_wait_s", "idle_s"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not _is_within(value, _MAX_NUMBER):
+                raise InvalidOption(name, value, f"seconds from 0 to {_MAX_NUMBER}")
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
         """Read every `AUTORAG_WHISPER_*` variable.
@@ -77,7 +94,7 @@ class Settings:
         settings = cls(
             engine=reader.choice("AUTORAG_WHISPER_ENGINE", ENGINES, "ctranslate2"),
             compute_type=reader.choice("AUTORAG_WHISPER_COMPUTE_TYPE", COMPUTE_TYPES, "default"),
-            threads=int(reader.number("AUTORAG_WHISPER_THREADS", 0, whole=True)),
+            threads=int(reader.number("AUTORAG_WHISPER_THREADS", 0, whole=True, most=MAX_THREADS)),
             cache_dir=reader.path("AUTORAG_WHISPER_CACHE_DIR"),
             offline=reader.flag("AUTORAG_WHISPER_OFFLINE") | reader.flag("HF_HUB_OFFLINE"),
             pin_cooldown_s=reader.number("AUTORAG_WHISPER_PIN_COOLDOWN_S", 900.0, whole=False),
@@ -94,6 +111,10 @@ class Settings:
         if reader.problems:
             raise InvalidSettings(tuple(reader.problems))
         return settings
+
+
+def _is_within(value: float, most: int) -> bool:
+    return math.isfinite(value) and 0 <= value <= most
 
 
 class _Reader:
@@ -119,16 +140,16 @@ class _Reader:
             return default
         return value
 
-    def number(self, name: str, default: float, *, whole: bool) -> float:
+    def number(self, name: str, default: float, *, whole: bool, most: int = _MAX_NUMBER) -> float:
         text = self._value(name)
         if not text:
             return default
         try:
             value = float(int(text)) if whole else float(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             value = -1.0
-        if not 0 <= value < 1e9:
-            self._bad(name, f"a {'whole ' if whole else ''}number from 0")
+        if not _is_within(value, most):
+            self._bad(name, f"a {'whole ' if whole else ''}number from 0 to {most}")
             return default
         return value
 

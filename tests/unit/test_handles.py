@@ -23,7 +23,7 @@ from autorag_whisper.worker.job import Job
 class Rude:
     """Its `repr` raises, and it cannot be compared or hashed."""
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: Any = None
 
     def __repr__(self) -> str:
         raise RuntimeError("no")
@@ -73,16 +73,16 @@ def test_an_empty_hint_is_the_cpu_and_leaves_the_default_alone() -> None:
 
 
 @pytest.mark.parametrize("hint", BAD, ids=lambda hint: type(hint).__name__)
-def test_what_nobody_understands_is_warned_of_whatever_its_type(hint: object, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_nobody_understands_is_warned_of_whatever_its_type(hint: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "autorag_whisper"):
-        assert World(CARD).transcriber.model("base", hint).device == "cpu"  # type: ignore[arg-type]
+        assert World(CARD).transcriber.model("base", hint).device == "cpu"
     assert "using the CPU" in caplog.text
 
 
 @pytest.mark.parametrize("hint", [threading.Lock(), 5, Rude()], ids=lambda hint: type(hint).__name__)
-def test_a_hint_of_any_type_reaches_the_worker_process_as_one_that_nobody_understands(hint: object) -> None:
-    job = Job((Path("a.wav"),), None, "base", hint)  # type: ignore[arg-type]
-    for message in (job.message(1, None), Job((), None, "base", hint).message(2, None)):  # type: ignore[arg-type]
+def test_a_hint_of_any_type_reaches_the_worker_process_as_one_that_nobody_understands(hint: Any) -> None:
+    job = Job((Path("a.wav"),), None, "base", hint)
+    for message in (job.message(1, None), Job((), None, "base", hint).message(2, None)):
         sent = pickle.loads(pickle.dumps(message)).device_hint
         assert isinstance(sent, str)
         assert bad_hint(sent)

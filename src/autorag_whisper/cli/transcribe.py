@@ -10,7 +10,7 @@ import click
 from autorag_whisper.cli import verbose_option
 from autorag_whisper.domain.request import DEFAULT_TEMPERATURES, Aligner, Quality, Task, TranscribeOptions
 from autorag_whisper.format import FORMATS
-from autorag_whisper.settings import COMPUTE_TYPES, ENGINES
+from autorag_whisper.settings import COMPUTE_TYPES, ENGINES, MAX_THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +52,7 @@ Formats:
 @click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
 @click.option("--engine", type=click.Choice(ENGINES), help="Default: ctranslate2; whisperx is an extra.")
 @click.option("--compute-type", type=click.Choice(COMPUTE_TYPES), help="Default: the best that the device has.")
-@click.option("--threads", type=click.IntRange(min=0), help="CPU workers; 0: one for each core.")
+@click.option("--threads", type=click.IntRange(0, MAX_THREADS), help="CPU workers; 0: one for each core.")
 @click.option("--batch-size", type=int, help="Pieces of audio at a time.")
 @click.option(
     "--quality",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.language import parse_language
@@ -116,21 +118,24 @@ class TranscribeOptions:
         object.__setattr__(self, "task", _parse_task(self.task))
         object.__setattr__(self, "aligner", _parse_aligner(self.aligner))
         object.__setattr__(self, "quality", _parse_quality(self.quality))
-        beam = self.beam_size
-        _check("beam size", beam, beam is None or 1 <= beam <= 100, "a whole number from 1 to 100")
-        _check("temperature", self.temperatures, bool(self.temperatures), "at least one number")
-        for temperature in self.temperatures:
-            good = math.isfinite(temperature) and 0 <= temperature <= 2
-            _check("temperature", temperature, good, "numbers from 0 to 2")
-        batch = self.batch_size
-        _check("batch size", batch, batch is None or 1 <= batch <= 256, "a whole number from 1 to 256")
+        object.__setattr__(self, "beam_size", _whole("beam size", self.beam_size, 100))
+        object.__setattr__(self, "batch_size", _whole("batch size", self.batch_size, 256))
+        object.__setattr__(self, "temperatures", _parse_temperatures(self.temperatures))
         stream = self.audio_stream
         _check("audio stream", stream, stream is None or stream >= 0, "a whole number from 0")
-        _check("VAD threshold", self.vad_threshold, 0 < self.vad_threshold < 1, "a number between 0 and 1")
+        for name, value in (
+            ("compression ratio threshold", self.compression_ratio_threshold),
+            ("log-probability threshold", self.logprob_threshold),
+            ("no-speech threshold", self.no_speech_threshold),
+        ):
+            _check(name, value, _is_number(value), "a number")
+        voice = self.vad_threshold
+        _check("VAD threshold", voice, _is_number(voice) and 0 < voice < 1, "a number between 0 and 1")
         limit = self.max_duration_s
-        _check("longest duration", limit, limit is None or limit > 0, "seconds above 0")
+        _check("longest duration", limit, limit is None or (_is_number(limit) and limit > 0), "seconds above 0")
         for name, text in (("prompt", self.initial_prompt), ("hotwords", self.hotwords)):
             allowed = f"at most {MAX_PROMPT_CHARACTERS} characters"
+            _check(name, text, isinstance(text, str), "text")
             _check(name, f"{text[:20]}...", len(text) <= MAX_PROMPT_CHARACTERS, allowed)
 
     @property
@@ -138,6 +143,25 @@ class TranscribeOptions:
         """The quality's, with the beam that was asked for."""
         effort = EFFORTS[self.quality]
         return effort if self.beam_size is None else replace(effort, beam_size=self.beam_size)
+
+
+def _whole(option: str, value: Any, most: int) -> int | None:
+    """A whole number of any library, as Python's own: the engines take no other."""
+    good = value is None or (not isinstance(value, bool) and isinstance(value, Integral) and 1 <= int(value) <= most)
+    _check(option, value, good, f"a whole number from 1 to {most}")
+    return None if value is None else int(value)
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and not math.isnan(value)
+
+
+def _parse_temperatures(given: Any) -> tuple[float, ...]:
+    are_several = isinstance(given, Sequence) and not isinstance(given, str) and len(given) > 0
+    _check("temperature", given, are_several, "at least one number from 0 to 2, in a tuple")
+    for temperature in given:
+        _check("temperature", temperature, _is_number(temperature) and 0 <= temperature <= 2, "numbers from 0 to 2")
+    return tuple(float(temperature) for temperature in given)
 
 
 def _parse_languages(names: Iterable[str]) -> tuple[str, ...]:

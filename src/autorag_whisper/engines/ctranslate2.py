@@ -22,6 +22,7 @@ from autorag_whisper.domain.device import Device, FailureCause, Hardware
 from autorag_whisper.domain.errors import AutoragWhisperError, DeviceError, EngineError
 from autorag_whisper.engines.base import Encoded, Hypothesis, RecognizerSpec, TokenTimes
 from autorag_whisper.engines.in_flight import Engine, InFlight, failures, first_line, unload
+from autorag_whisper.engines.native_threads import require_threads
 from autorag_whisper.engines.onednn import keep_no_primitives
 from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
 
@@ -78,7 +79,7 @@ def load(request: LoadRequest) -> CTranslate2Recognizer:
 
     Raises DeviceError where the device fails at it, ModelDamaged where the files are at fault, else EngineError.
     """
-    prepare(request.device)
+    prepare(request.device, request.workers)
     workers = 1 if request.device.is_cuda else request.workers
     with ThreadPoolExecutor(1) as pool:  # the runtime and the tokenizer read without Python's lock
         read = pool.submit(read_tokenizer, request.folder)
@@ -110,9 +111,13 @@ def describe(
     )
 
 
-def prepare(device: Device) -> None:
-    """Before a load: what the runtime is told once in a process, and the libraries of a card. Raises DeviceError."""
+def prepare(device: Device, workers: int) -> None:
+    """Before a load: what the runtime is told once in a process, its threads, and the libraries of a card.
+
+    Raises DeviceError, and EngineError where the system has no threads for it.
+    """
     keep_no_primitives()
+    require_threads(1 if device.is_cuda else workers, _ENGINE)
     if device.is_cuda:
         _preload_cuda_libraries(device)
 

@@ -15,6 +15,7 @@ from autorag_whisper.domain.errors import EngineError, ModelDamaged
 from autorag_whisper.engines.base import CtcSpec, Emissions
 from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, CtcCheckpoint, log_softmax, read_checkpoint
 from autorag_whisper.engines.in_flight import Engine, InFlight, failures, unload
+from autorag_whisper.engines.native_threads import require_threads
 from autorag_whisper.engines.onednn import keep_no_primitives
 from autorag_whisper.models.building import building
 
@@ -42,6 +43,7 @@ def load(folder: Path, name: str, device: Device, *, cache_dir: Path, workers: i
     import ctranslate2
 
     keep_no_primitives()
+    require_threads(1 if device.is_cuda else workers, _ENGINE)
     checkpoint = read_checkpoint(folder, name)
     engine = Engine(_ENGINE, name, WEIGHTS, device)
     with failures(engine, "load"):

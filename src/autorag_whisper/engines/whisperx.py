@@ -46,7 +46,7 @@ _MAX_TOKENS = 448
 def load(request: LoadRequest) -> WhisperXRecognizer:
     """Load a model. Raises ExtraNotInstalled, else as `engines.ctranslate2.load` does."""
     asr = _whisperx()
-    prepare(request.device)
+    prepare(request.device, request.workers)
     tokens = read_tokenizer(request.folder)
     with failures(Engine(RUNTIME, request.name, "model.bin", request.device), "load"):
         model = asr.WhisperModel(
