@@ -9,15 +9,10 @@ import av
 import av.error
 import av.logging
 
+from autorag_whisper.audio import selection
 from autorag_whisper.audio.whitelist import CODECS, container_options
 from autorag_whisper.domain.audio import MediaInfo
-from autorag_whisper.domain.errors import (
-    AudioStreamNotFound,
-    MediaDamaged,
-    MediaNotRecognised,
-    MediaUnreadable,
-    NoAudioStream,
-)
+from autorag_whisper.domain.errors import MediaDamaged, MediaNotRecognised, MediaUnreadable, NoAudioStream
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
@@ -71,9 +66,8 @@ class _Nameless:
         return self._file.seek(offset, whence)
 
 
-def open_container(file: BinaryIO, name: str, audio_stream: int | None) -> Opened:
-    """Open `file` from its first byte and choose its audio stream `audio_stream` (from 0; None: the first one that can
-    be decoded).
+def open_container(file: BinaryIO, name: str, audio_stream: int | str | None) -> Opened:
+    """Open `file` from its first byte and choose its audio stream `audio_stream` (`audio.selection` says how).
 
     Raises MediaNotRecognised, MediaDamaged, MediaUnreadable, NoAudioStream and AudioStreamNotFound.
     """
@@ -113,16 +107,14 @@ def _unreadable(error: OSError, name: str) -> MediaUnreadable:
     return MediaUnreadable(name, (error.strerror or "cannot be read").lower())
 
 
-def _choose(container: InputContainer, name: str, wanted: int | None) -> Opened:
+def _choose(container: InputContainer, name: str, wanted: int | str | None) -> Opened:
     # `type` and not `container.streams.audio`: that one leaves out streams without a decoder, and numbers would shift.
     streams = [stream for stream in container.streams if stream.type == "audio"]
     if not streams:
         raise NoAudioStream(name)
-    if wanted is None:
-        wanted = next((n for n, stream in enumerate(streams) if _is_listed(stream)), 0)
-    if not 0 <= wanted < len(streams):
-        raise AudioStreamNotFound(name, wanted, len(streams))
-    stream = cast("AudioStream", streams[wanted])
+    tracks = selection.describe(streams)
+    chosen = selection.choose(tracks, wanted, [n for n, stream in enumerate(streams) if _is_listed(stream)], name)
+    stream = cast("AudioStream", streams[chosen])
     _open_decoder(stream, name)
     codec = stream.codec_context
     info = MediaInfo(
@@ -130,8 +122,9 @@ def _choose(container: InputContainer, name: str, wanted: int | None) -> Opened:
         codec=codec.name,
         sample_rate_hz=codec.sample_rate,
         channels=len(codec.layout.channels),
-        audio_stream=wanted,
+        audio_stream=chosen,
         audio_streams=len(streams),
+        tracks=tracks,
     )
     return Opened(container, stream, info)
 

@@ -45,7 +45,7 @@ class MediaDecoder:
     """
 
     def __init__(
-        self, file: BinaryIO, name: str, *, audio_stream: int | None = None, max_duration_s: float | None = None
+        self, file: BinaryIO, name: str, *, audio_stream: int | str | None = None, max_duration_s: float | None = None
     ) -> None:
         self._file, self._name, self._max_duration_s = file, name, max_duration_s
         self._opened = open_container(file, name, audio_stream)
@@ -79,10 +79,10 @@ class MediaDecoder:
     @property
     def notes(self) -> tuple[Note, ...]:
         """What the reader of the result should know; final when the iterator is exhausted."""
-        info = self.info
-        if info.audio_streams < 2:
+        chosen, *others = sorted(self.info.tracks, key=lambda track: track.number != self.info.audio_stream)
+        if not others:
             return ()
-        text = f"audio stream {info.audio_stream} of {info.audio_streams}"
+        text = f"audio stream {chosen} was transcribed, not {', '.join(map(str, others))}"
         return (Note(NoteKind.OTHER_AUDIO_STREAMS, text),)
 
     def __iter__(self) -> Self:

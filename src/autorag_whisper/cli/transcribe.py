@@ -74,7 +74,11 @@ Formats:
 @click.option("--hotwords", default="", help="Words that are likely to occur.")
 @click.option("-f", "--format", "formats", multiple=True, metavar="NAME[,NAME...]", help="As listed below; srt,json.")
 @click.option("-o", "--output-dir", type=click.Path(), help="Folder for the outputs; - prints one format.")
-@click.option("--audio-stream", type=int, help="Which of a file's audio streams, from 0; default: the first.")
+@click.option(
+    "--audio-stream",
+    metavar="N|LANGUAGE",
+    help="Which of a file's audio streams: number from 0, language or title; default: as players choose.",
+)
 @click.option("--force", is_flag=True, help="Do again what is finished.")
 @verbose_option
 @click.pass_obj

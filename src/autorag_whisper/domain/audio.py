@@ -21,8 +21,32 @@ def seconds(samples: int) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class AudioTrack:
+    """One audio stream of a file as its container describes it. `number` counts audio streams from 0.
+
+    `language` is the tag as it stands in the file, mostly ISO 639-2 (`eng`); `is_default`: players begin with it.
+    """
+
+    number: int
+    codec: str = ""
+    channels: int = 0
+    language: str = ""
+    title: str = ""
+    is_default: bool = False
+
+    def __str__(self) -> str:
+        """`1 (eng, "Commentary")`: what a person needs to choose it."""
+        said = [self.language] if self.language else []
+        said += [f'"{self.title}"'] if self.title else []
+        return f"{self.number} ({', '.join(said)})" if said else str(self.number)
+
+
+@dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What a container says of itself. Nothing in here is trusted for lengths."""
+    """What a container says of itself. Nothing in here is trusted for lengths.
+
+    `tracks` are all audio streams; `audio_stream` is the number of the one that was chosen.
+    """
 
     container: str
     codec: str
@@ -30,6 +54,7 @@ class MediaInfo:
     channels: int
     audio_stream: int
     audio_streams: int
+    tracks: tuple[AudioTrack, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,13 +136,16 @@ class NoAudioStream(MediaError):
 
 @dataclass(eq=False)
 class AudioStreamNotFound(MediaError):
-    """`wanted` counts audio streams from 0."""
+    """`wanted` is a number, from 0, or a language or title; `listed` describes every audio stream that is there."""
 
-    wanted: int
+    wanted: int | str
     available: int
+    listed: tuple[str, ...] = ()
 
     def problem(self) -> str:
-        return f"{self.name}: has no audio stream {self.wanted}, only {self.available}"
+        if isinstance(self.wanted, int):
+            return f"{self.name}: has no audio stream {self.wanted}, only {self.available}"
+        return f"{self.name}: has no audio stream of language or title {self.wanted}, only {', '.join(self.listed)}"
 
     @property
     def remedy(self) -> str:

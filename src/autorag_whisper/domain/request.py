@@ -78,7 +78,8 @@ class TranscribeOptions:
         initial_prompt: text that is put before every chunk as if it had been said before (names, style).
         hotwords: words that are likely to occur, put before every chunk after the prompt.
         batch_size: chunks in one engine call; None leaves it to the device's default.
-        audio_stream: which audio stream of the file, counted from 0; None takes the first.
+        audio_stream: which audio stream of the file: its number, counted from 0, its language (`"en"`, `"eng"`,
+            `"English"`) or its title; None takes the one that players begin with, else the first.
         compression_ratio_threshold: text that packs better than this is a repetition: the attempt failed.
         logprob_threshold: mean log-probability of the tokens below which an attempt failed.
         no_speech_threshold: probability of "no speech" above which a failed attempt's text is rejected.
@@ -98,7 +99,7 @@ class TranscribeOptions:
     initial_prompt: str = ""
     hotwords: str = ""
     batch_size: int | None = None
-    audio_stream: int | None = None
+    audio_stream: int | str | None = None
     compression_ratio_threshold: float = 2.4
     logprob_threshold: float = -1.0
     no_speech_threshold: float = 0.6
@@ -121,8 +122,7 @@ class TranscribeOptions:
         object.__setattr__(self, "beam_size", _whole("beam size", self.beam_size, 100))
         object.__setattr__(self, "batch_size", _whole("batch size", self.batch_size, 256))
         object.__setattr__(self, "temperatures", _parse_temperatures(self.temperatures))
-        stream = self.audio_stream
-        _check("audio stream", stream, stream is None or stream >= 0, "a whole number from 0")
+        object.__setattr__(self, "audio_stream", _parse_audio_stream(self.audio_stream))
         for name, value in (
             ("compression ratio threshold", self.compression_ratio_threshold),
             ("log-probability threshold", self.logprob_threshold),
@@ -190,6 +190,15 @@ def _parse_aligner(aligner: Aligner | str) -> Aligner:
         return Aligner(aligner)
     except ValueError:
         raise InvalidOption("aligner", aligner, ", ".join(Aligner)) from None
+
+
+def _parse_audio_stream(wanted: int | str | None) -> int | str | None:
+    text = wanted.strip() if isinstance(wanted, str) else wanted
+    if isinstance(text, str) and text.lstrip("+-").isdecimal():
+        text = int(text)
+    good = bool(text) if isinstance(text, str) else text is None or (type(text) is int and text >= 0)
+    _check("audio stream", wanted, good, "a whole number from 0, a language such as eng, or a title")
+    return text
 
 
 def _check(option: str, value: object, good: bool, allowed: str) -> None:
