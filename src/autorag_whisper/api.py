@@ -9,8 +9,7 @@ from autorag_whisper.bootstrap import build_transcriber
 from autorag_whisper.domain.request import TranscribeOptions
 
 if TYPE_CHECKING:
-    import os
-
+    from autorag_whisper.audio.source import Media
     from autorag_whisper.transcriber import LoadedModel, Transcriber
 
 _api_lock = Lock()
@@ -50,11 +49,10 @@ def resolved_device() -> str:
     return _transcriber().resolved_device()
 
 
-def transcribe_segment(
-    model: LoadedModel, file_path: str | os.PathLike[str], language: str | None = None
-) -> list[WordDict]:
-    """The words of a file, in order; [] where nobody speaks.
+def transcribe_segment(model: LoadedModel, file_path: Media, language: str | None = None) -> list[WordDict]:
+    """The words of a recording, in order; [] where nobody speaks.
 
+    `file_path`: a path, or what else `MediaSource` makes sources of: bytes, a file object, samples at 16 kHz.
     `language`: None or "" detects it; "en", "EN", "en-US" and "English" are the same. Raises the Media* errors,
     InvalidOption for an unknown language, and UnavailableError.
     """

@@ -1,7 +1,10 @@
 """What a user's type checker sees. Checked by mypy, never run."""
 
+import io
 from pathlib import Path
 from typing import assert_type
+
+import numpy as np
 
 from autorag_whisper import (
     AutoragWhisperError,
@@ -39,6 +42,10 @@ with build_transcriber() as transcriber:
         for segment in stream:
             assert_type(segment, Segment)
             segment.text = ""  # type: ignore[misc]  # results are frozen
+
+for media in (b"", bytearray(), Path("a.wav"), io.BytesIO(), np.zeros(1, np.float32), MediaSource.from_bytes(b"")):
+    assert_type(transcriber.transcribe(media), Transcript)
+assert_type(MediaSource.from_samples(np.zeros((2, 100), np.int16), 48_000, name="call"), MediaSource)
 
 
 def on_progress(progress: Progress) -> None:

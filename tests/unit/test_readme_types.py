@@ -31,11 +31,11 @@ def test_the_check_notices_a_mistake(tmp_path: Path, root: Path) -> None:
     assert code, said
 
 
-@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("number", range(4))
 def test_an_example_of_the_readme_passes_the_strict_type_checker(number: int, tmp_path: Path, root: Path) -> None:
     said, code = checked(examples((root / "README.md").read_text("utf-8"))[number], tmp_path, root)
     assert not code, said
 
 
-def test_the_readme_has_three_examples(root: Path) -> None:
-    assert len(examples((root / "README.md").read_text("utf-8"))) == 3
+def test_the_readme_has_four_examples(root: Path) -> None:
+    assert len(examples((root / "README.md").read_text("utf-8"))) == 4

@@ -1,4 +1,4 @@
-"""Where media comes from: a path that was checked before it is opened, or a stream that can be rewound."""
+"""Where media comes from: a path that was checked before it is opened, a file of the caller's, or what is in memory."""
 
 from __future__ import annotations
 
@@ -12,12 +12,24 @@ import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from autorag_whisper.domain.errors import MediaEmpty, MediaError, MediaNotFound, MediaUnreadable
+from autorag_whisper.audio.memory import Held, HeldBytes, Refused, SupportsArray, held_samples
+from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
+from autorag_whisper.domain.errors import (
+    InvalidOption,
+    MediaEmpty,
+    MediaError,
+    MediaNotFound,
+    MediaUnreadable,
+    RequestError,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+DEFAULT_NAME = "audio"
+"""Of what has none, in messages and results."""
 
 _COPY_BYTES = 1 << 20
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -32,18 +44,28 @@ _KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class MediaSource:
-    """One input: a `path`, or a `file` that is open, binary and seekable.
+    """One input: a `path`, an open binary `file`, or what is `held` in memory; exactly one of them.
 
-    `name` is what people read in messages and results; nothing is ever opened by it.
+    `name` is what people read in messages and results; nothing is ever opened by it. The class methods make sources of
+    everything that `Transcriber` takes for media.
     """
 
     name: str
     path: Path | None = None
     file: BinaryIO | None = None
+    held: Held | None = None
 
     def __post_init__(self) -> None:
-        if (self.path is None) == (self.file is None):
-            raise ValueError("a media source is either a path or a file")
+        if sum(content is not None for content in (self.path, self.file, self.held)) != 1:
+            raise ValueError("a media source is either a path or a file or held in memory")
+
+    @classmethod
+    def of(cls, media: Media) -> MediaSource:
+        """A source of whatever is taken for media. Looks at nothing yet: what cannot be media says so when opened."""
+        try:
+            return _source_of(media)
+        except RequestError as error:
+            return cls(DEFAULT_NAME, held=Refused(error))
 
     @classmethod
     def from_path(cls, path: str | os.PathLike[str]) -> MediaSource:
@@ -51,18 +73,88 @@ class MediaSource:
         place = Path(path)
         return cls(name=printable(place.name or str(place)), path=place)
 
+    @classmethod
+    def from_bytes(cls, data: bytes | bytearray | memoryview, name: str = DEFAULT_NAME) -> MediaSource:
+        """A source of a whole media file in memory (an upload, a download). `data` is not copied and not changed.
+
+        It must not be changed before the run is over.
+        """
+        return cls(printable(name), held=HeldBytes(data))
+
+    @classmethod
+    def from_file(cls, file: BinaryIO, name: str | None = None) -> MediaSource:
+        """A source of a file object that is open for reading bytes; by default it is called as the file is.
+
+        It is read from its first byte, wherever it stands, put back there when it was read, and not closed. What cannot
+        be rewound (a pipe, a socket) is read to its end, into a temporary file, when the run comes to it, and so once
+        only. It belongs to the run until that is over: one file object is not for two runs at a time.
+        """
+        told = getattr(file, "name", None)
+        if name is None:
+            name = Path(told).name if isinstance(told, str) else DEFAULT_NAME
+        return cls(printable(name) or DEFAULT_NAME, file=file)
+
+    @classmethod
+    def from_samples(
+        cls,
+        samples: SupportsArray,
+        sample_rate_hz: float = SAMPLE_RATE_HZ,
+        *,
+        channel_axis: int | None = None,
+        name: str = DEFAULT_NAME,
+    ) -> MediaSource:
+        """A source of decoded audio: a numpy array, or what numpy can make one of (a tensor of PyTorch's).
+
+        `samples`: [samples], [samples, channels] or [channels, samples]; of two dimensions the shorter one counts the
+        channels, unless `channel_axis` (0 or 1) says which. float32, float64 and float16 from -1 to 1; int16, int32 and
+        uint8 at full scale. `sample_rate_hz`: of each channel, 1,000 to 1,536,000; the default is what Whisper hears.
+
+        The words are those of the same samples in a WAV file. Nothing is copied where numpy need not, nothing changed;
+        it must not be changed before the run is over.
+
+        Raises InvalidOption for another type, shape or rate; no sample (MediaEmpty) and one that is not finite
+        (MediaDamaged) are found when it is opened.
+        """
+        return cls(printable(name), held=held_samples(samples, sample_rate_hz, channel_axis))
+
     def open(self) -> BinaryIO:
         """Open for reading at the first byte. Whoever calls closes what comes back.
 
         A `file` of the caller's comes back as a view: closing that leaves the file open, and two views at a time would
-        disturb each other. Never blocks, on a FIFO neither.
+        disturb each other. Never blocks, on a FIFO neither, but to read a stream that cannot be rewound to its end.
 
-        Raises MediaNotFound, MediaUnreadable (not regular, not allowed, cannot be rewound) and MediaEmpty.
+        Raises MediaNotFound, MediaUnreadable (not regular, not allowed), MediaEmpty, MediaDamaged, and InvalidOption
+        for what is no media at all.
         """
+        if self.held is not None:
+            return self.held.open(self.name)
         if self.file is not None:
-            return _view(self.file, self.name)
+            return _open_file(self.file, self.name)
         assert self.path is not None
         return _open_regular(self.path, self.name)
+
+
+Media = MediaSource | str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO | SupportsArray
+"""What is taken for one recording: a path; the bytes of a media file; a file object that is open for reading bytes;
+samples at 16 kHz; or a `MediaSource`, which may have a name and another rate."""
+
+
+def _source_of(media: Any) -> MediaSource:
+    if isinstance(media, MediaSource):
+        return media
+    if isinstance(media, bytes | bytearray | memoryview):
+        return MediaSource.from_bytes(media)
+    if isinstance(media, str | os.PathLike):
+        try:
+            return MediaSource.from_path(media)
+        except TypeError:  # a path in bytes
+            return MediaSource.from_path(os.fsdecode(media))
+    if callable(getattr(media, "read", None)):
+        return MediaSource.from_file(media)
+    if isinstance(media, SupportsArray):
+        return MediaSource.from_samples(media)
+    allowed = "a path, bytes, a binary file object, an array of samples or a MediaSource"
+    raise InvalidOption("media", type(media).__name__, allowed)
 
 
 def printable(name: str) -> str:
@@ -123,23 +215,71 @@ def _refusal(error: OSError, name: str) -> MediaError:
     return MediaUnreadable(name, (error.strerror or "cannot be read").lower())
 
 
-def _view(file: BinaryIO, name: str) -> BinaryIO:
-    if file.closed or not file.readable() or not file.seekable():
-        raise MediaUnreadable(name, "is a stream that is closed or cannot be rewound")
+def _open_file(file: BinaryIO, name: str) -> BinaryIO:
+    """A view of a file object of the caller's, or a copy of what can be read but once."""
     try:
-        if file.seek(0, os.SEEK_END) == 0:
+        if getattr(file, "closed", False):
+            raise MediaUnreadable(name, "is a file object that is closed")
+        if not _is_seekable(file):
+            copy = spool(cast("BinaryIO", _Foreign(file)), name).file
+            assert copy is not None
+            copy.seek(0)
+            return copy
+        view = _View(file)
+        if view.seek(0, os.SEEK_END) == 0:
+            view.close()
             raise MediaEmpty(name)
-        file.seek(0)
+        view.seek(0)
+        view.read(1)  # of text, or by a coroutine, it is refused here
+        view.seek(0)
     except OSError as error:
         raise _refusal(error, name) from error
-    return io.BufferedReader(_View(file))
+    return io.BufferedReader(view)
+
+
+def _is_seekable(file: Any) -> bool:
+    if hasattr(file, "seekable"):
+        return _Foreign(file).seekable()
+    return hasattr(file, "seek") and hasattr(file, "tell")
+
+
+class _Foreign:
+    """A file object of the caller's, whose own exceptions are a failure to read like any other."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._call("read", size)
+        if not isinstance(data, bytes | bytearray | memoryview) or 0 <= size < len(data):
+            raise OSError(errno.EINVAL, "is no file object that is open for reading bytes")
+        return bytes(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        moved = self._call("seek", offset, whence)
+        return moved if isinstance(moved, int) else self.tell()  # mmap's tells nothing
+
+    def tell(self) -> int:
+        return int(self._call("tell"))
+
+    def seekable(self) -> bool:
+        return bool(self._call("seekable"))
+
+    def _call(self, method: str, *arguments: int) -> Any:
+        try:
+            return getattr(self._file, method)(*arguments)
+        except OSError:
+            raise
+        except Exception as error:
+            raise OSError(errno.EIO, f"its {method}() raised {type(error).__name__}") from error
 
 
 class _View(io.RawIOBase):
-    """Another handle on a file that stays the caller's: to close the one leaves the other open."""
+    """Another handle on a file that stays the caller's: to close the one leaves the other open, where it stood."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self._file = _Foreign(file)
+        self._stood = self._file.tell()
 
     def readable(self) -> bool:
         return True
@@ -155,3 +295,9 @@ class _View(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         return self._file.seek(offset, whence)
+
+    def close(self) -> None:
+        if not self.closed:
+            with contextlib.suppress(OSError):  # the caller may have closed it by now
+                self._file.seek(self._stood)
+        super().close()

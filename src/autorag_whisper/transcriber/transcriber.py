@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
-from autorag_whisper.audio.source import MediaSource
+from autorag_whisper.audio.source import Media, MediaSource
 from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.domain.request import Aligner, TranscribeOptions
 from autorag_whisper.domain.transcript import Segment, Transcript
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from autorag_whisper.runtime.residency import Residency
     from autorag_whisper.telemetry import Telemetry
     from autorag_whisper.transcriber.book import ChunkBook
-
-Media = MediaSource | str | os.PathLike[str]
-"""A file by its path, or a source that was made before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +263,7 @@ class Transcriber:
         aligners = self._parts.alignment_models
         lease = aligners.lease if aligners is not None else None
         parts = RunParts(self._seat(model), self._parts.voice, self._parts.telemetry, on_progress, lease, book)
-        sources = (item if isinstance(item, MediaSource) else MediaSource.from_path(item) for item in media)
+        sources = (MediaSource.of(item) for item in media)
         options = options or TranscribeOptions()
         if options.aligner is Aligner.AUTO:
             options = replace(options, aligner=self._parts.auto_aligner)
