@@ -18,7 +18,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from autorag_whisper import telemetry as names
-from autorag_whisper.domain.errors import AutoragWhisperError, ModelNotFound
+from autorag_whisper.domain.errors import ModelNotFound
 from autorag_whisper.domain.request import Aligner
 from autorag_whisper.engines import ctranslate2
 from autorag_whisper.engines.alignment_heads import CHARACTER_HEADS
@@ -31,6 +31,7 @@ from autorag_whisper.models.int8_weights import with_int8_weights
 from autorag_whisper.models.kept_heads import KeptHeads
 from autorag_whisper.models.small_vocabulary import with_small_vocabulary
 from autorag_whisper.models.store import ModelOrigin, ModelStore, default_cache_dir
+from autorag_whisper.recognition.aligner_fallback import goes_down, told
 from autorag_whisper.runtime.alignment_models import AlignmentModels
 from autorag_whisper.runtime.arbiter.lease import AtDeadline, Wish
 from autorag_whisper.runtime.card_memory import CardReader
@@ -221,8 +222,10 @@ def _request(
     if heads is not None:
         try:
             folder = with_heads(folder, heads.heads, cache_dir)
-        except (OSError, ValueError) as error:
-            _log.warning("alignment heads of %s cannot be set, its own serve: %s", files.name, type(error).__name__)
+        except Exception as error:
+            if not goes_down(error, key.device):
+                raise
+            _log.warning("alignment heads of %s cannot be set, its own serve: %s", files.name, told(error))
             heads = None
     return ctranslate2.LoadRequest(
         folder,
@@ -248,8 +251,10 @@ def _found_heads(files: ModelFiles, folder: Path, key: ModelKey, cache_dir: Path
         try:
             kept = _calibrated(files, folder, key)
             kept_heads.keep(kept, files.folder, cache_dir)
-        except (AutoragWhisperError, OSError, ValueError, KeyError, TypeError) as error:
-            _log.warning("%s aligns by tokens: it could not be calibrated: %s", files.name, type(error).__name__)
+        except Exception as error:
+            if not goes_down(error, key.device):
+                raise
+            _log.warning("%s aligns by tokens: it could not be calibrated: %s", files.name, told(error))
             return None
     if not kept.heads:
         return None
@@ -284,8 +289,8 @@ def _speller(folder: Path, name: str, cache_dir: Path) -> SmallVocabulary | None
     """A smaller decoder for alignment; a card aligns whole batches and has better uses for the memory."""
     try:
         return with_small_vocabulary(folder, cache_dir)
-    except (OSError, ValueError, KeyError) as error:
-        _log.warning("%s aligns with its whole vocabulary: no smaller one: %s", name, type(error).__name__)
+    except Exception as error:  # noqa: BLE001 - whatever it was, the whole decoder aligns as well: the law of `aligner_fallback`
+        _log.warning("%s aligns with its whole vocabulary: no smaller one: %s", name, told(error))
         return None
 
 

@@ -25,7 +25,7 @@ from autorag_whisper.domain.alignment_errors import (
     VocabularyUnusable,
 )
 from autorag_whisper.domain.audio import SpeechChunk
-from autorag_whisper.domain.device import CPU
+from autorag_whisper.domain.device import CPU, CUDA, Device
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelDamaged, ModelNotFound
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.ctranslate2_wav2vec2 import CTranslate2Emitter, load
@@ -178,7 +178,7 @@ def test_words_of_another_aligner_keep_all_but_their_times() -> None:
         assert after.word == replace(same, source=WordSource.CTC, score=after.word.score)
 
 
-def lent(emitter: FakeEmitter, asked: list[str], refuse: dict[str, Exception]) -> CtcAligner:
+def lent(emitter: FakeEmitter, asked: list[str], refuse: dict[str, Exception], device: Device = CPU) -> CtcAligner:
     @contextmanager
     def lease(language: str) -> Iterator[FakeEmitter]:
         asked.append(language)
@@ -186,7 +186,7 @@ def lent(emitter: FakeEmitter, asked: list[str], refuse: dict[str, Exception]) -
             raise refuse[language]
         yield emitter
 
-    return CtcAligner(lease)
+    return CtcAligner(lease, device)
 
 
 def test_a_model_that_cannot_be_had_is_asked_for_once_and_the_words_are_kept_by_the_caller() -> None:
@@ -218,7 +218,7 @@ def test_threads_that_ask_for_a_missing_model_at_once_ask_once_and_are_warned_on
         raise missing
         yield FakeEmitter()
 
-    aligner, together = CtcAligner(lease), Barrier(2)
+    aligner, together = CtcAligner(lease, CPU), Barrier(2)
 
     def retime() -> list:
         together.wait(30)
@@ -236,7 +236,7 @@ def test_a_card_that_fails_under_alignment_is_told_to_the_device_fallback() -> N
     rough = words_interpolated([ord(c) for c in " one"], FakeTokenizer().decode, "en", 0.7, Place(0.0, 1.8))
     failed = DeviceError("cuda", "out_of_memory", "encode: CUDA failed with error out of memory")
     asked: list[str] = []
-    aligner = lent(FakeEmitter(), asked, {"en": failed})
+    aligner = lent(FakeEmitter(), asked, {"en": failed}, CUDA)
     for _ in range(2):
         with pytest.raises(DeviceError):
             aligner.retime("en", [(chunk, rough)])
@@ -355,7 +355,7 @@ def test_memory_does_not_grow_with_every_new_length_of_a_clip(ctc_tiny_en_folder
 import tempfile
 from pathlib import Path
 import numpy as np
-from autorag_whisper.domain.device import CPU
+from autorag_whisper.domain.device import CPU, CUDA, Device
 from autorag_whisper.engines import ctranslate2, ctranslate2_wav2vec2
 
 def used_mb():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from autorag_whisper.bootstrap import build_transcriber
+from autorag_whisper.bootstrap import build_alignment_models, build_transcriber
 from autorag_whisper.domain.device import Device, FailureCause
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelUnavailable
 from autorag_whisper.domain.request import Aligner, Task, TranscribeOptions
@@ -124,6 +125,33 @@ def test_an_engine_that_fails_costs_no_word(talk: Path, number: int) -> None:
     transcript = CtcWorld(faults=Faults(fail=fail)).transcriber.transcribe(talk, CTC, model="fake")
     assert [word.text for word in transcript.words] == ["one", "two", "three", "four", "five"] * 3
     assert WordSource.CHARACTERS in sources(transcript)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "3", '"text"', "{}", '{"conv_kernel": "ten"}', "{", ""])
+@pytest.mark.parametrize("file", ["config.json", "vocab.json", "preprocessor_config.json"])
+def test_a_checkpoint_whose_json_is_anything_costs_no_word(
+    talk: Path, ctc_tiny_en_folder: Path, tmp_path: Path, file: str, text: str
+) -> None:
+    folder = shutil.copytree(ctc_tiny_en_folder, tmp_path / "model")
+    (folder / file).write_text(text)
+    assert_words_without_ctc(talk, folder, tmp_path / "cache", may_serve=file.startswith("prep"))
+
+
+def test_a_cache_that_cannot_be_written_costs_no_word_and_is_named(
+    talk: Path, ctc_tiny_en_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert_words_without_ctc(talk, ctc_tiny_en_folder, tmp_path / "file" / "cache")
+    assert "AUTORAG_WHISPER_CACHE_DIR" in caplog.text
+    assert str(tmp_path) not in caplog.text
+
+
+def assert_words_without_ctc(talk: Path, folder: Path, cache: Path, *, may_serve: bool = False) -> None:
+    settings = Settings(align_models={"en": str(folder)}, offline=True, cache_dir=cache)
+    world = World(alignment_models=build_alignment_models(settings, Telemetry(), {}), characters=HEADS)
+    transcript = world.transcriber.transcribe(talk, CTC, model="fake")
+    assert [word.text for word in transcript.words] == ["one", "two", "three", "four", "five"] * 3
+    assert sources(transcript) == {WordSource.CHARACTERS} or may_serve
 
 
 def test_a_card_that_dies_under_the_aligner_loses_no_chunk(talk: Path) -> None:

@@ -53,13 +53,14 @@ def read_checkpoint(folder: Path, name: str) -> CtcCheckpoint:
 
     Raises ModelDamaged (a file is missing or no JSON, or it is no CTC model), VocabularyUnusable.
     """
-    config = _json(folder, CONFIG, name)
-    kernels, strides = config.get("conv_kernel"), config.get("conv_stride")
+    config = _object(folder, CONFIG, name)
+    kernels: Any = config.get("conv_kernel")
+    strides: Any = config.get("conv_stride")
     size = config.get("vocab_size", 32)
-    if not (isinstance(config, dict) and _are_counts(kernels) and _are_counts(strides) and isinstance(size, int)):
+    if not (_are_counts(kernels) and _are_counts(strides) and _are_counts([size])):
         raise ModelDamaged(name, CONFIG, "it describes no wav2vec2 model")
-    prepared = _json(folder, PREPROCESSOR, name) if (folder / PREPROCESSOR).is_file() else {}
-    tokens = _json(folder, VOCABULARY, name) if (folder / VOCABULARY).is_file() else None
+    prepared = _object(folder, PREPROCESSOR, name) if (folder / PREPROCESSOR).is_file() else {}
+    tokens = _object(folder, VOCABULARY, name) if (folder / VOCABULARY).is_file() else None
     field, hop = 1, 1
     for kernel, stride in zip(kernels, strides, strict=False):
         field += (kernel - 1) * hop
@@ -82,11 +83,14 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return found
 
 
-def _json(folder: Path, file: str, name: str) -> Any:
+def _object(folder: Path, file: str, name: str) -> dict[str, Any]:
     try:
-        return json.loads((folder / file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        found = json.loads((folder / file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelDamaged(name, file, f"cannot be read ({type(error).__name__})") from error
+    if not isinstance(found, dict):
+        raise ModelDamaged(name, file, "is no JSON object")
+    return found
 
 
 def _are_counts(values: object) -> bool:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autorag_whisper.domain.device import Device, FailureCause, Hardware
-from autorag_whisper.domain.errors import AutoragWhisperError, DeviceError, EngineError
+from autorag_whisper.domain.errors import DeviceError, EngineError
 from autorag_whisper.engines.base import Encoded, Hypothesis, RecognizerSpec, TokenTimes
 from autorag_whisper.engines.in_flight import Engine, InFlight, failures, first_line, unload
 from autorag_whisper.engines.native_threads import require_threads
@@ -186,7 +186,7 @@ class Speller:
         """The model once it is loaded, None where it could not be: the other one can do its work."""
         try:
             return self._model.result()
-        except (AutoragWhisperError, MemoryError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was: only time is lost
             if not self._said:
                 self._said = True
                 _log.warning("letters are aligned with the whole vocabulary: %s", type(error).__name__)

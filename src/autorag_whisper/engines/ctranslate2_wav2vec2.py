@@ -38,7 +38,8 @@ _FORMAT = "1"
 def load(folder: Path, name: str, device: Device, *, cache_dir: Path, workers: int = 1) -> CTranslate2Emitter:
     """Load a checkpoint, converting it once into `cache_dir`.
 
-    Raises ModelDamaged, VocabularyUnusable; EngineError for a family that CTranslate2 cannot run; DeviceError.
+    Raises ModelDamaged, VocabularyUnusable; EngineError for a family that CTranslate2 cannot run, and where the cache
+    cannot be written; DeviceError.
     """
     import ctranslate2
 
@@ -121,8 +122,13 @@ def converted(checkpoint: CtcCheckpoint, cache_dir: Path) -> Path:
         raise EngineError(_ENGINE, "load", "only wav2vec2 models with layer norm throughout run on CTranslate2")
     place = cache_dir / f"ctc-{_fingerprint(checkpoint.folder)}"
     if not place.is_dir():
-        with building(place, place.is_dir) as new:
-            _specification(checkpoint).save(str(new))
+        made = _specification(checkpoint)
+        try:
+            with building(place, place.is_dir) as new:
+                made.save(str(new))
+        except OSError as error:
+            reason = f"the cache folder cannot take the converted model ({error.strerror or type(error).__name__})"
+            raise EngineError(_ENGINE, "load", f"{reason}: AUTORAG_WHISPER_CACHE_DIR names another") from error
     return place
 
 

@@ -3,8 +3,8 @@
 ```
 ctc, if asked for -> characters (the engine spells the text) -> tokens (it aligns what it decoded) -> interpolated
 ```
-Each chunk takes these steps for itself. Where the engine did not tell the tokens' probabilities when it decoded, or the
-heads for letters need an eye on them, the tokens are aligned first.
+Each chunk takes these steps for itself, from whatever was raised (`aligner_fallback`). Where the engine did not tell
+the tokens' probabilities when it decoded, or the heads for letters need an eye on them, the tokens are aligned first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 import itertools
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -23,13 +24,13 @@ from autorag_whisper.align.tokens import split_words
 from autorag_whisper.align.words import Place, TimedWord, Timing, words_from_path, words_interpolated, words_timed
 from autorag_whisper.audio.features import frame_count
 from autorag_whisper.domain.audio import SpeechChunk, seconds
-from autorag_whisper.domain.errors import AutoragWhisperError, EngineError
 from autorag_whisper.domain.request import Aligner, Task
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import ENCODER_FRAME_S, WINDOW_FRAMES, Hypothesis, TokenTimes
+from autorag_whisper.recognition.aligner_fallback import goes_down, told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from autorag_whisper.recognition.ctc_alignment import CtcAligner
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 _WAYS = (WordSource.CTC, WordSource.CHARACTERS, WordSource.TOKENS, WordSource.INTERPOLATED)
 """The aligner fallback, from the best down."""
@@ -104,7 +106,8 @@ class Alignment:
         return WordSource.INTERPOLATED if asked is Aligner.NONE else WordSource(asked.value)
 
     def align(self, encoded: Encoded, spoken: Sequence[Spoken]) -> list[Aligned]:
-        """The words of every chunk, a batch for each language. Raises DeviceError alone of the engine's errors.
+        """The words of every chunk, a batch for each language. Of a card a DeviceError is raised, and Cancelled; of
+        whatever else goes wrong nothing is.
 
         `encoded`: the encoder output of the batch in which `spoken` have their rows.
         """
@@ -119,8 +122,8 @@ class Alignment:
         if self.wanted is WordSource.INTERPOLATED:
             return [self._interpolated(one) for one in group]
         heads = self._engine.spec.characters
-        told = all(one.hypothesis.probabilities is not None for one in group)
-        if self.wanted is WordSource.TOKENS or not told or (heads and heads.loses_its_place):
+        are_told = all(one.hypothesis.probabilities is not None for one in group)
+        if self.wanted is WordSource.TOKENS or not are_told or (heads and heads.loses_its_place):
             aligned = self._by_tokens(encoded, group)
         else:
             aligned = [self._untimed(one) for one in group]
@@ -140,13 +143,23 @@ class Alignment:
         pairs = [(one.chunk, known.words) for one, known in zip(group, before, strict=True)]
         found = self._ctc.retime(group[0].language, pairs)
         return [
-            known
-            if isinstance(words, AutoragWhisperError) or _is_lost(known, words)
-            else self._ctc_words(one, known, words)
+            known if isinstance(words, Exception) else self._tried(partial(self._ctc_words, one, known, words)) or known
             for one, known, words in zip(group, before, found, strict=True)
         ]
 
+    def _tried(self, act: Callable[[], _T]) -> _T | None:
+        """What `act` gives; None where it fails, and the next aligner down is to serve."""
+        try:
+            return act()
+        except Exception as error:
+            if not goes_down(error, self._engine.spec.device):
+                raise
+            _log.warning("an aligner failed, the next one down serves: %s", told(error))
+            return None
+
     def _ctc_words(self, one: Spoken, before: Aligned, found: Sequence[TimedWord]) -> Aligned:
+        if _is_lost(before, found):
+            return before
         timing = Timing(
             WordSource.CTC,
             [(timed.word.start_s, timed.word.end_s) for timed in found],
@@ -160,14 +173,15 @@ class Alignment:
         self, encoded: Encoded, group: list[Spoken], by_tokens: list[Aligned], heads: CharacterHeads
     ) -> list[Aligned]:
         """Chunks spelled; those for which that fails as they were timed before."""
-        spelled = [self._spelled(one, before) for one, before in zip(group, by_tokens, strict=True)]
+        spelled = [self._tried(partial(self._spelled, *pair)) for pair in zip(group, by_tokens, strict=True)]
         ready = [n for n, text in enumerate(spelled) if text is not None]
         texts = [text for text in spelled if text is not None]
         found = self._times(encoded, [group[n] for n in ready], [t.token_ids for t in texts], spelled=True)
         aligned = list(by_tokens)
         for n, text, times in zip(ready, texts, found, strict=True):
             if times is not None:
-                aligned[n] = self._spelled_words(group[n], by_tokens[n], (text, times), heads)
+                spelling = partial(self._spelled_words, group[n], by_tokens[n], (text, times), heads)
+                aligned[n] = self._tried(spelling) or by_tokens[n]
         return aligned
 
     def _times(
@@ -176,19 +190,23 @@ class Alignment:
         """Token times of every chunk; where a batch fails its chunks are tried one by one, None for those that fail."""
         if not group:
             return []
-        start = self._engine.tokenizer.start_sequence(group[0].language, self._options.task)
-        try:
-            rows = self._engine.select(encoded, [one.row for one in group])
-            return list(self._engine.align(rows, start, tokens, [one.frames for one in group], spelled=spelled))
-        except EngineError as error:
-            if len(group) == 1:
-                _log.warning("an aligner failed, the next one down serves: %s", error.problem())
-                return [None]
+        aligned = self._tried(partial(self._path, encoded, group, tokens, spelled=spelled))
+        if aligned is not None and len(aligned) == len(group):
+            return list(aligned)
+        if len(group) == 1:
+            return [None]
         return [
             times
             for one, ids in zip(group, tokens, strict=True)
             for times in self._times(encoded, [one], [ids], spelled=spelled)
         ]
+
+    def _path(
+        self, encoded: Encoded, group: list[Spoken], tokens: Sequence[Sequence[int]], *, spelled: bool
+    ) -> list[TokenTimes]:
+        start = self._engine.tokenizer.start_sequence(group[0].language, self._options.task)
+        rows = self._engine.select(encoded, [one.row for one in group])
+        return self._engine.align(rows, start, tokens, [one.frames for one in group], spelled=spelled)
 
     def _spelled(self, one: Spoken, before: Aligned) -> Spelled | None:
         words = [timed.word.text for timed in before.words]
@@ -225,7 +243,8 @@ class Alignment:
         """Chunks aligned as they were decoded; those for which that fails are interpolated."""
         found = self._times(encoded, group, [one.hypothesis.token_ids for one in group])
         return [
-            self._token_words(one, times) if times is not None else self._interpolated(one)
+            (self._tried(partial(self._token_words, one, times)) if times is not None else None)
+            or self._interpolated(one)
             for one, times in zip(group, found, strict=True)
         ]
 
@@ -238,7 +257,8 @@ class Alignment:
     def _untimed(self, one: Spoken) -> Aligned:
         """The words with what the decoder said of them, all at the chunk's start: an aligner is to time them."""
         starts = np.full(len(one.hypothesis.token_ids) + 1, one.chunk.start_s)
-        return Aligned(self._words(one, starts, one.hypothesis.probabilities or ()), self.wanted)
+        words = self._tried(partial(self._words, one, starts, one.hypothesis.probabilities or ()))
+        return Aligned(words or self._interpolated(one).words, self.wanted)
 
     def _words(
         self, one: Spoken, starts_s: NDArray[np.float64], probabilities: Sequence[float] | NDArray[np.float32]

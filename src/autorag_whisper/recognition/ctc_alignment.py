@@ -13,9 +13,10 @@ from autorag_whisper.align.gaps import filled
 from autorag_whisper.align.spelling import spell
 from autorag_whisper.domain.alignment_errors import AlignmentError
 from autorag_whisper.domain.audio import seconds
-from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError
+from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import WordAligner
+from autorag_whisper.recognition.aligner_fallback import goes_down, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -116,7 +117,8 @@ class HeldLeases:
     def aligner(self, device: Device) -> CtcAligner:
         """The aligner on `device`; the same one every time, which remembers what cannot be had."""
         with self._lock:
-            return self._aligners.setdefault(device, CtcAligner(lambda language: self._hold(language, device)))
+            made = CtcAligner(lambda language: self._hold(language, device), device)
+            return self._aligners.setdefault(device, made)
 
     @contextmanager
     def _hold(self, language: str, device: Device) -> Iterator[AlignmentModel]:
@@ -139,11 +141,14 @@ class HeldLeases:
                     self._kept[language, device] = own.pop_all()
 
     def close(self) -> None:
-        """Give every lease back. Again is fine."""
+        """Give every lease back. Again is fine. What is raised at that is logged: the words are there already."""
         with self._lock:
-            kept, self._kept = list(self._kept.values()), {}
-        for lease in kept:
-            lease.close()
+            kept, self._kept = self._kept, {}
+        for (language, device), lease in kept.items():
+            try:
+                lease.close()
+            except Exception as error:  # noqa: BLE001 - the law of `aligner_fallback`
+                _log.warning("the %s alignment model was given back on %s, but: %s", language, device, told(error))
 
 
 class CtcAligner:
@@ -153,18 +158,18 @@ class CtcAligner:
     another load that fails, would be tried for every chunk.
     """
 
-    def __init__(self, lease: Callable[[str], AbstractContextManager[AlignmentModel]]) -> None:
-        self._lease = lease
+    def __init__(self, lease: Callable[[str], AbstractContextManager[AlignmentModel]], device: Device) -> None:
+        self._lease, self._device = lease, device
         self._lock = Lock()
         self._gates: dict[str, Lock] = {}
-        self._refused: dict[str, AutoragWhisperError] = {}
+        self._refused: dict[str, Exception] = {}
 
     def retime(
         self, language: str, spoken: Sequence[tuple[SpeechChunk, Sequence[TimedWord]]]
-    ) -> list[tuple[TimedWord, ...] | AutoragWhisperError]:
+    ) -> list[tuple[TimedWord, ...] | Exception]:
         """For each (chunk, words by another aligner) of one language the same words by CTC, or why not.
 
-        Raises DeviceError and Cancelled alone of our own errors; the aligner fallback goes on from any other.
+        Raises Cancelled, and DeviceError for a card; the aligner fallback goes on from any other error.
         """
         with self._lock:
             gate = self._gates.setdefault(language, Lock())
@@ -175,24 +180,25 @@ class CtcAligner:
                         return [refused] * len(spoken)
                     emitter = lease.enter_context(self._lease(language))
                 return list(retime_by_ctc(emitter, [(chunk, language, words) for chunk, words in spoken]))
-        except (DeviceError, Cancelled):
-            raise
-        except AutoragWhisperError as error:
+        except Exception as error:
+            if not goes_down(error, self._device):
+                raise
             return [error] * len(spoken)
 
     @contextmanager
     def _noted(self, language: str) -> Iterator[None]:
-        """Whatever ends it, but for the device and the user, is the language's refusal, warned of once."""
+        """Whatever ends it, but for a card and the user, is the language's refusal, warned of once."""
         try:
             yield
-        except (DeviceError, Cancelled):
-            raise
-        except AutoragWhisperError as error:
+        except Exception as error:
+            if not goes_down(error, self._device):
+                raise
             with self._lock:
                 is_first = language not in self._refused
                 self._refused.setdefault(language, error)
             if is_first:
-                _log.warning("no alignment by CTC in %s: %s", language, error)
+                how = f". {error.remedy}" if isinstance(error, AutoragWhisperError) else ""
+                _log.warning("no alignment by CTC in %s: %s%s", language, told(error), how)
             raise
 
 

@@ -67,5 +67,5 @@ def copy_of(error: Exception) -> Exception:
     """An instance of its own for every thread: a traceback grows on the one that is raised."""
     try:
         return copy.copy(error)
-    except TypeError:  # its constructor wants other arguments than it kept
+    except Exception:  # noqa: BLE001 - its constructor, of whatever library, may want other arguments than it kept
         return EngineError("loader", "load", str(error))
