@@ -10,13 +10,20 @@ import av.error
 import av.logging
 
 from autorag_whisper.audio import selection
+from autorag_whisper.audio.headers import Findings, examine
+from autorag_whisper.audio.lead_in import behind_junk, behind_tags
+from autorag_whisper.audio.levels import float_scale
+from autorag_whisper.audio.overlay import Overlay
+from autorag_whisper.audio.scale import USUAL, Scale
 from autorag_whisper.audio.whitelist import CODECS, container_options
 from autorag_whisper.domain.audio import MediaInfo
-from autorag_whisper.domain.errors import MediaDamaged, MediaNotRecognised, MediaUnreadable, NoAudioStream
+from autorag_whisper.domain.errors import MediaDamaged, MediaError, MediaNotRecognised, MediaUnreadable, NoAudioStream
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
+
+    from autorag_whisper.domain.notes import Note
 
 MIN_RATE_HZ = 1_000
 """Below, a second of samples becomes minutes at 16 kHz and no speech is left in it; only a lying header says so."""
@@ -29,15 +36,44 @@ _MAGIC = ((0, b"RIFF"), (0, b"RF64"), (4, b"ftyp"), (4, b"moov"), (0, b"OggS"), 
 
 
 _WAVE = (b"RIFF", b"RF64")
+_FLOAT_SAMPLES = "pcm_f"
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An open container with its chosen stream, whose decoder is open too."""
+    """An open container with its chosen stream, whose decoder is open too.
+
+    `file` is the file from where the media begins, as it was written. `scale` is what the samples are worth; `notes`
+    tell what was found in its header.
+    """
 
     container: InputContainer
     stream: AudioStream
     info: MediaInfo
+    file: BinaryIO
+    scale: Scale = USUAL
+    notes: tuple[Note, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Media in a file: where it begins, and what its header should say."""
+
+    file: BinaryIO
+    start: int
+    findings: Findings
+
+    def view(self) -> BinaryIO:
+        """What FFmpeg is to see, from the first byte."""
+        if not self.start and not self.findings.patches:
+            self.file.seek(0)
+            return self.file
+        view = Overlay(self.file, self.start, self.findings.patches)
+        view.seek(0)
+        return cast("BinaryIO", view)
+
+    def as_written(self) -> BinaryIO:
+        return cast("BinaryIO", Overlay(self.file, self.start)) if self.start else self.file
 
 
 _MAX_HEADER_BYTES, _MAX_HEADER_SEEKS = 1 << 27, 200_000
@@ -74,22 +110,39 @@ def open_container(file: BinaryIO, name: str, audio_stream: int | str | None) ->
     if av.logging.get_level() is None:
         # Unless the host has asked for FFmpeg's log, none of it reaches its standard error.
         av.logging.set_level(None)
-    container = _open(file, name)
+    found, container = _open(file, name)
     try:
-        return _choose(container, name, audio_stream)
+        stream, info = _choose(container, name, audio_stream)
+        scale = _scale(found, info)
     except BaseException:
         container.close()
         raise
+    notes = found.findings.notes + ((scale.note,) if scale.note else ())
+    return Opened(container, stream, info, found.as_written(), scale, notes)
 
 
-def _open(file: BinaryIO, name: str) -> InputContainer:
+def _open(file: BinaryIO, name: str) -> tuple[_Found, InputContainer]:
     try:
-        file.seek(0)
-        head = file.read(16)
-        file.seek(0)
-    except OSError as error:
+        found = _find(file, behind_tags(file))
+        try:
+            return found, _open_found(found, name)
+        except MediaNotRecognised:
+            start = behind_junk(file)
+            if not start or start == found.start:
+                raise
+            found = _find(file, start)
+            return found, _open_found(found, name)
+    except OSError as error:  # from the file's own `read`
         raise _unreadable(error, name) from error
-    nameless = _Nameless(file)
+
+
+def _find(file: BinaryIO, start: int) -> _Found:
+    return _Found(file, start, examine(Overlay(file, start)))
+
+
+def _open_found(found: _Found, name: str) -> InputContainer:
+    head = found.view().read(16)
+    nameless = _Nameless(found.view())
     try:
         options = container_options(is_wave=head[:4] in _WAVE and head[8:12] == b"WAVE")
         container = av.open(nameless, mode="r", metadata_errors="replace", container_options=options)
@@ -97,17 +150,30 @@ def _open(file: BinaryIO, name: str) -> InputContainer:
         if any(head[at : at + len(magic)] == magic for at, magic in _MAGIC):
             raise MediaDamaged(name, "its header or index is broken or missing") from error
         raise MediaNotRecognised(name) from error
-    except OSError as error:  # from the file's own `read`
-        raise _unreadable(error, name) from error
     nameless.in_header = False
     return container
+
+
+def _scale(found: _Found, info: MediaInfo) -> Scale:
+    """What the samples are worth. Floats are looked at, with a container of their own."""
+    if not info.codec.startswith(_FLOAT_SAMPLES):
+        return Scale(found.findings.gain)
+    position = found.file.tell()
+    try:
+        with _open_found(found, "") as container:
+            streams = [stream for stream in container.streams if stream.type == "audio"]
+            return float_scale(container, cast("AudioStream", streams[info.audio_stream]))
+    except (MediaError, IndexError):
+        return USUAL
+    finally:
+        found.file.seek(position)
 
 
 def _unreadable(error: OSError, name: str) -> MediaUnreadable:
     return MediaUnreadable(name, (error.strerror or "cannot be read").lower())
 
 
-def _choose(container: InputContainer, name: str, wanted: int | str | None) -> Opened:
+def _choose(container: InputContainer, name: str, wanted: int | str | None) -> tuple[AudioStream, MediaInfo]:
     # `type` and not `container.streams.audio`: that one leaves out streams without a decoder, and numbers would shift.
     streams = [stream for stream in container.streams if stream.type == "audio"]
     if not streams:
@@ -126,7 +192,7 @@ def _choose(container: InputContainer, name: str, wanted: int | str | None) -> O
         audio_streams=len(streams),
         tracks=tracks,
     )
-    return Opened(container, stream, info)
+    return stream, info
 
 
 def _is_listed(stream: Any) -> bool:

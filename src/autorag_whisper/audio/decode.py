@@ -47,7 +47,7 @@ class MediaDecoder:
     def __init__(
         self, file: BinaryIO, name: str, *, audio_stream: int | str | None = None, max_duration_s: float | None = None
     ) -> None:
-        self._file, self._name, self._max_duration_s = file, name, max_duration_s
+        self._name, self._max_duration_s = name, max_duration_s
         self._opened = open_container(file, name, audio_stream)
         duration = self._opened.container.duration
         self._expected_duration_s = duration / 1e6 if duration and duration > 0 else None
@@ -79,11 +79,12 @@ class MediaDecoder:
     @property
     def notes(self) -> tuple[Note, ...]:
         """What the reader of the result should know; final when the iterator is exhausted."""
+        found = self._opened.notes
         chosen, *others = sorted(self.info.tracks, key=lambda track: track.number != self.info.audio_stream)
         if not others:
-            return ()
+            return found
         text = f"audio stream {chosen} was transcribed, not {', '.join(map(str, others))}"
-        return (Note(NoteKind.OTHER_AUDIO_STREAMS, text),)
+        return (Note(NoteKind.OTHER_AUDIO_STREAMS, text), *found)
 
     def __iter__(self) -> Self:
         return self
@@ -132,7 +133,7 @@ class MediaDecoder:
         for frame in self._frames():
             check_rate(frame.sample_rate, self._name)
             try:
-                yield from pieces(frame)
+                yield from pieces(frame, self._opened.scale)
             except ValueError:  # a frame that contradicts itself
                 self._damaged_packets += 1
 
@@ -176,8 +177,8 @@ class MediaDecoder:
     def _judge_the_end(self) -> None:
         opened, decoded_s = self._opened, self._samples_out / SAMPLE_RATE_HZ
         # The last packet of a file that is cut off is short; so it is in a WAV whose header was never completed.
-        self._truncated |= self._last_was_corrupt and not promise.is_open_ended(self._file, opened)
-        self._truncated |= promise.falls_short(opened, decoded_s) or promise.ends_abruptly(self._file, opened)
+        self._truncated |= self._last_was_corrupt and not promise.is_open_ended(opened.file, opened)
+        self._truncated |= promise.falls_short(opened, decoded_s) or promise.ends_abruptly(opened.file, opened)
         if not self._samples_out:
             lost = self._damaged_packets or self._truncated
             raise MediaDamaged(self._name) if lost else MediaEmpty(self._name)

@@ -12,6 +12,15 @@ class NoteKind(StrEnum):
     OTHER_AUDIO_STREAMS = "other_audio_streams"
     """The file has audio streams besides the one that was transcribed."""
 
+    HEADER_CORRECTED = "header_corrected"
+    """Fields of the file's header disagree with each other or with the samples; what was believed is said."""
+
+    OUT_OF_SCALE = "out_of_scale"
+    """Floating-point samples were written in another scale than -1 to 1, and brought back to it."""
+
+    OVERDRIVEN = "overdriven"
+    """Much of the sound is louder than full scale and was cut off there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
