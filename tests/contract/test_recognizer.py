@@ -71,6 +71,17 @@ def decode(engine: Recognizer, features: np.ndarray, decoding: Decoding | None =
     return [hypothesis.token_ids for hypothesis in found]
 
 
+def test_what_is_sampled_depends_on_the_seed_and_not_on_what_was_sampled_before(
+    engine: Recognizer, rows: np.ndarray
+) -> None:
+    def sample(seed: int) -> tuple[int, ...]:
+        return decode(engine, rows[:1], Decoding(beam_size=2, temperature=1.0, max_new_tokens=40, seed=seed))[0]
+
+    first = sample(1)
+    assert sample(2) != first or engine.spec.model.startswith("fake"), "seeds that change nothing"
+    assert sample(1) == first
+
+
 def test_a_model_that_went_and_came_back_hears_what_it_heard_before(engine: Recognizer, rows: np.ndarray) -> None:
     before = decode(engine, rows)
     assert not engine.restore(), "it had not gone"

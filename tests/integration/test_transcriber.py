@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from autorag_whisper.bootstrap import build_transcriber
 from autorag_whisper.domain.audio import SpeechChunk
 from autorag_whisper.domain.errors import InvalidOption, MediaNotFound, MediaNotRecognised, ModelNotFound
-from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.domain.request import Quality, TranscribeOptions
 from autorag_whisper.domain.transcript import join_words
 from autorag_whisper.transcriber.file import RunFile
 
@@ -239,3 +239,17 @@ def test_two_runs_at_once_share_one_model(traced: Transcriber, spans: InMemorySp
     assert len(set(texts)) == 1
     assert len(texts) == 4
     assert sum(span.name.endswith("load_model") for span in spans.get_finished_spans()) == 1
+
+
+def test_what_is_sampled_is_the_same_in_every_run_whatever_was_sampled_before(
+    transcriber: Transcriber, demo_sample: Path, tmp_path: Path
+) -> None:
+    sampled = TranscribeOptions(temperatures=(1.0,), quality=Quality.FAST)
+    twice = repeat(demo_sample, 2, tmp_path / "other.wav")
+    texts = []
+    for _ in range(2):
+        texts.append(transcriber.transcribe(demo_sample, sampled, model="tiny.en").text)
+        transcriber.transcribe(twice, sampled, model="tiny.en")
+    greedy = transcriber.transcribe(demo_sample, TranscribeOptions(quality=Quality.FAST), model="tiny.en").text
+    assert texts[0] == texts[1]
+    assert texts[0] != greedy, "nothing was sampled"

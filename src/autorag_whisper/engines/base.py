@@ -69,11 +69,16 @@ class RecognizerSpec:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How one call decodes. Temperature 0 is beam search; above it, the best of `beam_size` samples is taken."""
+    """How one call decodes. Temperature 0 is beam search; above it, the best of `beam_size` samples is taken.
+
+    `seed` (0 to 2**31 - 1) decides the samples: the same rows, prompts and decoding give the same ones, whatever the
+    engine has sampled before.
+    """
 
     beam_size: int = 5
     temperature: float = 0.0
     max_new_tokens: int = MAX_NEW_TOKENS
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

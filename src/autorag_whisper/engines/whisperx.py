@@ -26,8 +26,9 @@ import numpy as np
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 from autorag_whisper.domain.errors import AutoragWhisperError, EngineError, ExtraNotInstalled
 from autorag_whisper.engines.base import Encoded, Hypothesis
-from autorag_whisper.engines.ctranslate2 import CTranslate2Recognizer, describe, hypothesis, prepare, prove
+from autorag_whisper.engines.ctranslate2 import CTranslate2Recognizer, describe, prepare, prove, sampler
 from autorag_whisper.engines.in_flight import Engine, failures, first_line
+from autorag_whisper.engines.results import hypothesis
 from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.audio import Samples
     from autorag_whisper.engines.base import RecognizerSpec, Wording
-    from autorag_whisper.engines.ctranslate2 import LoadRequest
+    from autorag_whisper.engines.ctranslate2 import LoadRequest, Sampler
 
 RUNTIME = "whisperx"
 _BATCH = 8
@@ -61,7 +62,7 @@ def load(request: LoadRequest) -> WhisperXRecognizer:
     tokenizer = WhisperTokenizer(request.folder, tokens, multilingual=bool(runtime.is_multilingual))
     # Its pipeline fills every clip up to 30 s.
     spec = describe(replace(request, strict_window=True), runtime, tokenizer, workers=1, batch_size=_BATCH)
-    recognizer = WhisperXRecognizer(model, spec, tokenizer)
+    recognizer = WhisperXRecognizer(model, spec, tokenizer, sampler(request))
     prove(recognizer)
     return recognizer
 
@@ -69,9 +70,9 @@ def load(request: LoadRequest) -> WhisperXRecognizer:
 class WhisperXRecognizer(CTranslate2Recognizer):
     """A `PipelineRecognizer`: whisperX decodes, all else is done on the CTranslate2 model that it runs on."""
 
-    def __init__(self, model: Any, spec: RecognizerSpec, tokenizer: WhisperTokenizer) -> None:
+    def __init__(self, model: Any, spec: RecognizerSpec, tokenizer: WhisperTokenizer, sampler: Sampler) -> None:
         """`model`: a `whisperx.asr.WhisperModel`."""
-        super().__init__(model.model, spec, tokenizer)
+        super().__init__(model.model, spec, tokenizer, sampler)
         model.model = self._heard = _Listener(model.model)
         self._given = _given_voice()
         self._pipeline = _whisperx().FasterWhisperPipeline(

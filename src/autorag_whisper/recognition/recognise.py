@@ -16,6 +16,7 @@ from autorag_whisper.recognition.language import LanguageChoice, choose
 from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
 from autorag_whisper.recognition.phantoms import NO_SPEECH, SQUEEZED, phantom, squeezed_from
 from autorag_whisper.recognition.quality import Fault, best_of, compression_ratio, fault_of
+from autorag_whisper.recognition.sampling import seed_of
 from autorag_whisper.recognition.windows import features_of, token_cap, window_frames
 
 if TYPE_CHECKING:
@@ -209,9 +210,21 @@ class Recognition:
     def _first_attempt(self, encoded: Encoded, rows: list[Row]) -> None:
         cap = max(token_cap(len(row.task.chunk.samples)) for row in rows)
         decoding = Decoding(self._options.effort.beam_size, self._options.temperatures[0], cap)
-        for row, hypothesis in zip(rows, self._generate(encoded, rows, decoding), strict=True):
+        if decoding.temperature > 0:
+            hypotheses = self._sampled(encoded, rows, decoding)
+        else:
+            hypotheses = self._generate(encoded, rows, decoding)
+        for row, hypothesis in zip(rows, hypotheses, strict=True):
             if self._judge(row, hypothesis, decoding):
                 self._reject(row)
+
+    def _sampled(self, encoded: Encoded, rows: list[Row], decoding: Decoding) -> list[Hypothesis]:
+        """Row by row, each with its own seed: of a batch the samples would depend on what it was batched with."""
+        found = []
+        for n, row in enumerate(rows):
+            own = replace(decoding, seed=seed_of(row.task.chunk.samples))
+            found += self._generate(self._engine.select(encoded, [n]), [row], own)
+        return found
 
     def _redo(self, encoded: Encoded, row: Row) -> None:
         """The full window with a wider beam, then the temperature fallback, until an attempt is good."""
@@ -232,7 +245,8 @@ class Recognition:
     def _ways(self, task: ChunkTask) -> list[Decoding]:
         options, cap = self._options, token_cap(len(task.chunk.samples))
         beam = max(_REDO_BEAM, options.effort.beam_size)
-        return [Decoding(beam, temperature, cap) for temperature in options.temperatures]
+        seed = seed_of(task.chunk.samples)
+        return [Decoding(beam, temperature, cap, seed) for temperature in options.temperatures]
 
     def _generate(self, encoded: Encoded, rows: list[Row], decoding: Decoding) -> list[Hypothesis]:
         self._check()
