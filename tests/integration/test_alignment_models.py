@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from autorag_whisper.domain.device import CPU, CUDA, Device
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelBusy, ModelDamaged
 from autorag_whisper.runtime.alignment_models import AlignmentModels
+from autorag_whisper.runtime.resident import Yielded
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeEmitter, Faults, speech_samples
 from residents import RushingClock
@@ -102,7 +103,7 @@ def test_a_model_in_use_is_never_moved(world: World) -> None:
     with models.lease("en", CUDA) as first:
         with models.lease("en", CUDA) as second:
             assert second is first
-        assert models.offload_idle() == 0
+        assert models.offload_idle() == Yielded()
         assert first.is_on_device
         first.emit([speech_samples(1)])
     assert first.moves == ["offload"]
@@ -114,8 +115,8 @@ def test_what_stays_after_use_is_moved_for_another_tenant(world: World) -> None:
     use(models, "en", CUDA)
     use(models, "de", CUDA)
     assert all(emitter.is_on_device for emitter in world.loaded)
-    assert models.offload_idle() == 2
-    assert models.offload_idle() == 0
+    assert models.offload_idle() == Yielded(2)
+    assert models.offload_idle() == Yielded()
     assert not any(emitter.is_on_device for emitter in world.loaded)
     use(models, "en", CUDA)
     assert world.restored_from()[-1] == "cpu_to_cuda_restore"

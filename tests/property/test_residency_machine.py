@@ -27,6 +27,7 @@ class Card(World):
         super().__init__()
         self.models: list[Resident] = []
         self.refusing: set[str] = set()
+        self.declining = False
         self.before_close = lambda _key: self._refuse("close")
         self.before_move = lambda _key: self._refuse("move")
 
@@ -35,13 +36,26 @@ class Card(World):
             raise EngineError("ctranslate2", what, "it keeps the model in memory")
 
     def load(self, key: ModelKey, reason: object) -> Resident:
-        made = super().load(key, reason)  # type: ignore[arg-type]  # it is a reason, whichever
+        super().load(key, reason)  # type: ignore[arg-type]  # it is a reason, whichever
+        made = Silent(key, self)
         self.models.append(made)
         return made
 
     @property
     def used(self) -> int:
         return sum(SIZES[model.key] for model in self.models if model.is_open and not model.is_away)
+
+
+class Silent(Resident):
+    """Declines to move without a word, when it is told to."""
+
+    world: Card
+
+    def offload(self) -> bool:
+        return not self.world.declining and super().offload()
+
+    def restore(self) -> bool:
+        return not self.world.declining and super().restore()
 
 
 class Machine(RuleBasedStateMachine):
@@ -110,6 +124,10 @@ class Machine(RuleBasedStateMachine):
     def engine(self, what: str, refuses: bool) -> None:
         (self.world.refusing.add if refuses else self.world.refusing.discard)(what)
 
+    @rule(declines=st.booleans())
+    def engine_declines_silently(self, declines: bool) -> None:
+        self.world.declining = declines
+
     @invariant()
     def of_a_key_there_is_one_copy_at_most(self) -> None:
         assert self.world.most_copies <= 1
@@ -128,6 +146,7 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.world.refusing.clear()
+        self.world.declining = False
         for stack, _ in self.leases:
             stack.close()
         assert self.residency.close()

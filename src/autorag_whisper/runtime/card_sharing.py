@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper import telemetry as names
 from autorag_whisper.domain.device import Device, DeviceKind, OnYield
 from autorag_whisper.runtime.arbiter.lease import Eviction, Released, Tenant, Wish
+from autorag_whisper.runtime.resident import Yielded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,7 +105,7 @@ class WhisperTenant:
     def leave(self, device: Device, wanted: Eviction) -> Released:
         """Free what the policy names, and more of it where `wanted` would not fit."""
         before = self._read_free(device.index)
-        moved = self._alignment_models.offload_idle() if self._alignment_models is not None else 0
+        aligners = self._alignment_models.offload_idle() if self._alignment_models is not None else Yielded()
         free = self._read_free(device.index)
         is_short = free is not None and free < wanted.needs_bytes
 
@@ -113,7 +114,7 @@ class WhisperTenant:
             return OnYield.OFFLOAD if is_short and policy is OnYield.KEEP else policy
 
         left = self._residency.yield_device(device, policy_now)
-        return self._released(device, before, moved + left.went, left.stuck)
+        return self._released(device, before, aligners.went + left.went, aligners.stuck + left.stuck)
 
     def idle_out(self) -> None:
         """Nobody has asked for anything for a while: what would be offloaded for another tenant leaves its card for the
@@ -133,5 +134,11 @@ class WhisperTenant:
         verified = not stuck and not (moved and measured is not None and measured <= 0)
         if moved:
             self._telemetry.count(names.OFFLOADS, 1, {names.OUTCOME: "verified" if verified else "unverified"})
-        note = "" if verified else f"{stuck} models are in use" if stuck else "the card shows no more free memory"
+        note = (
+            ""
+            if verified
+            else f"{stuck} models are in use or kept by their engines"
+            if stuck
+            else "the card shows no more free memory"
+        )
         return Released(self._residency.held_bytes(device), verified, note)

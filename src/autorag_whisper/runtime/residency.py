@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper.domain.device import LoadReason, OnYield
 from autorag_whisper.domain.errors import AutoragWhisperError, EngineError, ModelBusy
 from autorag_whisper.runtime.memory import trim
-from autorag_whisper.runtime.resident import Model, State, Yielded, copy_of
+from autorag_whisper.runtime.resident import Model, State, Yielded, bring_back, copy_of, move_away
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -270,7 +270,7 @@ class Residency:
         assert model.recognizer is not None
         try:
             self._make_room(model.key.device, model.key)
-            model.recognizer.restore()
+            bring_back(model.recognizer, model.key.device)
         except BaseException as error:
             with self._changed:
                 model.leases -= 1
@@ -327,7 +327,7 @@ class Residency:
             model.state = State.MOVING
         assert model.recognizer is not None
         try:
-            model.recognizer.offload()
+            move_away(model.recognizer, key.device)
         except BaseException as error:
             with self._changed:
                 model.state, model.leaving = State.CLOSING, LoadReason.EVICTED

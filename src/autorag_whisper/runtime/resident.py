@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper.domain.errors import EngineError
 
 if TYPE_CHECKING:
-    from autorag_whisper.domain.device import LoadReason, ModelKey
+    from autorag_whisper.domain.device import Device, LoadReason, ModelKey
     from autorag_whisper.engines.base import Recognizer
 
 
@@ -61,6 +61,21 @@ class Yielded:
 
     went: int = 0
     stuck: int = 0
+
+
+def move_away(recognizer: Recognizer, device: Device) -> None:
+    """Offload; tried again where nothing was moved, which an engine need not tell otherwise.
+
+    Raises EngineError where it keeps declining, and what the engine raises.
+    """
+    if not recognizer.offload() and device.is_cuda and not recognizer.offload():
+        raise EngineError("residency", "offload", "its engine moved nothing")
+
+
+def bring_back(recognizer: Recognizer, device: Device) -> None:
+    """Restore. Raises EngineError where nothing was moved: it would be handed out half-restored."""
+    if not recognizer.restore() and device.is_cuda:
+        raise EngineError("residency", "restore", "its engine moved nothing")
 
 
 def copy_of(error: Exception) -> Exception:
