@@ -253,3 +253,20 @@ def test_what_is_sampled_is_the_same_in_every_run_whatever_was_sampled_before(
     greedy = transcriber.transcribe(demo_sample, TranscribeOptions(quality=Quality.FAST), model="tiny.en").text
     assert texts[0] == texts[1]
     assert texts[0] != greedy, "nothing was sampled"
+
+
+@pytest.mark.kit
+@pytest.mark.parametrize(("tag", "encoding"), [("zh-Hans", "gb2312"), ("zh-CN", "gb2312"), ("zh-TW", "big5")])
+def test_chinese_comes_in_the_characters_that_were_asked_for(
+    transcriber: Transcriber, kit: Path, tag: str, encoding: str
+) -> None:
+    """`zh-Hans` was taken for `zh`, and the text came in traditional characters. The encodings know one kind each."""
+    clip = kit / "real" / "az_zh-CN_train_audio2.opus"
+    transcript = transcriber.transcribe(clip, TranscribeOptions(language=tag))
+    assert len(transcript.text) > 20
+    for segment in transcript.segments:
+        segment.text.encode(encoding)
+        assert join_words(segment.words) == segment.text
+    plain = transcriber.transcribe(clip, TranscribeOptions(language="zh"))
+    assert [word.start_s for word in transcript.words] == [word.start_s for word in plain.words]
+    assert [s.token_ids for s in transcript.segments] == [s.token_ids for s in plain.segments]

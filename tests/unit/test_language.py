@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -112,3 +113,57 @@ def test_without_being_asked_for_a_file_has_one_language(two_languages: Path) ->
     transcript = world.transcriber.transcribe(two_languages, model="fake")
     assert len({segment.language for segment in transcript.segments}) == 1
     assert world.faults["cpu"].calls["detect_language"] == 1
+
+
+@pytest.mark.parametrize(
+    ("tag", "code", "script"),
+    [
+        ("zh", "zh", ""),
+        ("Chinese", "zh", ""),
+        ("zh-Hans", "zh", "Hans"),
+        ("ZH_hans", "zh", "Hans"),
+        ("zh-CN", "zh", "Hans"),
+        ("zh-Hans-CN", "zh", "Hans"),
+        ("cmn-Hans", "zh", "Hans"),
+        ("zh-cmn-Hans-SG", "zh", "Hans"),
+        ("zh-Hant", "zh", "Hant"),
+        ("zh-TW", "zh", "Hant-TW"),
+        ("zh-Hant-HK", "zh", "Hant-HK"),
+        ("zh-Hans-HK", "zh", "Hans"),
+        ("zh-Hant-CN", "zh", "Hant"),
+        ("yue", "yue", ""),
+        ("yue-Hant", "yue", "Hant"),
+        ("zh-yue-HK", "yue", "Hant-HK"),
+        ("en-US", "en", ""),
+        ("pt_BR", "pt", ""),
+        ("de-CH-1996", "de", ""),
+        ("en-Latn-US", "en", ""),
+        ("ja-Jpan", "ja", ""),
+        ("en-x-hans", "en", ""),
+        ("zh_CN.UTF-8", "zh", "Hans"),
+    ],
+)
+def test_a_tag_names_a_language_and_for_chinese_its_characters(tag: str, code: str, script: str) -> None:
+    options = TranscribeOptions(language=tag)
+    assert (options.language, options.script) == (code, script)
+    assert TranscribeOptions(allowed_languages=(tag, "fr")).script == script
+
+
+@pytest.mark.parametrize("tag", ["sr-Latn", "sr-Cyrl-RS", "uz_Cyrl", "pa-Arab", "en-Cyrl", "zh-Latn", "ja-Hans"])
+def test_a_script_that_nobody_can_choose_is_refused_with_what_is_known(tag: str) -> None:
+    with pytest.raises(InvalidOption, match="script is the model's choice; Hans and Hant can be chosen") as refused:
+        TranscribeOptions(language=tag)
+    assert repr(tag) in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"script": "Latn"}, {"language": "zh-Hans", "script": "Hant"}, {"allowed_languages": ("zh-CN", "zh-TW", "en")}],
+)
+def test_scripts_that_contradict_each_other_are_refused(options: dict[str, object]) -> None:
+    with pytest.raises(InvalidOption, match="script"):
+        TranscribeOptions(**options)  # type: ignore[arg-type]  # whatever a test gives
+
+
+def test_options_that_are_made_from_others_keep_the_script() -> None:
+    assert replace(TranscribeOptions(language="zh-TW"), batch_size=2).script == "Hant-TW"

@@ -25,6 +25,7 @@ _RUNTIMES = {
     "huggingface-hub": "huggingface_hub",
     "numpy": "numpy",
     "onnxruntime": "onnxruntime",
+    "opencc-py": "opencc",
     "opentelemetry-api": "opentelemetry",
     "pysubs2": "pysubs2",
     "tokenizers": "tokenizers",

@@ -39,7 +39,7 @@ Formats:
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("arguments", metavar="FILE...", nargs=-1, required=True)
 @click.option("-m", "--model", default="base", show_default=True, help="Size, hub id (owner/name) or folder.")
-@click.option("-l", "--language", help="Code or English name; found out if not given.")
+@click.option("-l", "--language", help="Code or English name; found out if not given. zh-Hans, zh-TW: characters too.")
 @click.option("--allowed-languages", default="", metavar="CODE[,CODE...]", help="Among which it is found out.")
 @click.option("--code-switching", is_flag=True, help="Find the language of every piece, not of the file.")
 @click.option(

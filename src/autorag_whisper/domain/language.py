@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from autorag_whisper.domain.errors import InvalidOption
 
 LANGUAGES: dict[str, str] = {
@@ -49,19 +51,74 @@ WITHOUT_SPACES = frozenset({"zh", "ja", "yue", "th", "lo", "my", "km"})
 _BY_NAME = {name: code for code, name in LANGUAGES.items()} | ALIASES | ISO_639_2
 
 
+CHINESE = frozenset({"zh", "yue"})
+"""Languages of which the script can be chosen: `Hans` and `Hant` are converted into each other."""
+
+SCRIPTS = ("Hans", "Hant", "Hant-TW", "Hant-HK")
+"""Chinese characters: simplified, traditional, and traditional as written in Taiwan and in Hong Kong."""
+
+_SCRIPT_OF_REGION = {
+    "cn": "Hans", "sg": "Hans", "my": "Hans", "tw": "Hant-TW", "hk": "Hant-HK", "mo": "Hant-HK",
+}  # fmt: skip
+
+_ONE_SCRIPT = {
+    "latn": "af ca cs cy da de en es et eu fi fo fr gl hr ht hu id is it la lb ln lt lv mg ms mt nl nn no pl pt ro sk "
+            "sl so sq sv sw tl tr vi",
+    "cyrl": "be bg kk mk ru uk", "arab": "ar fa ps ur", "hebr": "he yi", "deva": "hi mr ne", "beng": "as bn",
+    "ethi": "am", "grek": "el", "gujr": "gu", "armn": "hy", "jpan": "ja", "geor": "ka", "khmr": "km", "knda": "kn",
+    "kore": "ko", "laoo": "lo", "mlym": "ml", "mymr": "my", "guru": "pa", "sinh": "si", "taml": "ta", "telu": "te",
+    "thai": "th",
+}  # fmt: skip
+"""Script -> the languages that are written in it and hardly in another (Suppress-Script of IANA's registry)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spelled:
+    """A language as a caller has asked for it: Whisper's code, and one of `SCRIPTS` for its text, or ""."""
+
+    code: str
+    script: str = ""
+
+
 def parse_language(text: str | None) -> str | None:
     """A Whisper language code for `"en"`, `"EN"`, `"en-US"`, `"eng"`, `"English"`; None (detect it) for None, `""`
     and `"auto"`.
 
     Raises:
-        InvalidOption: no language that Whisper knows is called so.
+        InvalidOption: no language that Whisper knows is called so, or not in the script that is named.
+    """
+    spelled = parse_spelled(text)
+    return spelled.code if spelled is not None else None
+
+
+def parse_spelled(text: str | None) -> Spelled | None:
+    """The same, with the script that a tag such as `zh-Hans` or `zh-TW` asks for.
+
+    Regions and variants of other languages change nothing. Raises as `parse_language`.
     """
     name = (text or "").strip().lower().replace("_", "-")
     if name in ("", "auto"):
         return None
-    for candidate in (name, name.split("-")[0]):
-        if candidate in LANGUAGES:
-            return candidate
-        if candidate in _BY_NAME:
-            return _BY_NAME[candidate]
+    first, *subtags = name.partition(".")[0].split("-")  # without the encoding of a locale, zh_CN.UTF-8
+    if first == "zh" and subtags[:1] in (["yue"], ["cmn"]):  # an extended language subtag of BCP 47
+        first = subtags.pop(0)
+    for candidate in (name, first):
+        code = candidate if candidate in LANGUAGES else _BY_NAME.get(candidate)
+        if code is not None:
+            return Spelled(code, _script(text, code, subtags if candidate == first else []))
     raise InvalidOption("language", text, "a code such as en or de, or an English name such as German")
+
+
+def _script(text: str | None, code: str, subtags: list[str]) -> str:
+    """What the subtags of a BCP 47 tag say of the script."""
+    if "x" in subtags:  # for private use
+        subtags = subtags[: subtags.index("x")]
+    script = next((subtag for subtag in subtags if len(subtag) == 4 and subtag.isalpha()), "")
+    region = next((subtag for subtag in subtags if len(subtag) == 2), "")
+    if code in CHINESE and script in ("", "hans", "hant"):
+        of_region = _SCRIPT_OF_REGION.get(region, "")
+        return of_region if not script or of_region[:4].lower() == script else script.title()
+    if script and code not in _ONE_SCRIPT.get(script, "").split():
+        allowed = f"{code} alone: its script is the model's choice; Hans and Hant can be chosen for zh and yue"
+        raise InvalidOption("language", text, allowed)
+    return ""

@@ -10,10 +10,12 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.domain.errors import InvalidOption
-from autorag_whisper.domain.language import parse_language
+from autorag_whisper.domain.language import SCRIPTS, parse_spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from autorag_whisper.domain.language import Spelled
 
 
 class Task(StrEnum):
@@ -69,6 +71,8 @@ class TranscribeOptions:
 
     Attributes:
         language: a Whisper code; None detects it. Every spelling of `parse_language` is accepted.
+        script: the characters of Chinese text, one of `domain.language.SCRIPTS`; "" leaves them as the model writes
+            them. A language such as `zh-Hans` or `zh-TW`, also an allowed one, sets it.
         allowed_languages: detection chooses among these alone; empty allows all. A single one is as if it were given.
         code_switching: the language is found for every chunk, where the chunk is sure of it; else it is the file's.
         task: `transcribe`, or `translate` into English.
@@ -106,10 +110,10 @@ class TranscribeOptions:
     vad_threshold: float = 0.5
     aligner: Aligner = Aligner.AUTO
     max_duration_s: float | None = None
+    script: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "language", parse_language(self.language))
-        object.__setattr__(self, "allowed_languages", _parse_languages(self.allowed_languages))
+        self._set_languages()
         codes, chosen = self.allowed_languages, self.language
         _check("language", chosen, not codes or chosen is None or chosen in codes, " or ".join(codes))
         clear = not (self.code_switching and chosen)
@@ -138,6 +142,18 @@ class TranscribeOptions:
             _check(name, text, isinstance(text, str), "text")
             _check(name, f"{text[:20]}...", len(text) <= MAX_PROMPT_CHARACTERS, allowed)
 
+    def _set_languages(self) -> None:
+        """Reduce `language` and `allowed_languages` to Whisper's codes, and `script` to what they say of it."""
+        chosen, allowed = parse_spelled(self.language), _parse_languages(self.allowed_languages)
+        asked = {spelled.script for spelled in (chosen, *allowed) if spelled is not None} | {self.script}
+        scripts = sorted(asked - {""})
+        _check("script", " and ".join(scripts), len(scripts) <= 1, "one script for all of Chinese")
+        script = "".join(scripts)
+        _check("script", script, script in ("", *SCRIPTS), ", ".join(SCRIPTS))
+        object.__setattr__(self, "language", chosen.code if chosen is not None else None)
+        object.__setattr__(self, "allowed_languages", tuple(dict.fromkeys(spelled.code for spelled in allowed)))
+        object.__setattr__(self, "script", script)
+
     @property
     def effort(self) -> Effort:
         """The quality's, with the beam that was asked for."""
@@ -164,11 +180,11 @@ def _parse_temperatures(given: Any) -> tuple[float, ...]:
     return tuple(float(temperature) for temperature in given)
 
 
-def _parse_languages(names: Iterable[str]) -> tuple[str, ...]:
-    codes = [(name, parse_language(name)) for name in names]
-    for name, code in codes:
-        _check("allowed language", name, code is not None, "codes such as en or de, or English names such as German")
-    return tuple(dict.fromkeys(code for _, code in codes if code))
+def _parse_languages(names: Iterable[str]) -> tuple[Spelled, ...]:
+    spelled = [(name, parse_spelled(name)) for name in names]
+    for name, one in spelled:
+        _check("allowed language", name, one is not None, "codes such as en or de, or English names such as German")
+    return tuple(one for _, one in spelled if one is not None)
 
 
 def _parse_task(task: Task | str) -> Task:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.transcript import Coverage, DeviceFallbackStep, RejectedText, Segment, Transcript
+from autorag_whisper.transcriber.script import Writing
 from autorag_whisper.transcriber.segments import cut_segments, text_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Assembly:
     transcribed_s: float = 0.0
     recognise_s: float = 0.0
     align_s: float = 0.0
+    writing: Writing = field(default_factory=Writing)
     _early: dict[int, ChunkResult] = field(default_factory=dict)
     _next: int = 0
 
@@ -76,10 +78,11 @@ class Assembly:
         speech_s = sum(span.duration_s for span in chunk.speech if span.sure or result.words)
         self.speech_s += speech_s
         for rejection in result.rejected:
-            self.rejected.append(RejectedText(chunk.start_s, seconds(chunk.stop), rejection.text, rejection.rule))
+            text = self.writing.text(rejection.text, result.language)
+            self.rejected.append(RejectedText(chunk.start_s, seconds(chunk.stop), text, rejection.rule))
         if result.words:
             self.transcribed_s += speech_s
-        for words in cut_segments(result.words):
+        for words in cut_segments(self.writing.words(result.words, result.language)):
             attempt = result.attempt
             assert attempt is not None
             segment = Segment(

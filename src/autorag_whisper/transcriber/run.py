@@ -25,6 +25,7 @@ from autorag_whisper.transcriber.book import Finished
 from autorag_whisper.transcriber.file import RunFile
 from autorag_whisper.transcriber.outcome import FileDone, FileFailed
 from autorag_whisper.transcriber.report import Report
+from autorag_whisper.transcriber.script import Writing
 from autorag_whisper.transcriber.workers import Job, JobDone, JobFailed, LanguageFound, Workers
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ class Run:
             self._exhausted = True
             return None
         language = self._options.language if self._spec.multilingual else "en"
-        file = RunFile(self._opened, source, Assembly(source.name, self._options.task.value), language)
+        file = RunFile(self._opened, source, self._assembly(source.name), language)
         if language:
             file.assembly.language, file.assembly.language_probability = language, 1.0
             self._pool.decide(file.index, language)
@@ -195,6 +196,10 @@ class Run:
         self._opened += 1
         self._files[file.index] = self._reading = file
         return file
+
+    def _assembly(self, name: str) -> Assembly:
+        task = self._options.task.value
+        return Assembly(name, task, writing=Writing(self._options.script, task))
 
     def _known(self, file: RunFile, chunk: SpeechChunk) -> ChunkResult | None:
         """The result of a chunk that an earlier run has done, and with it the file's language."""
