@@ -241,13 +241,32 @@ def test_a_text_that_is_there_twice_is_done_again_in_the_full_window(tmp_path: P
 
 
 def test_of_a_runaway_the_first_saying_is_kept_and_the_rest_is_listed(tmp_path: Path) -> None:
-    looped = FakeRecognizer().tokenizer.encode(" hello" + " thanks" * 200)
+    looped = FakeRecognizer().tokenizer.encode("你好感谢" + "感谢" * 200)  # a syllable each
     world = World(script=lambda _features: Hypothesis(looped, -0.3, 0.0, cap_hit=True))
     transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", speech_samples(3)), model="fake")
-    assert transcript.text == "hello thanks"
+    assert transcript.text == "你好感谢"
     [rejected] = transcript.rejected
     assert rejected.reason == RUNAWAY_RULE
-    assert rejected.text.startswith("thanks thanks")
+    assert rejected.text.startswith("感谢感谢")
+
+
+@pytest.mark.parametrize("loops", [5, 6])
+def test_a_redo_goes_on_behind_its_budget_where_the_loop_rule_would_leave_next_to_nothing(
+    tmp_path: Path, loops: int
+) -> None:
+    calls: list[object] = []
+    encode = FakeRecognizer().tokenizer.encode
+
+    def script(features: object) -> Hypothesis:
+        calls.append(features)
+        text = "感谢" * 200 if len(calls) <= loops else " what was said"
+        return Hypothesis(encode(text), -0.3, 0.0, cap_hit=len(calls) <= loops)
+
+    transcript = World(script=script).transcriber.transcribe(
+        write_speech(tmp_path / "a.wav", speech_samples(3)), model="fake"
+    )
+    assert transcript.text == "what was said"
+    assert len(calls) == loops + 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 300), st.booleans()), min_size=1, max_size=20), st.integers(1, 300))

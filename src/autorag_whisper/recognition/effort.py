@@ -5,15 +5,18 @@ In decoder steps, a step being one token of every beam or sample; a chunk's *cap
 | | encoder passes | decoder steps at most |
 |---|---|---|
 | first attempt, in a batch | 1, of its own window | 1 cap |
-| redo, alone | 1, of the full window | `REDO_CAPS` caps |
+| redo, alone | 1, of the full window | `REDO_CAPS` caps; a cap for each temperature where most would be lost |
 | alignment | none | none: one pass over the tokens |
 
-Speech uses a third of its cap or less. So a chunk costs at most 5 caps, where usual ones cost a third of one.
+Speech uses a third of its cap or less. So a chunk costs at most 5 caps, where usual ones cost a third of one. Where
+the best text so far is a loop, of which a rule would leave less than half, all temperatures are tried: 7 caps at most.
 """
 
 from __future__ import annotations
 
 REDO_CAPS = 4
+MOST_KEPT = 0.5
+"""Part of its tokens that a text must keep for a redo to end with its budget."""
 
 
 def steps_of(tokens: int, cap: int, *, sampled: bool) -> int:

@@ -11,13 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autorag_whisper.recognition.pace import FAST_PER_S, FASTEST_PER_S, syllables
+
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-FASTEST_PER_S = 10.0
-"""Tokens a second that nobody speaks; fast English has 5, scripts that take several tokens a letter 8."""
-FAST_PER_S = 6.0
-"""Tokens a second at which nobody says a whole text twice."""
 _LEAST_PERIOD = 4
 """Tokens of a text that is something to be said twice; "no no" is one word."""
 
@@ -54,17 +52,21 @@ def find_loop(items: Sequence[Hashable]) -> Loop | None:
     return best
 
 
-def runaway(tokens: Sequence[int], speech_s: float) -> Loop | None:
-    """The loop in a chunk's text that nobody can have said in its `speech_s` seconds of speech.
+def runaway(tokens: Sequence[int], text: str, speech_s: float) -> Loop | None:
+    """The loop in a chunk's `text`, which these tokens spell, that nobody can have said in its `speech_s` of speech.
 
-    What is said again and again at a speaker's pace is speech.
+    What is said again and again at a speaker's pace is speech. The pace is that of syllables (`recognition.pace`).
     """
     loop = find_loop(tokens)
     if loop is None:
         return None
-    too_often = loop.times >= 3 and len(tokens) > FASTEST_PER_S * speech_s
-    too_fast = _is_all_twice(loop, len(tokens)) and len(tokens) > FAST_PER_S * speech_s
-    return loop if too_often or too_fast else None
+    if loop.times >= 3:
+        limit_per_s = FASTEST_PER_S
+    elif _is_all_twice(loop, len(tokens)):
+        limit_per_s = FAST_PER_S
+    else:
+        return None
+    return loop if syllables(text) > limit_per_s * speech_s else None
 
 
 def is_said_twice(tokens: Sequence[int]) -> bool:

@@ -11,7 +11,7 @@ from autorag_whisper.domain.request import Task
 from autorag_whisper.domain.transcript import Attempt, join_words
 from autorag_whisper.engines.base import WINDOW_FRAMES, Decoding
 from autorag_whisper.recognition.alignment import Aligned, Alignment, Spoken
-from autorag_whisper.recognition.effort import may_try_again, steps_of
+from autorag_whisper.recognition.effort import MOST_KEPT, may_try_again, steps_of
 from autorag_whisper.recognition.language import LanguageChoice, choose
 from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
 from autorag_whisper.recognition.phantoms import NO_SPEECH, SQUEEZED, phantom, squeezed_from
@@ -235,12 +235,26 @@ class Recognition:
             hypothesis = self._generate(encoded, [row], decoding)[0]
             hypotheses.append(hypothesis)
             spent += steps_of(len(hypothesis.token_ids), decoding.max_new_tokens, sampled=decoding.temperature > 0)
-            if self._judge(row, hypothesis, decoding) or not may_try_again(spent, decoding.max_new_tokens):
+            if self._judge(row, hypothesis, decoding):
                 break
-        tried = [n for n, hypothesis in enumerate(hypotheses) if hypothesis is not None]
-        row.kept = tried[best_of([row.attempts[n] for n in tried], self._options)]
+            within_budget = may_try_again(spent, decoding.max_new_tokens)
+            if not within_budget and not self._loses_most(row, hypotheses):
+                break
+        row.kept = self._best(row, hypotheses)
         row.hypothesis = hypotheses[row.kept]
         self._reject(row)
+
+    def _best(self, row: Row, hypotheses: Sequence[Hypothesis | None]) -> int:
+        """Which attempt is to be kept, of those whose text there is."""
+        tried = [n for n, hypothesis in enumerate(hypotheses) if hypothesis is not None]
+        return tried[best_of([row.attempts[n] for n in tried], self._options)]
+
+    def _loses_most(self, row: Row, hypotheses: Sequence[Hypothesis | None]) -> bool:
+        """Whether the loop rule would take most of the best text that there is so far."""
+        best = hypotheses[self._best(row, hypotheses)]
+        assert best is not None
+        loop = runaway(best.token_ids, self._text(best.token_ids), _speech_s(row.task.chunk))
+        return loop is not None and len(without(best.token_ids, loop)) < MOST_KEPT * len(best.token_ids)
 
     def _ways(self, task: ChunkTask) -> list[Decoding]:
         options, cap = self._options, token_cap(len(task.chunk.samples))
@@ -294,7 +308,7 @@ class Recognition:
         chunk, ids = row.task.chunk, row.hypothesis.token_ids
         text = self._text(ids)
         rule = phantom(text, row.attempts[row.kept], chunk, self._options)
-        loop = None if rule else runaway(ids, sum(span.duration_s for span in chunk.speech))
+        loop = None if rule else runaway(ids, text, _speech_s(chunk))
         if rule:
             row.rejected.append(Rejection(text, rule.value))
             row.hypothesis = row.hypothesis.first(0)
@@ -358,3 +372,8 @@ class Recognition:
     def _check(self) -> None:
         if self._cancelled():
             raise Cancelled
+
+
+def _speech_s(chunk: SpeechChunk) -> float:
+    """Seconds of speech in a chunk."""
+    return sum(span.duration_s for span in chunk.speech)
