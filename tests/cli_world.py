@@ -6,7 +6,7 @@ It has the public shape of `Transcriber`; what the real one does is tested where
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autorag_whisper.cli import run
@@ -53,11 +53,18 @@ def transcript_of(name: str, text: str) -> Transcript:
 
 @dataclass
 class World:
-    """What the command is run in, and what it did there. `before_file` is called with each source's name."""
+    """What the command is run in, and what it did there. `before_file` is called with each source's name.
+
+    `hear` makes the text that is recognised of the file's own; `language` and `track` are what it is in and was taken
+    from where the options do not say it.
+    """
 
     environ: dict[str, str] = field(default_factory=dict)
     backwards: bool = False
     before_file: Callable[[str], None] = lambda _name: None
+    hear: Callable[[str, TranscribeOptions], str] = lambda text, _options: text
+    language: str = "en"
+    track: int = 0
     clock: Callable[[], float] = lambda: 1.0
     build_error: Exception | None = None
     transcribed: list[str] = field(default_factory=list)
@@ -99,9 +106,9 @@ class _Transcriber:
     def load(self, model: Handle) -> None:
         self._world.loaded.append(model)
 
-    def stream(self, source: MediaSource, _options: TranscribeOptions, *, model: object) -> Any:
+    def stream(self, source: MediaSource, options: TranscribeOptions, *, model: object) -> Any:
         assert model in self._world.models
-        outcome = self._outcome(source)
+        outcome = self._outcome(source, options)
         if outcome.error is not None:
             raise outcome.error
         assert outcome.transcript is not None
@@ -119,9 +126,9 @@ class _Transcriber:
         for source in reversed(sources) if self._world.backwards else sources:
             self._world.before_file(source.name)
             on_progress(Progress(source, 0.25, 0.5))
-            yield self._outcome(source)
+            yield self._outcome(source, options)
 
-    def _outcome(self, source: MediaSource) -> FileOutcome:
+    def _outcome(self, source: MediaSource, options: TranscribeOptions) -> FileOutcome:
         try:
             with source.open() as file:
                 data = file.read()
@@ -130,4 +137,8 @@ class _Transcriber:
         except AutoragWhisperError as error:
             return FileFailed(source, error)
         self._world.transcribed.append(source.name)
-        return FileDone(source, transcript_of(source.name, data.decode()))
+        transcript = transcript_of(source.name, self._world.hear(data.decode(), options))
+        track = options.audio_stream if isinstance(options.audio_stream, int) else self._world.track
+        media = replace(transcript.media, audio_stream=track)
+        language = options.language or self._world.language
+        return FileDone(source, replace(transcript, language=language, task=options.task.value, media=media))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autorag_whisper.cli.sidecar import SIDECAR
+from autorag_whisper.cli.manifest import MANIFEST
 from autorag_whisper.domain.errors import ExtraNotInstalled, ModelNotFound, ModelUnavailable
 from autorag_whisper.domain.request import DEFAULT_TEMPERATURES
 from cli_world import BROKEN, World
@@ -43,12 +43,12 @@ def test_srt_and_json_are_written_beside_the_input(world: World, talks: Path) ->
     assert world.run(talks / "one.mp3") == 0
     assert json.loads((talks / "one.json").read_text())["text"] == "good morning"
     assert "good morning" in (talks / "one.srt").read_text()
-    assert names_in(talks) == {"one.mp3", "one.srt", "one.json", SIDECAR, "day 2/two.wav"}
+    assert names_in(talks) == {"one.mp3", "one.srt", "one.json", MANIFEST, "day 2/two.wav"}
 
 
 def test_a_folders_tree_is_mirrored_in_the_output_folder(world: World, talks: Path, tmp_path: Path) -> None:
     assert world.run(talks, "--output-dir", tmp_path / "out" / "deep", "--format", "txt") == 0
-    assert names_in(tmp_path / "out" / "deep") == {"one.txt", "day 2/two.txt", SIDECAR, f"day 2/{SIDECAR}"}
+    assert names_in(tmp_path / "out" / "deep") == {"one.txt", "day 2/two.txt", MANIFEST, f"day 2/{MANIFEST}"}
     assert names_in(talks) == {"one.mp3", "day 2/two.wav"}
 
 

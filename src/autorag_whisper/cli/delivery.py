@@ -4,33 +4,56 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from autorag_whisper.cli import sidecar
+from autorag_whisper.cli import manifest
 from autorag_whisper.cli.exits import CannotPrint
-from autorag_whisper.cli.fingerprint import Stamp, sha256_of
+from autorag_whisper.cli.fingerprint import Stamp, sha256_of_open
 from autorag_whisper.cli.ledger import why
-from autorag_whisper.cli.outputs import write_together
+from autorag_whisper.cli.manifest import Entry, Output
+from autorag_whisper.cli.outputs import set_aside, write_together
+from autorag_whisper.cli.ownership import Standing, Subject, fresh_places, places, stamp_of
+from autorag_whisper.domain.errors import MediaError
+from autorag_whisper.domain.request import Task
 from autorag_whisper.format import render
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
     from autorag_whisper.audio.source import MediaSource
+    from autorag_whisper.cli.manifest import Manifest
     from autorag_whisper.cli.naming import Job
+    from autorag_whisper.cli.ownership import Places
+    from autorag_whisper.cli.request import Request
     from autorag_whisper.domain.transcript import Transcript
 
 _log = logging.getLogger(__name__)
+
+_ATTEMPTS = 5
+"""At names that strangers take in the millisecond between the look and the writing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of a transcript: the files that have it, or why it could not be delivered.
+
+    `remarks` say what became of files that were there. `kept` names those of them that stood where this belonged.
+    """
+
+    names: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    kept: str = ""
+    reason: str = ""
 
 
 class Delivery(Protocol):
     """Takes what comes of each source, once, in the order in which they are done."""
 
-    def take(self, source: MediaSource, transcript: Transcript | None) -> str:
-        """Deliver; None where the source failed. The reason why it cannot be delivered, "" where it was."""
+    def take(self, source: MediaSource, transcript: Transcript | None) -> Delivered:
+        """Deliver; None where the source failed."""
 
 
 class Printer:
@@ -41,52 +64,109 @@ class Printer:
         self._form = form
         self._ready: dict[MediaSource, bytes] = {}
 
-    def take(self, source: MediaSource, transcript: Transcript | None) -> str:
+    def take(self, source: MediaSource, transcript: Transcript | None) -> Delivered:
         self._ready[source] = render(transcript, self._form).encode() if transcript else b""
         while self._order and self._order[0] in self._ready:
             _print(self._ready.pop(self._order.pop(0)))
-        return ""
+        return Delivered()
 
 
 class Writer:
-    """Writes all formats of a file together and notes it as finished."""
+    """Writes all formats of a file together and notes them; what is not ours and unchanged is looked for once more."""
 
-    def __init__(self, work: Mapping[MediaSource, Job], digest: str) -> None:
-        self._work = work
-        self._digest = digest
+    def __init__(self, work: Mapping[MediaSource, Job], request: Request) -> None:
+        self._work, self._request = work, request
         # From before the work: what differs at its end is not what was transcribed.
-        self._stamps = {source: _stamp(job.input.path) for source, job in work.items()}
+        self._stamps = {source: stamp_of(job.input.path) for source, job in work.items()}
 
-    def take(self, source: MediaSource, transcript: Transcript | None) -> str:
+    def take(self, source: MediaSource, transcript: Transcript | None) -> Delivered:
         if transcript is None:
-            return ""
+            return Delivered()
         job = self._work[source]
         # All are rendered before the first is written: a fault in one format leaves no half of the outputs.
-        contents = {form: render(transcript, form).encode() for form in job.names}
+        contents = {form: render(transcript, form).encode() for form in job.to_write}
+        entry = self._entry(source, str(transcript.media.audio_stream))
         try:
             job.folder.mkdir(parents=True, exist_ok=True)
-            write_together({job.folder / job.names[form]: data for form, data in contents.items()})
+            with manifest.alone_in(job.folder):
+                return self._write(job, entry, contents, language_of(transcript))
         except OSError as error:
-            return f"its outputs cannot be written: {why(error)}"
-        self._note(job, self._stamps[source], contents)
-        return ""
+            return Delivered(reason=f"its outputs cannot be written: {why(error)}")
 
-    def _note(self, job: Job, stamp: Stamp | None, contents: Mapping[str, bytes]) -> None:
-        path = job.input.path
-        if path is None or stamp is None:
-            return
+    def _entry(self, source: MediaSource, track: str) -> Entry:
+        """What to note of a source, without outputs. A file that changed meanwhile has a digest that none has."""
+        job, before = self._work[source], self._stamps[source]
         try:
-            digest = sha256_of(path)
-            unchanged = Stamp.of(path) == stamp
-        except OSError:
-            unchanged = False
-        if not unchanged:
+            with source.open() as file:
+                sha256 = sha256_of_open(file)
+                stamp = Stamp.of(job.input.path) if job.input.path else Stamp(file.tell(), 0, 0, 0)
+        except (OSError, MediaError):
+            stamp = None
+        if stamp is None or (job.input.path and stamp != before):
             _log.warning("%s changed while it was transcribed: the next run does it again", job.input.shown)
-            return
-        outputs = {
-            form: sidecar.Output(job.names[form], hashlib.sha256(data).hexdigest()) for form, data in contents.items()
-        }
-        sidecar.record(job.folder, job.input.name, sidecar.Entry(stamp, digest, self._digest, outputs))
+            stamp, sha256 = Stamp(-1, 0, 0, 0), ""
+        recording = replace(Subject.of(job).recording, track=track)
+        return Entry(recording, stamp, sha256, self._request.digest(), {})
+
+    def _write(self, job: Job, entry: Entry, contents: Mapping[str, bytes], language: str) -> Delivered:
+        subject = Subject(entry.recording, job.input.path, entry.sha256)
+        for _ in range(_ATTEMPTS):
+            known = manifest.read(job.folder, warn=False)  # who planned with it has warned
+            found = places(job, subject, known, language)
+            kept = {} if self._request.force else found.in_the_way(contents)
+            fresh = fresh_places(job, subject, known, found.base, language).names if kept else {}
+            names = {form: (fresh if form in kept else found.names)[form] for form in contents}
+            self._note(job, entry, known, names, contents)
+            copies = self._set_aside(job, found)
+            new = [form for form in names if form in kept or found.standings[form] is Standing.FREE]
+            try:
+                write_together(
+                    {job.folder / names[form]: data for form, data in contents.items()},
+                    new=frozenset(job.folder / names[form] for form in new),
+                )
+            except FileExistsError:
+                continue
+            return _delivered(found, names, kept, copies)
+        return Delivered(reason="its outputs cannot be written: other programs take every name")
+
+    def _note(
+        self, job: Job, entry: Entry, known: Manifest, names: Mapping[str, str], contents: Mapping[str, bytes]
+    ) -> None:
+        """Before the files are there: who is killed then has not left a stranger's files to the next run."""
+        outputs = {}
+        for form, data in contents.items():
+            older = known.outputs.get(names[form])
+            before = (older[1].sha256, *older[1].before)[:3] if older else ()
+            wanted = job.names[form] if names[form] != job.names[form] else ""
+            outputs[form] = Output(names[form], hashlib.sha256(data).hexdigest(), wanted, before)
+        noted = known.with_entry(Entry(entry.recording, entry.stamp, entry.sha256, entry.options, outputs))
+        try:
+            manifest.write(job.folder, noted, known)
+        except OSError as error:
+            place = job.folder / manifest.MANIFEST
+            _log.warning("%s cannot be written, this file will be done again: %s", place, why(error))
+
+    def _set_aside(self, job: Job, found: Places) -> dict[str, str]:
+        """Copies of what is replaced though it is not ours, or was changed: name -> the copy's."""
+        if not (self._request.force and self._request.backup):
+            return {}
+        names = [found.names[form] for form in found.in_the_way(job.to_write)]
+        return {name: set_aside(job.folder / name).name for name in names}
+
+
+def language_of(transcript: Transcript) -> str:
+    """The language that the text is in."""
+    return "en" if transcript.task == Task.TRANSLATE else transcript.language
+
+
+def _delivered(
+    found: Places, names: Mapping[str, str], kept: Mapping[str, Standing], copies: Mapping[str, str]
+) -> Delivered:
+    remarks = [f"the former {name} is now {copy}" for name, copy in copies.items()]
+    stood = ", ".join(
+        f"{found.names[form]} ({standing.value}; what was written is {names[form]})" for form, standing in kept.items()
+    )
+    return Delivered(tuple(names.values()), tuple(remarks), stood)
 
 
 def _print(data: bytes) -> None:
@@ -96,10 +176,3 @@ def _print(data: bytes) -> None:
         raise
     except OSError as error:
         raise CannotPrint(why(error)) from error
-
-
-def _stamp(path: Path | None) -> Stamp | None:
-    try:
-        return Stamp.of(path) if path else None
-    except OSError:  # opening it will say what is wrong
-        return None

@@ -18,6 +18,8 @@ SUCCESS = 0
 FAILED = 1
 """Some files failed, or the whole run did for a reason that is not the command line's."""
 BAD_USAGE = 2
+KEPT = 3
+"""Nothing failed, but files stood where outputs belong that the command did not write, or that were changed since."""
 INTERRUPTED = 130
 TERMINATED = 143
 

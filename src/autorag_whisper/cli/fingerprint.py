@@ -1,14 +1,19 @@
-"""What a finished transcript depends on, as digests: the file's content, the options, the model, this package."""
+"""What a finished transcript depends on, as digests: the file's content, the options, the model.
+
+Neither the version of this package nor the device is among them: an upgrade or another device redoes nothing by itself.
+Of the options only what differs from its default counts, so that an option that is new in a version changes nothing.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from autorag_whisper import __version__
+from autorag_whisper.settings import COMPUTE_TYPES
 
 if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
@@ -16,6 +21,12 @@ if TYPE_CHECKING:
 
 _WITHOUT_EFFECT = ("batch_size", "max_duration_s")
 """Options that change how long it takes or whether it is done, never what comes out."""
+
+_OPTIONS_OF_0_1_0 = (
+    "language", "allowed_languages", "code_switching", "task", "quality", "beam_size", "temperatures", "initial_prompt",
+    "hotwords", "audio_stream", "compression_ratio_threshold", "logprob_threshold", "no_speech_threshold",
+    "vad_threshold", "aligner",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +48,43 @@ class Stamp:
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a whole file."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of_open(file)
 
 
-def options_digest(options: TranscribeOptions, settings: Settings, *, model: str, device: str) -> str:
+def sha256_of_open(file: BinaryIO) -> str:
+    """The SHA-256 of what is left of an open file."""
+    digest = hashlib.sha256()
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def options_digest(options: TranscribeOptions, settings: Settings, *, model: str) -> str:
     """One digest of everything but the file. `model` is an identity, not only a name (`model_identity`)."""
-    facts = {name: value for name, value in asdict(options).items() if name not in _WITHOUT_EFFECT}
-    facts |= {"model": model, "device": device, "version": __version__}
-    facts |= {"engine": settings.engine, "compute_type": settings.compute_type}
-    facts["align_models"] = dict(settings.align_models)
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("ascii")).hexdigest()
+    facts = _changed(options)
+    facts |= {"model": model, "engine": settings.engine}
+    if settings.align_models:
+        facts["align_models"] = dict(settings.align_models)
+    return _digest(facts)
+
+
+def digests_of_0_1_0(options: TranscribeOptions, settings: Settings, *, model: str, device: str) -> frozenset[str]:
+    """What version 0.1.0 may have noted for the same request, on whatever device and in whatever compute type.
+
+    It put its version, the device and every option into its digest. An option that it did not know has no such digest.
+    """
+    if not set(_changed(options)) <= {*_OPTIONS_OF_0_1_0}:
+        return frozenset()
+    values = asdict(options)
+    facts: dict[str, Any] = {name: values[name] for name in _OPTIONS_OF_0_1_0}
+    facts |= {
+        "model": model,
+        "version": "0.1.0",
+        "engine": settings.engine,
+        "align_models": dict(settings.align_models),
+    }
+    places = itertools.product(sorted({device, "auto", "cpu", "cuda"}), COMPUTE_TYPES)
+    return frozenset(_digest(facts | {"device": place, "compute_type": kind}) for place, kind in places)
 
 
 def model_identity(name: str) -> str:
@@ -59,6 +97,20 @@ def model_identity(name: str) -> str:
         except (OSError, ValueError, RuntimeError):  # no folder, or none that can be looked at: resolving it says more
             pass
     return ALIASES.get(name, name)
+
+
+def _changed(options: TranscribeOptions) -> dict[str, Any]:
+    """The options that differ from their defaults and decide what comes out."""
+    values = asdict(options)
+    return {
+        item.name: values[item.name]
+        for item in fields(options)
+        if item.name not in _WITHOUT_EFFECT and getattr(options, item.name) != item.default
+    }
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode("ascii")).hexdigest()
 
 
 def _folder_identity(folder: Path) -> str:

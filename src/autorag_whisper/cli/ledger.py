@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from autorag_whisper.cli.exits import FAILED, SUCCESS
+from autorag_whisper.cli.exits import FAILED, KEPT, SUCCESS
 from autorag_whisper.cli.inputs import Problem
 from autorag_whisper.cli.progress import say
 from autorag_whisper.domain.errors import MediaError
@@ -21,17 +21,26 @@ class Ledger:
     done: int = 0
     skipped: int = 0
     problems: list[Problem] = field(default_factory=list)
+    kept: list[Problem] = field(default_factory=list)
 
     def fail(self, shown: str, reason: str) -> None:
         """Note that one input cannot be done."""
         self.problems.append(Problem(shown, reason))
 
+    def keep(self, shown: str, outputs: str) -> None:
+        """Note files that stand where outputs of an input belong and are kept."""
+        self.kept.append(Problem(shown, outputs))
+
     def close(self) -> int:
         """List what was left out and what failed; the exit code."""
         if self.skipped:
             say(f"{_files(self.skipped)} finished by an earlier run (--force does them again)")
+        if self.kept:
+            say("kept, as this command replaces only what it wrote and nobody changed (--force: with a copy):")
+            for kept in self.kept:
+                say(f"  {kept.shown}: {kept.reason}")
         if not self.problems:
-            return SUCCESS
+            return KEPT if self.kept else SUCCESS
         total = self.done + self.skipped + len(self.problems)
         say(f"{len(self.problems)} of {_files(total)} failed:")
         for problem in self.problems:

@@ -3,12 +3,16 @@
 An input's outputs are called after its stem (`talk.srt`). Inputs that share a stem and a folder keep their whole names
 (`talk.mp3.srt`), and so do inputs whose outputs would still meet another's or fall on an input. What meets even then
 is refused. Names that differ only in case are the same: on many file systems they are.
+
+Where an output of that name belongs to another recording or audio track of an earlier run, one of `Job.other_bases` is
+taken: `talk.2.srt` for the second audio track, `talk~monday.srt` for a file from a folder `monday`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -19,33 +23,97 @@ from autorag_whisper.cli.exits import BadUsage
 from autorag_whisper.format import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from autorag_whisper.cli.inputs import Input
 
 LONGEST_NAME_BYTES = 255
+LANGUAGE, TRACK = "\0language\0", "\0track\0"
+"""Stand in a name for what is not known before the work. No file's name has such characters."""
+
 _LONGEST_SUFFIX_BYTES = max(len(info.suffix) for info in FORMATS.values())
+_LONGEST_LANGUAGE_BYTES = 12
+_NO_PART_OF_A_NAME = re.compile(r'[\x00-\x1f/\\:*?"<>|~.\s]+')
 
 Key = tuple[str, str]
 """A place as a file system that ignores case sees it: folder, name."""
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """An input and the files to write: format -> file name in `folder`.
+class Marks:
+    """What else a name may say. `selector`: the audio track as the user named it, "" for the default."""
 
-    `whole_names` are the same with the input's whole name: also good where an earlier run wrote them.
+    selector: str = ""
+    with_track: bool = False
+    with_language: bool = False
+
+    @property
+    def track(self) -> str:
+        """The track's number, counted from 0; "" where the work must tell."""
+        return self.selector if self.selector.isdecimal() else ""
+
+
+NO_MARKS = Marks()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An input and the files to write in `folder`, called after `base`.
+
+    `whole` is the base with the input's whole name: also good where an earlier run wrote that. `left` are the formats
+    that are still to be made, None for all.
     """
 
     input: Input
     folder: Path
-    names: Mapping[str, str]
-    whole_names: Mapping[str, str]
+    formats: tuple[str, ...]
+    base: str
+    whole: str
+    marks: Marks = NO_MARKS
+    left: tuple[str, ...] | None = None
+
+    @property
+    def to_write(self) -> tuple[str, ...]:
+        """The formats that are still to be made."""
+        return self.formats if self.left is None else self.left
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Format -> file name; with `LANGUAGE` and `TRACK` where it has what is not known yet."""
+        return {form: self.name(form, self.base) for form in self.formats}
+
+    @property
+    def whole_names(self) -> dict[str, str]:
+        """The same with the input's whole name."""
+        return {form: self.name(form, self.whole) for form in self.formats}
 
     @property
     def targets(self) -> dict[str, Path]:
-        """Format -> the file that it is written to."""
-        return {form: self.folder / name for form, name in self.names.items()}
+        """Format -> the file that it is written to, of those that are still to be made."""
+        return {form: self.folder / self.names[form] for form in self.to_write}
+
+    def name(self, form: str, base: str, language: str = LANGUAGE, track: str = "") -> str:
+        """The name of a format's file; `track` counts from 0, in a name from 1, as players do."""
+        mark = f".{language}" if self.marks.with_language else ""
+        name = f"{base}{mark}{FORMATS[form].suffix}"
+        return name.replace(TRACK, str(int(track) + 1)) if track else name
+
+    def other_bases(self, identity: str, *, track: str = "") -> Iterator[str]:
+        """What the outputs are called after where `base` is another recording's, or, with `track`, another track's.
+
+        `identity` tells this one from others of its name: the last name is free unless it was here before.
+        """
+        if track:
+            yield _fitted(f"{self.base}.{int(track) + 1}", self.marks)
+        elif self.input.path is not None and (folder := _plain(self.input.path.absolute().parent.name)):
+            yield _fitted(f"{self.base}~{folder}", self.marks)
+        yield _fitted(f"{self.base}~{hashlib.sha256(os.fsencode(identity)).hexdigest()[:8]}", self.marks)
+
+    def fresh(self, base: str) -> Iterator[str]:
+        """What the outputs are called after where `base` was taken by a stranger while this job was at work."""
+        yield _fitted(f"{base}.new", self.marks)
+        for number in range(2, 1000):
+            yield _fitted(f"{base}.new{number}", self.marks)
 
 
 def plan(
@@ -53,6 +121,7 @@ def plan(
     formats: Sequence[str],
     output_dir: Path | None,
     real: Callable[[Path], str] = os.path.realpath,
+    marks: Marks = NO_MARKS,
 ) -> tuple[Job, ...]:
     """A job for every input, no two with the same output, none with an input for an output.
 
@@ -70,7 +139,7 @@ def plan(
     taken = [(place(item.path.parent), _folded(item.path.name)) for item in inputs if item.path]
     while True:
         jobs = tuple(
-            _job(item, folder, formats, whole=index in whole)
+            _job(item, folder, formats, marks, whole=index in whole)
             for index, (item, folder) in enumerate(zip(inputs, folders, strict=True))
         )
         meeting = _meeting(jobs, taken, place)
@@ -93,22 +162,27 @@ def _folder(item: Input, output_dir: Path | None) -> Path:
     return output_dir / item.below
 
 
-def _job(item: Input, folder: Path, formats: Sequence[str], *, whole: bool) -> Job:
-    stem, name = _fitted(stem_of(item.name)), _fitted(item.name)
-    whole_names = {form: name + FORMATS[form].suffix for form in formats}
-    names = {form: stem + FORMATS[form].suffix for form in formats}
-    return Job(item, folder, whole_names if whole else names, whole_names)
+def _job(item: Input, folder: Path, formats: Sequence[str], marks: Marks, *, whole: bool) -> Job:
+    number = str(int(marks.track) + 1) if marks.track else TRACK
+    mark = f".{number}" if marks.with_track else ""
+    stem, name = _fitted(stem_of(item.name) + mark, marks), _fitted(item.name + mark, marks)
+    return Job(item, folder, tuple(formats), name if whole else stem, name, marks)
 
 
-def _fitted(base: str) -> str:
+def _fitted(base: str, marks: Marks) -> str:
     """`base`, cut and marked with a digest where the file system would refuse it with the longest suffix."""
-    limit = LONGEST_NAME_BYTES - _LONGEST_SUFFIX_BYTES
+    limit = LONGEST_NAME_BYTES - _LONGEST_SUFFIX_BYTES - (_LONGEST_LANGUAGE_BYTES if marks.with_language else 0)
     if len(os.fsencode(base)) <= limit:
         return base
     digest = hashlib.sha256(os.fsencode(base)).hexdigest()[:8]
     while len(os.fsencode(base)) > limit - len(digest) - 1:
         base = base[:-1]
     return f"{base}~{digest}"
+
+
+def _plain(name: str) -> str:
+    """`name` as a part of another name: without what has a meaning there."""
+    return _NO_PART_OF_A_NAME.sub("-", name).strip("-")
 
 
 def _meeting(jobs: Sequence[Job], taken: Sequence[Key], place: Callable[[Path], str]) -> dict[int, str]:
@@ -129,6 +203,7 @@ def _folded(name: str) -> str:
 def _refusal(jobs: Sequence[Job], meeting: Mapping[int, str]) -> BadUsage:
     index, name = next(iter(meeting.items()))
     others = [jobs[i].input.shown for i, other in meeting.items() if i != index and _folded(other) == _folded(name)]
+    name = name.replace(LANGUAGE, "(language)").replace(TRACK, "(stream)")
     what = f"{jobs[index].folder / name} would be the output of {jobs[index].input.shown}"
     rest = f" and of {others[0]}" if others else ", and it is itself an input"
     return BadUsage(what + rest, "transcribe them in separate runs with different --output-dir, or rename one")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import secrets
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TEMPORARY = ".autorag-whisper-{}.tmp"
+_LONGEST_NAME_BYTES = 255
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
+"""How file systems say that they have no hard links (FAT, some network shares)."""
 
 
 def make_writable(folder: Path) -> None:
@@ -28,14 +32,15 @@ def make_writable(folder: Path) -> None:
         pass
 
 
-def write_together(contents: Mapping[Path, bytes]) -> None:
-    """Write every file, or leave those that are there as they were.
+def write_together(contents: Mapping[Path, bytes], *, new: frozenset[Path] = frozenset()) -> None:
+    """Write every file, or leave those that are there as they were. Those in `new` replace nothing.
 
     All are on the disk under temporary names before the first gets its own; each appears at once and whole, with the
     permissions of a new file.
 
     Raises:
         OSError: a folder cannot be written, the disk is full, a folder has a file's name.
+        FileExistsError: there is a file now where a new one was to be; others may have been written.
     """
     with contextlib.ExitStack() as stack:
         written = [(stack.enter_context(_temporary(path.parent, data)), path) for path, data in contents.items()]
@@ -43,9 +48,60 @@ def write_together(contents: Mapping[Path, bytes]) -> None:
             if path.is_dir():  # before the first replacement, as this can be known
                 raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder")
         for temporary, path in written:
-            temporary.replace(path)
+            if path in new:
+                _move_to_new(temporary, path)
+            else:
+                temporary.replace(path)
     for folder in {path.parent for path in contents}:
         _sync_folder(folder)
+
+
+def set_aside(path: Path) -> Path:
+    """Give a file another name, `talk.srt.bak` and so on, that no file has. The copy is the file itself.
+
+    Where the file system has hard links it also stays under its own name, for whoever replaces it at once.
+
+    Raises:
+        OSError: it cannot be done.
+    """
+    if path.is_dir() and not path.is_symlink():
+        raise IsADirectoryError(errno.EISDIR, f"{path.name} is a folder")
+    for place in _copies(path):
+        try:
+            os.link(path, place, follow_symlinks=False)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            with place.open("xb"):  # the name is ours, and only then the file moves there
+                path.replace(place)
+        return place
+    raise FileExistsError(errno.EEXIST, f"{path.name} has too many copies")
+
+
+def _copies(path: Path) -> Iterator[Path]:
+    for number in itertools.chain([""], range(2, 10_000)):
+        end = f".bak{number}"
+        name = path.name
+        while len(os.fsencode(name + end)) > _LONGEST_NAME_BYTES:
+            name = name[:-1]
+        place = path.with_name(name + end)
+        if not os.path.lexists(place):
+            yield place
+
+
+def _move_to_new(temporary: Path, path: Path) -> None:
+    """Give a temporary file its name, unless there is a file of that name. Raises FileExistsError."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with path.open("xb"):  # ours from here on
+            temporary.replace(path)
 
 
 @contextlib.contextmanager

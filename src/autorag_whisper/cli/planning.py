@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from autorag_whisper.cli import sidecar
+from autorag_whisper.cli import manifest
 from autorag_whisper.cli.exits import BadUsage
 from autorag_whisper.cli.inputs import expand
 from autorag_whisper.cli.ledger import why
-from autorag_whisper.cli.naming import plan
+from autorag_whisper.cli.naming import LANGUAGE, plan
 from autorag_whisper.cli.outputs import make_writable
+from autorag_whisper.cli.ownership import Subject, finished, places
 from autorag_whisper.cli.progress import say
 
 if TYPE_CHECKING:
@@ -19,10 +21,11 @@ if TYPE_CHECKING:
 
     from autorag_whisper.cli.inputs import Input
     from autorag_whisper.cli.ledger import Ledger
+    from autorag_whisper.cli.manifest import Manifest
     from autorag_whisper.cli.naming import Job
     from autorag_whisper.cli.request import Request
 
-    _EntriesOf = Callable[[Path], dict[str, sidecar.Entry]]
+    _ReadManifest = Callable[[Path], Manifest]
 
 
 def jobs_of(request: Request, ledger: Ledger, *, name_skipped: bool) -> tuple[Job, ...]:
@@ -31,34 +34,57 @@ def jobs_of(request: Request, ledger: Ledger, *, name_skipped: bool) -> tuple[Jo
     Raises:
         BadUsage: nothing was found, outputs would meet, or the output folder cannot be written.
     """
-    finished = cache(sidecar.read)  # one look at each folder, so one warning for each that makes no sense
-    inputs = _inputs(request, ledger, finished)
+    known = cache(manifest.read)  # one look at each folder, so one warning for each that makes no sense
+    inputs = _inputs(request, ledger, known)
     if request.printing:
         return plan(inputs, (), None)
-    jobs = plan(inputs, request.formats, request.output_dir)
+    jobs = plan(inputs, request.formats, request.output_dir, marks=request.marks)
+    jobs = tuple(_not_blocked(jobs, ledger))
     if not request.force:
-        jobs = tuple(_unfinished(jobs, request.digest(), finished, ledger, name_skipped=name_skipped))
+        jobs = tuple(_unfinished(jobs, request, known, ledger, name_skipped=name_skipped))
     if jobs and request.output_dir is not None:
         _make(request.output_dir)
     return tuple(_writable(jobs, ledger))
 
 
+def unfinished(job: Job, digests: frozenset[str], language: str, known: Manifest) -> tuple[Job | None, str, str]:
+    """What is left of `job`, None where nothing is; why it is finished, if so; and which files are kept in its way.
+
+    `digests` are those of the options that are as good, `language` is the one in the outputs' names.
+    """
+    subject = Subject.of(job)
+    done = finished(job, subject, digests, known)
+    corrected = [done.outputs[form].name for form in job.formats if form in done.corrected]
+    if len(done.outputs) == len(job.formats):
+        edited = f"; {', '.join(corrected)} was changed since and stays as it is" if corrected else ""
+        return None, f"finished by an earlier run{edited}", ""
+    found = places(job, subject, known, language)
+    missing = tuple(form for form in job.formats if form not in done.outputs)
+    kept = found.in_the_way(missing)
+    missing = tuple(form for form in missing if form not in kept)
+    reason = ", ".join(f"{found.names[form]} ({standing.value})" for form, standing in kept.items())
+    return replace(job, left=missing) if missing else None, "", reason
+
+
 def _unfinished(
-    jobs: Sequence[Job], digest: str, entries_of: _EntriesOf, ledger: Ledger, *, name_skipped: bool
+    jobs: Sequence[Job], request: Request, known: _ReadManifest, ledger: Ledger, *, name_skipped: bool
 ) -> Iterator[Job]:
+    digests, language = request.digests(), request.language_of_names or LANGUAGE
     for job in jobs:
-        if not sidecar.is_finished(job, digest, entries_of(job.folder).get(job.input.name)):
-            yield job
-            continue
-        ledger.skipped += 1
-        if name_skipped:
-            say(f"{job.input.shown}: finished by an earlier run, skipped")
+        left, why_finished, kept = unfinished(job, digests, language, known(job.folder))
+        if kept:
+            ledger.keep(job.input.shown, kept)
+        if left is not None:
+            yield left
+        elif why_finished:
+            ledger.skipped += 1
+            if name_skipped or ";" in why_finished:
+                say(f"{job.input.shown}: {why_finished}, skipped")
 
 
-def _inputs(request: Request, ledger: Ledger, entries_of: _EntriesOf) -> tuple[Input, ...]:
+def _inputs(request: Request, ledger: Ledger, known: _ReadManifest) -> tuple[Input, ...]:
     def is_output(path: Path) -> bool:
-        names = (entry.names for entry in entries_of(path.parent).values())
-        return path.name == sidecar.SIDECAR or any(path.name in made for made in names)
+        return path.name == manifest.MANIFEST or path.name in known(path.parent).outputs
 
     found = expand(request.arguments, is_output)
     if not found.inputs:
@@ -78,13 +104,20 @@ def _make(folder: Path) -> None:
 
 
 def _writable(jobs: Sequence[Job], ledger: Ledger) -> Iterator[Job]:
-    """The jobs whose outputs can be written; the others fail now and not after the work."""
+    """The jobs whose folders can be written to; the others fail now and not after the work."""
     obstacle_in = cache(_obstacle)
     for job in jobs:
-        blocked = [path.name for path in job.targets.values() if path.is_dir()]
-        reason = obstacle_in(job.folder) or (f"its output {blocked[0]} is a folder" if blocked else "")
-        if reason:
+        if reason := obstacle_in(job.folder):
             ledger.fail(job.input.shown, reason)
+        else:
+            yield job
+
+
+def _not_blocked(jobs: Sequence[Job], ledger: Ledger) -> Iterator[Job]:
+    for job in jobs:
+        blocked = [path.name for path in job.targets.values() if path.is_dir()]
+        if blocked:
+            ledger.fail(job.input.shown, f"its output {blocked[0]} is a folder")
         else:
             yield job
 

@@ -5,16 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autorag_whisper.domain.request import Task
+
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from autorag_whisper.cli.naming import Marks
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A command line. `output_dir` None: beside each input, or, where `printing`, on standard output."""
+    """A command line. `output_dir` None: beside each input, or, where `printing`, on standard output.
+
+    `force`: do again what is finished, replace what is not ours; `backup`: of that, keep a copy.
+    """
 
     arguments: tuple[str, ...]
     model: str
@@ -23,6 +29,8 @@ class Request:
     output_dir: Path | None
     printing: bool
     force: bool
+    backup: bool
+    marks: Marks
     options: TranscribeOptions
     settings: Settings
 
@@ -30,5 +38,16 @@ class Request:
         """A digest of everything in here that decides what comes out for a given file."""
         from autorag_whisper.cli.fingerprint import model_identity, options_digest
 
+        return options_digest(self.options, self.settings, model=model_identity(self.model))
+
+    def digests(self) -> frozenset[str]:
+        """The digest, and those that earlier versions may have noted for the same."""
+        from autorag_whisper.cli.fingerprint import digests_of_0_1_0, model_identity
+
         model = model_identity(self.model)
-        return options_digest(self.options, self.settings, model=model, device=self.device)
+        return digests_of_0_1_0(self.options, self.settings, model=model, device=self.device) | {self.digest()}
+
+    @property
+    def language_of_names(self) -> str:
+        """The language that stands in the outputs' names, "" where only the work can tell."""
+        return "en" if self.options.task == Task.TRANSLATE else self.options.language or ""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from autorag_whisper.cli.edge import Edge
+    from autorag_whisper.cli.naming import Marks
     from autorag_whisper.cli.request import Request
 
 DEFAULT_FORMATS = ("srt", "json")
@@ -79,7 +80,9 @@ Formats:
     metavar="N|LANGUAGE",
     help="Which of a file's audio streams: number from 0, language or title; default: as players choose.",
 )
-@click.option("--force", is_flag=True, help="Do again what is finished.")
+@click.option("--name-with", metavar="WHAT[,WHAT...]", default="", help="stream, language: talk.2.srt, talk.de.srt.")
+@click.option("--force", is_flag=True, help="Do again what is finished, replace files of others, with a copy.")
+@click.option("--no-backup", is_flag=True, help="With --force: without a copy.")
 @verbose_option
 @click.pass_obj
 def transcribe(edge: Edge | None, /, **given: Any) -> int:
@@ -111,6 +114,7 @@ def _request(given: dict[str, Any], edge: Edge) -> Request:
     settings = Settings.from_env(edge.environ)
     overrides = {name: given[name] for name in ("engine", "compute_type", "threads") if given[name] is not None}
     printing = _is_printed(given["arguments"], given["output_dir"])
+    options = _options(given)
     return Request(
         arguments=given["arguments"],
         model=given["model"],
@@ -119,7 +123,9 @@ def _request(given: dict[str, Any], edge: Edge) -> Request:
         output_dir=None if printing or given["output_dir"] is None else Path(given["output_dir"]),
         printing=printing,
         force=given["force"],
-        options=_options(given),
+        backup=not given["no_backup"],
+        marks=_marks(given, options),
+        options=options,
         settings=replace(settings, **overrides),
     )
 
@@ -147,6 +153,17 @@ def _formats(given: Sequence[str], *, printing: bool) -> tuple[str, ...]:
     if printing and len(names) > 1:
         raise BadUsage("only one format can be printed", "name one, or an output folder")
     return names or ((PRINTED_FORMAT,) if printing else DEFAULT_FORMATS)
+
+
+def _marks(given: dict[str, Any], options: TranscribeOptions) -> Marks:
+    from autorag_whisper.cli.naming import Marks
+    from autorag_whisper.domain.errors import InvalidOption
+
+    names = {name.strip().lower() for name in given["name_with"].split(",")} - {""}
+    if not names <= {"stream", "language"}:
+        raise InvalidOption("--name-with", given["name_with"], "stream, language or both with a comma between them")
+    selector = "" if options.audio_stream is None else str(options.audio_stream).casefold()
+    return Marks(selector, "stream" in names, "language" in names)
 
 
 def _device(text: str) -> str:

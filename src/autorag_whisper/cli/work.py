@@ -66,7 +66,7 @@ def _source(item: Input) -> MediaSource:
 
 
 def _transcribe(work: _Work, request: Request, edge: Edge, tally: Tally, ledger: Ledger) -> None:
-    delivery: Delivery = Printer(work, request.formats[0]) if request.printing else Writer(work, request.digest())
+    delivery: Delivery = Printer(work, request.formats[0]) if request.printing else Writer(work, request)
     with ExitStack() as stack:
         transcriber = stack.enter_context(edge.build(request.settings, edge.environ))
         report = stack.enter_context(reporter(tally, edge.clock, bar=can_draw(edge.environ)))
@@ -78,17 +78,19 @@ def _transcribe(work: _Work, request: Request, edge: Edge, tally: Tally, ledger:
 
 def _settle(outcome: FileOutcome, job: Job, delivery: Delivery, report: Reporter, ledger: Ledger) -> None:
     shown, transcript = job.input.shown, outcome.transcript
-    reason = delivery.take(outcome.source, transcript)
-    if outcome.error is not None:
-        reason = reason_of(outcome.error)
+    delivered = delivery.take(outcome.source, transcript)
+    reason = delivered.reason if outcome.error is None else reason_of(outcome.error)
     if reason or transcript is None:
         ledger.fail(shown, reason)
         report.complete(outcome.source, None, f"{shown}: failed")
         return
     ledger.done += 1
+    if delivered.kept:
+        ledger.keep(shown, delivered.kept)
     line = f"{shown} ({clock_time(transcript.duration_s)}){_remarks(transcript)}"
-    names = ", ".join(job.names.values())
-    report.complete(outcome.source, transcript.duration_s, f"{line} -> {names}" if names else line)
+    names = ", ".join(delivered.names)
+    line = "; ".join([f"{line} -> {names}" if names else line, *delivered.remarks])
+    report.complete(outcome.source, transcript.duration_s, line)
 
 
 def _remarks(transcript: Transcript) -> str:

@@ -1,0 +1,241 @@
+"""What this command has written: one file for each folder of outputs, `.autorag-whisper.json`.
+
+It lists recordings with their content, the options and the outputs with their digests, for two ends: a second run does
+only what is new, and nothing is replaced but what is as it was written here. Content is compared by the whole file's
+SHA-256, so that a copied or touched file is still known; a file whose size, times and inode are as noted is not read
+again for it (the change time cannot be set back by a program, unlike the modification time).
+
+One that cannot be read, or that a newer version wrote, is left as it is and vouches for nothing. One that makes no
+sense is set aside under another name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import threading
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from autorag_whisper.cli.fingerprint import Stamp, sha256_of
+from autorag_whisper.cli.outputs import set_aside, write_together
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+MANIFEST = ".autorag-whisper.json"
+VERSION = 2
+"""1 was keyed by the name of the input alone, and is still read."""
+
+_POLL_S = 0.02
+_LOCK_WAIT_S = 10.0  # it is held for milliseconds; a holder that takes longer was stopped
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A file that was written: its name and SHA-256.
+
+    `wanted` is the name that was asked for ("" where it is that one), `before` are digests of what was written under
+    this name earlier: a run that is killed while it writes may leave that.
+    """
+
+    name: str
+    sha256: str
+    wanted: str = ""
+    before: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.name in ("", ".", "..") or "/" in self.name or "\0" in self.name:
+            raise ValueError("an output has no name of a file")
+
+    @property
+    def asked_for(self) -> str:
+        """The name that was asked for."""
+        return self.wanted or self.name
+
+    def is_ours(self, sha256: str) -> bool:
+        """Whether a content is what this command has written under the name."""
+        return sha256 == self.sha256 or sha256 in self.before
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What tells a recording from others: its file's name, that one's folder seen from the outputs', the audio track.
+
+    `folder` is "" where it is not known: then only the content tells. `track` counts from 0 and is "" before the work,
+    where `selector`, the track as the user named it, does not say it; the same selector means the same track.
+    """
+
+    name: str
+    folder: str = ""
+    track: str = "0"
+    selector: str = ""
+
+    def is_track_of(self, other: Recording) -> bool:
+        """Whether both are of the same track of their files."""
+        if self.track and other.track:
+            return self.track == other.track
+        return self.selector == other.selector
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A recording that was transcribed: its content, the digest of the options, and format -> output."""
+
+    recording: Recording
+    stamp: Stamp
+    sha256: str
+    options: str
+    outputs: Mapping[str, Output]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the outputs."""
+        return frozenset(output.name for output in self.outputs.values())
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The entries of a folder. `closed`: it must not be written over. `problem` says what is wrong with it, if so."""
+
+    entries: tuple[Entry, ...] = ()
+    problem: str = ""
+    closed: bool = False
+
+    @cached_property
+    def outputs(self) -> Mapping[str, tuple[Entry, Output]]:
+        """Every output by its name."""
+        return {output.name: (entry, output) for entry in self.entries for output in entry.outputs.values()}
+
+    @cached_property
+    def _by_name(self) -> Mapping[str, Sequence[Entry]]:
+        found: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            found.setdefault(entry.recording.name, []).append(entry)
+        return found
+
+    def called(self, name: str) -> Sequence[Entry]:
+        """The entries of recordings of this name, wherever they lay."""
+        return self._by_name.get(name, ())
+
+    def with_entry(self, entry: Entry) -> Manifest:
+        """With `entry`, added to what the same content with the same options gave before; a name has one owner."""
+        outputs, others = dict(entry.outputs), list[Entry]()
+        for other in self.entries:
+            left = {form: output for form, output in other.outputs.items() if output.name not in entry.names}
+            if _key(other) == _key(entry):
+                for form, output in left.items():
+                    outputs.setdefault(form, output)
+                left = {form: output for form, output in left.items() if outputs[form] is not output}
+            if left:
+                others.append(replace(other, outputs=left))
+        return Manifest((*others, replace(entry, outputs=outputs)))
+
+
+def read(folder: Path, *, warn: bool = True) -> Manifest:
+    """A folder's manifest; an empty one where there is none, or one that makes no sense (a warning)."""
+    path = folder / MANIFEST
+    try:
+        return _parse(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return Manifest()
+    except _NewerError as error:
+        found = Manifest(problem=str(error), closed=True)
+    except OSError as error:
+        found = Manifest(problem=(error.strerror or str(error)).lower(), closed=True)
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        found = Manifest(problem=str(error) if isinstance(error, ValueError) else "it is not what was written")
+    if warn:
+        _log.warning("%s is ignored, so that nothing here is written over: %s", path, found.problem)
+    return found
+
+
+def write(folder: Path, manifest: Manifest, former: Manifest) -> None:
+    """Put `manifest` in the place of `former`, which was read in the same hold of the lock.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if former.closed:
+        return
+    path = folder / MANIFEST
+    if former.problem and path.is_file():
+        _log.warning("%s is now %s", path, set_aside(path).name)
+    write_together({path: _dump(manifest.entries)})
+
+
+def is_current(entry: Entry, path: Path) -> bool:
+    """Whether the file at `path` has the content that was transcribed. Raises OSError."""
+    stamp = Stamp.of(path)
+    if stamp == entry.stamp:
+        return True
+    return stamp.size_bytes == entry.stamp.size_bytes and sha256_of(path) == entry.sha256
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Hold the folder itself locked: no lock file is left behind. Without such locks the last of two writers wins."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        tick = threading.Event()
+        for _ in range(round(_LOCK_WAIT_S / _POLL_S)):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                tick.wait(_POLL_S)
+            except OSError:  # a file system without locks
+                break
+        yield
+    finally:
+        os.close(descriptor)
+
+
+class _NewerError(Exception):
+    """A version that is not known here."""
+
+
+def _key(entry: Entry) -> tuple[Recording, str, str]:
+    return replace(entry.recording, selector=""), entry.options, entry.sha256
+
+
+def _dump(entries: Sequence[Entry]) -> bytes:
+    ordered = sorted(entries, key=lambda entry: (entry.recording.name, entry.recording.folder, entry.options))
+    # ASCII: a name that is no UTF-8 comes back from its escapes as it was.
+    return json.dumps({"version": VERSION, "files": [asdict(entry) for entry in ordered]}, indent=1).encode() + b"\n"
+
+
+def _parse(data: Any) -> Manifest:
+    version = data["version"]
+    if version == 1:
+        files = [({"name": name}, value) for name, value in data["files"].items()]
+    elif version == VERSION:
+        files = [(value["recording"], value) for value in data["files"]]
+    elif isinstance(version, int) and version > VERSION:
+        raise _NewerError(f"a newer version of autorag-whisper wrote it (its format is {version})")
+    else:
+        raise ValueError(f"version {version!r} is not {VERSION}")
+    return Manifest(tuple(_parse_entry(recording, value) for recording, value in files))
+
+
+def _parse_entry(recording: Any, data: Any) -> Entry:
+    who = Recording(**{name: str(value) for name, value in recording.items()})
+    outputs = {form: _parse_output(value) for form, value in data["outputs"].items()}
+    stamp = Stamp(**{name: int(value) for name, value in data["stamp"].items()})
+    return Entry(who, stamp, str(data["sha256"]), str(data["options"]), outputs)
+
+
+def _parse_output(data: Any) -> Output:
+    before = tuple(str(digest) for digest in data.get("before", ()))
+    return Output(str(data["name"]), str(data["sha256"]), str(data.get("wanted", "")), before)
