@@ -20,6 +20,8 @@ from autorag_whisper.domain.audio import MediaInfo
 from autorag_whisper.domain.errors import MediaDamaged, MediaError, MediaNotRecognised, MediaUnreadable, NoAudioStream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
@@ -112,13 +114,33 @@ def open_container(file: BinaryIO, name: str, audio_stream: int | str | None) ->
         av.logging.set_level(None)
     found, container = _open(file, name)
     try:
-        stream, info = _choose(container, name, audio_stream)
-        scale = _scale(found, info)
+        return _opened(found, container, _choose(container, name, audio_stream), name)
     except BaseException:
         container.close()
         raise
-    notes = found.findings.notes + ((scale.note,) if scale.note else ())
-    return Opened(container, stream, info, found.as_written(), scale, notes)
+
+
+def open_another(file: BinaryIO, name: str, accept: Callable[[AudioStream], bool]) -> Opened | None:
+    """Open a file that was opened before once more, with the first stream that `accept` takes; None where there is
+    none or it cannot be decoded."""
+    try:
+        found, container = _open(file, name)
+    except MediaError:
+        return None
+    try:
+        for number, stream in enumerate(audio_streams(container)):
+            if _is_listed(stream) and accept(stream):
+                return _opened(found, container, number, name)
+    except MediaError:
+        pass
+    container.close()
+    return None
+
+
+def audio_streams(container: InputContainer) -> list[Any]:
+    """All audio streams, by which they are numbered."""
+    # `type` and not `container.streams.audio`: that one leaves out streams without a decoder, and numbers would shift.
+    return [stream for stream in container.streams if stream.type == "audio"]
 
 
 def _open(file: BinaryIO, name: str) -> tuple[_Found, InputContainer]:
@@ -133,7 +155,7 @@ def _open(file: BinaryIO, name: str) -> tuple[_Found, InputContainer]:
             found = _find(file, start)
             return found, _open_found(found, name)
     except OSError as error:  # from the file's own `read`
-        raise _unreadable(error, name) from error
+        raise unreadable(error, name) from error
 
 
 def _find(file: BinaryIO, start: int) -> _Found:
@@ -161,25 +183,28 @@ def _scale(found: _Found, info: MediaInfo) -> Scale:
     position = found.file.tell()
     try:
         with _open_found(found, "") as container:
-            streams = [stream for stream in container.streams if stream.type == "audio"]
-            return float_scale(container, cast("AudioStream", streams[info.audio_stream]))
+            return float_scale(container, cast("AudioStream", audio_streams(container)[info.audio_stream]))
     except (MediaError, IndexError):
         return USUAL
     finally:
         found.file.seek(position)
 
 
-def _unreadable(error: OSError, name: str) -> MediaUnreadable:
+def unreadable(error: OSError, name: str) -> MediaUnreadable:
+    """What reading a file has raised, as an error of ours."""
     return MediaUnreadable(name, (error.strerror or "cannot be read").lower())
 
 
-def _choose(container: InputContainer, name: str, wanted: int | str | None) -> tuple[AudioStream, MediaInfo]:
-    # `type` and not `container.streams.audio`: that one leaves out streams without a decoder, and numbers would shift.
-    streams = [stream for stream in container.streams if stream.type == "audio"]
+def _choose(container: InputContainer, name: str, wanted: int | str | None) -> int:
+    streams = audio_streams(container)
     if not streams:
         raise NoAudioStream(name)
-    tracks = selection.describe(streams)
-    chosen = selection.choose(tracks, wanted, [n for n, stream in enumerate(streams) if _is_listed(stream)], name)
+    readable = [number for number, stream in enumerate(streams) if _is_listed(stream)]
+    return selection.choose(selection.describe(streams), wanted, readable, name)
+
+
+def _opened(found: _Found, container: InputContainer, chosen: int, name: str) -> Opened:
+    streams = audio_streams(container)
     stream = cast("AudioStream", streams[chosen])
     _open_decoder(stream, name)
     codec = stream.codec_context
@@ -190,9 +215,11 @@ def _choose(container: InputContainer, name: str, wanted: int | str | None) -> t
         channels=len(codec.layout.channels),
         audio_stream=chosen,
         audio_streams=len(streams),
-        tracks=tracks,
+        tracks=selection.describe(streams),
     )
-    return stream, info
+    scale = _scale(found, info)
+    notes = found.findings.notes + ((scale.note,) if scale.note else ())
+    return Opened(container, stream, info, found.as_written(), scale, notes)
 
 
 def _is_listed(stream: Any) -> bool:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-from typing import TYPE_CHECKING, BinaryIO, Self, cast
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import av.error
 
 from autorag_whisper.audio import promise
 from autorag_whisper.audio.blocks import Blocks
-from autorag_whisper.audio.container import check_rate, open_container
+from autorag_whisper.audio.container import check_rate, open_container, unreadable
+from autorag_whisper.audio.demux import Demuxer, Link, Losses
 from autorag_whisper.audio.frames import pieces
+from autorag_whisper.audio.links import Window
 from autorag_whisper.audio.timeline import MAX_GAP_S, MAX_OVERLAP_S, Piece, Silence, Timeline
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, MediaDamage, MediaInfo, Samples
-from autorag_whisper.domain.errors import MediaDamaged, MediaEmpty, MediaTooLong
+from autorag_whisper.domain.errors import AudioStreamNotFound, MediaDamaged, MediaEmpty, MediaError, MediaTooLong
 from autorag_whisper.domain.notes import Note, NoteKind
 
 if TYPE_CHECKING:
@@ -21,16 +22,16 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from av.audio.frame import AudioFrame
-    from av.audio.stream import AudioStream
-    from av.packet import Packet
 
     from autorag_whisper.audio.container import Opened
-
-_READ_ATTEMPTS = 3
+    from autorag_whisper.audio.scale import Scale
 
 
 class MediaDecoder:
     """Decodes one audio stream of an open file, as an iterator of `Samples`: blocks of at most 2 s.
+
+    - Where that stream has nothing and another one goes on for it, that is played there (`audio.following`), and
+      recordings that were joined in one file are played one after another (`audio.links`).
 
     - The file stays the caller's: it is read from its first byte and not closed. It must be seekable.
     - Sample 0 of the first block is time 0 of the file: silence stands in for a late start and for missing packets
@@ -47,19 +48,21 @@ class MediaDecoder:
     def __init__(
         self, file: BinaryIO, name: str, *, audio_stream: int | str | None = None, max_duration_s: float | None = None
     ) -> None:
-        self._name, self._max_duration_s = name, max_duration_s
-        self._opened = open_container(file, name, audio_stream)
-        duration = self._opened.container.duration
+        self._file, self._name, self._wanted = file, name, audio_stream
+        self._max_duration_s = max_duration_s
+        self._losses = Losses()
+        self._link = self._open_link(0)
+        self._info, self._header_notes = self._link.opened.info, self._link.opened.notes
+        duration = self._link.opened.container.duration
         self._expected_duration_s = duration / 1e6 if duration and duration > 0 else None
-        self._damaged_packets = self._gap_samples = self._samples_out = 0
-        self._truncated = self._last_was_corrupt = False
-        self._open = True
+        self._gap_samples = self._samples_out = 0
+        self._joints: list[int] = []
         self._run = self._decode()
 
     @property
     def info(self) -> MediaInfo:
         """What the container says of itself."""
-        return self._opened.info
+        return self._info
 
     @property
     def expected_duration_s(self) -> float | None:
@@ -74,17 +77,25 @@ class MediaDecoder:
     @property
     def damage(self) -> MediaDamage:
         """What was lost so far; final when the iterator is exhausted."""
-        return MediaDamage(self._damaged_packets, self._gap_samples / SAMPLE_RATE_HZ, self._truncated)
+        lost = self._losses
+        return MediaDamage(lost.damaged_packets, self._gap_samples / SAMPLE_RATE_HZ, lost.truncated)
 
     @property
     def notes(self) -> tuple[Note, ...]:
         """What the reader of the result should know; final when the iterator is exhausted."""
-        found = self._opened.notes
+        notes = list(self._header_notes)
         chosen, *others = sorted(self.info.tracks, key=lambda track: track.number != self.info.audio_stream)
-        if not others:
-            return found
-        text = f"audio stream {chosen} was transcribed, not {', '.join(map(str, others))}"
-        return (Note(NoteKind.OTHER_AUDIO_STREAMS, text), *found)
+        if self._losses.filled:
+            text = f"the sound of audio stream {chosen} goes on in another one, which was transcribed, too"
+            notes.append(Note(NoteKind.AUDIO_CONTINUES, text))
+        elif others:
+            text = f"audio stream {chosen} was transcribed, not {', '.join(map(str, others))}"
+            notes.append(Note(NoteKind.OTHER_AUDIO_STREAMS, text))
+        if self._joints:
+            count, at = len(self._joints) + 1, self._joints[0] / SAMPLE_RATE_HZ
+            text = f"{count} recordings one after another, the second from {at:.1f} s on"
+            notes.append(Note(NoteKind.JOINED_RECORDINGS, text))
+        return tuple(notes)
 
     def __iter__(self) -> Self:
         return self
@@ -101,21 +112,57 @@ class MediaDecoder:
     def close(self) -> None:
         """Free the container and its decoder. Again is fine; iterating ends."""
         self._run.close()
-        if self._open:
-            self._open = False
-            self._opened.container.close()
+        self._link.close()
 
     def _decode(self) -> Generator[Samples]:
-        timeline, blocks = _timeline(self._opened), Blocks()
-        for piece in self._pieces():
-            for placed in timeline.push(piece):
-                self._note_gap(placed)
-                yield from self._count(blocks.push(placed))
-        for placed in timeline.finish():
-            self._note_gap(placed)
-            yield from self._count(blocks.push(placed))
-        yield from self._count(blocks.finish())
-        self._judge_the_end()
+        timeline, blocks = _timeline(self._link.opened), Blocks()
+        start: int | None = 0
+        while start is not None:
+            first_sample = self._samples_out
+            for piece in self._pieces():
+                yield from self._give(timeline.push(piece), blocks)
+            yield from self._give(timeline.finish(), blocks)
+            yield from self._count(blocks.finish())
+            self._judge_the_end((self._samples_out - first_sample) / SAMPLE_RATE_HZ)
+            start = self._next_link()
+            timeline.begin(_origin_s(self._link.opened))
+        if not self._samples_out:
+            lost = self._losses.damaged_packets or self._losses.truncated
+            raise MediaDamaged(self._name) if lost else MediaEmpty(self._name)
+
+    def _open_link(self, start: int) -> Link:
+        try:
+            window = Window(self._file, start)
+        except OSError as error:
+            raise unreadable(error, self._name) from error
+        try:
+            opened = open_container(window.as_file(), self._name, self._wanted)
+        except AudioStreamNotFound:
+            if not start:
+                raise
+            opened = open_container(window.as_file(), self._name, None)
+        return Link(window, opened, self._name)
+
+    def _next_link(self) -> int | None:
+        """Open the next recording of the file that can be opened. One that cannot is damage."""
+        start = self._link.file.find_next()
+        while start is not None:
+            try:
+                link = self._open_link(start)
+            except MediaError:
+                self._losses.damaged_packets += 1
+                start = Window(self._file, start).find_next()
+                continue
+            self._link.close()
+            self._link = link
+            self._joints.append(self._samples_out)
+            return start
+        return None
+
+    def _give(self, placed: Iterator[Piece | Silence], blocks: Blocks) -> Iterator[Samples]:
+        for one in placed:
+            self._note_gap(one)
+            yield from self._count(blocks.push(one))
 
     def _count(self, blocks: Iterator[Samples]) -> Iterator[Samples]:
         for block in blocks:
@@ -126,68 +173,46 @@ class MediaDecoder:
 
     def _note_gap(self, placed: Piece | Silence) -> None:
         # Silence before the first audio is a late start, unless packets were lost there.
-        if isinstance(placed, Silence) and (self._damaged_packets or not placed.leading):
+        if isinstance(placed, Silence) and (self._losses.damaged_packets or not placed.leading):
             self._gap_samples += placed.samples
 
     def _pieces(self) -> Iterator[Piece]:
-        for frame in self._frames():
+        for frame, scale in self._frames():
             check_rate(frame.sample_rate, self._name)
             try:
-                yield from pieces(frame, self._opened.scale)
+                yield from pieces(frame, scale)
             except ValueError:  # a frame that contradicts itself
-                self._damaged_packets += 1
+                self._losses.damaged_packets += 1
 
-    def _frames(self) -> Iterator[AudioFrame]:
-        codec = self._opened.stream.codec_context
-        for packet in self._packets():
+    def _frames(self) -> Iterator[tuple[AudioFrame, Scale]]:
+        for opened, packet in Demuxer(self._link, self._losses):
+            codec = opened.stream.codec_context
             try:
-                frames = codec.decode(packet)
+                for frame in codec.decode(packet):
+                    yield frame, opened.scale
             except av.error.FFmpegError:
                 # The decoder goes on with the next packet; the timeline fills the hole. An end that cannot be flushed
                 # is no packet.
-                self._damaged_packets += packet is not None
-                continue
-            yield from frames
+                self._losses.damaged_packets += packet is not None
+            if packet is None:
+                codec.flush_buffers()
 
-    def _packets(self) -> Iterator[Packet[AudioStream] | None]:
-        """The stream's packets, then None for the decoder to give what it holds."""
-        failures = 0
-        while failures < _READ_ATTEMPTS:
-            # A demuxer that stumbles may find its way from where it stands: demux again.
-            demuxed = cast("Generator[Packet[AudioStream]]", self._opened.container.demux(self._opened.stream))
-            with closing(demuxed) as packets:
-                try:
-                    for packet in packets:
-                        if packet.size:
-                            failures = 0
-                            self._note_corrupt(packet)
-                            yield packet
-                    break
-                except (av.error.FFmpegError, OSError):
-                    failures += 1
-                    self._damaged_packets += failures == 1
-        self._truncated |= failures >= _READ_ATTEMPTS
-        yield None
-
-    def _note_corrupt(self, packet: Packet[AudioStream]) -> None:
-        """FFmpeg flags a packet that is shorter than it should be, or that follows a hole."""
-        self._damaged_packets += self._last_was_corrupt
-        self._last_was_corrupt = packet.is_corrupt
-
-    def _judge_the_end(self) -> None:
-        opened, decoded_s = self._opened, self._samples_out / SAMPLE_RATE_HZ
+    def _judge_the_end(self, decoded_s: float) -> None:
+        """Of one link, of which `decoded_s` came out."""
+        opened, file, losses = self._link.opened, self._link.opened.file, self._losses
         # The last packet of a file that is cut off is short; so it is in a WAV whose header was never completed.
-        self._truncated |= self._last_was_corrupt and not promise.is_open_ended(opened.file, opened)
-        self._truncated |= promise.falls_short(opened, decoded_s) or promise.ends_abruptly(opened.file, opened)
-        if not self._samples_out:
-            lost = self._damaged_packets or self._truncated
-            raise MediaDamaged(self._name) if lost else MediaEmpty(self._name)
+        losses.truncated |= losses.last_was_corrupt and not promise.is_open_ended(file, opened)
+        losses.truncated |= promise.falls_short(opened, decoded_s) or promise.ends_abruptly(file, opened)
+        losses.last_was_corrupt = False
 
 
 def _timeline(opened: Opened) -> Timeline:
-    names = promise.kinds(opened)
-    start_s = (opened.container.start_time or 0) / 1e6
-    if names & promise.START_AT_ZERO and 0 <= start_s <= MAX_GAP_S:
-        start_s = 0.0
     # In Ogg each chained stream begins at 0 again, however short it is: what looks like an overlap is none.
-    return Timeline(start_s, 0.0 if "ogg" in names else MAX_OVERLAP_S)
+    return Timeline(_origin_s(opened), 0.0 if "ogg" in promise.kinds(opened) else MAX_OVERLAP_S)
+
+
+def _origin_s(opened: Opened) -> float:
+    """The time in the container that is 0 in the file."""
+    start_s = (opened.container.start_time or 0) / 1e6
+    is_zero = promise.kinds(opened) & promise.START_AT_ZERO and 0 <= start_s <= MAX_GAP_S
+    return 0.0 if is_zero else start_s

@@ -13,7 +13,7 @@ START_AT_ZERO = frozenset(("matroska", "mov"))
 """Containers whose timeline begins at 0 by definition. In the others a clock that begins anywhere is normal."""
 
 # Without a length in the header FFmpeg guesses one from the bit rate: no promise.
-_GUESSED = frozenset(("aac", "ac3", "amr", "dts", "dtshd", "eac3", "loas", "mlp", "mpeg", "mpegts", "truehd"))
+_GUESSED = frozenset(("aac", "ac3", "amr", "dts", "dtshd", "eac3", "loas", "mlp", "mpeg", "mpegts", "ogg", "truehd"))
 _SHORT_BY_S = 0.5
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 _TAIL_BYTES = 1 << 17

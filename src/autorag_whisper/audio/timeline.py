@@ -114,6 +114,10 @@ class Timeline:
             yield from self._commit()
         yield from self._release()
 
+    def begin(self, origin_s: float) -> None:
+        """Another recording begins, whose time `origin_s` is where the sound so far ends. Call `finish` before."""
+        self._shift_s = self._position_s - origin_s
+
     @property
     def _position_s(self) -> float:
         return (self._run_start + resampled_length(self._run_samples, self._run_rate_hz)) / SAMPLE_RATE_HZ

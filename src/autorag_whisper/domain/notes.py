@@ -21,6 +21,12 @@ class NoteKind(StrEnum):
     OVERDRIVEN = "overdriven"
     """Much of the sound is louder than full scale and was cut off there."""
 
+    AUDIO_CONTINUES = "audio_continues"
+    """The audio stream goes on in another one, which was transcribed as its continuation."""
+
+    JOINED_RECORDINGS = "joined_recordings"
+    """The file is several recordings one after another; all were transcribed, and times go on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Note:

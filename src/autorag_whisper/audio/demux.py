@@ -1,0 +1,262 @@
+"""The packets of the chosen audio stream, and of the streams that go on for it where it has none."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+import av.error
+
+from autorag_whisper.audio.container import Opened, open_another
+from autorag_whisper.audio.following import CONFIRM_S, Following, Gap
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from av.audio.stream import AudioStream
+    from av.packet import Packet
+
+    from autorag_whisper.audio.links import Window
+
+    Played = tuple[Opened, Packet[AudioStream] | None]
+
+_READ_ATTEMPTS = 3
+
+_APPEARING = frozenset(("mpegts", "mpeg"))
+"""Containers in which streams may appear at any place and the clock may begin anew; they can be opened at any place."""
+
+_BEFORE_BYTES = (1 << 21, 1 << 16, 0)
+"""Of such a container, read before the place that matters: the tables that say what is in it are repeated. Too much
+of it shows the tables of before alone."""
+
+_WORTH_BYTES = 1 << 12
+_MOST_FILLED = 100
+_SLACK_S = 0.05
+
+
+@dataclass(slots=True)
+class Losses:
+    """What reading has met, in all links and streams of a file."""
+
+    damaged_packets: int = 0
+    truncated: bool = False
+    last_was_corrupt: bool = False
+    filled: int = 0
+    """How often another stream went on for the chosen one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One recording of a file, open, with the stream that was chosen."""
+
+    file: Window
+    opened: Opened
+    name: str
+
+    @property
+    def is_appearing(self) -> bool:
+        return not _APPEARING.isdisjoint(self.opened.info.container.split(","))
+
+    def key(self, stream: AudioStream) -> int:
+        """What names a stream wherever the file is opened: the PID, or its index."""
+        return stream.id if self.is_appearing else stream.index
+
+    def close(self) -> None:
+        self.opened.container.close()
+
+    def streams(self) -> list[AudioStream]:
+        """The audio streams that were known when the container was opened."""
+        return [cast("AudioStream", stream) for stream in self.opened.container.streams if stream.type == "audio"]
+
+
+class Demuxer:
+    """One pass over a link: `(where from, packet)` as it is played; None has the decoder give what it holds, after
+    which packets of the same stream may come again.
+
+    `span`: nothing outside of it, by the clock; `from_byte`: nothing before it. `tracks`: keys of streams that are
+    never taken.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        losses: Losses,
+        *,
+        span: Gap | None = None,
+        from_byte: int = 0,
+        tracks: frozenset[int] = frozenset(),
+    ) -> None:
+        self._link, self._losses, self._span, self._from_byte, self._tracks = link, losses, span, from_byte, tracks
+        self._stream = link.opened.stream
+        self._following = Following(clock_restarts=link.is_appearing, end_s=span.start_s if span else None)
+        self._byte = from_byte or link.file.start
+        # Where the last two packets of the chosen stream began. The last may be told late, and then of a wrong place.
+        self._bytes = (self._byte, self._byte)
+        self._held: list[Packet[AudioStream]] = []
+        self._held_s = 0.0
+        self._gap: Gap | None = None
+        self._gap_bytes = (0, 0)
+
+    def __iter__(self) -> Iterator[Played]:
+        if len(self._link.streams()) == 1 and not self._link.is_appearing:
+            for packet in _read(self._link, self._losses):
+                self._note_corrupt(packet)
+                yield self._link.opened, packet
+        else:
+            yield from self._follow()
+        yield self._link.opened, None
+
+    def _follow(self) -> Iterator[Played]:
+        for packet in _read(self._link, self._losses):
+            self._byte = self._link.file.start + packet.pos if packet.pos is not None else self._byte
+            time_s, duration_s = _clock(packet)
+            if self._is_outside(time_s):
+                continue
+            if packet.stream.index != self._stream.index:
+                key = self._link.key(packet.stream)
+                if time_s is not None and key not in self._tracks:
+                    self._following.other(key, time_s, duration_s, self._byte)
+                continue
+            if self._span and self._span.stop_s is not None and time_s is not None and time_s >= self._span.stop_s:
+                break
+            self._note_corrupt(packet)
+            yield from self._place(packet, time_s, duration_s)
+        yield from self._settle()
+        last = self._following.finish()
+        stop_s = self._span.stop_s if self._span else None
+        yield from self._fill(replace(last, stop_s=stop_s), (self._bytes[0], self._link.file.stop))
+
+    def _place(self, packet: Packet[AudioStream], time_s: float | None, duration_s: float) -> Iterator[Played]:
+        """Play a packet of the chosen stream, or hold it until it is known who fills the gap before it."""
+        end_s = self._following.end_s
+        gap = self._following.chosen(end_s or 0.0 if time_s is None else time_s, duration_s)
+        if gap is not None and (gap.stream is not None or (self._link.is_appearing and end_s is not None)):
+            yield from self._settle()
+            self._gap, self._gap_bytes = gap, (self._bytes[0], self._byte)
+        if self._byte != self._bytes[1]:
+            self._bytes = (self._bytes[1], self._byte)
+        if self._gap is None:
+            yield self._link.opened, packet
+            return
+        self._held.append(packet)
+        self._held_s += duration_s
+        if self._held_s >= CONFIRM_S:
+            yield from self._settle()
+
+    def _settle(self) -> Iterator[Played]:
+        """Fill the gap that is open, unless its stream has turned out to be another track, and play what was held."""
+        gap, held, self._gap, self._held, self._held_s = self._gap, self._held, None, [], 0.0
+        if gap is not None:
+            yield from self._fill(gap, self._gap_bytes)
+        for packet in held:
+            yield self._link.opened, packet
+
+    def _fill(self, gap: Gap, span: tuple[int, int]) -> Iterator[Played]:
+        """What another stream has in `gap`, which lies in these bytes of the file."""
+        tracks = self._tracks | self._following.beside | {self._link.key(self._stream)}
+        if gap.stream in tracks:
+            gap = replace(gap, stream=None)
+        if gap.stream is not None:
+            span = (gap.byte, span[1])
+        if self._losses.filled >= _MOST_FILLED:
+            return
+        link = (
+            self._open_appearing(gap.stream, tracks, span) if self._link.is_appearing else self._open_known(gap.stream)
+        )
+        if link is None:
+            return
+        self._losses.filled += 1
+        yield self._link.opened, None
+        try:
+            if link.is_appearing:
+                gap, start = Gap(gap.start_s, None), span[0]
+            else:
+                start = 0
+            yield from Demuxer(link, self._losses, span=gap, from_byte=start, tracks=tracks)
+        finally:
+            link.close()
+
+    def _open_known(self, wanted: int | None) -> Link | None:
+        """The same recording once more, for another stream of it."""
+        if wanted is None:
+            return None
+        window = self._link.file.part(self._link.file.start, self._link.file.stop)
+        opened = open_another(window.as_file(), self._link.name, lambda stream: stream.index == wanted)
+        return None if opened is None else Link(window, opened, self._link.name)
+
+    def _open_appearing(self, wanted: int | None, tracks: frozenset[int], span: tuple[int, int]) -> Link | None:
+        """The bytes of a gap as a file of their own, for the stream `wanted` or else one that is none of `tracks`."""
+        own, name = self._link.file, self._link.name
+        if span[1] - span[0] < _WORTH_BYTES:
+            return None
+        for before in _BEFORE_BYTES:
+            window = own.part(max(own.start, span[0] - before), span[1])
+            others = frozenset[int]() if wanted is not None else tracks | self._beside(window, span[0])
+            opened = open_another(window.as_file(), name, partial(_is_one, wanted, others))
+            if opened is not None:
+                return Link(window, opened, name)
+        return None
+
+    def _beside(self, window: Window, stop_byte: int) -> frozenset[int]:
+        """Which streams run beside the chosen one up to `stop_byte` of the file, so that they are other tracks."""
+        own = self._link.key(self._stream)
+        opened = open_another(window.as_file(), self._link.name, lambda stream: stream.id == own)
+        if opened is None:
+            return frozenset()
+        following, link = Following(clock_restarts=True), Link(window, opened, self._link.name)
+        with closing(opened.container):
+            for packet in _read(link, Losses()):
+                if packet.pos is not None and window.start + packet.pos >= stop_byte:
+                    break
+                time_s, duration_s = _clock(packet)
+                if time_s is not None and packet.stream.id == own:
+                    following.chosen(time_s, duration_s)
+                elif time_s is not None:
+                    following.other(packet.stream.id, time_s, duration_s)
+        return following.beside
+
+    def _is_outside(self, time_s: float | None) -> bool:
+        if self._byte < self._from_byte:
+            return True
+        start_s = self._span.start_s if self._span and not self._link.is_appearing else None
+        return start_s is not None and time_s is not None and time_s < start_s - _SLACK_S
+
+    def _note_corrupt(self, packet: Packet[AudioStream]) -> None:
+        """FFmpeg flags a packet that is shorter than it should be, or that follows a hole."""
+        self._losses.damaged_packets += self._losses.last_was_corrupt
+        self._losses.last_was_corrupt = packet.is_corrupt
+
+
+def _is_one(wanted: int | None, others: frozenset[int], stream: AudioStream) -> bool:
+    return stream.id not in others if wanted is None else stream.id == wanted
+
+
+def _read(link: Link, losses: Losses) -> Iterator[Packet[AudioStream]]:
+    """The packets of all audio streams, in the order of the file."""
+    failures = 0
+    while failures < _READ_ATTEMPTS:
+        # A demuxer that stumbles may find its way from where it stands: demux again.
+        demuxed = cast("Generator[Packet[AudioStream]]", link.opened.container.demux(link.streams()))
+        with closing(demuxed) as packets:
+            try:
+                for packet in packets:
+                    if packet.size:
+                        failures = 0
+                        yield packet
+            except IndexError:  # PyAV, at the end, of a stream that appeared on the way
+                pass
+            except (av.error.FFmpegError, OSError):
+                failures += 1
+                losses.damaged_packets += failures == 1
+                continue
+            return
+    losses.truncated = True
+
+
+def _clock(packet: Packet[AudioStream]) -> tuple[float | None, float]:
+    """When a packet plays, where its container says so, and for how long (0: unknown)."""
+    stamp = packet.dts if packet.pts is None else packet.pts
+    base = packet.time_base
+    return None if stamp is None else float(stamp * base), float((packet.duration or 0) * base)

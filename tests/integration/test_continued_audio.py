@@ -1,0 +1,128 @@
+"""Sound that goes on in another stream is heard; a stream that runs beside the chosen one is left alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from made_media import decode, heard, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+A, B, C = 400, 700, 1000
+"""The tones of three streams."""
+
+
+def transport(place: Path, parts: list[tuple[int, int, float, str]], *, picture_s: float = 0.0, **more: str) -> Path:
+    """Transport streams of 3 s one behind the other in one file: (hertz, first PID, start, codec) of each."""
+    data = b""
+    for hertz, pid, start_s, codec in parts:
+        part = place.with_suffix(".part")
+        write(
+            part, [(start_s, 3.0, hertz)], codec=codec, rate=48_000, file_format="mpegts", picture_s=picture_s,
+            mpegts_start_pid=str(pid), **more
+        )  # fmt: skip
+        data += part.read_bytes()
+    place.write_bytes(data)
+    return place
+
+
+@pytest.mark.parametrize("second", ["mp2", "aac", "ac3"])
+def test_a_transport_stream_whose_audio_changes_its_pid_is_heard_to_the_end(tmp_path: Path, second: str) -> None:
+    # The report's file: the PID changes half way, and half of the text was missing without a word.
+    place = transport(tmp_path / "a.ts", [(A, 256, 0.0, "mp2"), (B, 512, 3.0, second)])
+    samples, damage, notes = decode(place)
+    found = heard(samples)
+    assert found[:5] == [A] * 5
+    assert found[7:11] == [B] * 4
+    assert len(samples) / 16_000 == pytest.approx(6.0, abs=0.15)
+    assert not damage.truncated
+    assert [note.kind for note in notes] == ["audio_continues"]
+
+
+def test_the_pid_may_change_back_and_change_again(tmp_path: Path) -> None:
+    parts = [(A, 256, 0.0, "mp2"), (B, 512, 3.0, "mp2"), (A, 256, 6.0, "mp2"), (C, 777, 9.0, "aac")]
+    samples, _, _ = decode(transport(tmp_path / "a.ts", parts))
+    found = heard(samples)
+    assert [found[n] for n in (1, 3, 8, 10, 14, 16, 20, 22)] == [A, A, B, B, A, A, C, C]
+    assert len(samples) / 16_000 == pytest.approx(12.0, abs=0.2)
+
+
+def test_the_clock_may_begin_again_where_the_pid_changes(tmp_path: Path) -> None:
+    samples, _, _ = decode(transport(tmp_path / "a.ts", [(A, 256, 0.0, "mp2"), (B, 512, 0.0, "mp2")]))
+    assert heard(samples)[1:5] + heard(samples)[7:11] == [A] * 4 + [B] * 4
+
+
+def test_streams_that_ffmpeg_meets_long_after_the_beginning_are_found(tmp_path: Path) -> None:
+    """It looks at the first five seconds or megabytes; PyAV gives no packets of what comes later."""
+    place = tmp_path / "late.ts"
+    write(tmp_path / "first", [(0.0, 60.0, A)], codec="mp2", file_format="mpegts", picture_s=60.0)
+    write(
+        tmp_path / "second", [(60.0, 3.0, B)], codec="mp2", file_format="mpegts", mpegts_start_pid="600",
+        mpegts_pmt_start_pid="5000", mpegts_service_id="7",
+    )  # fmt: skip
+    place.write_bytes((tmp_path / "first").read_bytes() + (tmp_path / "second").read_bytes())
+    samples, _, notes = decode(place)
+    assert heard(samples)[118:125] == [A, A, B, B, B, B, B]
+    assert [note.kind for note in notes] == ["audio_continues"]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "mov", "ts", "nut"])
+def test_tracks_that_follow_one_another_in_time_are_one_recording(tmp_path: Path, suffix: str) -> None:
+    place = write(tmp_path / f"a.{suffix}", [(0.0, 3.0, A), (3.0, 3.0, B)], codec="mp2")
+    samples, damage, notes = decode(place)
+    found = heard(samples)
+    assert found[1:5] + found[7:11] == [A] * 4 + [B] * 4
+    assert not damage.truncated
+    assert [note.kind for note in notes] == ["audio_continues"]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts", "nut"])
+@pytest.mark.parametrize(
+    "tracks",
+    [
+        [(0.0, 6.0, A), (0.0, 6.0, B)],
+        [(0.0, 4.0, A), (0.0, 8.0, B)],  # the second is longer
+        [(0.0, 8.0, A), (2.0, 6.0, B)],  # the second begins later
+        [(0.0, 3.0, A), (1.5, 6.0, B)],
+    ],
+)
+def test_two_tracks_beside_each_other_are_never_mixed(
+    tmp_path: Path, suffix: str, tracks: list[tuple[float, float, int]]
+) -> None:
+    place = write(tmp_path / f"a.{suffix}", tracks, codec="mp2")
+    samples, _, notes = decode(place)
+    assert set(heard(samples)[:-1]) == {A}
+    assert len(samples) / 16_000 == pytest.approx(tracks[0][1], abs=0.2)
+    assert [note.kind for note in notes] == ["other_audio_streams"]
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "ts"])
+def test_a_pause_of_the_chosen_track_is_not_filled_from_a_track_beside_it(tmp_path: Path, suffix: str) -> None:
+    place = tmp_path / f"a.{suffix}"
+    quiet = tmp_path / "a.part"
+    parts = []
+    for start_s in (0.0, 8.0):  # 4 s of both, 4 s of the second one alone, 4 s of both
+        write(quiet, [(start_s, 4.0, A), (start_s, 4.0, B)], codec="mp2", file_format="mpegts")
+        parts.append(quiet.read_bytes())
+        if not start_s:
+            write(quiet, [(4.0, 0.1, A), (4.0, 4.0, B)], codec="mp2", file_format="mpegts")
+            parts.append(quiet.read_bytes())
+    place.write_bytes(b"".join(parts))
+    samples, damage, _ = decode(place)
+    found = heard(samples)
+    assert B not in found
+    assert found[10:15] == [0] * 5
+    assert found[17:22] == [A] * 5
+    assert damage.gap_s == pytest.approx(4.0, abs=0.3)
+
+
+def test_both_programmes_of_a_transport_stream_are_not_joined(tmp_path: Path) -> None:
+    place = write(tmp_path / "a.ts", [(0.0, 5.0, A), (0.0, 5.0, B), (0.0, 5.0, C)], codec="aac")
+    for chosen, hertz in enumerate((A, B, C)):
+        samples, _, _ = decode(place, audio_stream=chosen)
+        assert set(heard(samples)[1:-1]) == {hertz}
+        assert np.abs(samples).max() > 0.3

@@ -1,0 +1,99 @@
+"""Media files that tests make themselves: a tone for each stretch, so that what is heard says what was decoded."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+
+from autorag_whisper.audio.decode import MediaDecoder
+from autorag_whisper.audio.source import MediaSource
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from autorag_whisper.domain.audio import MediaDamage
+    from autorag_whisper.domain.notes import Note
+
+RATE = 16_000
+
+Track = tuple[float, float, float]
+"""An audio stream: where it starts, its length, both in seconds, and its tone in hertz."""
+
+
+def tone(seconds: float, hertz: float, rate: int = RATE) -> np.ndarray:
+    """float32[n] at half of full scale."""
+    return (0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def write(
+    place: Path,
+    tracks: list[Track],
+    *,
+    codec: str,
+    rate: int = RATE,
+    layout: str = "mono",
+    file_format: str | None = None,
+    picture_s: float = 0.0,
+    **options: str,
+) -> Path:
+    """A file with an audio stream for each track, interleaved, and a picture track if wanted."""
+    with av.open(str(place), "w", format=file_format, options=options) as out:
+        if picture_s:
+            video = out.add_stream("mpeg4", rate=10)
+            video.width = video.height = 32
+            video.pix_fmt = "yuv420p"
+        streams = [out.add_stream(codec, rate=rate, layout=layout) for _ in tracks]
+        packets = [packet for s, track in zip(streams, tracks, strict=True) for packet in _encoded(s, *track, rate)]
+        if picture_s:
+            packets += _pictures(video, picture_s)
+        for packet in sorted(packets, key=lambda packet: packet.dts * packet.time_base):
+            out.mux(packet)
+    return place
+
+
+def _encoded(stream: av.AudioStream, start_s: float, seconds: float, hertz: float, rate: int) -> list[av.Packet]:
+    stream.codec_context.options = {"strict": "experimental"}  # FFmpeg's own Vorbis encoder, of two channels
+    stream.codec_context.open()
+    samples = tone(seconds, hertz, rate)
+    layout = stream.layout.name
+    channels = np.repeat(samples[None], len(stream.layout.channels), axis=0)
+    size = stream.codec_context.frame_size or 1024
+    convert = av.AudioResampler(stream.format.name, layout, rate)
+    packets = []
+    for at in range(0, len(samples), size):
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(channels[:, at : at + size]), "fltp", layout)
+        frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), at
+        for piece in convert.resample(frame):
+            piece.pts, piece.time_base = round(start_s * rate) + at, Fraction(1, rate)
+            packets += stream.encode(piece)
+    return [packet for packet in packets + stream.encode(None) if packet.size]
+
+
+def _pictures(stream: av.VideoStream, seconds: float) -> list[av.Packet]:
+    packets = []
+    for number in range(round(seconds * 10)):
+        frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), number % 256, np.uint8), "rgb24")
+        frame.pts, frame.time_base = number, Fraction(1, 10)
+        packets += stream.encode(frame)
+    return packets + stream.encode(None)
+
+
+def decode(place: Path, **options: object) -> tuple[np.ndarray, MediaDamage, tuple[Note, ...]]:
+    """All samples, what was lost, what is said."""
+    with MediaSource.from_path(place).open() as file, MediaDecoder(file, place.name, **options) as decoder:  # type: ignore[arg-type]  # what a test gives
+        samples = np.concatenate(list(decoder))
+        return samples, decoder.damage, decoder.notes
+
+
+def heard(samples: np.ndarray, step_s: float = 0.5) -> list[int]:
+    """The tone of each stretch of half a second, to the nearest 100 Hz, 0 for silence; what is left over is dropped."""
+    size = round(step_s * RATE)
+    found = []
+    for at in range(0, len(samples) - size + 1, size):
+        part = samples[at : at + size]
+        loud = float(np.abs(part).max()) > 0.02
+        found.append(int(round(float(np.argmax(np.abs(np.fft.rfft(part)))) / step_s, -2)) if loud else 0)
+    return found
