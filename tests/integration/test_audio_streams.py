@@ -133,3 +133,29 @@ def test_the_choice_is_what_was_asked_for_and_can_be_decoded_where_any_such_can(
         assert chosen in alike
     rank = [(track.number in readable, track.is_default) for track in alike]
     assert (chosen.number in readable, chosen.is_default) == max(rank)
+
+
+SILENT = ("", "Desktop", False, 0.0)
+
+
+def notes_of(place: Path, audio_stream: int | None = None) -> dict[str, str]:
+    with MediaSource.from_path(place).open() as file, MediaDecoder(file, place.name, audio_stream=audio_stream) as made:
+        list(made)
+        return {note.kind.value: note.text for note in made.notes}
+
+
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts"])
+def test_a_silent_stream_beside_one_with_sound_is_told(tmp_path: Path, suffix: str) -> None:
+    """A recorder writes desktop and microphone to two tracks, and nothing played on the desktop."""
+    tracks = [SILENT, SILENT, ("", "Microphone", False, 300.0)]
+    place = make(tmp_path / f"screen.{suffix}", tracks)
+    said = notes_of(place).get("silent_audio_stream", "")
+    assert "there is sound in 2" in said
+    assert ("Microphone" in said) == (suffix != "ts")
+    assert "silent_audio_stream" not in notes_of(place, 2)
+
+
+def test_silence_everywhere_and_sound_in_the_chosen_stream_are_no_news(tmp_path: Path) -> None:
+    assert "silent_audio_stream" not in notes_of(make(tmp_path / "a.mkv", [SILENT, SILENT]))
+    assert "silent_audio_stream" not in notes_of(make(tmp_path / "b.mkv", [("", "", False, 300.0), SILENT]))
+    assert not notes_of(make(tmp_path / "c.mkv", [SILENT]))

@@ -12,6 +12,7 @@ from autorag_whisper.audio.container import check_rate, open_container, unreadab
 from autorag_whisper.audio.demux import Demuxer, Link, Losses
 from autorag_whisper.audio.frames import pieces
 from autorag_whisper.audio.links import Window
+from autorag_whisper.audio.loudness import Loudness, tracks_with_sound
 from autorag_whisper.audio.timeline import MAX_GAP_S, MAX_OVERLAP_S, Piece, Silence, Timeline
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, MediaDamage, MediaInfo, Samples
 from autorag_whisper.domain.errors import AudioStreamNotFound, MediaDamaged, MediaEmpty, MediaError, MediaTooLong
@@ -57,6 +58,7 @@ class MediaDecoder:
         self._expected_duration_s = duration / 1e6 if duration and duration > 0 else None
         self._gap_samples = self._samples_out = 0
         self._joints: list[int] = []
+        self._loudness, self._heard_elsewhere = Loudness(), ""
         self._run = self._decode()
 
     @property
@@ -91,6 +93,9 @@ class MediaDecoder:
         elif others:
             text = f"audio stream {chosen} was transcribed, not {', '.join(map(str, others))}"
             notes.append(Note(NoteKind.OTHER_AUDIO_STREAMS, text))
+        if self._heard_elsewhere:
+            text = f"audio stream {chosen} is silent, but there is sound in {self._heard_elsewhere}: choose it"
+            notes.append(Note(NoteKind.SILENT_AUDIO_STREAM, text))
         if self._joints:
             count, at = len(self._joints) + 1, self._joints[0] / SAMPLE_RATE_HZ
             text = f"{count} recordings one after another, the second from {at:.1f} s on"
@@ -123,6 +128,8 @@ class MediaDecoder:
                 yield from self._give(timeline.push(piece), blocks)
             yield from self._give(timeline.finish(), blocks)
             yield from self._count(blocks.finish())
+            if self._loudness.is_silent:
+                self._look_elsewhere()
             self._judge_the_end((self._samples_out - first_sample) / SAMPLE_RATE_HZ)
             start = self._next_link()
             timeline.begin(_origin_s(self._link.opened))
@@ -159,6 +166,11 @@ class MediaDecoder:
             return start
         return None
 
+    def _look_elsewhere(self) -> None:
+        """Where the chosen stream was silent: whether another one is not."""
+        tracks = tracks_with_sound(self._link.file, self._name, self._link.opened)
+        self._heard_elsewhere = ", ".join(map(str, tracks))
+
     def _give(self, placed: Iterator[Piece | Silence], blocks: Blocks) -> Iterator[Samples]:
         for one in placed:
             self._note_gap(one)
@@ -167,6 +179,7 @@ class MediaDecoder:
     def _count(self, blocks: Iterator[Samples]) -> Iterator[Samples]:
         for block in blocks:
             self._samples_out += len(block)
+            self._loudness.push(block)
             if self._max_duration_s is not None and self._samples_out > self._max_duration_s * SAMPLE_RATE_HZ:
                 raise MediaTooLong(self._name, self._max_duration_s)
             yield block

@@ -24,6 +24,9 @@ class NoteKind(StrEnum):
     AUDIO_CONTINUES = "audio_continues"
     """The audio stream goes on in another one, which was transcribed as its continuation."""
 
+    SILENT_AUDIO_STREAM = "silent_audio_stream"
+    """The audio stream that was transcribed is silent, and another one is not."""
+
     JOINED_RECORDINGS = "joined_recordings"
     """The file is several recordings one after another; all were transcribed, and times go on."""
 
