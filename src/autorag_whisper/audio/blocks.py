@@ -49,12 +49,12 @@ class Blocks:
 
     def finish(self) -> Iterator[Samples]:
         """What was collected and what the resampler holds; pushing may go on afterwards."""
-        yield from self._mix()
+        yield from self._mix_rest()
         yield from _clean(self._resampler.finish())
         self._resampler = Resampler(self._resampler.rate_hz)
 
     def _change(self, piece: Piece) -> Iterator[Samples]:
-        yield from self._mix()
+        yield from self._mix_rest()
         if piece.rate_hz != self._resampler.rate_hz:
             yield from self.finish()
             self._resampler = Resampler(piece.rate_hz)
@@ -65,7 +65,15 @@ class Blocks:
         taken, self._pieces, self._collected = self._pieces, [], 0
         if taken:
             pcm = taken[0].pcm if len(taken) == 1 else np.concatenate([piece.pcm for piece in taken], axis=1)
-            yield from _clean(self._resampler.push(self._downmix.mix(pcm)))
+            yield from self._resample(self._downmix.push(pcm))
+
+    def _mix_rest(self) -> Iterator[Samples]:
+        yield from self._mix()
+        yield from self._resample(self._downmix.finish())
+
+    def _resample(self, mono: Samples) -> Iterator[Samples]:
+        for start in range(0, len(mono), self._resampler.rate_hz):
+            yield from _clean(self._resampler.push(mono[start : start + self._resampler.rate_hz]))
 
 
 def _silence(samples: int) -> Iterator[Samples]:
