@@ -125,6 +125,7 @@ def test_the_json_has_the_keys_and_kinds_of_openais_verbose_json() -> None:
     assert figures == [-0.25, 1.1, 0.01]
     assert result["words"][1] == {
         "word": "world.", "start": 1.0, "end": 1.5, "probability": 0.5, "source": "ctc", "score": 0.75,
+        "space_before": True,
     }  # fmt: skip
 
 
@@ -143,7 +144,8 @@ def test_the_json_tells_how_the_result_came_about() -> None:
     assert [result[key] for key in ("model", "device", "compute_type")] == ["base", "cuda:1", "float16"]
     assert result["media"] == {
         "name": "a.wav", "container": "wav", "codec": "pcm_s16le", "sample_rate": 44_100, "channels": 2,
-        "audio_stream": 1, "audio_streams": 3, "damage": {"damaged_packets": 2, "gap_s": 0.5, "truncated": True},
+        "audio_stream": 1, "audio_streams": 3, "tracks": [],
+        "damage": {"damaged_packets": 2, "gap_s": 0.5, "truncated": True},
     }  # fmt: skip
     assert result["rejected"] == [{"start": 3.0, "end": 4.0, "text": "Thanks for watching!", "reason": "no speech"}]
     assert result["coverage"] == {"speech_s": 1.0, "transcribed_s": 0.9, "skipped_s": 0.1}

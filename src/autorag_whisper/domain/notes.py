@@ -9,6 +9,9 @@ from enum import StrEnum
 class NoteKind(StrEnum):
     """What a note is about; programs may depend on these values."""
 
+    OTHER = "other"
+    """Of a kind that this version does not know: read from a file that a later one wrote."""
+
     OTHER_AUDIO_STREAMS = "other_audio_streams"
     """The file has audio streams besides the one that was transcribed."""
 

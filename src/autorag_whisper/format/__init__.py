@@ -1,6 +1,7 @@
 """A transcript as text: one table of formats, each rendered by a pure function that is imported when it is used.
 
-Nothing in this package opens a file. What comes out of `render` can always be encoded as UTF-8.
+`parse` is the way back from JSON; `format.schema.json_schema()` describes it. Nothing here opens a user's file. What
+comes out of `render` can always be encoded as UTF-8.
 """
 
 from __future__ import annotations
@@ -52,3 +53,20 @@ def render(transcript: Transcript, name: str) -> str:
     module, _, function = info.renderer.partition(":")
     renderer = cast("Callable[[Transcript], str]", getattr(import_module(module), function))
     return renderer(transcript)
+
+
+def parse(data: str | bytes, *, name: str = "transcript", language: str | None = None) -> Transcript:
+    """The transcript in the text of a JSON file: ours, of any version, or another tool's with word times.
+
+    Args:
+        data: the file's content.
+        name: what errors call it, and the result where the file does not say of which media it is.
+        language: of the text (code or English name) where the file does not say; None then takes English.
+
+    Raises:
+        InvalidTranscript: it is no JSON, holds no words with times, or what it holds makes no sense.
+        InvalidOption: no language is called `language`.
+    """
+    from autorag_whisper.format.reading import parse as read
+
+    return read(data, name=name, language=language)

@@ -5,6 +5,9 @@ What OpenAI's hosted endpoint really returns decides the shared keys: `language`
 rounded up. Ours besides: `language_code` (of the text), `spoken_language_code` and `language_probability` (of the
 audio; they differ for a translation), `words` in every segment, and how the result came about.
 
+`format.reading.parse` gives the transcript back: text, order and everything else as it was, times of words to the
+millisecond, their probabilities to four decimals, other figures to seven. `transcript.schema.json` describes it all.
+
 Strict JSON: a figure that is not finite becomes null, a lone surrogate U+FFFD.
 """
 
@@ -17,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.domain.language import LANGUAGES
 from autorag_whisper.format.language import text_language
+from autorag_whisper.format.schema import SCHEMA_VERSION
 from autorag_whisper.format.text import encodable
 from autorag_whisper.format.times import Clock
 
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.transcript import Segment, Transcript, Word
 
 MEL_FRAMES_PER_S = 100
+DECIMALS = 7
+"""A sample of 16 kHz is 0.0000625 s: durations and starts of chunks are exact."""
 
 
 def words_json(transcript: Transcript) -> str:
@@ -48,9 +54,10 @@ def verbose_json(transcript: Transcript) -> str:
     code = text_language(transcript)
     return _dump(
         {
+            "schema_version": SCHEMA_VERSION,
             "task": transcript.task,
             "language": LANGUAGES.get(code, code),
-            "duration": round(transcript.duration_s, 3),
+            "duration": transcript.duration_s,
             "text": transcript.text,
             "usage": {"type": "duration", "seconds": math.ceil(transcript.duration_s)},
             "segments": [_segment(segment, clock) for segment in transcript.segments],
@@ -77,6 +84,7 @@ def _circumstances(transcript: Transcript, clock: Clock) -> dict[str, Any]:
             "channels": media.channels,
             "audio_stream": media.audio_stream,
             "audio_streams": media.audio_streams,
+            "tracks": [asdict(track) for track in media.tracks],
             "damage": asdict(transcript.damage),
         },
         "coverage": asdict(transcript.coverage),
@@ -94,6 +102,7 @@ def _segment(segment: Segment, clock: Clock) -> dict[str, Any]:
     return {
         "id": segment.index,
         "seek": round(segment.seek_s * MEL_FRAMES_PER_S),
+        "seek_s": segment.seek_s,
         "start": clock.seconds(segment.start_s),
         "end": clock.seconds(segment.end_s),
         "text": segment.text,
@@ -116,6 +125,7 @@ def _word(word: Word, clock: Clock) -> dict[str, Any]:
         "probability": round(word.probability, 4),
         "source": word.source,
         "score": word.score,
+        "space_before": word.space_before,
     }
 
 
@@ -124,11 +134,11 @@ def _dump(value: object) -> str:
 
 
 def _strict(value: Any) -> Any:
-    """`value` with every figure rounded to six decimals, or null where JSON has no word for it."""
+    """`value` with every figure rounded to `DECIMALS`, or null where JSON has no word for it."""
     if isinstance(value, dict):
         return {key: _strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_strict(item) for item in value]
     if isinstance(value, float):
-        return round(value, 6) if math.isfinite(value) else None
+        return round(value, DECIMALS) if math.isfinite(value) else None
     return value

@@ -18,6 +18,19 @@ _UNPRINTABLE = re.compile(
 """Control characters and Unicode's noncharacters; the latter are ours to use as placeholders."""
 
 
+_UNSPACED = re.compile(
+    # Thai, Lao, Myanmar, Khmer; kana; Han with its marks and full-width punctuation
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\ua9e0-\ua9ff\uaa60-\uaa7f\uf900-\ufaff\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff9f"
+    "\U00020000-\U0003ffff]"
+)
+
+
+def is_unspaced(character: str) -> bool:
+    """Whether `character` is of a script that is written without blanks between words."""
+    return _UNSPACED.match(character) is not None
+
+
 def encodable(text: str) -> str:
     """`text` without lone surrogates: a pair becomes its character, a lone one U+FFFD."""
     if text.isascii():
