@@ -63,7 +63,7 @@ def transcripts(draw: st.DrawFn, starts: Sequence[float] = STARTS) -> Transcript
 
 def written_lines(transcript: Transcript, tick_ms: int) -> list[list[str]]:
     preset = preset_for(transcript.language)
-    cues = make_cues(transcript.words, transcript.duration_s, preset, tick_ms=tick_ms)
+    cues = make_cues(transcript.words, transcript.duration_s, preset, tick_ms=tick_ms, language=transcript.language)
     return [[line.replace(WORD_JOINER, "") for line in cue.lines] for cue in cues]
 
 
@@ -115,7 +115,11 @@ def test_times_read_back_are_in_order_and_apart(transcript: Transcript, name: st
     stamps = re.findall(r"(\d+):(\d\d):(\d\d)[.,](\d+)(?=,|\n| )", "\n".join(_time_lines(text, name)))
     times = [(int(h) * 3600 + int(m) * 60 + int(s)) * 1000 + int(f.ljust(3, "0")) for h, m, s, f in stamps]
     cues = make_cues(
-        transcript.words, transcript.duration_s, preset_for(transcript.language), tick_ms=10 if name == "ass" else 1
+        transcript.words,
+        transcript.duration_s,
+        preset_for(transcript.language),
+        tick_ms=10 if name == "ass" else 1,
+        language=transcript.language,
     )
     assert times == [time for cue in cues for time in (cue.start_ms, cue.end_ms)]
 

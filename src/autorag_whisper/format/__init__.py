@@ -16,23 +16,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from autorag_whisper.domain.transcript import Transcript
+    from autorag_whisper.format.options import SubtitleOptions
 
 
 @dataclass(frozen=True, slots=True)
 class FormatInfo:
-    """One output format. `renderer` is "module:function", imported on its first use."""
+    """One output format. `renderer` is "module:function", imported on its first use.
+
+    `is_subtitles`: it takes `SubtitleOptions`.
+    """
 
     suffix: str
     description: str
     renderer: str
+    is_subtitles: bool = False
 
 
 _HERE = "autorag_whisper.format"
 
 FORMATS: dict[str, FormatInfo] = {
-    "srt": FormatInfo(".srt", "SubRip subtitles", f"{_HERE}.subtitles:srt"),
-    "vtt": FormatInfo(".vtt", "WebVTT subtitles", f"{_HERE}.subtitles:vtt"),
-    "ass": FormatInfo(".ass", "Advanced SubStation Alpha subtitles", f"{_HERE}.subtitles:ass"),
+    "srt": FormatInfo(".srt", "SubRip subtitles", f"{_HERE}.subtitles:srt", is_subtitles=True),
+    "vtt": FormatInfo(".vtt", "WebVTT subtitles", f"{_HERE}.subtitles:vtt", is_subtitles=True),
+    "ass": FormatInfo(".ass", "Advanced SubStation Alpha subtitles", f"{_HERE}.subtitles:ass", is_subtitles=True),
     "txt": FormatInfo(".txt", "plain text, one segment a line", f"{_HERE}.plain:txt"),
     "tsv": FormatInfo(".tsv", "start and end in milliseconds, text", f"{_HERE}.plain:tsv"),
     "json": FormatInfo(".json", "everything: OpenAI's verbose_json and more", f"{_HERE}.structured:verbose_json"),
@@ -41,8 +46,13 @@ FORMATS: dict[str, FormatInfo] = {
 """Every output format by its name."""
 
 
-def render(transcript: Transcript, name: str) -> str:
+def render(transcript: Transcript, name: str, options: SubtitleOptions | None = None) -> str:
     """`transcript` in the format called `name`, as text that ends with a newline unless it is empty.
+
+    Args:
+        transcript: what was recognised, or read by `parse`.
+        name: a key of `FORMATS`.
+        options: line length, reading speed and the like of the subtitle formats; the others have none.
 
     Raises:
         InvalidOption: `name` is no key of `FORMATS`.
@@ -51,8 +61,8 @@ def render(transcript: Transcript, name: str) -> str:
     if info is None:
         raise InvalidOption("format", name, " or ".join(FORMATS))
     module, _, function = info.renderer.partition(":")
-    renderer = cast("Callable[[Transcript], str]", getattr(import_module(module), function))
-    return renderer(transcript)
+    renderer = cast("Callable[..., str]", getattr(import_module(module), function))
+    return renderer(transcript, options) if info.is_subtitles and options else renderer(transcript)
 
 
 def parse(data: str | bytes, *, name: str = "transcript", language: str | None = None) -> Transcript:

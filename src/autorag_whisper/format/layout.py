@@ -1,4 +1,4 @@
-"""Words to lines: does a run of words fit on a screen, and where does its line break read best?"""
+"""Words to lines: does a run of words fit on a screen, and where do its line breaks read best?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.transcript import Word, join_words
-from autorag_whisper.format.punctuation import Stop, may_begin_line, stop_after
+from autorag_whisper.format.breaks import Breaks
+from autorag_whisper.format.glue import Glue
 from autorag_whisper.format.text import columns
 
 if TYPE_CHECKING:
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
 
     from autorag_whisper.format.presets import Preset
 
-_STOP_COST = {Stop.SENTENCE: 0, Stop.CLAUSE: 4, Stop.NONE: 14}
+_COST_PER_COLUMN = 4
 _LONE_WORD_COST = 12
 _TOP_HEAVY_COST = 2
-_KINSOKU_COST = 40
+_GLUE_COST = {Glue.NONE: 0, Glue.PIECE: 200, Glue.WORD: 10_000, Glue.CHARACTER: 1_000_000}
+
+Run = tuple[int, int]
+"""Words [first, stop)."""
 
 
 class Layout:
@@ -30,9 +34,13 @@ class Layout:
     ```
     """
 
-    def __init__(self, words: Sequence[Word], preset: Preset) -> None:
+    def __init__(
+        self, words: Sequence[Word], preset: Preset, *, language: str = "", glue: Sequence[Glue] | None = None
+    ) -> None:
         self.words = words
+        self.preset = preset
         self.limit = preset.line_columns
+        self.breaks = Breaks(words, glue or [Glue.NONE] * len(words), language)
         self._blanks = [int(word.space_before) for word in words]
         # At least one column each, so that the number of words on a screen is bounded.
         widths = (blank + max(1, columns(word.text)) for blank, word in zip(self._blanks, words, strict=True))
@@ -44,50 +52,78 @@ class Layout:
         return self._edges[stop] - self._edges[first] - self._blanks[first]
 
     def fits(self, first: int, stop: int) -> bool:
-        """Whether the words fit on two lines. A single word always counts as fitting: nothing can be done."""
-        if stop - first == 1 or self.width(first, stop) <= self.limit:
-            return True
-        if self.words[stop - 1].text.isdecimal():
-            return any(True for _ in self._breaks(first, stop))
-        turn = self._reach[first]
-        return turn > first and self.width(turn, stop) <= self.limit
+        """Whether the words fit on the screen. A single word always counts as fitting: nothing can be done."""
+        return self._lines_needed(first, stop) <= self.preset.max_lines
+
+    def runs(self, first: int, stop: int) -> tuple[Run, ...]:
+        """The words as as few lines as hold them, broken where it reads best; they must fit."""
+        return self._best(first, stop, self._lines_needed(first, stop))[1]
 
     def lines(self, first: int, stop: int) -> tuple[str, ...]:
-        """The words as one line, or as two at the best break; they must fit."""
-        if stop - first == 1 or self.width(first, stop) <= self.limit:
-            return (join_words(list(self.words[first:stop])),)
-        turn = min(self._breaks(first, stop), key=lambda at: self._break_cost(first, at, stop))
-        return join_words(list(self.words[first:turn])), join_words(list(self.words[turn:stop]))
+        """The text of `runs`."""
+        return tuple(join_words(list(self.words[begin:end])) for begin, end in self.runs(first, stop))
+
+    def _lines_needed(self, first: int, stop: int) -> int:
+        """How many lines the words take, at most one more than there may be."""
+        count, at = 0, first
+        while at < stop and count <= self.preset.max_lines:
+            count += 1
+            if self.width(at, stop) <= self.limit or stop - at == 1:
+                return count if count == 1 or not self._bare_number(at, stop) else self._with_number(first, stop, count)
+            at = min(stop - 1, self._reach[at])
+        return count
+
+    def _with_number(self, first: int, stop: int, count: int) -> int:
+        """As `_lines_needed`, where the longest lines would leave a bare number for the last."""
+        found = self._best(first, stop, count)[1]
+        return count if found else self.preset.max_lines + 1
 
     def _longest_lines(self) -> list[int]:
-        """For each word, the stop of the longest line that begins with it."""
+        """For each word, the stop of the longest line that begins with it and breaks neither word nor character.
+
+        Where there is none, a word gives way, then a character: both are wider than a line.
+        """
         reach, stop = [], 0
         for first in range(len(self.words)):
-            stop = max(stop, first)
+            stop = max(stop, first + 1)
             while stop < len(self.words) and self.width(first, stop + 1) <= self.limit:
                 stop += 1
-            reach.append(stop)
+            reach.append(self._clean_stop(first, stop))
         return reach
 
-    def _breaks(self, first: int, stop: int) -> list[int]:
-        return [
-            turn
-            for turn in range(first + 1, self._reach[first] + 1)
-            if turn < stop and self.width(turn, stop) <= self.limit and not self._bare_number(turn, stop)
-        ]
+    def _clean_stop(self, first: int, stop: int) -> int:
+        for worst in (Glue.NONE, Glue.PIECE, Glue.WORD):
+            for cut in range(stop, first, -1):
+                if self.breaks.glue[cut] <= worst:
+                    return cut
+        return stop
+
+    def _best(self, first: int, stop: int, count: int) -> tuple[int, tuple[Run, ...]]:
+        """(cost, lines) of the best way to put the words on `count` lines; no lines where there is none."""
+        if count == 1:
+            fits = stop - first == 1 or self.width(first, stop) <= self.limit
+            return 0, (((first, stop),) if fits else ())
+        options = []
+        for turn in range(first + 1, stop):
+            if self.width(first, turn) > self.limit and turn > first + 1:
+                break
+            cost, rest = self._best(turn, stop, count - 1)
+            if rest and not (count == 2 and self._bare_number(turn, stop)):
+                options.append((cost + self._break_cost(first, turn, stop, count), ((first, turn), *rest)))
+        return min(options, default=(0, ()))
 
     def _bare_number(self, first: int, stop: int) -> bool:
         """A last line of digits alone: subtitle readers take it for the number of the next cue and drop it."""
         digits = all(word.text.isdecimal() for word in self.words[first:stop])
         return digits and not any(self._blanks[first + 1 : stop])
 
-    def _break_cost(self, first: int, turn: int, stop: int) -> int:
-        upper, lower = self.width(first, turn), self.width(turn, stop)
+    def _break_cost(self, first: int, turn: int, stop: int, count: int) -> int:
+        """How badly a break before `turn` reads, the first of `count - 1`."""
+        upper, lower = self.width(first, turn), self.width(turn, stop) // (count - 1)
         lone = turn - first == 1 or stop - turn == 1
         return (
-            abs(upper - lower)
-            + _STOP_COST[stop_after(self.words[turn - 1].text)]
-            + _LONE_WORD_COST * lone
-            + _TOP_HEAVY_COST * (upper > lower)
-            + _KINSOKU_COST * (not may_begin_line(self.words[turn].text))
+            _COST_PER_COLUMN * abs(upper - lower)
+            + self.breaks.costs[turn]
+            + _COST_PER_COLUMN * (_LONE_WORD_COST * lone + _TOP_HEAVY_COST * (upper > lower))
+            + _GLUE_COST[self.breaks.glue[turn]]
         )

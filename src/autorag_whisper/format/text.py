@@ -52,3 +52,12 @@ def _character_columns(character: str) -> int:
     if unicodedata.category(character) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+
+
+def graphemes(text: str) -> list[str]:
+    """`text` as the characters that a reader sees: letters with their marks, whole emoji, flags, syllables."""
+    if text.isascii():
+        return list(text)
+    from wcwidth import iter_graphemes
+
+    return list(iter_graphemes(text))
