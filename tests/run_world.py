@@ -56,18 +56,17 @@ class World:
         if arbiter is not None:
             arbiter.register(whisper.tenant(0))
             sharing = CardSharing(lambda _index: arbiter, telemetry, wish)
-        self.transcriber = Transcriber(
-            TranscriberParts(
-                lambda _name: files,
-                self.policy,
-                self.residency,
-                FakeVoiceActivity(),
-                telemetry,
-                alignment_models,
-                sharing,
-                IdleTimer(idle_s, whisper.idle_out) if idle_s else None,
-            )
+        self.parts = TranscriberParts(
+            lambda _name: files,
+            self.policy,
+            self.residency,
+            FakeVoiceActivity(),
+            telemetry,
+            alignment_models,
+            sharing,
+            IdleTimer(idle_s, whisper.idle_out) if idle_s else None,
         )
+        self.transcriber = Transcriber(self.parts)
 
     def key(self, name: str) -> ModelKey:
         """That of a model on the card."""

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import TYPE_CHECKING, TypedDict
 
 from autorag_whisper.bootstrap import build_transcriber
 from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.runtime.processes import PerProcess
 
 if TYPE_CHECKING:
     from autorag_whisper.audio.source import Media
     from autorag_whisper.transcriber import LoadedModel, Transcriber
 
-_api_lock = Lock()
 _made: list[Transcriber] = []
 
 
@@ -25,11 +24,18 @@ class WordDict(TypedDict):
     p: float
 
 
+def _make() -> Transcriber:
+    """The one of this process; in a forked child the parent's, which goes on with parts of the child's own."""
+    if not _made:
+        _made.append(build_transcriber())
+    return _made[0]
+
+
+_own = PerProcess(_make)
+
+
 def _transcriber() -> Transcriber:
-    with _api_lock:
-        if not _made:
-            _made.append(build_transcriber())
-        return _made[0]
+    return _own.get()
 
 
 def get_model(size: str, device_hint: str | None = None) -> LoadedModel:

@@ -85,9 +85,17 @@ def build_transcriber(
     """
     environ = os.environ if environ is None else environ  # noqa: TID251 - a caller who gives none means this one
     settings = settings or Settings.from_env(environ)
+    told_by = telemetry or Telemetry(tracer_provider, meter_provider)
+    make = partial(_parts, settings, environ, told_by, share_cpu=share_cpu)
+    return Transcriber(make(), make)
+
+
+def _parts(
+    settings: Settings, environ: Mapping[str, str], telemetry: Telemetry, *, share_cpu: bool
+) -> TranscriberParts:
+    """What a transcriber has in one process."""
     store = ModelStore(cache_dir=settings.cache_dir, offline=settings.offline, show_progress=True, environ=environ)
     models = ModelFinder(store)
-    telemetry = telemetry or Telemetry(tracer_provider, meter_provider)
     cards = CardReader(environ)
     workers = settings.threads or _usable_cores()
     load = _whisperx_loader(models, workers) if settings.engine == "whisperx" else _own_loader(models, workers, store)
@@ -98,23 +106,21 @@ def build_transcriber(
         return settings.on_yield.of(models.of(key).name)
 
     whisper = WhisperTenant(residency, alignment_models, telemetry, policy_of, cards.free_bytes)
-    return Transcriber(
-        TranscriberParts(
-            find_model=models.find,
-            policy=build_device_policy(settings, environ),
-            residency=residency,
-            voice=SileroVoiceActivity(),
-            telemetry=telemetry,
-            alignment_models=alignment_models,
-            sharing=CardSharing(
-                build_arbiters(settings, environ, [whisper.tenant, *_llm(settings, cards)], cards),
-                telemetry,
-                Wish(timeout_s=settings.gpu_wait_s, at_deadline=AtDeadline(settings.gpu_busy)),
-                share_cpu=share_cpu,
-            ),
-            idle=IdleTimer(settings.idle_s, whisper.idle_out) if settings.idle_s else None,
-            auto_aligner=Aligner.CTC if settings.engine == "whisperx" else Aligner.AUTO,
-        )
+    return TranscriberParts(
+        find_model=models.find,
+        policy=build_device_policy(settings, environ),
+        residency=residency,
+        voice=SileroVoiceActivity(),
+        telemetry=telemetry,
+        alignment_models=alignment_models,
+        sharing=CardSharing(
+            build_arbiters(settings, environ, [whisper.tenant, *_llm(settings, cards)], cards),
+            telemetry,
+            Wish(timeout_s=settings.gpu_wait_s, at_deadline=AtDeadline(settings.gpu_busy)),
+            share_cpu=share_cpu,
+        ),
+        idle=IdleTimer(settings.idle_s, whisper.idle_out) if settings.idle_s else None,
+        auto_aligner=Aligner.CTC if settings.engine == "whisperx" else Aligner.AUTO,
     )
 
 

@@ -24,6 +24,7 @@ import numpy as np
 from autorag_whisper.domain.device import Device, FailureCause, Hardware
 from autorag_whisper.domain.errors import DeviceError, EngineError
 from autorag_whisper.engines.base import Encoded, RecognizerSpec
+from autorag_whisper.engines.fork_safety import at_work, kept_in_forks
 from autorag_whisper.engines.in_flight import Engine, InFlight, failures, first_line, unload
 from autorag_whisper.engines.native_threads import require_threads
 from autorag_whisper.engines.onednn import keep_no_primitives
@@ -139,8 +140,8 @@ def sampler(request: LoadRequest) -> Sampler:
 def _whisper(request: LoadRequest, folder: Path, workers: int) -> Any:
     import ctranslate2
 
-    with failures(_engine(request.name, request.device), "load"):
-        return ctranslate2.models.Whisper(
+    with at_work(waits=False), failures(_engine(request.name, request.device), "load"):
+        model = ctranslate2.models.Whisper(
             str(folder),
             device=str(request.device.kind),
             device_index=request.device.index,
@@ -149,6 +150,7 @@ def _whisper(request: LoadRequest, folder: Path, workers: int) -> Any:
             intra_threads=1,
             max_queued_batches=-1,
         )
+    return kept_in_forks(model)
 
 
 def _speller(request: LoadRequest, workers: int) -> Speller | None:

@@ -14,6 +14,7 @@ import numpy as np
 from autorag_whisper.domain.errors import EngineError, ModelDamaged
 from autorag_whisper.engines.base import CtcSpec, Emissions
 from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, CtcCheckpoint, log_softmax, read_checkpoint
+from autorag_whisper.engines.fork_safety import at_work, kept_in_forks
 from autorag_whisper.engines.in_flight import Engine, InFlight, failures, unload
 from autorag_whisper.engines.native_threads import require_threads
 from autorag_whisper.engines.onednn import keep_no_primitives
@@ -47,7 +48,7 @@ def load(folder: Path, name: str, device: Device, *, cache_dir: Path, workers: i
     require_threads(1 if device.is_cuda else workers, _ENGINE)
     checkpoint = read_checkpoint(folder, name)
     engine = Engine(_ENGINE, name, WEIGHTS, device)
-    with failures(engine, "load"):
+    with at_work(waits=False), failures(engine, "load"):
         model = ctranslate2.models.Wav2Vec2(
             str(converted(checkpoint, cache_dir)),
             device=str(device.kind),
@@ -57,7 +58,7 @@ def load(folder: Path, name: str, device: Device, *, cache_dir: Path, workers: i
             intra_threads=1,
             max_queued_batches=-1,
         )
-    emitter = CTranslate2Emitter(model, checkpoint, device)
+    emitter = CTranslate2Emitter(kept_in_forks(model), checkpoint, device)
     if device.is_cuda:
         emitter.emit([np.zeros(checkpoint.field, np.float32)])
     return emitter

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelDamaged
 from autorag_whisper.engines import cuda_failures
+from autorag_whisper.engines.fork_safety import at_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +51,7 @@ class InFlight:
                 raise EngineError(self._engine.runtime, stage, "the model was offloaded")
             self._calls += 1
         try:
-            with failures(self._engine, stage):
+            with at_work(), failures(self._engine, stage):
                 yield
         finally:
             with self._gate:
@@ -66,7 +67,7 @@ class InFlight:
             self._alone = True
             self._gate.wait_for(lambda: self._calls == 0)
         try:
-            with failures(self._engine, stage):
+            with at_work(), failures(self._engine, stage):
                 yield
         finally:
             with self._gate:

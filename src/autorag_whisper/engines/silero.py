@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.engines.fork_safety import at_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,7 +114,8 @@ class SileroStream:
     def _ask(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
         inputs = {"input": np.ascontiguousarray(rows), "h": self._h, "c": self._c}
         try:
-            probabilities, self._h, self._c = self._session.run(None, inputs)
+            with at_work():
+                probabilities, self._h, self._c = self._session.run(None, inputs)
         except Exception as error:
             raise EngineError("silero", "voice activity", str(error)) from error
         # What is not finite would stay in the state for the rest of the file.

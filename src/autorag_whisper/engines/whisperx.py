@@ -27,6 +27,7 @@ from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 from autorag_whisper.domain.errors import AutoragWhisperError, EngineError, ExtraNotInstalled
 from autorag_whisper.engines.base import Encoded, Hypothesis
 from autorag_whisper.engines.ctranslate2 import CTranslate2Recognizer, describe, prepare, prove, sampler
+from autorag_whisper.engines.fork_safety import kept_in_forks
 from autorag_whisper.engines.in_flight import Engine, failures, first_line
 from autorag_whisper.engines.results import hypothesis
 from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
@@ -58,7 +59,7 @@ def load(request: LoadRequest) -> WhisperXRecognizer:
             cpu_threads=request.workers,
             local_files_only=True,
         )
-    runtime = model.model
+    runtime = kept_in_forks(model.model)
     tokenizer = WhisperTokenizer(request.folder, tokens, multilingual=bool(runtime.is_multilingual))
     # Its pipeline fills every clip up to 30 s.
     spec = describe(replace(request, strict_window=True), runtime, tokenizer, workers=1, batch_size=_BATCH)

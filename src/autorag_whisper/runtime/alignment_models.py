@@ -25,6 +25,7 @@ is refused. A poisoned one alone is replaced while others still hold it: by one 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ from autorag_whisper import telemetry as names
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelBusy
 from autorag_whisper.runtime.alignment_state import Entry, RestoredFrom, State, kept_on_card
 from autorag_whisper.runtime.memory import trim
+from autorag_whisper.runtime.processes import require_own
 from autorag_whisper.runtime.resident import Yielded, copy_of
 from autorag_whisper.telemetry import Stretch, Telemetry
 
@@ -72,6 +74,7 @@ class AlignmentModels:
         self._replaced: list[Entry] = []  # poisoned ones that are still in memory
         self._uses = 0
         self._closed = False
+        self._pid = os.getpid()
 
     @contextmanager
     def lease(self, language: str, device: Device, *, timeout_s: float | None = 600.0) -> Iterator[AlignmentModel]:
@@ -84,6 +87,7 @@ class AlignmentModels:
             EngineError: all of them were closed, or its engine does not let go of a copy that was to leave.
             Exception: what `load` raised, in every caller that waited for it.
         """
+        require_own(self._pid, "a loaded alignment model")
         start_ns = self._telemetry.clock_ns()
         self._try_again()
         model, found = self._get(language, device, timeout_s)

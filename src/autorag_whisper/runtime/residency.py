@@ -23,6 +23,7 @@ its end by its engine stays on the books, with its bytes, and every later lease 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from contextlib import contextmanager
@@ -33,6 +34,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper.domain.device import LoadReason, OnYield
 from autorag_whisper.domain.errors import AutoragWhisperError, EngineError, ModelBusy
 from autorag_whisper.runtime.memory import trim
+from autorag_whisper.runtime.processes import require_own
 from autorag_whisper.runtime.resident import Model, State, Yielded, bring_back, copy_of, move_away
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ class Residency:
         self._models: dict[ModelKey, Model] = {}
         self._reasons: dict[ModelKey, LoadReason] = {}  # of keys that were resident and are not
         self._closed = False
+        self._pid = os.getpid()
 
     @contextmanager
     def lease(
@@ -81,6 +84,7 @@ class Residency:
             Exception: what `load` raised, in every caller that waited for it, each with its own copy. The key is then
                 absent, and the next lease tries again.
         """
+        require_own(self._pid, "a loaded model")
         self._close_the_doomed(refused=True)
         model = self._get(key, timeout_s, reason_if_absent)
         try:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Self
 
 from autorag_whisper.audio.source import Media, MediaSource
 from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.domain.process_errors import ForkedProcess
 from autorag_whisper.domain.request import Aligner, TranscribeOptions
 from autorag_whisper.domain.transcript import Segment, Transcript
 from autorag_whisper.runtime.card_sharing import CardSharing
 from autorag_whisper.runtime.placement import hint_text, meaning_of
+from autorag_whisper.runtime.processes import PerProcess, in_one_process
 from autorag_whisper.transcriber import start
 from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
 from autorag_whisper.transcriber.seat import Seat
@@ -54,6 +56,15 @@ class TranscriberParts:
     auto_aligner: Aligner = Aligner.AUTO
 
 
+class _Own:
+    """What a transcriber has in one process."""
+
+    def __init__(self, parts: TranscriberParts) -> None:
+        self.parts, self.sharing = parts, parts.sharing or CardSharing(None, parts.telemetry)
+        self.lock = Lock()
+        self.handles: dict[tuple[str, str], LoadedModel] = {}
+
+
 class LoadedModel:
     """A name for a model of `size` under a device hint. It owns nothing, so nothing can take it away.
 
@@ -62,13 +73,16 @@ class LoadedModel:
 
     __slots__ = ("_files", "_policy", "device_hint", "size")
 
-    def __init__(self, size: str, device_hint: str | None, files: ModelFiles, policy: DevicePolicy) -> None:
+    def __init__(
+        self, size: str, device_hint: str | None, files: ModelFiles, policy: Callable[[], DevicePolicy]
+    ) -> None:
+        """`policy`: that of the process which asks; a forked child has its own."""
         self.size, self.device_hint = size, device_hint
         self._files, self._policy = files, policy
 
     @property
     def _placement(self) -> Placement:
-        return self._policy.place(self.device_hint)
+        return self._policy().place(self.device_hint)
 
     @property
     def device(self) -> str:
@@ -132,13 +146,29 @@ class Transcriber:
     """Transcribes files on resident models. Thread-safe: each call is a run of its own, models are shared.
 
     Every method raises RequestError for the caller's faults (`domain.errors`), UnavailableError for what is not now.
+
+    In a forked child it goes on with parts of its own, which `remake` gives: nothing is loaded there yet, and what the
+    parent has is not touched. Without `remake`, and in a stream that was begun before the fork: ForkedProcess.
     """
 
-    def __init__(self, parts: TranscriberParts) -> None:
-        self._parts = parts
-        self._sharing = parts.sharing or CardSharing(None, parts.telemetry)
-        self._lock = Lock()
-        self._handles: dict[tuple[str, str], LoadedModel] = {}
+    def __init__(self, parts: TranscriberParts, remake: Callable[[], TranscriberParts] | None = None) -> None:
+        first = [parts]
+
+        def make() -> _Own:
+            if not first and remake is None:
+                raise ForkedProcess("this transcriber")
+            return _Own(first.pop() if first or remake is None else remake())
+
+        self._own = PerProcess(make)
+        self._own.get()
+
+    @property
+    def _parts(self) -> TranscriberParts:
+        return self._own.get().parts
+
+    @property
+    def _sharing(self) -> CardSharing:
+        return self._own.get().sharing
 
     def model(self, size: str | os.PathLike[str], device_hint: str | None = None) -> LoadedModel:
         """A handle for a size, hub id or folder; the same object for arguments that mean the same. Loads nothing.
@@ -148,9 +178,10 @@ class Transcriber:
         """
         name = os.fspath(size) if isinstance(size, os.PathLike) else size
         files, hint = self._parts.find_model(name), hint_text(device_hint)
-        with self._lock:
-            made = LoadedModel(name, hint, files, self._parts.policy)
-            return self._handles.setdefault((name, meaning_of(hint)), made)
+        own = self._own.get()
+        with own.lock:
+            made = LoadedModel(name, hint, files, lambda: self._parts.policy)
+            return own.handles.setdefault((name, meaning_of(hint)), made)
 
     def load(self, model: LoadedModel) -> None:
         """Make sure that the model is resident where it would run now; on the CPU where CUDA fails at it."""
@@ -225,7 +256,12 @@ class Transcriber:
         return self._events(sources, options, model, on_progress, book)
 
     def close(self) -> None:
-        """Release every model. Runs must have ended; the transcriber is not used any more."""
+        """Release every model. Runs must have ended; the transcriber is not used any more.
+
+        A forked child that has used none of it has nothing to release.
+        """
+        if not self._own.is_made:
+            return
         if self._parts.idle is not None:
             self._parts.idle.close()
         self._parts.residency.close()
@@ -268,7 +304,8 @@ class Transcriber:
         if options.aligner is Aligner.AUTO:
             options = replace(options, aligner=self._parts.auto_aligner)
         events = start.events(sources, options, parts)
-        return events if self._parts.idle is None else _busy(self._parts.idle, events)
+        events = events if self._parts.idle is None else _busy(self._parts.idle, events)
+        return in_one_process(events, "a stream")
 
 
 def _busy(idle: IdleTimer, events: Generator[Segment | FileOutcome]) -> Generator[Segment | FileOutcome]:

@@ -18,6 +18,7 @@ from autorag_whisper.runtime.arbiter.directory import Directory, Held, LockedFil
 from autorag_whisper.runtime.arbiter.lease import AtDeadline, Eviction, Released, Tenant, Wish
 from autorag_whisper.runtime.arbiter.letters import Letterbox, Question, ask
 from autorag_whisper.runtime.arbiter.threads import held, offload
+from autorag_whisper.runtime.processes import require_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -86,7 +87,8 @@ class ProcessArbiter:
         self.directory = Directory(folder)
         self._budget_bytes, self._read_free, self._clock = budget_bytes, read_free, clock
         self._pause = threading.Event().wait
-        self._owner = f"{os.getpid()}-{next(_made)}"
+        self._pid = os.getpid()
+        self._owner = f"{self._pid}-{next(_made)}"
         self._lock = threading.Lock()
         self._moving = threading.Lock()  # a gate: held while an offload runs that another process asked for
         self._tenants: dict[str, Tenant] = {}
@@ -95,6 +97,7 @@ class ProcessArbiter:
         self._draining: dict[str, int] = {}
 
     def register(self, tenant: Tenant) -> None:
+        require_own(self._pid, "an arbiter")
         with self._lock:
             self._tenants[tenant.name] = tenant
             if tenant.offload is not None and tenant.name not in self._letterboxes:
@@ -105,6 +108,7 @@ class ProcessArbiter:
 
     @contextmanager
     def lease(self, tenant: str, wish: Wish = Wish()) -> Iterator[Lease]:  # noqa: B008 - a frozen value
+        require_own(self._pid, "an arbiter")
         with self._lock:
             known = self._tenants[tenant]
         turn = self._get(known, wish)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper.domain.errors import GpuBusy
 from autorag_whisper.runtime.arbiter import core
 from autorag_whisper.runtime.arbiter.lease import AtDeadline, Eviction, Released, Tenant, Wish
+from autorag_whisper.runtime.processes import require_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -74,6 +76,7 @@ class ThreadArbiter:
         self._waiters: dict[int, _Waiter] = {}
         self._errands: list[core.OffloadWanted] = []
         self._drawn = 0
+        self._pid = os.getpid()
 
     def register(self, tenant: Tenant) -> None:
         with self._changed:
@@ -83,6 +86,7 @@ class ThreadArbiter:
 
     @contextmanager
     def lease(self, tenant: str, wish: Wish = Wish()) -> Iterator[Lease]:  # noqa: B008 - a frozen value
+        require_own(self._pid, "an arbiter")
         grant = self._get(self._known(tenant), wish)
         try:
             yield ThreadLease(self, grant)

@@ -1,0 +1,190 @@
+"""Real forks of a real process (gunicorn --preload, Celery prefork, multiprocessing): they work, or say what to do."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from autorag_whisper.domain.device import CPU, CUDA
+from autorag_whisper.domain.process_errors import ForkedProcess
+from autorag_whisper.engines import fork_safety
+from autorag_whisper.runtime.alignment_models import AlignmentModels
+from autorag_whisper.runtime.arbiter.lease import Tenant
+from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
+from autorag_whisper.runtime.arbiter.threads import ThreadArbiter
+from autorag_whisper.runtime.processes import PerProcess
+from autorag_whisper.runtime.residency import Residency
+from autorag_whisper.telemetry import Telemetry
+from autorag_whisper.testing import FakeEmitter, FakeRecognizer
+from autorag_whisper.transcriber.transcriber import Transcriber
+from run_world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+WAIT_S = 30.0
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
+def forking(root: Path, what: str, file: Path) -> list[str]:
+    command = [sys.executable, str(root / "tests" / "forking.py"), what, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_children_forked_in_the_midst_of_work_work_and_leave_the_parents_work_alone(
+    root: Path, demo_sample: Path
+) -> None:
+    # Before: a child that used what its parent had loaded waited for threads that it did not have, for ever, and one
+    # that did not use it crashed at its own exit.
+    said = forking(root, "after_use", demo_sample)
+    assert said == ["child True True True cpu", "exit status 0"] * 3 + ["parent True True"]
+
+
+def test_a_child_of_a_parent_that_loaded_nothing_works(root: Path, demo_sample: Path) -> None:
+    [child, status] = forking(root, "before_load", demo_sample)
+    assert child.split()[1] == child.split()[2] != "0"
+    assert status == "exit status 0"
+
+
+def test_a_child_that_uses_nothing_ends_as_any_other(root: Path, demo_sample: Path) -> None:
+    assert forking(root, "untouched", demo_sample) == ["child", "exit status 0"]
+
+
+def test_a_pool_of_forked_processes_works(root: Path, demo_sample: Path) -> None:
+    assert forking(root, "pool", demo_sample) == ["[True, True, True, True]"]
+
+
+def in_child(act: Callable[[], str]) -> str:
+    """What `act` gives in a forked child of this process."""
+    here, there = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(there, act().encode())
+        finally:
+            os._exit(0)
+    os.close(there)
+    with os.fdopen(here) as pipe:
+        said = pipe.read()
+    os.waitpid(pid, 0)
+    return said
+
+
+def refusal(use: Callable[[], AbstractContextManager[object]]) -> Callable[[], str]:
+    def act() -> str:
+        try:
+            with use():
+                return "used"
+        except ForkedProcess as error:
+            return str(error)
+
+    return act
+
+
+def test_what_cannot_be_used_in_a_child_says_so_and_what_to_do(tmp_path: Path) -> None:
+    residency = Residency(lambda _key, _reason: FakeRecognizer())
+    models = AlignmentModels(lambda _language, device: FakeEmitter(device=device), Telemetry())
+    arbiters = [ProcessArbiter(tmp_path / "gpu"), ThreadArbiter()]
+    for arbiter in arbiters:
+        arbiter.register(Tenant("whisper"))
+    key = World().key("fake")
+    uses: list[Callable[[], AbstractContextManager[object]]] = [
+        lambda: residency.lease(key),
+        lambda: models.lease("en", CPU),
+        lambda: arbiters[0].lease("whisper"),
+        lambda: arbiters[1].lease("whisper"),
+    ]
+    for use in uses:
+        with use():
+            said = in_child(refusal(use))
+        assert "was made before this process was forked" in said
+        assert "WorkerTranscriber" in said
+    for arbiter in arbiters:
+        arbiter.close()
+
+
+def test_a_transcriber_of_parts_that_cannot_be_made_again_says_so() -> None:
+    transcriber = World().transcriber
+    transcriber.model("base")
+
+    def use() -> str:
+        transcriber.close()  # has nothing to release here, and does not touch the parent's
+        try:
+            transcriber.model("base")
+        except ForkedProcess as error:
+            return str(error)
+        return "used"
+
+    assert "this transcriber was made before" in in_child(use)
+    assert transcriber.model("base").device == "cpu"
+
+
+def test_a_transcriber_goes_on_in_a_child_with_parts_of_its_own() -> None:
+    parent, other = World().parts, World().parts
+    transcriber = Transcriber(parent, lambda: other)
+    handle = transcriber.model("base")
+    other.policy.used(CUDA)
+    assert in_child(transcriber.resolved_device) == "cuda"
+    assert in_child(lambda: handle.device) == "cpu"
+    assert transcriber.resolved_device() == "cpu"
+
+
+def test_each_process_makes_its_own_once() -> None:
+    made: list[int] = []
+
+    def make() -> int:
+        made.append(os.getpid())
+        return os.getpid()
+
+    own = PerProcess(make)
+    assert own.get() == own.get() == os.getpid()
+    assert made == [os.getpid()]
+    assert in_child(lambda: f"{own.get() == own.get() == os.getpid()} {len(made)}") == "True 2"
+
+
+def test_a_fork_waits_for_the_call_in_flight_and_the_next_call_for_the_fork() -> None:
+    # MKL's allocator has a lock, which a child inherited locked: it span for ever in its first allocation.
+    in_call, go, done = threading.Event(), threading.Event(), threading.Event()
+
+    def call() -> None:
+        with fork_safety.at_work():
+            in_call.set()
+            go.wait(WAIT_S)
+            done.set()
+
+    worker, ender = threading.Thread(target=call), threading.Timer(0.2, go.set)
+    worker.start()
+    assert in_call.wait(WAIT_S)
+    ender.start()
+
+    def use() -> str:
+        with fork_safety.at_work():
+            return f"the call was over: {done.is_set()}"
+
+    assert in_child(use) == "the call was over: True"
+    with fork_safety.at_work():  # and here it goes on
+        worker.join(WAIT_S)
+
+
+def test_a_child_of_a_fork_that_could_not_wait_refuses_to_compute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork_safety, "PATIENCE_S", 0.01)
+
+    def use() -> str:
+        try:
+            with fork_safety.at_work():
+                return "computed"
+        except ForkedProcess as error:
+            return str(error)
+
+    with fork_safety.at_work():
+        assert "an engine that was at work" in in_child(use)
+    assert in_child(use) == "computed"
