@@ -37,14 +37,14 @@ def write(
     layout: str = "mono",
     file_format: str | None = None,
     picture_s: float = 0.0,
+    picture_codec: str = "mpeg4",
     **options: str,
 ) -> Path:
     """A file with an audio stream for each track, interleaved, and a picture track if wanted."""
     with av.open(str(place), "w", format=file_format, options=options) as out:
         if picture_s:
-            video = out.add_stream("mpeg4", rate=10)
-            video.width = video.height = 32
-            video.pix_fmt = "yuv420p"
+            video = out.add_stream(picture_codec, rate=25)
+            video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
         streams = [out.add_stream(codec, rate=rate, layout=layout) for _ in tracks]
         packets = [packet for s, track in zip(streams, tracks, strict=True) for packet in _encoded(s, *track, rate)]
         if picture_s:
@@ -55,6 +55,7 @@ def write(
 
 
 def _encoded(stream: av.AudioStream, start_s: float, seconds: float, hertz: float, rate: int) -> list[av.Packet]:
+    stream.codec_context.bit_rate = 64_000
     stream.codec_context.options = {"strict": "experimental"}  # FFmpeg's own Vorbis encoder, of two channels
     stream.codec_context.open()
     samples = tone(seconds, hertz, rate)
@@ -74,9 +75,9 @@ def _encoded(stream: av.AudioStream, start_s: float, seconds: float, hertz: floa
 
 def _pictures(stream: av.VideoStream, seconds: float) -> list[av.Packet]:
     packets = []
-    for number in range(round(seconds * 10)):
-        frame = av.VideoFrame.from_ndarray(np.full((32, 32, 3), number % 256, np.uint8), "rgb24")
-        frame.pts, frame.time_base = number, Fraction(1, 10)
+    for number in range(round(seconds * 25)):
+        frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), number % 256, np.uint8), "rgb24")
+        frame.pts, frame.time_base = number, Fraction(1, 25)
         packets += stream.encode(frame)
     return packets + stream.encode(None)
 

@@ -13,7 +13,7 @@ from autorag_whisper.audio.demux import Demuxer, Link, Losses
 from autorag_whisper.audio.frames import pieces
 from autorag_whisper.audio.links import Window
 from autorag_whisper.audio.loudness import Loudness, tracks_with_sound
-from autorag_whisper.audio.timeline import MAX_GAP_S, MAX_OVERLAP_S, Piece, Silence, Timeline
+from autorag_whisper.audio.timeline import MAX_OVERLAP_S, Piece, Silence, Timeline
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, MediaDamage, MediaInfo, Samples
 from autorag_whisper.domain.errors import AudioStreamNotFound, MediaDamaged, MediaEmpty, MediaError, MediaTooLong
 from autorag_whisper.domain.notes import Note, NoteKind
@@ -132,7 +132,7 @@ class MediaDecoder:
                 self._look_elsewhere()
             self._judge_the_end((self._samples_out - first_sample) / SAMPLE_RATE_HZ)
             start = self._next_link()
-            timeline.begin(_origin_s(self._link.opened))
+            timeline.begin(promise.origin_s(self._link.opened))
         if not self._samples_out:
             lost = self._losses.damaged_packets or self._losses.truncated
             raise MediaDamaged(self._name) if lost else MediaEmpty(self._name)
@@ -203,29 +203,22 @@ class MediaDecoder:
             try:
                 for frame in codec.decode(packet):
                     yield frame, opened.scale
+                self._losses.ending.failed &= packet is None
             except av.error.FFmpegError:
                 # The decoder goes on with the next packet; the timeline fills the hole. An end that cannot be flushed
                 # is no packet.
                 self._losses.damaged_packets += packet is not None
+                self._losses.ending.failed |= packet is not None
             if packet is None:
                 codec.flush_buffers()
 
     def _judge_the_end(self, decoded_s: float) -> None:
         """Of one link, of which `decoded_s` came out."""
-        opened, file, losses = self._link.opened, self._link.opened.file, self._losses
-        # The last packet of a file that is cut off is short; so it is in a WAV whose header was never completed.
-        losses.truncated |= losses.last_was_corrupt and not promise.is_open_ended(file, opened)
-        losses.truncated |= promise.falls_short(opened, decoded_s) or promise.ends_abruptly(file, opened)
-        losses.last_was_corrupt = False
+        losses = self._losses
+        losses.truncated |= promise.ends_early(self._link.opened, decoded_s, losses.ending)
+        losses.ending = promise.Ending()
 
 
 def _timeline(opened: Opened) -> Timeline:
     # In Ogg each chained stream begins at 0 again, however short it is: what looks like an overlap is none.
-    return Timeline(_origin_s(opened), 0.0 if "ogg" in promise.kinds(opened) else MAX_OVERLAP_S)
-
-
-def _origin_s(opened: Opened) -> float:
-    """The time in the container that is 0 in the file."""
-    start_s = (opened.container.start_time or 0) / 1e6
-    is_zero = promise.kinds(opened) & promise.START_AT_ZERO and 0 <= start_s <= MAX_GAP_S
-    return 0.0 if is_zero else start_s
+    return Timeline(promise.origin_s(opened), 0.0 if "ogg" in promise.kinds(opened) else MAX_OVERLAP_S)

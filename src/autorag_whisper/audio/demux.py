@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import av.error
 
+from autorag_whisper.audio import promise
 from autorag_whisper.audio.container import Opened, open_another
 from autorag_whisper.audio.following import CONFIRM_S, Following, Gap
 
@@ -42,7 +43,7 @@ class Losses:
 
     damaged_packets: int = 0
     truncated: bool = False
-    last_was_corrupt: bool = False
+    ending: promise.Ending = field(default_factory=promise.Ending)
     filled: int = 0
     """How often another stream went on for the chosen one."""
 
@@ -107,6 +108,12 @@ class Demuxer:
         else:
             yield from self._follow()
         yield self._link.opened, None
+
+    def judge_the_end(self) -> None:
+        """Note what is missing at the end of this stream, by where its last packet ends."""
+        opened, losses = self._link.opened, self._losses
+        end_s = (self._following.end_s or 0.0) - promise.origin_s(opened)
+        losses.truncated |= promise.ends_early(opened, end_s, losses.ending)
 
     def _follow(self) -> Iterator[Played]:
         for packet in _read(self._link, self._losses):
@@ -174,7 +181,10 @@ class Demuxer:
                 gap, start = Gap(gap.start_s, None), span[0]
             else:
                 start = 0
-            yield from Demuxer(link, self._losses, span=gap, from_byte=start, tracks=tracks)
+            within = Demuxer(link, self._losses, span=gap, from_byte=start, tracks=tracks)
+            yield from within
+            if gap.stop_s is None and not link.is_appearing:
+                within.judge_the_end()
         finally:
             link.close()
 
@@ -225,8 +235,9 @@ class Demuxer:
 
     def _note_corrupt(self, packet: Packet[AudioStream]) -> None:
         """FFmpeg flags a packet that is shorter than it should be, or that follows a hole."""
-        self._losses.damaged_packets += self._losses.last_was_corrupt
-        self._losses.last_was_corrupt = packet.is_corrupt
+        ending = self._losses.ending
+        self._losses.damaged_packets += ending.is_short
+        ending.is_short, ending.packet = packet.is_corrupt, packet
 
 
 def _is_one(wanted: int | None, others: frozenset[int], stream: AudioStream) -> bool:
@@ -243,16 +254,16 @@ def _read(link: Link, losses: Losses) -> Iterator[Packet[AudioStream]]:
             try:
                 for packet in packets:
                     if packet.size:
+                        losses.damaged_packets += failures > 0
                         failures = 0
                         yield packet
             except IndexError:  # PyAV, at the end, of a stream that appeared on the way
                 pass
             except (av.error.FFmpegError, OSError):
                 failures += 1
-                losses.damaged_packets += failures == 1
                 continue
-            return
-    losses.truncated = True
+            break
+    losses.ending.broke_off = failures > 0
 
 
 def _clock(packet: Packet[AudioStream]) -> tuple[float | None, float]:

@@ -1,24 +1,83 @@
-"""What a file says it holds, to notice that its end is missing. Nothing here decides how much is decoded."""
+"""Whether a file ends before its audio does: what its header promises of THIS stream against what came.
+
+One rule for every container; the table says which promise of it can be trusted. Nothing here decides how much is
+decoded.
+
+    evidence                                        told as cut off
+    a length in seconds of this stream              if clearly more than what was decoded; if the file visibly ends in
+                                                    the middle of something, already if a little more
+    a length in bytes, of samples or of packets     if what is missing is worth MIN_MISSING_S of sound
+    a last element (page, packet, block, frame)     if it is not whole
+    nothing                                         never (docs/reference/media.md lists these, with the reason)
+
+A length that was written before it was known (`structure.is_placeholder`) is none, and what lies behind the end by the
+header (tags, padding, junk) is no part of it.
+"""
 
 from __future__ import annotations
 
-import os
 import re
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
+from autorag_whisper.audio import streamed, structure
+from autorag_whisper.audio.structure import NOTHING, Promise
+from autorag_whisper.audio.timeline import MAX_GAP_S
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from av.audio.stream import AudioStream
+    from av.packet import Packet
+
     from autorag_whisper.audio.container import Opened
 
 START_AT_ZERO = frozenset(("matroska", "mov"))
 """Containers whose timeline begins at 0 by definition. In the others a clock that begins anywhere is normal."""
 
-# Without a length in the header FFmpeg guesses one from the bit rate: no promise.
-_GUESSED = frozenset(("aac", "ac3", "amr", "dts", "dtshd", "eac3", "loas", "mlp", "mpeg", "mpegts", "ogg", "truehd"))
-_SHORT_BY_S = 0.5
+SHORT_BY_S, SHORT_BY_SHARE = 0.5, 0.001
+"""Encoders' delays, padding and rounding are less than these."""
+
+MIN_MISSING_S = 0.1
+_STREAMED_RM_S = 3600.0
+"""What FFmpeg's own writer of RealMedia says where it cannot go back."""
+
 _CLOCK = re.compile(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)")
-_TAIL_BYTES = 1 << 17
-_OGG_LAST_PAGE = 4
-_OPEN_ENDED_BYTES = 0x7FFF_0000
+
+
+@dataclass(frozen=True, slots=True)
+class _Trust:
+    """What of a container can be trusted. `seconds`: FFmpeg read the stream's length from a header. `read`: a reader of
+    ours. `short_packet`: a last packet that FFmpeg flags as short was cut off. `frames`: packets are frames that tell
+    their own length."""
+
+    seconds: bool = False
+    read: Callable[[BinaryIO], Promise] | None = None
+    short_packet: bool = True
+    frames: bool = False
+
+
+_BY_BYTES = {
+    "wav": structure.riff, "w64": structure.wave64, "aiff": structure.aiff, "au": structure.au, "caf": structure.caf,
+    "sox": structure.sox, "voc": structure.voc, "xwma": structure.riff, "qcp": structure.riff,
+}  # fmt: skip
+_BY_SECONDS = ("flac", "tta", "wv", "ape", "mpc", "mpc8", "tak", "oma", "nistsphere", "rm", "mxf", "mov")
+_BY_FRAMES = ("aac", "ac3", "eac3", "loas", "dts")
+_BY_STRUCTURE = {
+    "avi": structure.avi, "asf": structure.asf, "flv": structure.flv, "ogg": streamed.ogg,
+    "mpegts": streamed.transport_stream, "mpeg": streamed.programme_stream,
+}  # fmt: skip
+_TABLE: dict[str, _Trust] = {
+    # Here FFmpeg reads to the end of the file whatever the header says: a short packet shows nothing.
+    **{name: _Trust(read=reader, short_packet=False) for name, reader in _BY_BYTES.items()},
+    **{name: _Trust(read=reader, short_packet=False) for name, reader in _BY_STRUCTURE.items()},
+    **{name: _Trust(seconds=True) for name in _BY_SECONDS},
+    **{name: _Trust(frames=True) for name in _BY_FRAMES},
+    "mp3": _Trust(read=streamed.mp3, frames=True),
+    "matroska": _Trust(read=structure.matroska),
+    "nut": _Trust(short_packet=False),
+}
+_OTHER = _Trust()
 
 
 def kinds(opened: Opened) -> frozenset[str]:
@@ -26,76 +85,87 @@ def kinds(opened: Opened) -> frozenset[str]:
     return frozenset(opened.info.container.split(","))
 
 
-def falls_short(opened: Opened, decoded_s: float) -> bool:
-    """Whether the header promises clearly more than `decoded_s`, the end of what was decoded."""
-    promised_s = _promised_s(opened)
-    return promised_s is not None and promised_s - decoded_s > _SHORT_BY_S + 0.001 * promised_s
+def origin_s(opened: Opened) -> float:
+    """The time in the container that is 0 in the file."""
+    start_s = (opened.container.start_time or 0) / 1e6
+    is_zero = kinds(opened) & START_AT_ZERO and 0 <= start_s <= MAX_GAP_S
+    return 0.0 if is_zero else start_s
 
 
-def _promised_s(opened: Opened) -> float | None:
-    stream, container = opened.stream, opened.container
-    names = kinds(opened)
-    # An MP3's length is exact where its encoder left a header, which also tells the samples to skip at the start.
-    if names & _GUESSED or ("mp3" in names and not stream.start_time):
-        return None
-    start_s = float((stream.start_time or 0) * stream.time_base) if names & START_AT_ZERO and stream.time_base else 0.0
-    if stream.duration and stream.time_base:
-        return start_s + float(stream.duration * stream.time_base)
-    if match := _CLOCK.search(stream.metadata.get("DURATION", "")):
-        hours, minutes, seconds = match.groups()
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-    if container.duration and len(container.streams) == 1:
-        return container.duration / 1e6
+@dataclass(slots=True)
+class Ending:
+    """How reading a stream ended. `packet`: its last one; `is_short`: FFmpeg says that it is not whole; `failed`: it
+    could not be decoded; `broke_off`: an error came behind it, in the middle of something or at junk."""
+
+    packet: Packet[AudioStream] | None = None
+    is_short: bool = False
+    failed: bool = False
+    broke_off: bool = False
+
+
+def ends_early(opened: Opened, decoded_s: float, ending: Ending) -> bool:
+    """Whether audio is missing at the end of a recording, of which `decoded_s` came."""
+    trust = next((_TABLE[name] for name in sorted(kinds(opened)) if name in _TABLE), _OTHER)
+    try:
+        promised = _promise(trust, opened)
+    except (OSError, IndexError):
+        promised = replace(NOTHING, is_cut=True)
+    is_cut = promised.is_cut or (trust.short_packet and (ending.is_short or ending.broke_off))
+    is_cut |= trust.frames and ending.packet is not None and _is_part_of_a_frame(opened.info.codec, ending.packet)
+    # A last packet that fails may be junk: it only counts beside a length.
+    is_cut |= ending.failed and promised.seconds is not None
+    return is_short(replace(promised, is_cut=is_cut), decoded_s)
+
+
+def is_short(promised: Promise, decoded_s: float) -> bool:
+    """The rule of the table above."""
+    missing_bytes = promised.whole_bytes - promised.there_bytes
+    worth_s = decoded_s * missing_bytes / max(1, promised.there_bytes)
+    lacks_bytes = worth_s > MIN_MISSING_S or (missing_bytes > 0 and not decoded_s)
+    if promised.seconds is not None:
+        missing_s = promised.seconds - decoded_s
+        clearly = missing_s > SHORT_BY_S + SHORT_BY_SHARE * promised.seconds
+        return clearly or ((promised.is_cut or lacks_bytes) and missing_s > MIN_MISSING_S)
+    return lacks_bytes or (promised.is_cut and not promised.whole_bytes)
+
+
+def _promise(trust: _Trust, opened: Opened) -> Promise:
+    promised = trust.read(opened.file) if trust.read else NOTHING
+    seconds = _stream_seconds(opened, trusted=trust.seconds)
+    if "mov" in kinds(opened) and b"mvex" in _index_of(opened.file):
+        # The parts of a fragmented file are counted as they are found.
+        promised, seconds = structure.fragments(opened.file), None
+    return promised if seconds is None else replace(promised, seconds=seconds)
+
+
+def _stream_seconds(opened: Opened, *, trusted: bool) -> float | None:
+    """Where this stream ends by a header that FFmpeg has read, on the file's timeline."""
+    stream, names = opened.stream, kinds(opened)
+    if trusted and stream.duration and stream.time_base:
+        start_s = float((stream.start_time or 0) * stream.time_base) if names & START_AT_ZERO else 0.0
+        seconds = float(stream.duration * stream.time_base)
+        return None if "rm" in names and seconds == _STREAMED_RM_S else start_s + seconds
+    if "matroska" in names and (match := _CLOCK.search(stream.metadata.get("DURATION", ""))):
+        hours, minutes, rest = match.groups()
+        return int(hours) * 3600 + int(minutes) * 60 + float(rest)
     return None
 
 
-def ends_abruptly(file: BinaryIO, opened: Opened) -> bool:
-    """Whether the last bytes show that more should follow, for containers that keep no length in their header."""
-    names = kinds(opened)
-    if names & {"ogg", "mpegts"}:
-        try:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL_BYTES))
-            tail = file.read(_TAIL_BYTES)
-        except OSError:
-            return True
-        return _is_cut_ogg(tail) if "ogg" in names else _is_cut_ts(file, size)
-    return False
+def _index_of(file: BinaryIO) -> bytes:
+    """The `moov` box of an MP4, where it is not too large to be that of a fragmented one."""
+    at = 0
+    for _ in range(64):
+        head = structure.read_at(file, at, 16)
+        size = int.from_bytes(head[:4], "big")
+        if head[4:8] == b"moov":
+            return structure.read_at(file, at, min(size, 1 << 20))
+        size = int.from_bytes(head[8:16], "big") if size == 1 else size
+        if size < 8:
+            break
+        at += size
+    return b""
 
 
-def _is_cut_ogg(tail: bytes) -> bool:
-    """RFC 3533: the last page is whole and carries the flag of the last page."""
-    at = tail.rfind(b"OggS")
-    header = tail[at : at + 27]
-    if at < 0 or len(header) < 27:
-        return True
-    lacing = tail[at + 27 : at + 27 + header[26]]
-    return not header[5] & _OGG_LAST_PAGE or at + 27 + header[26] + sum(lacing) > len(tail)
-
-
-def _is_cut_ts(file: BinaryIO, size: int) -> bool:
-    """Whole packets only: 188 bytes, 192 with a time stamp, 204 with a checksum."""
-    file.seek(0)
-    head = file.read(204 * 3)
-    for packet in (188, 192, 204):
-        if head[4 if packet == 192 else 0 :: packet][:3] == b"GGG":
-            return size % packet != 0
-    return False
-
-
-def is_open_ended(file: BinaryIO, opened: Opened) -> bool:
-    """Whether a WAV's header was written before its length was known (0 or the largest number): no promise."""
-    if "wav" not in kinds(opened):
-        return False
-    try:
-        file.seek(0)
-        head = file.read(1 << 16)
-    except OSError:
-        return False
-    at = 12
-    while at + 8 <= len(head):
-        size = int.from_bytes(head[at + 4 : at + 8], "little")
-        if head[at : at + 4] == b"data":
-            return size == 0 or size >= _OPEN_ENDED_BYTES
-        at += 8 + size + size % 2
-    return False
+def _is_part_of_a_frame(codec: str, last: Packet[AudioStream]) -> bool:
+    wanted = streamed.frame_length(codec, bytes(last)[:8])
+    return wanted > last.size
