@@ -57,21 +57,23 @@ def test_numbers_never_come_again_also_when_nobody_is_left(tmp_path: Path) -> No
         numbers.append(number)
         file.close()
         assert directory.waiting() == []
-    assert numbers == [1, 2, 3, 4]
+    assert numbers == [numbers[0] + n for n in range(4)]
     assert len(list((tmp_path / "gpu").glob("*.ticket"))) == 1
 
 
 def test_who_drew_on_an_old_view_of_the_folder_draws_again(tmp_path: Path) -> None:
     # A process that was stopped between looking and drawing would come in under the number of one long served.
     directory = Directory(tmp_path / "gpu")
-    for _ in range(3):
-        directory.draw(FACTS)[1].close()
+    drawn = [directory.draw(FACTS) for _ in range(3)]
+    for _, file in drawn:
+        file.close()
     directory.waiting()
-    old = iter([[0]])
+    first = drawn[0][0]
+    old = iter([[first - 1]])
     numbers = directory._numbers
     directory._numbers = lambda: next(old, None) or numbers()  # type: ignore[method-assign]  # one look at the past
     number, file = directory.draw(FACTS)
-    assert number == 4
+    assert number == first + 3
     file.close()
 
 
@@ -257,10 +259,10 @@ def test_who_is_next_in_line_is_told_and_need_not_look_again(tmp_path: Path, mon
             return lease.epoch
 
     with ThreadPoolExecutor(1) as pool:
-        with holder.lease("llm"):
+        with holder.lease("llm") as before:
             turn = pool.submit(wait_for_it)
             assert found_taken.wait(30)
-        assert turn.result() == 2
+        assert turn.result() == before.epoch + 1
     holder.close()
     behind.close()
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import select
 import socket
 import threading
 from dataclasses import asdict, dataclass
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _LONGEST = 4096
+LOOKS_S = 2.0
+"""How often a letterbox looks whether its socket is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ def ask(path: Path, question: Question, timeout_s: float) -> Released:
             line.sendall(json.dumps(asdict(question)).encode() + b"\n")
             with line.makefile("rb") as answer:
                 return Released(**json.loads(answer.readline(_LONGEST)))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         return Released(verified=False, note=f"no answer: {type(error).__name__}")
 
 
@@ -63,37 +66,79 @@ def _short(path: Path) -> Iterator[str]:
 
 
 class Letterbox:
-    """Answers such questions in a thread of its own, one after the other, until it is closed."""
+    """Answers such questions in a thread of its own, one after the other, until it is closed.
 
-    def __init__(self, path: Path, answer: Callable[[Question], Released]) -> None:
-        self._path, self._answer = path, answer
-        path.unlink(missing_ok=True)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with _short(path) as name:
-            self._socket.bind(name)
-        self._socket.listen()
+    Where its socket was taken away, that thread notices within `LOOKS_S` and calls `lost`, which may `bind` it again.
+    """
+
+    def __init__(self, path: Path, answer: Callable[[Question], Released], lost: Callable[[], object]) -> None:
+        self._path, self._answer, self._lost = path, answer, lost
+        self._closed = False
+        self._wake, self._woken = socket.socketpair()
+        self.bind()
         self._thread = threading.Thread(target=self._serve, name="autorag-whisper-arbiter", daemon=True)
         self._thread.start()
 
+    def bind(self) -> None:
+        """Put the socket where it belongs. Raises OSError where that cannot be."""
+        made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._path.unlink(missing_ok=True)
+            with _short(self._path) as name:
+                made.bind(name)
+            made.listen()
+            made.setblocking(False)  # noqa: FBT003 - the name of the parameter is the method's
+            self._inode = self._path.lstat().st_ino
+        except BaseException:
+            made.close()
+            raise
+        self._socket = made  # the one before is closed when the thread has left it
+        self._wake.send(b"b")
+
+    @property
+    def is_there(self) -> bool:
+        """Whether its socket is still where it is looked for."""
+        try:
+            return self._path.lstat().st_ino == self._inode
+        except OSError:
+            return False
+
     def close(self) -> None:
         """Answer no more; the answer on its way is finished first."""
-        self._path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # wakes the thread that accepts
-            self._socket.shutdown(socket.SHUT_RDWR)
+        self._closed = True
+        with contextlib.suppress(OSError):
+            self._unlink()
+        self._wake.close()
         self._thread.join()
         self._socket.close()
+        self._woken.close()
+
+    def _unlink(self) -> None:
+        if self.is_there:
+            self._path.unlink(missing_ok=True)
 
     def _serve(self) -> None:
-        while True:
+        while not self._closed:
+            inbox = self._socket
+            poll = select.poll()
+            for one in (inbox, self._woken):
+                poll.register(one, select.POLLIN)
+            told = [fd for fd, _ in poll.poll(1000 * LOOKS_S)]
+            if not told and not self.is_there:
+                self._lost()
+            if self._woken.fileno() in told:
+                self._woken.recv(64)
+            if inbox.fileno() not in told:
+                continue
             try:
-                line, _ = self._socket.accept()
-            except OSError:
-                return
+                line, _ = inbox.accept()
+            except OSError:  # who asked has given up
+                continue
             with line:
                 try:
                     line.settimeout(1.0)  # who asks has written already; one who does not must not block the others
                     with line.makefile("rb") as asked:
                         question = Question(**json.loads(asked.readline(_LONGEST)))
                     line.sendall(json.dumps(asdict(self._answer(question))).encode() + b"\n")
-                except (OSError, ValueError, TypeError) as error:
+                except (OSError, ValueError, TypeError, RecursionError) as error:
                     _log.warning("a question to offload came to nothing: %s", type(error).__name__)

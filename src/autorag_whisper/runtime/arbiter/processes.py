@@ -10,13 +10,16 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from autorag_whisper.domain.errors import GpuBusy
-from autorag_whisper.runtime.arbiter import core
-from autorag_whisper.runtime.arbiter.directory import Directory, Held, LockedFile
+from autorag_whisper.domain.errors import GpuBusy, GpuDirectoryUnsafe
+from autorag_whisper.runtime.arbiter import core, facts
+from autorag_whisper.runtime.arbiter.directory import Directory, LockedFile
+from autorag_whisper.runtime.arbiter.held import Held
 from autorag_whisper.runtime.arbiter.lease import AtDeadline, Eviction, Released, Tenant, Wish
 from autorag_whisper.runtime.arbiter.letters import Letterbox, Question, ask
+from autorag_whisper.runtime.arbiter.private_folder import open_safely
 from autorag_whisper.runtime.arbiter.threads import held, offload
 from autorag_whisper.runtime.processes import require_own
 
@@ -93,7 +96,7 @@ class ProcessArbiter:
         self._moving = threading.Lock()  # a gate: held while an offload runs that another process asked for
         self._tenants: dict[str, Tenant] = {}
         self._letterboxes: dict[str, Letterbox] = {}
-        self._claims: dict[str, LockedFile] = {}
+        self._claims: dict[str, tuple[LockedFile, int]] = {}
         self._draining: dict[str, int] = {}
 
     def register(self, tenant: Tenant) -> None:
@@ -102,7 +105,8 @@ class ProcessArbiter:
             self._tenants[tenant.name] = tenant
             if tenant.offload is not None and tenant.name not in self._letterboxes:
                 path = self.directory.folder / f"{tenant.name}-{self._owner}.sock"
-                self._letterboxes[tenant.name] = Letterbox(path, lambda question: self._answer(tenant.name, question))
+                answer = partial(self._answer, tenant.name)
+                self._letterboxes[tenant.name] = Letterbox(path, answer, self._say_again)
         if tenant.standing:
             self._say(tenant.name, held(tenant))
 
@@ -111,6 +115,7 @@ class ProcessArbiter:
         require_own(self._pid, "an arbiter")
         with self._lock:
             known = self._tenants[tenant]
+        self._say_again()
         turn = self._get(known, wish)
         if turn is None:
             yield ProcessLease(self.directory, self._clock)
@@ -141,7 +146,7 @@ class ProcessArbiter:
         with self._lock:
             boxes, claims = list(self._letterboxes.values()), list(self._claims.values())
             self._letterboxes, self._claims, self._tenants = {}, {}, {}
-        for claim in claims:  # first: who is not there any more need not be asked
+        for claim, _ in claims:  # first: who is not there any more need not be asked
             claim.close()
         for box in boxes:
             box.close()
@@ -151,7 +156,13 @@ class ProcessArbiter:
     def _get(self, tenant: Tenant, wish: Wish) -> _Turn | None:
         started = self._clock()
         while True:
-            turn = self._wait(tenant, wish)
+            try:
+                turn = self._wait(tenant, wish)
+            except GpuDirectoryUnsafe as error:
+                if wish.at_deadline is not AtDeadline.CPU:
+                    raise
+                _log.warning("%s computes on the CPU meanwhile: %s", tenant.name, error)
+                return None
             if isinstance(turn, _Turn):
                 return turn
             if wish.at_deadline is AtDeadline.CPU:
@@ -164,12 +175,12 @@ class ProcessArbiter:
     def _wait(self, tenant: Tenant, wish: Wish) -> _Turn | str:
         """Its turn, or what it waited for until its deadline."""
         deadline_s = self._clock() + wish.timeout_s
-        facts: dict[str, object] = {
+        said: dict[str, object] = {
             "tenant": tenant.name, "owner": self._owner, "deadline_s": deadline_s, "needs_bytes": wish.needs_bytes
         }  # fmt: skip
         while True:
             self._wait_out_a_drain(tenant.name, deadline_s)
-            number, file = self.directory.draw(facts)
+            number, file = self.directory.draw(said)
             ticket = core.Ticket(number, tenant.name, self._owner, deadline_s, wish.needs_bytes)
             try:
                 grant = self._queue(ticket)
@@ -190,8 +201,10 @@ class ProcessArbiter:
     def _queue(self, ticket: core.Ticket) -> LockedFile | str:
         """The grant, or why there is none: the deadline, or a reason to draw again."""
         while True:
-            now = self._clock()
-            state, effects = core.decide(self._seen(), core.Looked(now))
+            now, seen = self._clock(), self._seen()
+            if ticket.deadline_s > now and all(other.number != ticket.number for other in seen.queue):
+                return "its ticket was taken away"
+            state, effects = core.decide(seen, core.Looked(now))
             if ticket.deadline_s <= now:
                 return core.why_not(state, ticket) or "its turn came too late"
             if self._draining.get(ticket.tenant):
@@ -219,12 +232,12 @@ class ProcessArbiter:
     def _clear(self, ticket: core.Ticket, grant: LockedFile) -> LockedFile | str:
         """Have the others' memory leave, now that nobody computes. The grant is kept only if the card is ours."""
         try:
-            last = grant.read()
-            if isinstance(last, dict) and last["number"] >= ticket.number:
+            last = facts.held_of(grant.read())
+            if last is not None and last.number >= ticket.number:
                 reason = "a later ticket had its turn"  # stopped for so long that all others had given it up
             else:
-                facts = Held(ticket.number, ticket.tenant, ticket.owner, self._clock(), ticket.needs_bytes)
-                grant.write(asdict(facts))
+                held_now = Held(ticket.number, ticket.tenant, ticket.owner, self._clock(), ticket.needs_bytes)
+                grant.write(asdict(held_now))
                 reason = self._make_room(ticket)
             if not reason:
                 return grant
@@ -305,11 +318,35 @@ class ProcessArbiter:
         self._say(tenant.name, held(tenant) if tenant.offload is not None else None)
 
     def _say(self, name: str, held_bytes: int | None) -> None:
+        """Where the folder cannot be written, the others do not know of it: that is told, and ends nobody's work."""
         with self._lock:
-            before = self._claims.pop(name, None)
+            before, _ = self._claims.pop(name, (None, 0))
             if held_bytes is not None:
-                self._claims[name] = self.directory.claim(core.Claim(name, self._owner, held_bytes))
+                try:
+                    file = self.directory.claim(core.Claim(name, self._owner, held_bytes))
+                except (GpuDirectoryUnsafe, OSError) as error:
+                    _log.warning("others do not know what %s keeps on the card: %s", name, error)
+                else:
+                    self._claims[name] = (file, held_bytes)
             if before is not None:
+                gone = held_bytes is None and before.is_there
                 before.close()
-                if held_bytes is None:
+                if gone:
                     before.path.unlink(missing_ok=True)
+
+    def _say_again(self) -> None:
+        """What this process has in the folder, put there once more where it was taken away."""
+        with self._lock:
+            lost = [(name, size) for name, (file, size) in self._claims.items() if not file.is_there]
+            boxes = [box for box in self._letterboxes.values() if not box.is_there]
+        if not lost and not boxes:
+            return
+        _log.warning("the GPU's folder was taken away: %s, and is made again", self.directory.folder.name)
+        for name, size in lost:
+            self._say(name, size)
+        try:
+            open_safely(self.directory.folder)
+            for box in boxes:
+                box.bind()
+        except (GpuDirectoryUnsafe, OSError) as error:
+            _log.warning("this process cannot be asked to leave the card: %s", error)
