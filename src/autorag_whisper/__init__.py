@@ -26,7 +26,8 @@ if TYPE_CHECKING:
         Word,
         WordSource,
     )
-    from autorag_whisper.format import render
+    from autorag_whisper.format import parse, render
+    from autorag_whisper.format.options import Highlight, SubtitleOptions
     from autorag_whisper.transcriber import (
         FileDone,
         FileFailed,
@@ -65,6 +66,9 @@ _HOMES = {
     "DeviceFallbackStep": "autorag_whisper.domain.transcript",
     "Note": "autorag_whisper.domain.notes",
     "NoteKind": "autorag_whisper.domain.notes",
+    "Highlight": "autorag_whisper.format.options",
+    "SubtitleOptions": "autorag_whisper.format.options",
+    "parse": "autorag_whisper.format",
     "render": "autorag_whisper.format",
     "AutoragWhisperError": "autorag_whisper.domain.errors",
     "RequestError": "autorag_whisper.domain.errors",
@@ -81,6 +85,7 @@ __all__ = [
     "FileDone",
     "FileFailed",
     "FileOutcome",
+    "Highlight",
     "Limits",
     "LoadedModel",
     "MediaSource",
@@ -91,6 +96,7 @@ __all__ = [
     "RejectedText",
     "RequestError",
     "Segment",
+    "SubtitleOptions",
     "Task",
     "TranscribeOptions",
     "Transcriber",
@@ -103,6 +109,7 @@ __all__ = [
     "__version__",
     "build_transcriber",
     "get_model",
+    "parse",
     "render",
     "resolved_device",
     "transcribe_segment",

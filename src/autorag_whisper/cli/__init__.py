@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _COMMANDS: dict[str, tuple[str, str]] = {
     "transcribe": ("autorag_whisper.cli.transcribe:transcribe", "Turn media files into subtitles, text and words."),
+    "convert": ("autorag_whisper.cli.convert:convert", "Turn results in JSON into other formats, without recognising."),
     "models": ("autorag_whisper.cli.models:models", "List Whisper models, fetch one, or find its folder."),
     "bench": ("autorag_whisper.cli.bench:bench", "Measure how fast your own files are transcribed here."),
     "gpu": ("autorag_whisper.cli.gpu:gpu", "Say who has the GPU, who waits for it, and what they keep there."),

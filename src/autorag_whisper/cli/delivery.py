@@ -59,16 +59,19 @@ class Delivery(Protocol):
 class Printer:
     """Prints in the order in which the files were named, each as soon as it is its turn."""
 
-    def __init__(self, sources: Iterable[MediaSource], form: str) -> None:
+    def __init__(self, sources: Iterable[MediaSource], request: Request) -> None:
         self._order = list(sources)
-        self._form = form
+        self._request = request
         self._ready: dict[MediaSource, bytes] = {}
 
     def take(self, source: MediaSource, transcript: Transcript | None) -> Delivered:
-        self._ready[source] = render(transcript, self._form).encode() if transcript else b""
+        self._ready[source] = self._text(transcript).encode() if transcript else b""
         while self._order and self._order[0] in self._ready:
             _print(self._ready.pop(self._order.pop(0)))
         return Delivered()
+
+    def _text(self, transcript: Transcript) -> str:
+        return render(transcript, self._request.formats[0], self._request.subtitles)
 
 
 class Writer:
@@ -84,7 +87,7 @@ class Writer:
             return Delivered()
         job = self._work[source]
         # All are rendered before the first is written: a fault in one format leaves no half of the outputs.
-        contents = {form: render(transcript, form).encode() for form in job.to_write}
+        contents = {form: render(transcript, form, self._request.subtitles).encode() for form in job.to_write}
         entry = self._entry(source, str(transcript.media.audio_stream))
         try:
             job.folder.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from autorag_whisper.settings import COMPUTE_TYPES
 
 if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.format.options import SubtitleOptions
     from autorag_whisper.settings import Settings
 
 _WITHOUT_EFFECT = ("batch_size", "max_duration_s")
@@ -66,6 +67,11 @@ def options_digest(options: TranscribeOptions, settings: Settings, *, model: str
     if settings.align_models:
         facts["align_models"] = dict(settings.align_models)
     return _digest(facts)
+
+
+def layout_digest(digest: str, subtitles: SubtitleOptions) -> str:
+    """The digest of options together with how subtitles are laid out."""
+    return _digest({"options": digest, "subtitles": asdict(subtitles)})
 
 
 def digests_of_0_1_0(options: TranscribeOptions, settings: Settings, *, model: str, device: str) -> frozenset[str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.request import Task
+from autorag_whisper.format.options import SubtitleOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,18 +33,22 @@ class Request:
     backup: bool
     marks: Marks
     options: TranscribeOptions
+    subtitles: SubtitleOptions
     settings: Settings
 
     def digest(self) -> str:
         """A digest of everything in here that decides what comes out for a given file."""
-        from autorag_whisper.cli.fingerprint import model_identity, options_digest
+        from autorag_whisper.cli.fingerprint import layout_digest, model_identity, options_digest
 
-        return options_digest(self.options, self.settings, model=model_identity(self.model))
+        digest = options_digest(self.options, self.settings, model=model_identity(self.model))
+        return digest if self.subtitles == SubtitleOptions() else layout_digest(digest, self.subtitles)
 
     def digests(self) -> frozenset[str]:
         """The digest, and those that earlier versions may have noted for the same."""
         from autorag_whisper.cli.fingerprint import digests_of_0_1_0, model_identity
 
+        if self.subtitles != SubtitleOptions():
+            return frozenset({self.digest()})
         model = model_identity(self.model)
         return digests_of_0_1_0(self.options, self.settings, model=model, device=self.device) | {self.digest()}
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autorag_whisper.cli import verbose_option
+from autorag_whisper.cli.subtitle_options import FORMATS_EPILOG, formats_of, subtitle_options, subtitles_of
 from autorag_whisper.domain.request import DEFAULT_TEMPERATURES, Aligner, Quality, Task, TranscribeOptions
-from autorag_whisper.format import FORMATS
 from autorag_whisper.settings import COMPUTE_TYPES, ENGINES, MAX_THREADS
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 DEFAULT_FORMATS = ("srt", "json")
 PRINTED_FORMAT = "srt"
 
-_EPILOG = """\b
+_EPILOG = (
+    """\b
 FILE may be a file, a folder with all media below it, a quoted pattern such as
 'talks/**/*.mp3', or - for standard input. Hidden files are left out.
 
@@ -32,9 +33,9 @@ folder, where the tree of a given folder is mirrored. Files of a folder that dif
 
 - is printed unless --output-dir names a folder.
 
-\b
-Formats:
-""" + "\n".join(f"  {name:<6} {info.description}" for name, info in FORMATS.items())
+"""
+    + FORMATS_EPILOG
+)
 
 
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
@@ -81,6 +82,7 @@ Formats:
     help="Which of a file's audio streams: number from 0, language or title; default: as players choose.",
 )
 @click.option("--name-with", metavar="WHAT[,WHAT...]", default="", help="stream, language: talk.2.srt, talk.de.srt.")
+@subtitle_options
 @click.option("--force", is_flag=True, help="Do again what is finished, replace files of others, with a copy.")
 @click.option("--no-backup", is_flag=True, help="With --force: without a copy.")
 @verbose_option
@@ -119,13 +121,14 @@ def _request(given: dict[str, Any], edge: Edge) -> Request:
         arguments=given["arguments"],
         model=given["model"],
         device=_device(given["device"]),
-        formats=_formats(given["formats"], printing=printing),
+        formats=formats_of(given["formats"], (PRINTED_FORMAT,) if printing else DEFAULT_FORMATS, printing=printing),
         output_dir=None if printing or given["output_dir"] is None else Path(given["output_dir"]),
         printing=printing,
         force=given["force"],
         backup=not given["no_backup"],
         marks=_marks(given, options),
         options=options,
+        subtitles=subtitles_of(given),
         settings=replace(settings, **overrides),
     )
 
@@ -140,19 +143,6 @@ def _is_printed(arguments: Sequence[str], output_dir: str | None) -> bool:
     if set(arguments) != {STANDARD_INPUT}:
         raise BadUsage("standard input has no place beside which its outputs could lie", "add --output-dir")
     return True
-
-
-def _formats(given: Sequence[str], *, printing: bool) -> tuple[str, ...]:
-    from autorag_whisper.cli.exits import BadUsage
-    from autorag_whisper.domain.errors import InvalidOption
-
-    names = tuple(dict.fromkeys(name.strip().lower() for value in given for name in value.split(",")))
-    for name in names:
-        if name not in FORMATS:
-            raise InvalidOption("--format", name, ", ".join(FORMATS))
-    if printing and len(names) > 1:
-        raise BadUsage("only one format can be printed", "name one, or an output folder")
-    return names or ((PRINTED_FORMAT,) if printing else DEFAULT_FORMATS)
 
 
 def _marks(given: dict[str, Any], options: TranscribeOptions) -> Marks:

@@ -66,7 +66,7 @@ def _source(item: Input) -> MediaSource:
 
 
 def _transcribe(work: _Work, request: Request, edge: Edge, tally: Tally, ledger: Ledger) -> None:
-    delivery: Delivery = Printer(work, request.formats[0]) if request.printing else Writer(work, request)
+    delivery: Delivery = Printer(work, request) if request.printing else Writer(work, request)
     with ExitStack() as stack:
         transcriber = stack.enter_context(edge.build(request.settings, edge.environ))
         report = stack.enter_context(reporter(tally, edge.clock, bar=can_draw(edge.environ)))
