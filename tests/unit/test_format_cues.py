@@ -5,6 +5,7 @@ import pytest
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.transcript import Word
 from autorag_whisper.format.cues import Cue, Violations, make_cues, violations
+from autorag_whisper.format.options import SubtitleOptions
 from autorag_whisper.format.presets import ALPHABET, JAPANESE, KOREAN, RIGHT_TO_LEFT, SOUTH_EAST_ASIAN, preset_for
 
 
@@ -170,3 +171,18 @@ def test_scripts_have_their_own_limits() -> None:
     ]  # fmt: skip
     assert (ALPHABET.line_chars, ALPHABET.chars_per_s) == (42, 17)
     assert KOREAN.line_columns == 32
+
+
+def test_a_cue_ends_elsewhere_where_its_line_could_only_break_behind_an_article() -> None:
+    """On two lines of 42 the whole could only break at "for the / accommodation": the rest is wider than a line."""
+    text = "He has refused to pass other laws for the accommodation of large districts of people."
+    words, duration = spoken(text, word_s=0.45)
+    lines = [line for cue in make_cues(words, duration, ALPHABET, language="en") for line in cue.lines]
+    assert [line.split()[-1] for line in lines] == ["laws", "accommodation", "people."]
+
+
+def test_a_preset_of_ten_lines_is_laid_out_in_no_time() -> None:
+    """Trying every way to break so many lines would take longer than the world has been there."""
+    words, duration = spoken("word " * 300, word_s=0.2)
+    cues = make_cues(words, duration, SubtitleOptions(lines=10, line_length=24, max_duration_s=60).limits("en"))
+    assert max(len(cue.lines) for cue in cues) == 10

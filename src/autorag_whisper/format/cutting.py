@@ -31,6 +31,7 @@ class Fault(StrEnum):
     BROKEN_PIECE = "its end breaks what the recogniser gave as a word, between two phrases"
     TORN = "it ends a sentence and begins the next without ending it"
     BOUND = "it ends with a word that belongs to the next (an article, a preposition, a title)"
+    BOUND_LINE = "its lines can only break behind a word that belongs to the next"
     CUT_OFF = "it is taken away before its last word is over"
     VERY_FAST = "nobody can read it: it needs a quarter more time"
     FAST = "it takes longer to read than it is shown"
@@ -51,6 +52,7 @@ FAULTS = {
     Fault.CUT_OFF: 3,
     Fault.FAST: 2,
     Fault.SHORT: 2,
+    Fault.BOUND_LINE: 1,
 }
 """How heavy each is. A fault of the first three is there only where no cutting is without it."""
 
@@ -114,6 +116,8 @@ class Cutter:
             yield _BREAKING[self.breaks.glue[stop]]
         if self.breaks.bound[stop]:
             yield Fault.BOUND
+        if not self.layout.breaks_well(first, stop):
+            yield Fault.BOUND_LINE
         inner = self._sentences[stop - 1] - self._sentences[first]
         if inner and stop < len(self.layout.words) and self.breaks.stops[stop] is not Stop.SENTENCE:
             yield Fault.TORN

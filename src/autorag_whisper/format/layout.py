@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from autorag_whisper.format.presets import Preset
 
 _COST_PER_COLUMN = 4
+_BOUND_COST = 100
 _LONE_WORD_COST = 12
 _TOP_HEAVY_COST = 2
 _GLUE_COST = {Glue.NONE: 0, Glue.PIECE: 200, Glue.WORD: 10_000, Glue.CHARACTER: 1_000_000}
@@ -46,6 +47,7 @@ class Layout:
         widths = (blank + max(1, columns(word.text)) for blank, word in zip(self._blanks, words, strict=True))
         self._edges = [0, *accumulate(widths)]
         self._reach = self._longest_lines()
+        self._good_reach = self._longest_good_lines()
 
     def width(self, first: int, stop: int) -> int:
         """Columns of the words [first, stop) on one line."""
@@ -54,6 +56,13 @@ class Layout:
     def fits(self, first: int, stop: int) -> bool:
         """Whether the words fit on the screen. A single word always counts as fitting: nothing can be done."""
         return self._lines_needed(first, stop) <= self.preset.max_lines
+
+    def breaks_well(self, first: int, stop: int) -> bool:
+        """Whether lines of these words, if there are two, need not break behind a word that belongs to the next."""
+        if self.preset.max_lines != 2 or self.width(first, stop) <= self.limit:
+            return True
+        turn = self._good_reach[first]
+        return first < turn < stop and self.width(turn, stop) <= self.limit
 
     def runs(self, first: int, stop: int) -> tuple[Run, ...]:
         """The words as as few lines as hold them, broken where it reads best; they must fit."""
@@ -91,6 +100,14 @@ class Layout:
             reach.append(self._clean_stop(first, stop))
         return reach
 
+    def _longest_good_lines(self) -> list[int]:
+        """As `_longest_lines`, of lines that do not end with a word that belongs to the next."""
+        good = [0]
+        for cut in range(1, len(self.words) + 1):
+            whole = self.breaks.glue[cut] is Glue.NONE and not self.breaks.bound[cut]
+            good.append(cut if whole else good[-1])
+        return [good[stop] for stop in self._reach]
+
     def _clean_stop(self, first: int, stop: int) -> int:
         for worst in (Glue.NONE, Glue.PIECE, Glue.WORD):
             for cut in range(stop, first, -1):
@@ -100,17 +117,28 @@ class Layout:
 
     def _best(self, first: int, stop: int, count: int) -> tuple[int, tuple[Run, ...]]:
         """(cost, lines) of the best way to put the words on `count` lines; no lines where there is none."""
-        if count == 1:
-            fits = stop - first == 1 or self.width(first, stop) <= self.limit
-            return 0, (((first, stop),) if fits else ())
-        options = []
-        for turn in range(first + 1, stop):
-            if self.width(first, turn) > self.limit and turn > first + 1:
-                break
-            cost, rest = self._best(turn, stop, count - 1)
-            if rest and not (count == 2 and self._bare_number(turn, stop)):
-                options.append((cost + self._break_cost(first, turn, stop, count), ((first, turn), *rest)))
-        return min(options, default=(0, ()))
+        known: dict[tuple[int, int], tuple[int, tuple[Run, ...]]] = {}
+
+        def best(first: int, count: int) -> tuple[int, tuple[Run, ...]]:
+            if (first, count) not in known:
+                known[first, count] = self._one_line(first, stop) if count == 1 else broken(first, count)
+            return known[first, count]
+
+        def broken(first: int, count: int) -> tuple[int, tuple[Run, ...]]:
+            options = []
+            for turn in range(first + 1, stop):
+                if self.width(first, turn) > self.limit and turn > first + 1:
+                    break
+                cost, rest = best(turn, count - 1)
+                if rest and not (count == 2 and self._bare_number(turn, stop)):
+                    options.append((cost + self._break_cost(first, turn, stop, count), ((first, turn), *rest)))
+            return min(options, default=(0, ()))
+
+        return best(first, count)
+
+    def _one_line(self, first: int, stop: int) -> tuple[int, tuple[Run, ...]]:
+        fits = stop - first == 1 or self.width(first, stop) <= self.limit
+        return 0, (((first, stop),) if fits else ())
 
     def _bare_number(self, first: int, stop: int) -> bool:
         """A last line of digits alone: subtitle readers take it for the number of the next cue and drop it."""
@@ -124,6 +152,7 @@ class Layout:
         return (
             _COST_PER_COLUMN * abs(upper - lower)
             + self.breaks.costs[turn]
+            + _BOUND_COST * self.breaks.bound[turn]
             + _COST_PER_COLUMN * (_LONE_WORD_COST * lone + _TOP_HEAVY_COST * (upper > lower))
             + _GLUE_COST[self.breaks.glue[turn]]
         )

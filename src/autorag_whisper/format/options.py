@@ -56,12 +56,12 @@ class SubtitleOptions:
     def __post_init__(self) -> None:
         if self.style not in STYLES:
             raise InvalidOption("subtitle style", self.style, ", ".join(STYLES))
-        _check_whole("line length", self.line_length, (4, 1000))
+        _check_whole("line length", self.line_length, (4, 200))
         _check_whole("lines", self.lines, (1, 10))
         _check_whole("words a cue", self.max_words, (1, 10_000))
         _check_number("reading speed", self.reading_speed, (1, 1000))
         _check_number("shortest duration", self.min_duration_s, (0, 60))
-        _check_number("longest duration", self.max_duration_s, (0.1, 3600))
+        _check_number("longest duration", self.max_duration_s, (0.1, 60))
         _check_number("gap", self.min_gap_s, (0, 10))
         if self.highlight not in list(Highlight):
             raise InvalidOption("highlight", self.highlight, ", ".join(Highlight))
