@@ -157,7 +157,7 @@ def test_a_terminal_gets_a_bar_above_which_every_file_leaves_its_line(tmp_path: 
     os.close(ours)
     assert "2/2 files" in screen
     assert "real time" in screen
-    assert "[bold]talk.wav (0:01) -> [bold]talk.srt, [bold]talk.json" in screen
+    assert "[bold]talk.wav (0:01, English) -> [bold]talk.srt, [bold]talk.json" in screen
 
 
 def test_what_is_no_terminal_gets_plain_lines(tmp_path: Path) -> None:
@@ -166,4 +166,4 @@ def test_what_is_no_terminal_gets_plain_lines(tmp_path: Path) -> None:
         output, error = process.communicate(timeout=60)
     assert output == b""
     assert b"\x1b" not in error
-    assert error.decode().splitlines()[0] == f"[1/1] {tmp_path / 'talk.wav'} (0:01) -> talk.srt, talk.json"
+    assert error.decode().splitlines()[0] == f"[1/1] {tmp_path / 'talk.wav'} (0:01, English) -> talk.srt, talk.json"

@@ -107,7 +107,7 @@ def test_the_device_and_precision_that_would_be_used_come_with_the_reason(
     assert found["cuda compute types"] == "float16 int8"
     assert "for 900 s if memory ran out" in found["a card that fails"]
     pinned = on(card, environ | {"AUTORAG_WHISPER_DEVICE": "cpu"}, capsys)["device"]
-    assert pinned["would be used"].startswith("cpu, int8: ")
+    assert pinned["would be used"].startswith("cpu, int8_float32: ")
 
 
 def test_a_card_that_is_wanted_and_missing_is_wrong_and_has_a_remedy(

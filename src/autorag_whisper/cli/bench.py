@@ -197,6 +197,8 @@ def _settle(outcome: FileOutcome, item: Input, report: Reporter, ledger: Ledger)
 
 
 def _figures(run: _Run, ledger: Ledger, settings: Settings, model: LoadedModel) -> Measured:
+    from autorag_whisper.domain.device import CPU, effective_compute_type, parse_device
+
     audio_s, wall_s = run.tally.finished_s, run.ended_s - run.tally.started_s
     workers = _workers(settings, model)
     return Measured(
@@ -212,7 +214,7 @@ def _figures(run: _Run, ledger: Ledger, settings: Settings, model: LoadedModel) 
         engine_share=round(run.engine_s / (wall_s * workers), 3) if wall_s > 0 and run.engine_s else None,
         model=model.size,
         device=model.device,
-        compute_type=model.compute_type,
+        compute_type=effective_compute_type(parse_device(model.device) or CPU, model.compute_type),
         workers=workers,
     )
 

@@ -153,7 +153,7 @@ def _device(edge: Edge) -> Iterator[Fact | Wrong]:
     except InvalidOption as error:
         yield Wrong(error.problem(), error.remedy)
         return
-    yield Fact("would be used", f"{placement.device}, {placement.compute_type}: {placement.reason}")
+    yield Fact("would be used", f"{placement.device}, {placement.effective_compute_type}: {placement.reason}")
     if placement.device.is_cuda:
         yield Fact(
             "not tried here", "a model's first load runs one inference on the card; if it fails, the CPU is used"

@@ -11,6 +11,7 @@ from autorag_whisper.cli.delivery import Delivery, Printer, Writer
 from autorag_whisper.cli.exits import Terminated
 from autorag_whisper.cli.ledger import reason_of
 from autorag_whisper.cli.progress import Tally, can_draw, clock_time, reporter, say, speed_text
+from autorag_whisper.cli.remarks import log_details, status
 from autorag_whisper.domain.errors import MediaError, MediaUnreadable
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from autorag_whisper.cli.naming import Job
     from autorag_whisper.cli.progress import Reporter
     from autorag_whisper.cli.request import Request
-    from autorag_whisper.domain.transcript import Transcript
     from autorag_whisper.transcriber import FileOutcome
 
     _Work = Mapping[MediaSource, Job]
@@ -87,22 +87,8 @@ def _settle(outcome: FileOutcome, job: Job, delivery: Delivery, report: Reporter
     ledger.done += 1
     if delivered.kept:
         ledger.keep(shown, delivered.kept)
-    line = f"{shown} ({clock_time(transcript.duration_s)}){_remarks(transcript)}"
+    line = status(shown, transcript)
+    log_details(shown, transcript)
     names = ", ".join(delivered.names)
     line = "; ".join([f"{line} -> {names}" if names else line, *delivered.remarks])
     report.complete(outcome.source, transcript.duration_s, line)
-
-
-def _remarks(transcript: Transcript) -> str:
-    """What the user should know of a result that is not all it could be."""
-    damage, remarks = transcript.damage, []
-    if damage.damaged_packets:
-        remarks.append(f"{damage.damaged_packets} damaged packets")
-    if damage.gap_s:
-        remarks.append(f"{damage.gap_s:.1f} s missing")
-    if damage.truncated:
-        remarks.append("the file ends early")
-    if not transcript.segments:
-        remarks.append("no speech found")
-    remarks += [note.text for note in transcript.notes]
-    return f" [{', '.join(remarks)}]" if remarks else ""

@@ -12,6 +12,8 @@ from autorag_whisper.domain.errors import InvalidOption
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from autorag_whisper.domain.notes import Note
+
 
 class DeviceKind(StrEnum):
     """What models run on."""
@@ -129,8 +131,25 @@ class ModelKey:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A decision of the placement policy with its reason, which goes to log, span and `doctor`."""
+    """A decision of the placement policy with its reason, which goes to log, span and `doctor`.
+
+    `compute_type` is what the engine is asked for. `notes`: what was asked for and is not so, for the results.
+    """
 
     device: Device
     compute_type: str
     reason: str
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def effective_compute_type(self) -> str:
+        """The compute type by the name that results have."""
+        return effective_compute_type(self.device, self.compute_type)
+
+
+def effective_compute_type(device: Device, asked: str) -> str:
+    """What the engine makes of the compute type that it is asked for, as far as that is known before a load.
+
+    On a CPU, int8 is int8 with float32 for the rest; on CUDA the rest depends on the model's file.
+    """
+    return "int8_float32" if asked == "int8" and not device.is_cuda else asked

@@ -33,6 +33,12 @@ class NoteKind(StrEnum):
     JOINED_RECORDINGS = "joined_recordings"
     """The file is several recordings one after another; all were transcribed, and times go on."""
 
+    DEVICE_NOT_USED = "device_not_used"
+    """Another device was asked for, or would have been used, than the one that the work began on."""
+
+    COMPUTE_TYPE_NOT_USED = "compute_type_not_used"
+    """Another compute type was asked for than the one that was used: the device does not offer it, or has no room."""
+
 
 @dataclass(frozen=True, slots=True)
 class Note:

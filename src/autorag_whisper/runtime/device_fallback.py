@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.device import CpuPin, FailureCause
+from autorag_whisper.domain.notes import Note, NoteKind
 from autorag_whisper.runtime.fallback_steps import BatchLimits
 from autorag_whisper.runtime.placement import (
     HINTS,
@@ -75,7 +76,8 @@ class DevicePolicy:
             _log.warning("%s=%s is not one of %s: using auto", _VARIABLE, shown(wish.setting), ", ".join(SETTINGS))
         placement = self._shrunk(place(wish, self._devices.hardware()))
         if self._is_first("device"):
-            _log.info("device %s, compute type %s: %s", placement.device, placement.compute_type, placement.reason)
+            type_used = placement.effective_compute_type
+            _log.info("device %s, compute type %s: %s", placement.device, type_used, placement.reason)
         return placement
 
     def failed(self, error: DeviceError) -> CpuPin:
@@ -114,7 +116,11 @@ class DevicePolicy:
         if not smaller or (until_s is not None and now >= until_s):
             return placement
         reason = f"{placement.reason}; {smaller}, as the card had no room for more"
-        return replace(placement, compute_type=smaller, reason=reason)
+        lost = Note(
+            NoteKind.COMPUTE_TYPE_NOT_USED,
+            f"{smaller} instead of {placement.compute_type}, as {placement.device} had no room for more",
+        )
+        return replace(placement, compute_type=smaller, reason=reason, notes=(*placement.notes, lost))
 
     def adopt(self, pin: CpuPin) -> None:
         """Take over the pin of a process that this one follows; its clock must be the same (CLOCK_MONOTONIC)."""

@@ -14,15 +14,16 @@ operator's cuda, auto     -> CUDA where it works, else the CPU
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.device import CPU, CUDA, Device, Placement, parse_device
 from autorag_whisper.domain.errors import InvalidOption
+from autorag_whisper.domain.notes import Note, NoteKind
 from autorag_whisper.settings import COMPUTE_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from autorag_whisper.domain.device import CpuPin, Hardware
 
@@ -69,7 +70,22 @@ def place(wish: PlacementWish, hardware: Hardware) -> Placement:
     """
     choice = choose_device(wish, hardware)
     compute_type, note = _choose_compute_type(wish.compute_type, choice, hardware)
-    return Placement(choice.device, compute_type, "; ".join(filter(None, (choice.reason, note))))
+    placement = Placement(choice.device, compute_type, "; ".join(filter(None, (choice.reason, note))))
+    return replace(placement, notes=tuple(_unmet(wish, choice, placement)))
+
+
+def _unmet(wish: PlacementWish, choice: Choice, placement: Placement) -> Iterator[Note]:
+    """What somebody wanted and does not get, with the reason."""
+    asked = "" if _is_policy(wish.hint) else shown(wish.hint) if bad_hint(wish.hint) else _normal(str(wish.hint))
+    if not asked and _normal(wish.setting) == "cuda":
+        asked = "AUTORAG_WHISPER_DEVICE=cuda"
+    wants_cpu = asked == "cpu" or (not asked and _normal(wish.setting) == "cpu")
+    if not choice.device.is_cuda and not wants_cpu and (asked or wish.pinned is not None):
+        instead = f"instead of {asked}" if asked else "instead of a GPU"
+        yield Note(NoteKind.DEVICE_NOT_USED, f"on the CPU {instead}: {choice.reason}")
+    if wish.compute_type not in (_DEFAULT, placement.compute_type):
+        used = f"{placement.effective_compute_type} instead of {wish.compute_type}"
+        yield Note(NoteKind.COMPUTE_TYPE_NOT_USED, f"{used}, which {choice.device} does not offer")
 
 
 def bad_hint(hint: object) -> bool:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from autorag_whisper.audio.decode import MediaDecoder
+    from autorag_whisper.domain.notes import Note
     from autorag_whisper.engines.base import RecognizerSpec
     from autorag_whisper.recognition.recognise import ChunkResult
 
@@ -37,6 +38,7 @@ class Assembly:
     recognise_s: float = 0.0
     align_s: float = 0.0
     writing: Writing = field(default_factory=Writing)
+    notes: tuple[Note, ...] = ()
     _early: dict[int, ChunkResult] = field(default_factory=dict)
     _next: int = 0
 
@@ -121,5 +123,5 @@ class Assembly:
             coverage=self.coverage,
             device_fallbacks=tuple(self.steps),
             engine_s=self.recognise_s + self.align_s,
-            notes=decoder.notes,
+            notes=(*self.notes, *decoder.notes),
         )

@@ -199,7 +199,7 @@ class Run:
 
     def _assembly(self, name: str) -> Assembly:
         task = self._options.task.value
-        return Assembly(name, task, writing=Writing(self._options.script, task))
+        return Assembly(name, task, writing=Writing(self._options.script, task), notes=self._seat.notes)
 
     def _known(self, file: RunFile, chunk: SpeechChunk) -> ChunkResult | None:
         """The result of a chunk that an earlier run has done, and with it the file's language."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from autorag_whisper.domain.device import CpuPin, Device
+    from autorag_whisper.domain.device import CpuPin, Device, Placement
     from autorag_whisper.engines.base import Recognizer, RecognizerSpec
     from autorag_whisper.models.store import ModelFiles
     from autorag_whisper.runtime.card_sharing import CardSharing
@@ -41,10 +41,14 @@ class Seat:
         self._sharing, self._free_others = sharing, free_others
         self.steps: list[DeviceFallbackStep] = []
         self._freed = False
-        self.key = self._placed(self._hint)
+        placement = policy.place(hint)
+        self.notes = placement.notes  # what changes later is a step
+        self.key = self._key_of(placement)
 
     def _placed(self, hint: str | None) -> ModelKey:
-        placement = self._policy.place(hint)
+        return self._key_of(self._policy.place(hint))
+
+    def _key_of(self, placement: Placement) -> ModelKey:
         return ModelKey(str(self._files.folder), placement.device, placement.compute_type)
 
     @property
