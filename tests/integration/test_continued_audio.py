@@ -126,3 +126,25 @@ def test_both_programmes_of_a_transport_stream_are_not_joined(tmp_path: Path) ->
         samples, _, _ = decode(place, audio_stream=chosen)
         assert set(heard(samples)[1:-1]) == {hertz}
         assert np.abs(samples).max() > 0.3
+
+
+def test_a_third_track_beside_a_recording_that_goes_on_elsewhere_is_still_named(tmp_path: Path) -> None:
+    place = write(tmp_path / "a.mkv", [(0.0, 3.0, A), (3.0, 3.0, B), (0.0, 6.0, C)], codec="mp2")
+    samples, _, notes = decode(place)
+    assert set(heard(samples)[1:5]) == {A}
+    assert set(heard(samples)[7:11]) == {B}
+    assert [note.text for note in notes] == [
+        "the sound of audio stream 0 goes on in another one, which was transcribed, too",
+        "audio stream 0 was transcribed, not 2",
+    ]
+
+
+def test_a_second_half_without_any_tables_is_found_by_its_packets(tmp_path: Path) -> None:
+    place = transport(tmp_path / "a.ts", [(A, 256, 0.0, "mp2"), (B, 512, 3.0, "mp2")])
+    data = place.read_bytes()
+    packets = [data[at : at + 188] for at in range(0, len(data), 188)]
+    first = next(n for n, packet in enumerate(packets) if (packet[1] & 0x1F, packet[2]) == (2, 0))
+    alone = [packet for packet in packets[first:] if (packet[1] & 0x1F, packet[2]) == (2, 0)]
+    place.write_bytes(b"".join(packets[:first] + alone))
+    samples, _, _ = decode(place)
+    assert heard(samples)[1:5] + heard(samples)[7:11] == [A] * 4 + [B] * 4

@@ -54,6 +54,7 @@ class MediaDecoder:
         self._losses = Losses()
         self._link = self._open_link(0)
         self._info, self._header_notes = self._link.opened.info, self._link.opened.notes
+        self._keys = [self._link.key(stream) for stream in self._link.streams()]
         duration = self._link.opened.container.duration
         self._expected_duration_s = duration / 1e6 if duration and duration > 0 else None
         self._gap_samples = self._samples_out = 0
@@ -86,11 +87,14 @@ class MediaDecoder:
     def notes(self) -> tuple[Note, ...]:
         """What the reader of the result should know; final when the iterator is exhausted."""
         notes = list(self._header_notes)
-        chosen, *others = sorted(self.info.tracks, key=lambda track: track.number != self.info.audio_stream)
-        if self._losses.filled:
+        chosen = self.info.tracks[self.info.audio_stream]
+        continued = self._losses.continued_in
+        others = [track for track, key in zip(self.info.tracks, self._keys, strict=True) if key not in continued]
+        others = [track for track in others if track is not chosen]
+        if continued:
             text = f"the sound of audio stream {chosen} goes on in another one, which was transcribed, too"
             notes.append(Note(NoteKind.AUDIO_CONTINUES, text))
-        elif others:
+        if others:
             text = f"audio stream {chosen} was transcribed, not {', '.join(map(str, others))}"
             notes.append(Note(NoteKind.OTHER_AUDIO_STREAMS, text))
         if self._heard_elsewhere:

@@ -44,8 +44,8 @@ class Losses:
     damaged_packets: int = 0
     truncated: bool = False
     ending: promise.Ending = field(default_factory=promise.Ending)
-    filled: int = 0
-    """How often another stream went on for the chosen one."""
+    continued_in: list[int] = field(default_factory=list)
+    """The key of each stream that went on for the chosen one, each time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +167,14 @@ class Demuxer:
             gap = replace(gap, stream=None)
         if gap.stream is not None:
             span = (gap.byte, span[1])
-        if self._losses.filled >= _MOST_FILLED:
+        if len(self._losses.continued_in) >= _MOST_FILLED:
             return
         link = (
             self._open_appearing(gap.stream, tracks, span) if self._link.is_appearing else self._open_known(gap.stream)
         )
         if link is None:
             return
-        self._losses.filled += 1
+        self._losses.continued_in.append(link.key(link.opened.stream))
         yield self._link.opened, None
         try:
             if link.is_appearing:
