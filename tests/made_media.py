@@ -38,6 +38,7 @@ def write(
     file_format: str | None = None,
     picture_s: float = 0.0,
     picture_codec: str = "mpeg4",
+    languages: list[str] | None = None,
     **options: str,
 ) -> Path:
     """A file with an audio stream for each track, interleaved, and a picture track if wanted."""
@@ -46,6 +47,8 @@ def write(
             video = out.add_stream(picture_codec, rate=25)
             video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
         streams = [out.add_stream(codec, rate=rate, layout=layout) for _ in tracks]
+        for stream, language in zip(streams, languages or (), strict=False):
+            stream.metadata["language"] = language
         packets = [packet for s, track in zip(streams, tracks, strict=True) for packet in _encoded(s, *track, rate)]
         if picture_s:
             packets += _pictures(video, picture_s)

@@ -12,8 +12,8 @@ from made_media import decode, heard, write
 if TYPE_CHECKING:
     from pathlib import Path
 
-A, B, C = 400, 700, 1000
-"""The tones of three streams."""
+A, B, C, D = 400, 700, 1000, 1300
+"""The tones of the streams."""
 
 
 def transport(place: Path, parts: list[tuple[int, int, float, str]], *, picture_s: float = 0.0, **more: str) -> Path:
@@ -148,3 +148,24 @@ def test_a_second_half_without_any_tables_is_found_by_its_packets(tmp_path: Path
     place.write_bytes(b"".join(packets[:first] + alone))
     samples, _, _ = decode(place)
     assert heard(samples)[1:5] + heard(samples)[7:11] == [A] * 4 + [B] * 4
+
+
+@pytest.mark.parametrize("chosen", [0, 1])
+@pytest.mark.parametrize("tagged", [True, False])
+def test_where_both_languages_change_their_pids_each_goes_on_in_its_own(
+    tmp_path: Path, chosen: int, *, tagged: bool
+) -> None:
+    data = b""
+    # The second half has them the other way round if their languages tell them apart.
+    for number, tracks in enumerate(([(A, "deu"), (B, "eng")], [(C, "eng"), (D, "deu")][:: 1 if tagged else -1])):
+        part = write(
+            tmp_path / "part", [(3.0 * number, 3.0, hertz) for hertz, _ in tracks], codec="mp2", file_format="mpegts",
+            languages=[language for _, language in tracks] if tagged else None,
+            mpegts_start_pid=str(256 * (number + 1)),
+        )  # fmt: skip
+        data += part.read_bytes()
+    place = tmp_path / "a.ts"
+    place.write_bytes(data)
+    found = heard(decode(place, audio_stream=chosen)[0])
+    first, second = ((A, D), (B, C))[chosen]
+    assert found[1:5] + found[7:11] == [first] * 4 + [second] * 4

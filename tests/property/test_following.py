@@ -22,8 +22,8 @@ def _play(events: list[tuple[float, float, int]], *, clock_restarts: bool) -> tu
         if stream:
             following.other(stream, time_s, duration_s)
         elif (gap := following.chosen(time_s, duration_s)) is not None and gap.start_s is not None:
-            gaps.append(gap.stream)
-    return [*gaps, following.finish().stream], following
+            gaps.append(next(iter(gap.heard), None))
+    return [*gaps, next(iter(following.finish().heard), None)], following
 
 
 @given(

@@ -120,17 +120,18 @@ def open_container(file: BinaryIO, name: str, audio_stream: int | str | None) ->
         raise
 
 
-def open_another(file: BinaryIO, name: str, accept: Callable[[AudioStream], bool]) -> Opened | None:
-    """Open a file that was opened before once more, with the first stream that `accept` takes; None where there is
-    none or it cannot be decoded."""
+def open_another(file: BinaryIO, name: str, pick: Callable[[list[AudioStream]], AudioStream | None]) -> Opened | None:
+    """Open a file that was opened before once more, with the stream that `pick` takes of those that can be decoded;
+    None where it takes none."""
     try:
         found, container = _open(file, name)
     except MediaError:
         return None
     try:
-        for number, stream in enumerate(audio_streams(container)):
-            if _is_listed(stream) and accept(stream):
-                return _opened(found, container, number, name)
+        streams = audio_streams(container)
+        picked = pick([stream for stream in streams if _is_listed(stream)])
+        if picked is not None:
+            return _opened(found, container, streams.index(picked), name)
     except MediaError:
         pass
     container.close()

@@ -72,12 +72,27 @@ class Link:
         return [cast("AudioStream", stream) for stream in self.opened.container.streams if stream.type == "audio"]
 
 
+@dataclass(frozen=True, slots=True)
+class Likeness:
+    """What is known of the chosen stream: its language, and which of the audio streams it is."""
+
+    language: str
+    number: int
+
+    def choose(self, streams: list[AudioStream]) -> AudioStream | None:
+        """Of streams that could go on for it, the first of its language, else the one in its place."""
+        same = [stream for stream in streams if self.language and _language(stream) == self.language]
+        if same or not streams:
+            return same[0] if same else None
+        return streams[min(self.number, len(streams) - 1)]
+
+
 class Demuxer:
     """One pass over a link: `(where from, packet)` as it is played; None has the decoder give what it holds, after
     which packets of the same stream may come again.
 
     `span`: nothing outside of it, by the clock; `from_byte`: nothing before it. `tracks`: keys of streams that are
-    never taken.
+    never taken. `like`: what the streams that go on for it should be like.
     """
 
     def __init__(
@@ -88,9 +103,11 @@ class Demuxer:
         span: Gap | None = None,
         from_byte: int = 0,
         tracks: frozenset[int] = frozenset(),
+        like: Likeness | None = None,
     ) -> None:
         self._link, self._losses, self._span, self._from_byte, self._tracks = link, losses, span, from_byte, tracks
         self._stream = link.opened.stream
+        self._like = like or Likeness(_language(self._stream), link.opened.info.audio_stream)
         self._following = Following(clock_restarts=link.is_appearing, end_s=span.start_s if span else None)
         self._byte = from_byte or link.file.start
         # Where the last two packets of the chosen stream began. The last may be told late, and then of a wrong place.
@@ -139,7 +156,7 @@ class Demuxer:
         """Play a packet of the chosen stream, or hold it until it is known who fills the gap before it."""
         end_s = self._following.end_s
         gap = self._following.chosen(end_s or 0.0 if time_s is None else time_s, duration_s)
-        if gap is not None and (gap.stream is not None or (self._link.is_appearing and end_s is not None)):
+        if gap is not None and (gap.heard or (self._link.is_appearing and end_s is not None)):
             yield from self._settle()
             self._gap, self._gap_bytes = gap, (self._bytes[0], self._byte)
         if self._byte != self._bytes[1]:
@@ -163,56 +180,61 @@ class Demuxer:
     def _fill(self, gap: Gap, span: tuple[int, int]) -> Iterator[Played]:
         """What another stream has in `gap`, which lies in these bytes of the file."""
         tracks = self._tracks | self._following.beside | {self._link.key(self._stream)}
-        if gap.stream in tracks:
-            gap = replace(gap, stream=None)
-        if gap.stream is not None:
-            span = (gap.byte, span[1])
+        heard = {stream: byte for stream, byte in gap.heard.items() if stream not in tracks}
         if len(self._losses.continued_in) >= _MOST_FILLED:
             return
-        link = (
-            self._open_appearing(gap.stream, tracks, span) if self._link.is_appearing else self._open_known(gap.stream)
-        )
+        if self._link.is_appearing:
+            span = (min(heard.values(), default=span[0]), span[1])
+            link = self._open_appearing(frozenset(heard), tracks, span)
+        else:
+            link = self._open_known(frozenset(heard))
         if link is None:
             return
-        self._losses.continued_in.append(link.key(link.opened.stream))
+        key = link.key(link.opened.stream)
+        self._losses.continued_in.append(key)
         yield self._link.opened, None
         try:
-            if link.is_appearing:
-                gap, start = Gap(gap.start_s, None), span[0]
-            else:
-                start = 0
-            within = Demuxer(link, self._losses, span=gap, from_byte=start, tracks=tracks)
+            start = heard.get(key, span[0]) if link.is_appearing else 0
+            gap = Gap(gap.start_s, None) if link.is_appearing else gap
+            within = Demuxer(link, self._losses, span=gap, from_byte=start, tracks=tracks, like=self._like)
             yield from within
             if gap.stop_s is None and not link.is_appearing:
                 within.judge_the_end()
         finally:
             link.close()
 
-    def _open_known(self, wanted: int | None) -> Link | None:
+    def _open_known(self, heard: frozenset[int]) -> Link | None:
         """The same recording once more, for another stream of it."""
-        if wanted is None:
+        if not heard:
             return None
         window = self._link.file.part(self._link.file.start, self._link.file.stop)
-        opened = open_another(window.as_file(), self._link.name, lambda stream: stream.index == wanted)
+        opened = open_another(window.as_file(), self._link.name, partial(self._pick, heard, frozenset[int]()))
         return None if opened is None else Link(window, opened, self._link.name)
 
-    def _open_appearing(self, wanted: int | None, tracks: frozenset[int], span: tuple[int, int]) -> Link | None:
-        """The bytes of a gap as a file of their own, for the stream `wanted` or else one that is none of `tracks`."""
+    def _open_appearing(self, heard: frozenset[int], tracks: frozenset[int], span: tuple[int, int]) -> Link | None:
+        """The bytes of a gap as a file of their own, for one of the streams `heard`, else one that is no track."""
         own, name = self._link.file, self._link.name
         if span[1] - span[0] < _WORTH_BYTES:
             return None
         for before in _BEFORE_BYTES:
             window = own.part(max(own.start, span[0] - before), span[1])
-            others = frozenset[int]() if wanted is not None else tracks | self._beside(window, span[0])
-            opened = open_another(window.as_file(), name, partial(_is_one, wanted, others))
+            others = tracks if heard else tracks | self._beside(window, span[0])
+            opened = open_another(window.as_file(), name, partial(self._pick, heard, others))
             if opened is not None:
                 return Link(window, opened, name)
         return None
 
+    def _pick(self, heard: frozenset[int], tracks: frozenset[int], streams: list[AudioStream]) -> AudioStream | None:
+        """The one that is most like the chosen stream, of those that were `heard`, or that are no other track."""
+        keys = [(self._link.key(stream), stream) for stream in streams]
+        return self._like.choose([stream for key, stream in keys if (key in heard if heard else key not in tracks)])
+
     def _beside(self, window: Window, stop_byte: int) -> frozenset[int]:
         """Which streams run beside the chosen one up to `stop_byte` of the file, so that they are other tracks."""
         own = self._link.key(self._stream)
-        opened = open_another(window.as_file(), self._link.name, lambda stream: stream.id == own)
+        opened = open_another(
+            window.as_file(), self._link.name, partial(self._pick, frozenset((own,)), frozenset[int]())
+        )
         if opened is None:
             return frozenset()
         following, link = Following(clock_restarts=True), Link(window, opened, self._link.name)
@@ -240,8 +262,8 @@ class Demuxer:
         ending.is_short, ending.packet = packet.is_corrupt, packet
 
 
-def _is_one(wanted: int | None, others: frozenset[int], stream: AudioStream) -> bool:
-    return stream.id not in others if wanted is None else stream.id == wanted
+def _language(stream: AudioStream) -> str:
+    return stream.metadata.get("language", "").lower()
 
 
 def _read(link: Link, losses: Losses) -> Iterator[Packet[AudioStream]]:

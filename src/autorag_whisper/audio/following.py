@@ -11,6 +11,10 @@ that run beside each other (languages, microphone and desktop) are no such thing
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PAUSE_S = 1.0
 """The chosen stream is absent from there on; interleaving keeps streams closer together than that."""
@@ -27,13 +31,12 @@ _UNKNOWN_PACKET_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Time in which the chosen stream has nothing, on its own clock; None is open. `stream` was heard in it, if any,
-    from byte `byte` of the file on."""
+    """Time in which the chosen stream has nothing, on its own clock; None is open. `heard`: which streams go on in it,
+    each with the byte of the file from which on."""
 
     start_s: float | None
     stop_s: float | None
-    stream: int | None = None
-    byte: int = 0
+    heard: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -96,13 +99,12 @@ class Following:
         return frozenset(stream for stream in self._others if self.is_beside(stream))
 
     def _heard(self, start_s: float | None, stop_s: float | None) -> Gap:
-        found = [
-            (other.byte, stream)
+        found = {
+            stream: other.byte
             for stream, other in self._others.items()
             if not self.is_beside(stream) and self._fills(other, start_s, stop_s)
-        ]
-        byte, stream = min(found, default=(0, None))
-        return Gap(start_s, stop_s, stream, byte)
+        }
+        return Gap(start_s, stop_s, found)
 
     def _fills(self, other: _Other, start_s: float | None, stop_s: float | None) -> bool:
         # A stream that ran beside the chosen one, or begins before it, has to show more than interleaving explains.

@@ -65,7 +65,8 @@ def tracks_with_sound(file: Window, name: str, opened: Opened) -> Iterator[Audio
 def _has_sound(file: Window, name: str, opened: Opened, track: AudioTrack) -> bool:
     streams = audio_streams(opened.container)
     index = streams[track.number].index
-    other = open_another(file.part(file.start, file.stop).as_file(), name, lambda stream: stream.index == index)
+    window = file.part(file.start, file.stop)
+    other = open_another(window.as_file(), name, lambda found: next((s for s in found if s.index == index), None))
     if other is None:
         return False
     loudness = Loudness()
