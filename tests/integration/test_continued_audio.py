@@ -169,3 +169,12 @@ def test_where_both_languages_change_their_pids_each_goes_on_in_its_own(
     found = heard(decode(place, audio_stream=chosen)[0])
     first, second = ((A, D), (B, C))[chosen]
     assert found[1:5] + found[7:11] == [first] * 4 + [second] * 4
+
+
+@pytest.mark.parametrize("codecs", [("mp2", "aac"), ("aac", "ac3"), ("ac3", "mp2")])
+def test_the_same_pid_may_carry_another_codec(tmp_path: Path, codecs: tuple[str, str]) -> None:
+    parts = [(A, 256, 0.0, codecs[0]), (B, 256, 3.0, codecs[1])]
+    samples, damage, _ = decode(transport(tmp_path / "a.ts", parts))
+    found = heard(samples)
+    assert found[1:5] + found[7:11] == [A] * 4 + [B] * 4
+    assert damage.damaged_packets <= 3  # about the joint itself

@@ -203,17 +203,16 @@ class MediaDecoder:
 
     def _frames(self) -> Iterator[tuple[AudioFrame, Scale]]:
         for opened, packet in Demuxer(self._link, self._losses):
-            codec = opened.stream.codec_context
+            codec, failed = opened.stream.codec_context, False
             try:
                 for frame in codec.decode(packet):
                     yield frame, opened.scale
-                self._losses.ending.failed &= packet is None
             except av.error.FFmpegError:
-                # The decoder goes on with the next packet; the timeline fills the hole. An end that cannot be flushed
-                # is no packet.
-                self._losses.damaged_packets += packet is not None
-                self._losses.ending.failed |= packet is not None
-            if packet is None:
+                # The decoder goes on with the next packet; the timeline fills the hole.
+                failed = True
+            if packet is not None:
+                self._losses.note_decoded(failed=failed)
+            else:  # an end that cannot be flushed is no packet
                 codec.flush_buffers()
 
     def _judge_the_end(self, decoded_s: float) -> None:

@@ -34,6 +34,10 @@ of it shows the tables of before alone."""
 
 _WORTH_BYTES = 1 << 12
 _MOST_FILLED = 100
+_FAILING = 16
+"""From here on the same PID may carry another codec by now. A packet that could not be decoded counts two; one that
+could takes only one off, for a decoder finds something to decode in any other codec's bytes now and then."""
+
 _SLACK_S = 0.05
 
 
@@ -43,9 +47,17 @@ class Losses:
 
     damaged_packets: int = 0
     truncated: bool = False
+    failing: int = 0
+
     ending: promise.Ending = field(default_factory=promise.Ending)
     continued_in: list[int] = field(default_factory=list)
     """The key of each stream that went on for the chosen one, each time."""
+
+    def note_decoded(self, *, failed: bool) -> None:
+        """The decoder's answer to a packet."""
+        self.ending.failed = failed
+        self.damaged_packets += failed
+        self.failing = self.failing + 2 if failed else max(0, self.failing - 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +124,7 @@ class Demuxer:
         self._byte = from_byte or link.file.start
         # Where the last two packets of the chosen stream began. The last may be told late, and then of a wrong place.
         self._bytes = (self._byte, self._byte)
+        self._decoded_byte, self._damaged_before, self._is_over = self._byte, losses.damaged_packets, False
         self._held: list[Packet[AudioStream]] = []
         self._held_s = 0.0
         self._gap: Gap | None = None
@@ -147,6 +160,9 @@ class Demuxer:
                 break
             self._note_corrupt(packet)
             yield from self._place(packet, time_s, duration_s)
+            yield from self._notice_another_codec()
+            if self._is_over:
+                return
         yield from self._settle()
         last = self._following.finish()
         stop_s = self._span.stop_s if self._span else None
@@ -176,6 +192,30 @@ class Demuxer:
             yield from self._fill(gap, self._gap_bytes)
         for packet in held:
             yield self._link.opened, packet
+
+    def _notice_another_codec(self) -> Iterator[Played]:
+        """Where packets have stopped to be decoded, read from there on anew if their codec is another one."""
+        if not self._losses.failing:
+            self._decoded_byte, self._damaged_before = self._byte, self._losses.damaged_packets
+        if self._losses.failing < _FAILING or not self._link.is_appearing:
+            return
+        self._losses.failing = 0
+        own, key = self._link, self._link.key(self._stream)
+        window = own.file.part(self._decoded_byte, own.file.stop)
+        opened = open_another(window.as_file(), own.name, partial(self._pick, frozenset((key,)), frozenset[int]()))
+        if opened is None:
+            return
+        link = Link(window, opened, own.name)
+        try:
+            if opened.info.codec != own.opened.info.codec:
+                self._is_over = True
+                self._losses.damaged_packets = self._damaged_before
+                tracks = self._tracks | self._following.beside
+                span = Gap(self._following.end_s, None)
+                yield own.opened, None
+                yield from Demuxer(link, self._losses, span=span, tracks=tracks, like=self._like)
+        finally:
+            link.close()
 
     def _fill(self, gap: Gap, span: tuple[int, int]) -> Iterator[Played]:
         """What another stream has in `gap`, which lies in these bytes of the file."""
