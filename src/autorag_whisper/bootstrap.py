@@ -217,7 +217,7 @@ def _weights(files: ModelFiles, key: ModelKey, cache_dir: Path) -> Path:
     try:
         return with_int8_weights(files.folder, cache_dir)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+        reason = f"{error.strerror} (AUTORAG_WHISPER_CACHE_DIR)" if isinstance(error, OSError) else error
         _log.warning("weights of %s are converted at every load, they cannot be kept: %s", files.name, reason)
         return files.folder
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autorag_whisper.audio.whitelist import FORMATS
-from autorag_whisper.cli.inputs import MEDIA_SUFFIXES, Found, expand
+from autorag_whisper.cli.inputs import MEDIA_SUFFIXES, OTHER_SUFFIXES, Found, expand
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,7 +38,8 @@ def test_a_folder_gives_the_media_below_it_sorted_and_nothing_else(folder: Path)
     found = expand(["t"])
     assert names(found) == ["t/a.wav", "t/b.MP3", "t/sub/c.mkv"]
     assert [str(item.below) for item in found.inputs] == [".", ".", "sub"]
-    assert (found.problems, found.notes) == ((), ())
+    assert found.problems == ()
+    assert found.notes == ("4 files left out, no media: a.json, a.srt, noending, notes.txt",)
 
 
 def test_a_hidden_folder_or_file_that_is_named_is_taken(folder: Path) -> None:
@@ -130,7 +131,35 @@ def test_a_folder_without_media_is_a_note(folder: Path) -> None:
     make(folder, "t/notes.txt")
     found = expand(["t"])
     assert (found.inputs, found.problems) == ((), ())
-    assert found.notes == ("t: no media files in it",)
+    assert found.notes == ("t: no media files in it", "1 file left out, no media: notes.txt")
+
+
+def test_a_file_whose_ending_says_nothing_is_asked_for_its_content(folder: Path) -> None:
+    make(folder, "t/voice", "t/call.001", "t/.hidden", "t/notes.pdf", "t/a.wav", "t/ours.srt", "t/data.xyz")
+    asked: list[str] = []
+
+    def holds_audio(path: Path) -> bool:
+        asked.append(path.name)
+        return path.name in ("voice", "call.001")
+
+    found = expand(["t", "t/*"], lambda path: path.name == "ours.srt", holds_audio)
+    assert names(found) == ["t/a.wav", "t/call.001", "t/voice"]
+    assert set(asked) == {"voice", "call.001", "data.xyz"}
+    assert found.notes == ("2 files left out, no media: data.xyz, notes.pdf",)
+
+
+def test_of_many_files_that_are_left_out_some_are_named(folder: Path) -> None:
+    make(folder, "t/a.wav", *(f"t/{n}.jpg" for n in range(9)))
+    assert expand(["t"]).notes == ("9 files left out, no media: 0.jpg, 1.jpg, 2.jpg, 3.jpg, 4.jpg and 4 more",)
+
+
+def test_a_pattern_with_an_ending_means_that_ending_alone(folder: Path) -> None:
+    make(folder, "a.txt", "b.dat")
+    assert names(expand(["*.txt"])) == ["a.txt"]
+
+
+def test_no_ending_is_both_media_and_not() -> None:
+    assert MEDIA_SUFFIXES.isdisjoint(OTHER_SUFFIXES)
 
 
 def test_a_folder_that_cannot_be_listed_is_a_problem_and_its_neighbours_are_found(folder: Path) -> None:

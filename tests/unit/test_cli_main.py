@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import re
+import sys
+from typing import TYPE_CHECKING
 
 import click
 import pytest
@@ -11,6 +14,10 @@ import pytest
 from autorag_whisper import __version__
 from autorag_whisper.cli import cli, run
 from autorag_whisper.cli.edge import Edge
+from cli_world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -34,6 +41,70 @@ def test_a_wrong_command_line_is_exit_code_2_and_said_on_standard_error(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert "Usage: autorag-whisper" in captured.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["talk.mp4"],
+        ["./talks"],
+        ["talks"],
+        ["*.mp4"],
+        ["-m", "small", "talk.mp4"],
+        ["--force", "talk.mp4"],
+        ["-f", "txt", "-o", "-", "talk.mp4"],
+        ["--", "talk.mp4"],
+        ["talk.mp4", "-f", "txt"],
+    ],
+)
+def test_files_without_a_command_are_transcribed(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "talks").mkdir()
+    for name in ("talk.mp4", "talks/talk.mp4"):
+        (tmp_path / name).write_text("hello")
+    world = World()
+    assert world.command(*arguments) == 0
+    assert world.transcribed == ["talk.mp4"]
+
+
+def test_standard_input_without_a_command_is_transcribed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"hello there")))
+    assert World().command("-", "-f", "txt") == 0
+    assert capsys.readouterr().out == "hello there\n"
+
+
+def test_a_command_is_never_taken_for_a_file_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").write_text("hello")
+    world = World()
+    assert world.command("models", "--help") == 0
+    assert world.command("./models") == 0
+    assert world.transcribed == ["models"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["transcripe", "talk.mp4"], "no command and no file called 'transcripe'. Did you mean 'transcribe'?"),
+        (["xyz"], "no command and no file called 'xyz'."),
+        (["gone.mp4"], "nothing to transcribe: gone.mp4: no such file or folder"),
+        (["./gone"], "nothing to transcribe: ./gone: no such file or folder"),
+        (["--modell", "small", "talk.mp4"], "--modell"),
+    ],
+)
+def test_what_is_neither_a_command_nor_a_file_is_named(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "talk.mp4").write_text("hello")
+    world = World()
+    assert world.command(*arguments) == 2
+    assert said in capsys.readouterr().err
+    assert world.transcribed == []
 
 
 def test_the_help_says_the_same_of_a_command_as_the_command_itself(capsys: pytest.CaptureFixture[str]) -> None:

@@ -153,8 +153,11 @@ def test_what_is_not_here_says_why_it_was_not_fetched(store: ModelStore, tmp_pat
 
 def test_pieces_that_cannot_be_joined_are_a_typed_error(tmp_path: Path, hub_cache: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(ModelUnavailable, match="could not be joined in the cache directory: Not a directory"):
-        ModelStore(cache_dir=tmp_path / "file" / "cache", offline=True).resolve("base")
+    folder = tmp_path / "file" / "cache"
+    with pytest.raises(ModelUnavailable) as caught:
+        ModelStore(cache_dir=folder, offline=True).resolve("base")
+    assert f"in the cache directory {folder}: not a directory" in str(caught.value)
+    assert "AUTORAG_WHISPER_CACHE_DIR" in str(caught.value)
 
 
 def test_weights_used_in_place_need_no_cache_that_can_be_written(tmp_path: Path, hub_cache: Path) -> None:

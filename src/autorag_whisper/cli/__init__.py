@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import signal
 import sys
@@ -30,8 +31,23 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 _EPILOG = "Exit codes: 0 all is well, 1 something failed, 2 bad usage, 130 interrupted (Ctrl-C), 143 terminated."
 
 
+_OPTIONS = ("-h", "--help", "--version")
+
+
 class _LazyGroup(click.Group):
-    """A group that knows its commands by name and imports one when it runs."""
+    """A group that knows its commands by name and imports one when it runs. Files without a command are transcribed."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, ["transcribe", *args] if _means_transcribe(args) else args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS:
+            close = difflib.get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            ctx.fail(f"There is no command and no file called {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, _ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -48,10 +64,25 @@ class _LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
 
 
+def _means_transcribe(arguments: Sequence[str]) -> bool:
+    """Whether a command line without a command is one of `transcribe`: it begins with an option of that, or a file."""
+    first = arguments[0] if arguments else ""
+    if not first or first in _COMMANDS or first in _OPTIONS:
+        return False
+    if first.startswith("-"):
+        return True
+    from autorag_whisper.cli.inputs import looks_like_a_file
+
+    return looks_like_a_file(first)
+
+
 @click.group(cls=_LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="autorag-whisper")
 def cli() -> None:
-    """Media in, words with times out: Whisper on your own CPU or GPU."""
+    """Media in, words with times out: Whisper on your own CPU or GPU.
+
+    FILEs in the place of a COMMAND are transcribed: `autorag-whisper talk.mp4`.
+    """
 
 
 def main() -> NoReturn:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
 STANDARD_INPUT = "-"
 
@@ -26,6 +26,19 @@ MEDIA_SUFFIXES = frozenset({
     ".wma", ".wmv", ".wtv", ".wv", ".xwma",
 })  # fmt: skip
 """The endings by which a file in a folder is taken for media. A file that is named itself needs none of them."""
+
+OTHER_SUFFIXES = frozenset({
+    ".7z", ".ass", ".avif", ".bak", ".bin", ".bmp", ".bz2", ".c", ".cfg", ".cpp", ".css", ".csv", ".cue", ".db", ".doc",
+    ".docx", ".epub", ".exe", ".gif", ".gz", ".h", ".heic", ".htm", ".html", ".ico", ".ini", ".iso", ".jpeg", ".jpg",
+    ".js", ".json", ".lock", ".log", ".lrc", ".m3u", ".m3u8", ".md", ".md5", ".nfo", ".npy", ".odt", ".part", ".pdf",
+    ".php", ".pkl", ".pls", ".png", ".ppt", ".pptx", ".py", ".pyc", ".rar", ".rs", ".rst", ".rtf", ".sbv", ".sh",
+    ".sha256", ".smi", ".so", ".sqlite", ".srt", ".ssa", ".stl", ".sub", ".svg", ".sup", ".tar", ".tbn", ".tgz", ".tif",
+    ".tiff", ".tmp", ".toml", ".torrent", ".tsv", ".ttf", ".ttml", ".txt", ".url", ".vtt", ".webp", ".xls", ".xlsx",
+    ".xml", ".xz", ".yaml", ".yml", ".zip", ".zst",
+})  # fmt: skip
+"""The endings of what is no media, and is not opened to find that out."""
+
+_NAMED_AT_MOST = 5
 
 _MAGIC = re.compile(r"[*?\[]")
 _LOOKING_REFUSED = {errno.EACCES, errno.EPERM, errno.EIO}
@@ -69,17 +82,38 @@ class Found:
     notes: tuple[str, ...]
 
 
-def expand(arguments: Sequence[str], is_output: Callable[[Path], bool] = lambda _path: False) -> Found:
-    """Every file that `arguments` name. `is_output` says which files are our own work: those are left alone."""
-    search = _Search(is_output)
+def _holds_audio(path: Path) -> bool:
+    from autorag_whisper.audio.probe import holds_audio
+
+    return holds_audio(path)
+
+
+def expand(
+    arguments: Sequence[str],
+    is_output: Callable[[Path], bool] = lambda _path: False,
+    holds_audio: Callable[[Path], bool] = _holds_audio,
+) -> Found:
+    """Every file that `arguments` name. `is_output` says which files are our own work: those are left alone.
+
+    In folders a file whose ending says nothing is asked by `holds_audio`.
+    """
+    search = _Search(is_output, holds_audio)
     for argument in arguments:
         search.take(argument)
+    search.tell_left_out()
     return Found(tuple(search.inputs.values()), tuple(search.problems), tuple(search.notes))
 
 
+def looks_like_a_file(argument: str) -> bool:
+    """Whether an argument is meant to be a file, a folder or a pattern: it is there, or is spelt like one."""
+    spelt = _MAGIC.search(argument) or os.sep in argument or PurePath(argument).suffix.lower() in MEDIA_SUFFIXES
+    return bool(spelt) or _is_there(argument)
+
+
 class _Search:
-    def __init__(self, is_output: Callable[[Path], bool]) -> None:
-        self._is_output = is_output
+    def __init__(self, is_output: Callable[[Path], bool], holds_audio: Callable[[Path], bool]) -> None:
+        self._is_output, self._holds_audio = is_output, holds_audio
+        self._left_out: dict[tuple[str, str], Path] = {}
         # By (real folder, name): another way to the same name is the same file. A link to a file is another name.
         self.inputs: dict[tuple[str, str], Input] = {}
         self.problems: list[Problem] = []
@@ -98,7 +132,7 @@ class _Search:
             self.problems.append(Problem(argument or "''", "no such file or folder"))
 
     def _take_folder(self, folder: Path, top: Path) -> None:
-        found = [file for file in self._files_below(folder) if file.suffix.lower() in MEDIA_SUFFIXES]
+        found = [file for file in self._files_below(folder) if self._is_media(file)]
         if not found and folder == top:  # of a pattern's many folders it would only be noise
             self.notes.append(f"{folder}: no media files in it")
         for file in sorted(found, key=lambda file: file.parts):
@@ -112,7 +146,7 @@ class _Search:
         fixed = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
         base = Path(*parts[:fixed])
         matches = sorted(set(self._matches(base, parts[fixed:])), key=lambda path: path.parts)
-        found = [path for path in matches if _is_folder(path) or path.suffix.lower() in endings]
+        found = [path for path in matches if _is_folder(path) or self._is_wanted(path, endings)]
         if not found:
             self.problems.append(Problem(pattern, "matches no media file"))
         for path in found:
@@ -120,6 +154,30 @@ class _Search:
                 self._take_folder(path, base)
             else:
                 self._add(path, path.parent.relative_to(base))
+
+    def tell_left_out(self) -> None:
+        """A note of the files that were come across and are no media."""
+        names = [path.name for path in self._left_out.values()]
+        if names:
+            count = "1 file" if len(names) == 1 else f"{len(names)} files"
+            rest = len(names) - _NAMED_AT_MOST
+            more = f" and {rest} more" if rest > 0 else ""
+            self.notes.append(f"{count} left out, no media: {', '.join(names[:_NAMED_AT_MOST])}{more}")
+
+    def _is_wanted(self, path: Path, endings: Collection[str]) -> bool:
+        return self._is_media(path) if endings is MEDIA_SUFFIXES else path.suffix.lower() in endings
+
+    def _is_media(self, path: Path) -> bool:
+        """By its ending; by its content where that says nothing. What is neither media nor our own is remembered."""
+        ending = path.suffix.lower()
+        if ending in MEDIA_SUFFIXES:
+            return True
+        if self._is_output(path):
+            return False
+        if ending not in OTHER_SUFFIXES and self._holds_audio(path):
+            return True
+        self._left_out.setdefault((os.path.realpath(path.parent), path.name), path)
+        return False
 
     def _matches(self, base: Path, parts: Sequence[str]) -> Iterator[Path]:
         """What `parts` match below `base`. Our own instead of `glob`: that one walks in circles of links."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autorag_whisper.domain.cache_errors import CacheUnwritable
 from autorag_whisper.domain.errors import ModelDamaged, ModelNotFound, ModelUnavailable
 from autorag_whisper.models import hub, joining, packaged
 from autorag_whisper.models.catalogue import CATALOGUE, NAMES, find
@@ -144,8 +145,8 @@ class ModelStore:
         try:
             return joining.join(installed, self.cache_dir)
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise ModelUnavailable(name, f"its pieces could not be joined in the cache directory: {reason}") from error
+            reason = (error.strerror or type(error).__name__).lower()
+            raise CacheUnwritable(name, reason, str(self.cache_dir)) from error
 
     def _verify_in_place(self, installed: packaged.Installed) -> None:
         # One note per place: several environments may share a cache directory.

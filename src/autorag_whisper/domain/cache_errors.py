@@ -1,0 +1,21 @@
+"""What goes wrong with the cache directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autorag_whisper.domain.errors import ModelUnavailable
+
+
+@dataclass(eq=False)
+class CacheUnwritable(ModelUnavailable):
+    """The model is here in pieces, and the cache directory in which they are put together cannot be written."""
+
+    folder: str
+
+    def problem(self) -> str:
+        return f"model {self.model!r} cannot be put together in the cache directory {self.folder}: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "make room there or make it writable, or name another folder by AUTORAG_WHISPER_CACHE_DIR"
