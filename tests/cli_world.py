@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, field, replace
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autorag_whisper.cli import run
@@ -17,7 +18,7 @@ from autorag_whisper.domain.transcript import Segment, Transcript, Word
 from autorag_whisper.transcriber import FileDone, FileFailed, FileOutcome, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from autorag_whisper.audio.source import MediaSource
@@ -73,6 +74,7 @@ class World:
     loaded: list[Handle] = field(default_factory=list)
     models: list[Handle] = field(default_factory=list)
     closed: int = 0
+    cache: TemporaryDirectory[str] = field(default_factory=TemporaryDirectory)
 
     def run(self, *arguments: str | Path) -> int:
         """The exit code of `autorag-whisper transcribe` with these arguments."""
@@ -80,7 +82,8 @@ class World:
 
     def command(self, *arguments: str | Path) -> int:
         """The exit code of any command line."""
-        return run([str(argument) for argument in arguments], Edge(self.environ, self.clock, self._build))
+        environ = {"AUTORAG_WHISPER_CACHE_DIR": self.cache.name, **self.environ}
+        return run([str(argument) for argument in arguments], Edge(environ, self.clock, self._build))
 
     def _build(self, settings: Settings, _environ: Any) -> Any:
         if self.build_error is not None:
@@ -116,17 +119,29 @@ class _Transcriber:
 
     def transcribe_many(
         self,
-        sources: Sequence[MediaSource],
+        sources: Iterable[MediaSource],
         options: TranscribeOptions,
         *,
         model: object,
         on_progress: Callable[[Progress], None],
     ) -> Iterator[FileOutcome]:
         self._world.options.append(options)
-        for source in reversed(sources) if self._world.backwards else sources:
+        for source in reversed(list(sources)) if self._world.backwards else sources:
             self._world.before_file(source.name)
             on_progress(Progress(source, 0.25, 0.5))
             yield self._outcome(source, options)
+
+    def events(
+        self,
+        sources: Iterable[MediaSource],
+        options: TranscribeOptions,
+        *,
+        model: object,
+        on_progress: Callable[[Progress], None],
+        book: object,
+    ) -> Iterator[FileOutcome]:
+        assert book is not None
+        yield from self.transcribe_many(sources, options, model=model, on_progress=on_progress)
 
     def _outcome(self, source: MediaSource, options: TranscribeOptions) -> FileOutcome:
         try:

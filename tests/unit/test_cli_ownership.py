@@ -155,7 +155,7 @@ def test_recordings_of_one_name_from_two_folders_share_an_output_folder(
     texts = {path.name: path.read_text() for path in out.glob("*.txt")}
     assert texts == {"rec1.txt": "it is mon\n", "rec1~tue.txt": "it is tue\n"}
     assert len(world.transcribed) == 2
-    assert "rec1~tue.txt" in capsys.readouterr().err
+    assert "rec1~tue.txt; what is called rec1 is of another recording or track" in capsys.readouterr().err
     # Other options replace each one's own.
     world.hear = lambda text, _options: text.upper()  # type: ignore[method-assign] # it is a field
     for day in ("tue", "mon"):

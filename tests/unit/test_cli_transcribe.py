@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import signal
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -358,3 +360,44 @@ def test_a_file_called_like_an_option_comes_after_two_dashes(
     monkeypatch.chdir(tmp_path)
     assert world.run("--", "--help.wav") == 0
     assert world.transcribed == ["--help.wav"]
+
+
+def full(contents: dict[Path, bytes], **_: object) -> None:
+    """What writing is on a full disk, but for the manifest, which is there already."""
+    if not all(path.name == MANIFEST for path in contents):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_stops_the_run_at_its_first_file_and_says_what_to_do(
+    world: World, talks: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("autorag_whisper.cli.delivery.write_together", full)
+        assert world.run(talks) == 1
+    error = capsys.readouterr().err
+    assert world.transcribed == ["two.wav"]
+    assert "stopped with 2 of 2 files to do" in error
+    assert f"error: {talks / 'day 2'} takes no more files: no space left on device. make room there" in error
+    assert world.run(talks) == 0
+    assert {"one.srt", "day 2/two.srt"} < names_in(talks)
+
+
+def test_a_real_disk_that_is_full_stops_the_run_and_leaves_no_halves(world: World, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=40k", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("no right to make a small disk")
+    try:
+        for name in ("a", "b", "c"):
+            (tmp_path / f"{name}.wav").write_text("hello " * 200)
+        assert world.run(*sorted(tmp_path.glob("*.wav")), "-o", disk) == 1
+        assert len(world.transcribed) < 3
+        assert [path.name for path in disk.iterdir() if path.name.endswith(".tmp")] == []
+        subprocess.run(["mount", "-o", "remount,size=2m", disk], check=True)
+        assert world.run(*sorted(tmp_path.glob("*.wav")), "-o", disk) == 0
+        assert {path.name for path in disk.glob("*.srt")} == {"a.srt", "b.srt", "c.srt"}
+    finally:
+        subprocess.run(["umount", disk], check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 from dataclasses import dataclass, replace
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Protocol
 import click
 
 from autorag_whisper.cli import manifest
-from autorag_whisper.cli.exits import CannotPrint
+from autorag_whisper.cli.exits import CannotPrint, DiskFull
 from autorag_whisper.cli.fingerprint import Stamp, sha256_of_open
 from autorag_whisper.cli.ledger import why
 from autorag_whisper.cli.manifest import Entry, Output
+from autorag_whisper.cli.naming import TRACK
 from autorag_whisper.cli.outputs import set_aside, write_together
 from autorag_whisper.cli.ownership import Standing, Subject, fresh_places, places, stamp_of
 from autorag_whisper.domain.errors import MediaError
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.transcript import Transcript
 
 _log = logging.getLogger(__name__)
+
+_NO_MORE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+"""After these the next file cannot be written either."""
 
 _ATTEMPTS = 5
 """At names that strangers take in the millisecond between the look and the writing."""
@@ -94,6 +99,8 @@ class Writer:
             with manifest.alone_in(job.folder):
                 return self._write(job, entry, contents, language_of(transcript))
         except OSError as error:
+            if error.errno in _NO_MORE:
+                raise DiskFull(str(job.folder), why(error)) from error
             return Delivered(reason=f"its outputs cannot be written: {why(error)}")
 
     def _entry(self, source: MediaSource, track: str) -> Entry:
@@ -129,7 +136,7 @@ class Writer:
                 )
             except FileExistsError:
                 continue
-            return _delivered(found, names, kept, copies)
+            return _delivered(job, found, names, kept, copies)
         return Delivered(reason="its outputs cannot be written: other programs take every name")
 
     def _note(
@@ -146,6 +153,8 @@ class Writer:
         try:
             manifest.write(job.folder, noted, known)
         except OSError as error:
+            if error.errno in _NO_MORE:
+                raise
             place = job.folder / manifest.MANIFEST
             _log.warning("%s cannot be written, this file will be done again: %s", place, why(error))
 
@@ -163,9 +172,11 @@ def language_of(transcript: Transcript) -> str:
 
 
 def _delivered(
-    found: Places, names: Mapping[str, str], kept: Mapping[str, Standing], copies: Mapping[str, str]
+    job: Job, found: Places, names: Mapping[str, str], kept: Mapping[str, Standing], copies: Mapping[str, str]
 ) -> Delivered:
     remarks = [f"the former {name} is now {copy}" for name, copy in copies.items()]
+    if found.base != job.base:
+        remarks.append(f"what is called {job.base.replace(TRACK, '*')} is of another recording or track")
     stood = ", ".join(
         f"{found.names[form]} ({standing.value}; what was written is {names[form]})" for form, standing in kept.items()
     )

@@ -38,3 +38,4 @@ class Edge:
     clock: Callable[[], float] = time.monotonic
     build: Callable[[Settings, Mapping[str, str]], Transcriber] = _real
     devices: Callable[[], Devices] = _real_devices
+    now: Callable[[], float] = time.time

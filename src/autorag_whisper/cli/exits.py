@@ -19,7 +19,8 @@ FAILED = 1
 """Some files failed, or the whole run did for a reason that is not the command line's."""
 BAD_USAGE = 2
 KEPT = 3
-"""Nothing failed, but files stood where outputs belong that the command did not write, or that were changed since."""
+"""Nothing failed, but not all is there that was asked for: files that the command did not write, or that were changed
+since, stood where outputs belong; or another run is at work on some files."""
 INTERRUPTED = 130
 TERMINATED = 143
 
@@ -50,6 +51,23 @@ class CannotPrint(UnavailableError):  # noqa: N818 - as above
     def problem(self) -> str:
         """What the operating system says."""
         return f"standard output cannot be written: {self.reason}"
+
+
+@dataclass(eq=False)
+class DiskFull(UnavailableError):  # noqa: N818 - as above
+    """Outputs cannot be written, and what comes next will not be either."""
+
+    folder: str
+    reason: str
+
+    def problem(self) -> str:
+        """Where, and what the operating system says."""
+        return f"{self.folder} takes no more files: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do."""
+        return "make room there, or choose another --output-dir; what is recognised so far is not lost"
 
 
 class Terminated(BaseException):

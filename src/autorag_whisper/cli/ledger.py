@@ -22,6 +22,7 @@ class Ledger:
     skipped: int = 0
     problems: list[Problem] = field(default_factory=list)
     kept: list[Problem] = field(default_factory=list)
+    elsewhere: int = 0
 
     def fail(self, shown: str, reason: str) -> None:
         """Note that one input cannot be done."""
@@ -29,19 +30,22 @@ class Ledger:
 
     def keep(self, shown: str, outputs: str) -> None:
         """Note files that stand where outputs of an input belong and are kept."""
+        self.kept = [problem for problem in self.kept if problem.shown != shown]
         self.kept.append(Problem(shown, outputs))
 
     def close(self) -> int:
         """List what was left out and what failed; the exit code."""
         if self.skipped:
             say(f"{_files(self.skipped)} finished by an earlier run (--force does them again)")
+        if self.elsewhere:
+            say(f"{_files(self.elsewhere)} left to another run, which is at work on them")
         if self.kept:
             say("kept, as this command replaces only what it wrote and nobody changed (--force: with a copy):")
             for kept in self.kept:
                 say(f"  {kept.shown}: {kept.reason}")
         if not self.problems:
-            return KEPT if self.kept else SUCCESS
-        total = self.done + self.skipped + len(self.problems)
+            return KEPT if self.kept or self.elsewhere else SUCCESS
+        total = self.done + self.skipped + self.elsewhere + len(self.problems)
         say(f"{len(self.problems)} of {_files(total)} failed:")
         for problem in self.problems:
             say(f"  {problem.shown}: {problem.reason}")

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 from autorag_whisper.audio.source import MediaSource, spool
 from autorag_whisper.cli.delivery import Delivery, Printer, Writer
-from autorag_whisper.cli.exits import Terminated
+from autorag_whisper.cli.exits import DiskFull, Terminated
 from autorag_whisper.cli.ledger import reason_of
 from autorag_whisper.cli.progress import Tally, can_draw, clock_time, reporter, say, speed_text
 from autorag_whisper.cli.remarks import log_details, status
+from autorag_whisper.cli.turns import Turns
 from autorag_whisper.domain.errors import MediaError, MediaUnreadable
+from autorag_whisper.domain.transcript import Segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +38,7 @@ def do(jobs: Sequence[Job], request: Request, edge: Edge, ledger: Ledger) -> Non
     tally = Tally(len(work), edge.clock())
     try:
         _transcribe(work, request, edge, tally, ledger)
-    except (KeyboardInterrupt, Terminated):
+    except (KeyboardInterrupt, Terminated, DiskFull):
         left = tally.files - tally.done
         say(f"stopped with {left} of {tally.files} files to do; the same command goes on from there")
         ledger.close()
@@ -71,19 +73,26 @@ def _transcribe(work: _Work, request: Request, edge: Edge, tally: Tally, ledger:
         transcriber = stack.enter_context(edge.build(request.settings, edge.environ))
         report = stack.enter_context(reporter(tally, edge.clock, bar=can_draw(edge.environ)))
         model = transcriber.model(request.model, request.device)
-        outcomes = transcriber.transcribe_many(list(work), request.options, model=model, on_progress=report.advance)
+        turns = stack.enter_context(Turns(work, request, edge, tally, ledger))
+        events = transcriber.events(
+            turns.sources(), request.options, model=model, on_progress=report.advance, book=turns.chunks
+        )
+        outcomes = stack.enter_context(closing(events))
         for outcome in outcomes:
-            _settle(outcome, work[outcome.source], delivery, report, ledger)
+            if not isinstance(outcome, Segment):
+                delivered = _settle(outcome, work[outcome.source], delivery, report, ledger)
+                turns.over(outcome, delivered)
 
 
-def _settle(outcome: FileOutcome, job: Job, delivery: Delivery, report: Reporter, ledger: Ledger) -> None:
+def _settle(outcome: FileOutcome, job: Job, delivery: Delivery, report: Reporter, ledger: Ledger) -> bool:
+    """Deliver what came of a file; whether it was delivered."""
     shown, transcript = job.input.shown, outcome.transcript
     delivered = delivery.take(outcome.source, transcript)
     reason = delivered.reason if outcome.error is None else reason_of(outcome.error)
     if reason or transcript is None:
         ledger.fail(shown, reason)
         report.complete(outcome.source, None, f"{shown}: failed")
-        return
+        return False
     ledger.done += 1
     if delivered.kept:
         ledger.keep(shown, delivered.kept)
@@ -92,3 +101,4 @@ def _settle(outcome: FileOutcome, job: Job, delivery: Delivery, report: Reporter
     names = ", ".join(delivered.names)
     line = "; ".join([f"{line} -> {names}" if names else line, *delivered.remarks])
     report.complete(outcome.source, transcript.duration_s, line)
+    return True

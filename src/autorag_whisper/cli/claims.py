@@ -1,0 +1,154 @@
+"""Two runs over the same files: each file is done by one of them.
+
+A run that is about to begin a file claims its outputs: a small file in the cache directory that names the run. A run is
+alive as long as it holds the lock of its own file there, which the kernel takes away when it dies, however it dies; the
+claims of a dead run are worth nothing. All of it happens under one more lock, held for microseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import logging
+import os
+import secrets
+import threading
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+_log = logging.getLogger(__name__)
+
+_RUN, _CLAIM = "run-", "claim-"
+_POLL_S, _WAIT_S = 0.005, 10.0  # it is held for microseconds; a holder that takes longer was stopped
+
+
+class Claims:
+    """What this run has claimed. Where the folder cannot be written or has no locks, that is told."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._run: BinaryIO | None = None
+        self._works = True
+
+    def take(self, place: Path) -> bool:
+        """Claim the outputs that are called after `place`; False where another run that is alive has claimed them."""
+        try:
+            with self._alone() as works:
+                return not works or self._take(self._claim_of(place))
+        except OSError as error:
+            self._tell((error.strerror or str(error)).lower())
+            return True
+
+    def release(self, place: Path) -> None:
+        """The outputs are there, or will not be."""
+        if self._run is None:
+            return
+        with contextlib.suppress(OSError), self._alone():
+            claim = self._claim_of(place)
+            if _owner(claim) == self._name:
+                claim.unlink()
+
+    def close(self) -> None:
+        """Give all back."""
+        if self._run is None:
+            return
+        with contextlib.suppress(OSError), self._alone():
+            for claim in self._folder.glob(f"{_CLAIM}*"):
+                if _owner(claim) == self._name:
+                    claim.unlink()
+            (self._folder / self._name).unlink()
+        self._run.close()
+        self._run = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def _name(self) -> str:
+        assert self._run is not None
+        return os.path.basename(self._run.name)  # noqa: PTH119 - the name of an open file is a string
+
+    def _claim_of(self, place: Path) -> Path:
+        real = os.path.join(os.path.realpath(place.parent), place.name)  # noqa: PTH118 - as above
+        return self._folder / f"{_CLAIM}{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}"
+
+    def _take(self, claim: Path) -> bool:
+        if self._run is None:
+            self._begin()
+        with contextlib.suppress(FileNotFoundError):
+            owner = _owner(claim)
+            if owner != self._name and self._is_alive(owner):
+                return False
+        claim.write_text(self._name)
+        return True
+
+    def _begin(self) -> None:
+        """Make this run's file, and remove what dead runs have left."""
+        for other in self._folder.glob(f"{_RUN}*"):
+            if not self._is_alive(other.name):
+                other.unlink(missing_ok=True)
+        for claim in self._folder.glob(f"{_CLAIM}*"):
+            if not (self._folder / _owner(claim)).is_file():
+                claim.unlink(missing_ok=True)
+        self._run = (self._folder / f"{_RUN}{secrets.token_hex(8)}").open("xb")
+        _lock(self._run, wait=False)
+
+    def _is_alive(self, name: str) -> bool:
+        try:
+            with (self._folder / name).open("rb") as file:
+                return not _lock(file, wait=False)
+        except OSError:
+            return False
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Nobody else looks or claims meanwhile; False where there is no such thing."""
+        if not self._works:
+            yield False
+            return
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (self._folder / "lock").open("ab") as file:
+            _lock(file, wait=True)
+            yield True
+
+    def _tell(self, reason: str) -> None:
+        self._works = False
+        _log.warning(
+            "a second run over the same files would do them twice: %s cannot be used for claims (%s); "
+            "AUTORAG_WHISPER_CACHE_DIR names another folder",
+            self._folder,
+            reason,
+        )
+
+
+def _owner(claim: Path) -> str:
+    """The name of the run that a claim belongs to."""
+    name = claim.read_bytes().decode("ascii", "replace")
+    return name if name.startswith(_RUN) and "/" not in name else _RUN
+
+
+def _lock(file: BinaryIO, *, wait: bool) -> bool:
+    """Lock an open file until it is closed; False where another has it. Raises OSError where there are no locks."""
+    try:
+        import fcntl
+    except ImportError as error:  # Windows
+        raise OSError("no locks on this system") from error
+    tick = threading.Event()
+    for _ in range(round(_WAIT_S / _POLL_S) if wait else 1):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            tick.wait(_POLL_S if wait else 0)
+        else:
+            return True
+    if wait:
+        raise OSError(errno.EBUSY, "another run holds its lock and does not go on")
+    return False

@@ -1,0 +1,156 @@
+"""Chunks of files that are not finished, kept in the cache directory: who is stopped, or killed, goes on behind them.
+
+One file of lines for each recording, options, model, device and version, named by a digest of these; each chunk is
+written as it comes, and the file goes when its recording is finished, or after a month. What cannot be read there, or
+was written by another version, is ignored. Nothing in there is run: it is JSON (`transcriber.checkpoint`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from autorag_whisper import __version__
+from autorag_whisper.cli.fingerprint import Stamp
+from autorag_whisper.transcriber.checkpoint import SCHEMA, dumps, loads
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from autorag_whisper.transcriber.book import Finished
+
+_log = logging.getLogger(__name__)
+
+_SUFFIX = ".chunks"
+_HEADER = (json.dumps({"format": "autorag-whisper finished chunks", "version": 1, "schema": SCHEMA}) + "\n").encode()
+_ENDS_BYTES = 1 << 16
+KEPT_S = 30 * 24 * 3600.0
+
+
+class Unfinished:
+    """The chunks of a run's files, in the order in which they are begun. It is a `transcriber.book.ChunkBook`.
+
+    `folder` is made with the first chunk; one that cannot be written is told once, and nothing is kept.
+    """
+
+    def __init__(self, folder: Path, facts: Mapping[str, str]) -> None:
+        """`facts` are all that chunks depend on but the file and this package's version."""
+        self._folder, self._facts = folder, dict(facts)
+        self._places: list[Path | None] = []
+        self._read: dict[int, dict[int, Finished]] = {}
+        self._begun: set[int] = set()
+        self._works = True
+
+    def begin(self, path: Path | None) -> int:
+        """A file is about to be read: its number in the run. What is no file on the disk is not kept."""
+        self._places.append(self._place_of(path) if path is not None else None)
+        return len(self._places) - 1
+
+    def finished(self, file: int) -> Mapping[int, Finished]:
+        """Chunk index -> what an earlier run has done."""
+        if file not in self._read:
+            place = self._places[file]
+            self._read[file] = {} if place is None else _read(place, file)
+        return self._read[file]
+
+    def note(self, file: int, finished: Finished) -> None:
+        """A chunk is done."""
+        place = self._places[file]
+        if place is None or not self._works:
+            return
+        try:
+            self._append(place, dumps(finished).encode() + b"\n", first=file not in self._begun)
+        except OSError as error:
+            self._works = False
+            reason = (error.strerror or str(error)).lower()
+            _log.warning(
+                "a run that is stopped will begin its files anew: %s cannot be written (%s); "
+                "AUTORAG_WHISPER_CACHE_DIR names another folder",
+                self._folder,
+                reason,
+            )
+        self._begun.add(file)
+
+    def forget(self, file: int) -> None:
+        """A file is finished, or cannot be read at all."""
+        self._read.pop(file, None)
+        if (place := self._places[file]) is not None:
+            with contextlib.suppress(OSError):
+                place.unlink(missing_ok=True)
+
+    def prune(self, now_s: float) -> None:
+        """Remove what nobody has come back for. `now_s`: seconds since the epoch."""
+        with contextlib.suppress(OSError):
+            for place in self._folder.glob(f"*{_SUFFIX}"):
+                if now_s - place.stat().st_mtime > KEPT_S:
+                    place.unlink(missing_ok=True)
+
+    def _append(self, place: Path, line: bytes, *, first: bool) -> None:
+        if first:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            known = _whole(place)
+            if known is None:
+                place.unlink(missing_ok=True)
+                line = _HEADER + line
+            elif not known.endswith(b"\n"):  # somebody was killed in the middle of a line
+                line = b"\n" + line
+        # For its owner alone: it is what was said.
+        descriptor = os.open(place, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, line)
+        finally:
+            os.close(descriptor)
+
+    def _place_of(self, path: Path) -> Path | None:
+        try:
+            facts = {**self._facts, "version": __version__, "file": _identity(path)}
+        except OSError:  # opening it says what is wrong
+            return None
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        return self._folder / f"{digest[:32]}{_SUFFIX}"
+
+
+def _identity(path: Path) -> list[object]:
+    """Tells a file's content without reading it all: size, times and inode, and both ends. Raises OSError."""
+    stamp = Stamp.of(path)
+    with path.open("rb") as file:
+        digest = hashlib.sha256(file.read(_ENDS_BYTES))
+        file.seek(max(0, stamp.size_bytes - _ENDS_BYTES))
+        digest.update(file.read(_ENDS_BYTES))
+    return [stamp.size_bytes, stamp.mtime_ns, stamp.ctime_ns, stamp.inode, digest.hexdigest()]
+
+
+def _whole(place: Path) -> bytes | None:
+    """What is kept there by this version, None where there is nothing."""
+    try:
+        data = place.read_bytes()
+    except FileNotFoundError:
+        return None
+    return data if data.startswith(_HEADER) else None
+
+
+def _of_this_run(finished: Finished, file: int) -> Finished:
+    """With the file's number in this run, and the moments of this process."""
+    result, now = finished.result, time.perf_counter()
+    spent = replace(result.time, began=now, turned=now, ended=now)
+    return replace(finished, result=replace(result, task=replace(result.task, file=file), time=spent))
+
+
+def _read(place: Path, file: int) -> dict[int, Finished]:
+    try:
+        data = _whole(place)
+    except OSError:
+        return {}
+    found: dict[int, Finished] = {}
+    for line in (data or b"").splitlines()[1:]:
+        with contextlib.suppress(ValueError):
+            finished = loads(line)
+            found[finished.result.task.chunk.index] = _of_this_run(finished, file)
+    return found

@@ -1,0 +1,99 @@
+"""Two runs over the same files: each file has one of them, and a run that is over has none."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from autorag_whisper.cli.claims import Claims
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "claims"
+
+
+def test_what_one_run_has_another_has_not_until_it_is_given_back(folder: Path, tmp_path: Path) -> None:
+    with Claims(folder) as first, Claims(folder) as second:
+        assert first.take(tmp_path / "talk")
+        assert first.take(tmp_path / "talk")
+        assert not second.take(tmp_path / "talk")
+        assert second.take(tmp_path / "other")
+        second.release(tmp_path / "talk")  # not its own
+        assert not second.take(tmp_path / "talk")
+        first.release(tmp_path / "talk")
+        assert second.take(tmp_path / "talk")
+    assert [path.name for path in folder.iterdir()] == ["lock"]
+
+
+def test_a_place_is_the_same_however_it_is_spelt(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    with Claims(folder) as first, Claims(folder) as second:
+        assert first.take(tmp_path / "a" / "talk")
+        assert not second.take(tmp_path / "link" / "talk")
+
+
+def test_a_run_that_is_over_has_nothing(folder: Path, tmp_path: Path) -> None:
+    first = Claims(folder)
+    assert first.take(tmp_path / "talk")
+    assert first._run is not None
+    first._run.close()  # as when the process dies: the kernel gives its lock back
+    with Claims(folder) as second:
+        assert second.take(tmp_path / "talk")
+
+
+def test_the_claims_of_dead_runs_are_removed(folder: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        dead = Claims(folder)
+        dead.take(tmp_path / str(number))
+        assert dead._run is not None
+        dead._run.close()
+    with Claims(folder) as alive:
+        alive.take(tmp_path / "talk")
+        assert len(list(folder.glob("run-*"))) == 1
+    assert [path.name for path in folder.iterdir()] == ["lock"]
+
+
+def test_of_many_that_ask_at_once_one_gets_it(folder: Path, tmp_path: Path) -> None:
+    runs, start, got = [Claims(folder) for _ in range(8)], threading.Barrier(8), []
+
+    def ask(claims: Claims) -> None:
+        start.wait(timeout=10)
+        got.extend([n for n in range(5) if claims.take(tmp_path / str(n))])
+
+    threads = [threading.Thread(target=ask, args=(claims,)) for claims in runs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert sorted(got) == [0, 1, 2, 3, 4]
+    for claims in runs:
+        claims.close()
+
+
+def test_without_a_folder_to_write_in_all_may_be_had_and_that_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    with Claims(tmp_path / "file" / "claims") as first, Claims(tmp_path / "file" / "claims") as second:
+        assert first.take(tmp_path / "a")
+        assert first.take(tmp_path / "b")
+        assert second.take(tmp_path / "a")
+        first.release(tmp_path / "a")
+    assert [item.levelname for item in caplog.records] == ["WARNING"] * 2
+    assert "AUTORAG_WHISPER_CACHE_DIR" in caplog.text
+
+
+def test_what_is_no_claim_is_in_nobodys_way(folder: Path, tmp_path: Path) -> None:
+    with Claims(folder) as first:
+        first.take(tmp_path / "talk")
+        [claim] = folder.glob("claim-*")
+    claim.write_bytes(b"../../etc\xff")
+    with Claims(folder) as second:
+        assert second.take(tmp_path / "talk")

@@ -1,0 +1,146 @@
+"""Chunks in the cache directory: kept as they come, read back if they make sense, gone with their file."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from autorag_whisper.cli.unfinished import KEPT_S, Unfinished
+from autorag_whisper.domain.audio import SpeechChunk, SpeechSpan
+from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask
+from autorag_whisper.transcriber.book import Finished
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FACTS = {"options": "o", "device": "cpu"}
+
+
+def chunk(index: int) -> Finished:
+    samples = SpeechChunk(index, index * 100, np.ones(100, np.float32), (SpeechSpan(index * 100, index * 100 + 9),))
+    return Finished.of(ChunkResult(ChunkTask(0, samples, "en"), "en", f"text {index}"), "en", 1.0)
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Path:
+    path = tmp_path / "talk.wav"
+    path.write_bytes(b"audio")
+    return path
+
+
+def texts(kept: Unfinished, talk: Path) -> dict[int, str]:
+    return {index: finished.result.text for index, finished in kept.finished(kept.begin(talk)).items()}
+
+
+def keep(folder: Path, talk: Path, *indices: int, **facts: str) -> Unfinished:
+    kept = Unfinished(folder, FACTS | facts)
+    number = kept.begin(talk)
+    for index in indices:
+        kept.note(number, chunk(index))
+    return kept
+
+
+def test_chunks_come_back_for_the_same_file_and_facts_alone(tmp_path: Path, talk: Path) -> None:
+    keep(tmp_path / "kept", talk, 0, 2)
+    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {0: "text 0", 2: "text 2"}
+    assert texts(Unfinished(tmp_path / "kept", FACTS | {"device": "cuda"}), talk) == {}
+    talk.write_bytes(b"AUDIO")
+    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {}
+
+
+def test_chunks_carry_the_number_of_their_file_in_the_run_that_reads_them(tmp_path: Path, talk: Path) -> None:
+    keep(tmp_path / "kept", talk, 1)
+    kept = Unfinished(tmp_path / "kept", FACTS)
+    kept.begin(tmp_path / "gone.wav")
+    number = kept.begin(talk)
+    assert kept.finished(number)[1].result.task.file == number == 1
+
+
+def test_chunks_of_another_version_are_not_taken(tmp_path: Path, talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(tmp_path / "kept", talk, 0)
+    monkeypatch.setattr("autorag_whisper.cli.unfinished.__version__", "9.9.9")
+    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {}
+
+
+def test_what_is_finished_leaves_nothing(tmp_path: Path, talk: Path) -> None:
+    kept = keep(tmp_path / "kept", talk, 0, 1)
+    kept.forget(0)
+    assert list((tmp_path / "kept").iterdir()) == []
+
+
+def test_standard_input_is_not_kept(tmp_path: Path) -> None:
+    kept = Unfinished(tmp_path / "kept", FACTS)
+    number = kept.begin(None)
+    kept.note(number, chunk(0))
+    kept.forget(number)
+    assert kept.finished(number) == {}
+    assert not (tmp_path / "kept").exists()
+
+
+class Fires:
+    """A pickle of it makes a file when it is read."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, (self.place,)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "left"),
+    [
+        (lambda data: data[:-40], {0}),
+        (lambda data: data[:10], set()),
+        (lambda data: data.replace(b'"version": 1', b'"version": 2'), set()),
+        (lambda data: data.replace(b'"schema": "', b'"schema": "x'), set()),
+        (lambda data: data.splitlines()[0] + b"\n[1,2,3]\nnull\n{}\n\xff\xfe\n" + data.splitlines()[1] + b"\n", {0}),
+        (lambda _data: b"", set()),
+    ],
+    ids=["cut", "cut in its head", "version", "schema", "others between", "empty"],
+)
+def test_what_makes_no_sense_is_ignored_and_the_next_chunks_are_kept(
+    spoil: object, left: set[int], tmp_path: Path, talk: Path
+) -> None:
+    assert callable(spoil)
+    keep(tmp_path / "kept", talk, 0, 1)
+    [place] = (tmp_path / "kept").iterdir()
+    place.write_bytes(spoil(place.read_bytes()))
+    assert set(texts(Unfinished(tmp_path / "kept", FACTS), talk)) == left
+    keep(tmp_path / "kept", talk, 7, 8)
+    assert set(texts(Unfinished(tmp_path / "kept", FACTS), talk)) == left | {7, 8}
+
+
+def test_a_pickle_is_never_run(tmp_path: Path, talk: Path) -> None:
+    keep(tmp_path / "kept", talk, 0)
+    [place] = (tmp_path / "kept").iterdir()
+    place.write_bytes(pickle.dumps(Fires(str(tmp_path / "fired"))))
+    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {}
+    assert not (tmp_path / "fired").exists()
+
+
+def test_what_nobody_comes_back_for_is_removed(tmp_path: Path, talk: Path) -> None:
+    kept = keep(tmp_path / "kept", talk, 0)
+    [place] = (tmp_path / "kept").iterdir()
+    kept.prune(place.stat().st_mtime + KEPT_S - 10)
+    assert place.exists()
+    kept.prune(place.stat().st_mtime + KEPT_S + 10)
+    assert not place.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_once(
+    tmp_path: Path, talk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep(talk / "kept", talk, 0, 1, 2)
+    assert [item.levelname for item in caplog.records] == ["WARNING"]
+    assert "AUTORAG_WHISPER_CACHE_DIR" in caplog.text
+
+
+def test_what_was_said_is_for_its_owner_alone(tmp_path: Path, talk: Path) -> None:
+    keep(tmp_path / "kept", talk, 0)
+    [place] = (tmp_path / "kept").iterdir()
+    assert (place.stat().st_mode & 0o77, place.parent.stat().st_mode & 0o77) == (0, 0)
