@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from autorag_whisper.cli.outputs import make_writable, write_together
+from autorag_whisper.cli.fingerprint import Stamp
+from autorag_whisper.cli.outputs import make_writable, set_aside, write_together
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,3 +62,44 @@ def test_a_folder_below_a_file_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(OSError, match="Not a directory"):
         make_writable(tmp_path / "file" / "out")
+
+
+def test_a_file_that_was_changed_since_it_was_seen_is_not_replaced(tmp_path: Path) -> None:
+    place = tmp_path / "a.srt"
+    place.write_text("old")
+    seen = {place: Stamp.of_name(place)}
+    write_together({place: b"new"}, seen=seen)
+    assert place.read_text() == "new"
+    with pytest.raises(FileExistsError):
+        write_together({place: b"newer"}, seen=seen)
+    assert place.read_text() == "new"
+    place.unlink()
+    write_together({place: b"newer"}, seen=seen)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.srt"]
+
+
+def test_a_copy_has_a_name_of_its_own_and_the_file_keeps_its_own_too(tmp_path: Path) -> None:
+    place = tmp_path / "a.srt"
+    for text in ("one", "two"):
+        place.write_text(text)
+        assert set_aside(place).read_text() == text
+        place.unlink()
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.srt.bak": "one", "a.srt.bak2": "two"}
+
+
+@pytest.mark.parametrize("refusal", [errno.EPERM, errno.EOPNOTSUPP])
+def test_without_hard_links_nothing_is_replaced_either(
+    tmp_path: Path, refusal: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def link(*_: object, **__: object) -> None:
+        raise OSError(refusal, os.strerror(refusal))
+
+    monkeypatch.setattr(os, "link", link)
+    place = tmp_path / "a.srt"
+    write_together({place: b"first"}, new=frozenset({place}))
+    with pytest.raises(FileExistsError):
+        write_together({place: b"second"}, new=frozenset({place}))
+    assert place.read_bytes() == b"first"
+    assert set_aside(place).read_bytes() == b"first"
+    write_together({place: b"second"}, new=frozenset({place}))
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.srt": "second", "a.srt.bak": "first"}

@@ -6,10 +6,11 @@ import io
 import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from autorag_whisper.cli import manifest
 from autorag_whisper.cli.exits import KEPT
 from autorag_whisper.cli.manifest import MANIFEST, Output
 from autorag_whisper.cli.ownership import Standing, standing_of
@@ -304,3 +305,26 @@ def test_a_name_of_the_longest_length_can_be_kept_and_copied(world: World, tmp_p
     assert len(os.fsencode(output.name)) > 250
     assert world.run(talk, "-f", "words", "--force") == 0
     assert [path.read_text() for path in tmp_path.glob("*.bak")] == [MINE]
+
+
+@pytest.mark.parametrize("noted", [False, True])
+@pytest.mark.parametrize("force", [False, True])
+def test_who_writes_in_the_millisecond_between_the_look_and_the_writing_loses_nothing(
+    noted: bool, force: bool, world: World, talk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if noted:
+        assert world.run(talk, "-f", "txt") == 0
+    write, times = manifest.write, iter(range(9))
+
+    def meanwhile(*arguments: Any) -> None:
+        write(*arguments)
+        if next(times) == 0:  # after the look: an editor saves, as editors do, by a file of its own
+            (talk.parent / "editor").write_text(MINE)
+            (talk.parent / "editor").replace(talk.with_suffix(".txt"))
+
+    monkeypatch.setattr(manifest, "write", meanwhile)
+    options = ["--beam-size", "1", *(["--force"] if force else [])]
+    assert world.run(talk, "-f", "txt", *options) == (0 if force else KEPT)
+    kept, text = ("talk.txt.bak", "talk.txt") if force else ("talk.txt", "talk.new.txt")
+    assert (talk.parent / kept).read_text() == MINE
+    assert (talk.parent / text).read_text() == "good morning\n"

@@ -43,6 +43,9 @@ class Claims:
         except OSError as error:
             self._tell((error.strerror or str(error)).lower())
             return True
+        except ImportError:  # Windows has no such locks: there is nothing that its user could do
+            self._works = False
+            return True
 
     def release(self, place: Path) -> None:
         """The outputs are there, or will not be."""
@@ -136,11 +139,12 @@ def _owner(claim: Path) -> str:
 
 
 def _lock(file: BinaryIO, *, wait: bool) -> bool:
-    """Lock an open file until it is closed; False where another has it. Raises OSError where there are no locks."""
-    try:
-        import fcntl
-    except ImportError as error:  # Windows
-        raise OSError("no locks on this system") from error
+    """Lock an open file until it is closed; False where another has it.
+
+    Raises OSError where the file system has no locks, ImportError where the operating system has none.
+    """
+    import fcntl
+
     tick = threading.Event()
     for _ in range(round(_WAIT_S / _POLL_S) if wait else 1):
         try:

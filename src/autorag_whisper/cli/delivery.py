@@ -120,6 +120,7 @@ class Writer:
 
     def _write(self, job: Job, entry: Entry, contents: Mapping[str, bytes], language: str) -> Delivered:
         subject = Subject(entry.recording, job.input.path, entry.sha256)
+        copies: dict[str, str] = {}
         for _ in range(_ATTEMPTS):
             known = manifest.read(job.folder, warn=False)  # who planned with it has warned
             found = places(job, subject, known, language)
@@ -127,12 +128,16 @@ class Writer:
             fresh = fresh_places(job, subject, known, found.base, language).names if kept else {}
             names = {form: (fresh if form in kept else found.names)[form] for form in contents}
             self._note(job, entry, known, names, contents)
-            copies = self._set_aside(job, found)
+            seen = {job.folder / found.names[form]: stamp for form, stamp in found.stamps.items()}
+            made = self._set_aside(job, found)
+            seen |= {job.folder / name: Stamp.of_name(job.folder / name) for name in made}  # a second name is a change
+            copies |= made
             new = [form for form in names if form in kept or found.standings[form] is Standing.FREE]
             try:
                 write_together(
                     {job.folder / names[form]: data for form, data in contents.items()},
                     new=frozenset(job.folder / names[form] for form in new),
+                    seen=seen,
                 )
             except FileExistsError:
                 continue

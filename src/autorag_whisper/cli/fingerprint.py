@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from autorag_whisper.settings import COMPUTE_TYPES
 
 if TYPE_CHECKING:
+    import os
+
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.format.options import SubtitleOptions
     from autorag_whisper.settings import Settings
@@ -42,7 +44,18 @@ class Stamp:
     @classmethod
     def of(cls, path: Path) -> Stamp:
         """The stamp of the file at `path` now."""
-        status = path.stat()
+        return cls._of(path.stat())
+
+    @classmethod
+    def of_name(cls, path: Path) -> Stamp | None:
+        """The stamp of what has the name, a link itself; None where nothing has it."""
+        try:
+            return cls._of(path.lstat())
+        except (OSError, ValueError):
+            return None
+
+    @classmethod
+    def _of(cls, status: os.stat_result) -> Stamp:
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 

@@ -7,7 +7,10 @@ import errno
 import itertools
 import os
 import secrets
+from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from autorag_whisper.cli.fingerprint import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,15 +35,22 @@ def make_writable(folder: Path) -> None:
         pass
 
 
-def write_together(contents: Mapping[Path, bytes], *, new: frozenset[Path] = frozenset()) -> None:
+def write_together(
+    contents: Mapping[Path, bytes],
+    *,
+    new: frozenset[Path] = frozenset(),
+    seen: Mapping[Path, Stamp | None] = MappingProxyType({}),
+) -> None:
     """Write every file, or leave those that are there as they were. Those in `new` replace nothing.
+
+    `seen`: a file that has another stamp by now was changed since it was looked at, and is not replaced.
 
     All are on the disk under temporary names before the first gets its own; each appears at once and whole, with the
     permissions of a new file.
 
     Raises:
         OSError: a folder cannot be written, the disk is full, a folder has a file's name.
-        FileExistsError: there is a file now where a new one was to be; others may have been written.
+        FileExistsError: there is another file now than was seen, or none was; others may have been written.
     """
     with contextlib.ExitStack() as stack:
         written = [(stack.enter_context(_temporary(path.parent, data)), path) for path, data in contents.items()]
@@ -50,6 +60,8 @@ def write_together(contents: Mapping[Path, bytes], *, new: frozenset[Path] = fro
         for temporary, path in written:
             if path in new:
                 _move_to_new(temporary, path)
+            elif path in seen and Stamp.of_name(path) not in (seen[path], None):
+                raise FileExistsError(errno.EEXIST, f"{path.name} was changed")
             else:
                 temporary.replace(path)
     for folder in {path.parent for path in contents}:

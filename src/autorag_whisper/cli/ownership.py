@@ -147,11 +147,15 @@ def finished(job: Job, subject: Subject, digests: frozenset[str], known: Manifes
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What a job's outputs are called after, and by format each one's name and what stands there."""
+    """What a job's outputs are called after, and by format each one's name and what stands there.
+
+    `stamps` are from before that was looked at.
+    """
 
     base: str
     names: Mapping[str, str]
     standings: Mapping[str, Standing]
+    stamps: Mapping[str, Stamp | None]
 
     def in_the_way(self, formats: Iterable[str]) -> dict[str, Standing]:
         """Those of `formats` whose file is kept unless the user says otherwise."""
@@ -177,18 +181,19 @@ def fresh_places(job: Job, subject: Subject, known: Manifest, base: str, languag
     for candidate in job.fresh(base):
         names = _names(job, subject, candidate, language)
         if not any(os.path.lexists(job.folder / name) or name in known.outputs for name in names.values()):
-            return Places(candidate, names, dict.fromkeys(names, Standing.FREE))
+            return Places(candidate, names, dict.fromkeys(names, Standing.FREE), {})
     raise FileExistsError(f"{base}.new and all its like are taken")
 
 
 def _look(job: Job, subject: Subject, known: Manifest, base: str, language: str) -> Places:
     names = _names(job, subject, base, language)
     standings = {}
+    stamps = {form: Stamp.of_name(job.folder / name) for form, name in names.items()}
     for form, name in names.items():
         noted = known.outputs.get(name)
         owner = (noted[1], subject.is_recording_of(noted[0])) if noted else None
         standings[form] = standing_of(_content(job.folder / name), owner)
-    return Places(base, names, standings)
+    return Places(base, names, standings, stamps)
 
 
 def _names(job: Job, subject: Subject, base: str, language: str) -> dict[str, str]:
