@@ -209,7 +209,7 @@ def test_a_manifest_that_cannot_be_read_vouches_for_nothing(done: Job, caplog: p
 
 
 @pytest.mark.parametrize("device", ["auto", "cuda:1"])
-@pytest.mark.parametrize("noted", [("cuda", "float16"), ("auto", "default"), ("cpu", "int8")])
+@pytest.mark.parametrize("noted", [("cuda", "float16"), ("auto", "default"), ("cpu", "int8"), ("cuda:3", "default")])
 def test_what_version_0_1_0_noted_is_still_finished_on_whatever_device_it_was_made(
     done: Job, noted: tuple[str, str], device: str
 ) -> None:

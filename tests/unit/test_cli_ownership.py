@@ -328,3 +328,10 @@ def test_who_writes_in_the_millisecond_between_the_look_and_the_writing_loses_no
     kept, text = ("talk.txt.bak", "talk.txt") if force else ("talk.txt", "talk.new.txt")
     assert (talk.parent / kept).read_text() == MINE
     assert (talk.parent / text).read_text() == "good morning\n"
+
+
+def test_two_scripts_of_chinese_have_two_names(world: World, talk: Path) -> None:
+    for language in ("zh-Hans", "zh-Hant", "zh", "zh-Hans"):
+        assert world.run(talk, "--name-with", "language", "-f", "srt", "-l", language) == 0
+    assert names_in(talk.parent) == {"talk.mp3", "talk.zh-Hans.srt", "talk.zh-Hant.srt", "talk.zh.srt"}
+    assert len(world.transcribed) == 3

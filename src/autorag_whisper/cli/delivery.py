@@ -97,7 +97,7 @@ class Writer:
         try:
             job.folder.mkdir(parents=True, exist_ok=True)
             with manifest.alone_in(job.folder):
-                return self._write(job, entry, contents, language_of(transcript))
+                return self._write(job, entry, contents, self._request.name_of(language_of(transcript)))
         except OSError as error:
             if error.errno in _NO_MORE:
                 raise DiskFull(str(job.folder), why(error)) from error

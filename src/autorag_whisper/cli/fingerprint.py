@@ -25,11 +25,13 @@ if TYPE_CHECKING:
 _WITHOUT_EFFECT = ("batch_size", "max_duration_s")
 """Options that change how long it takes or whether it is done, never what comes out."""
 
-_OPTIONS_OF_0_1_0 = (
-    "language", "allowed_languages", "code_switching", "task", "quality", "beam_size", "temperatures", "initial_prompt",
-    "hotwords", "audio_stream", "compression_ratio_threshold", "logprob_threshold", "no_speech_threshold",
-    "vad_threshold", "aligner",
-)  # fmt: skip
+_DEFAULTS_OF_0_1_0: dict[str, Any] = {
+    "language": None, "allowed_languages": (), "code_switching": False, "task": "transcribe", "quality": "balanced",
+    "beam_size": None, "temperatures": (0.0, 0.2, 0.4, 0.6, 0.8, 1.0), "initial_prompt": "", "hotwords": "",
+    "audio_stream": None, "compression_ratio_threshold": 2.4, "logprob_threshold": -1.0, "no_speech_threshold": 0.6,
+    "vad_threshold": 0.5, "aligner": "auto",
+}  # fmt: skip
+"""Whatever the defaults are by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,10 @@ def options_digest(options: TranscribeOptions, settings: Settings, *, model: str
 
 
 def layout_digest(digest: str, subtitles: SubtitleOptions) -> str:
-    """The digest of options together with how subtitles are laid out."""
-    return _digest({"options": digest, "subtitles": asdict(subtitles)})
+    """The digest of options together with how subtitles are laid out, as far as that is not the usual way."""
+    usual = asdict(type(subtitles)())
+    changed = {name: value for name, value in asdict(subtitles).items() if value != usual[name]}
+    return _digest({"options": digest, "subtitles": changed})
 
 
 def digests_of_0_1_0(options: TranscribeOptions, settings: Settings, *, model: str, device: str) -> frozenset[str]:
@@ -92,17 +96,17 @@ def digests_of_0_1_0(options: TranscribeOptions, settings: Settings, *, model: s
 
     It put its version, the device and every option into its digest. An option that it did not know has no such digest.
     """
-    if not set(_changed(options)) <= {*_OPTIONS_OF_0_1_0}:
+    changed = _changed(options)
+    if not changed.keys() <= _DEFAULTS_OF_0_1_0.keys():
         return frozenset()
-    values = asdict(options)
-    facts: dict[str, Any] = {name: values[name] for name in _OPTIONS_OF_0_1_0}
+    facts = _DEFAULTS_OF_0_1_0 | changed
     facts |= {
         "model": model,
         "version": "0.1.0",
         "engine": settings.engine,
         "align_models": dict(settings.align_models),
     }
-    places = itertools.product(sorted({device, "auto", "cpu", "cuda"}), COMPUTE_TYPES)
+    places = itertools.product(sorted({device, "auto", "cpu", "cuda", *(f"cuda:{n}" for n in range(8))}), COMPUTE_TYPES)
     return frozenset(_digest(facts | {"device": place, "compute_type": kind}) for place, kind in places)
 
 

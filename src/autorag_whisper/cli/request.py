@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autorag_whisper.domain.language import CHINESE
 from autorag_whisper.domain.request import Task
 from autorag_whisper.format.options import SubtitleOptions
 
@@ -55,4 +56,9 @@ class Request:
     @property
     def language_of_names(self) -> str:
         """The language that stands in the outputs' names, "" where only the work can tell."""
-        return "en" if self.options.task == Task.TRANSLATE else self.options.language or ""
+        return "en" if self.options.task == Task.TRANSLATE else self.name_of(self.options.language or "")
+
+    def name_of(self, language: str) -> str:
+        """A language as it stands in names: with the script where one was asked for."""
+        script = self.options.script if language in CHINESE else ""
+        return f"{language}-{script}" if script else language

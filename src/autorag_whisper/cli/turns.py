@@ -15,6 +15,7 @@ from autorag_whisper.models.store import default_cache_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
     from types import TracebackType
 
     from autorag_whisper.audio.source import MediaSource
@@ -56,7 +57,7 @@ class Turns:
         if delivered or isinstance(outcome.error, MediaError):
             self.chunks.forget(self._numbers[outcome.source])
         job = self._work[outcome.source]
-        self._claims.release(job.folder / job.base)
+        self._claims.release(_place(job))
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +67,7 @@ class Turns:
 
     def _take(self, job: Job) -> bool:
         """Claim a file, and look once more whether it is to be done: another run may have finished it meanwhile."""
-        if not self._claims.take(job.folder / job.base):
+        if not self._claims.take(_place(job)):
             self._ledger.elsewhere += 1
             say(f"{job.input.shown}: another run is at work on it, left to that")
             return False
@@ -81,5 +82,10 @@ class Turns:
         if why_finished:
             self._ledger.skipped += 1
             say(f"{job.input.shown}: finished by another run meanwhile")
-        self._claims.release(job.folder / job.base)
+        self._claims.release(_place(job))
         return False
+
+
+def _place(job: Job) -> Path:
+    """What is claimed: the outputs of one audio track."""
+    return job.folder / f"{job.base}*{job.marks.selector}"
