@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -158,3 +159,12 @@ def test_transcribe_has_the_same_options_and_other_options_are_another_result(tm
     assert len(world.transcribed) == 2
     assert {path.suffix for path in tmp_path.glob("talk.*")} >= {".srt", ".vtt", ".ass", ".txt", ".tsv", ".json"}
     assert (tmp_path / "talk.srt").read_text().count("<u>") == 0
+
+
+def test_a_list_of_words_beside_its_whole_result_is_left_out(tmp_path: Path) -> None:
+    """A folder's *.json has both; the list does not know the language, and would be converted last."""
+    japanese = replace(transcript_of("neko.mp3", "neko"), language="ja")
+    (tmp_path / "neko.json").write_text(render(japanese, "json"))
+    (tmp_path / "neko.words.json").write_text(render(japanese, "words"))
+    assert convert(*sorted(tmp_path.glob("*.json")), "-f", "srt,json", "-o", tmp_path / "out") == SUCCESS
+    assert json.loads((tmp_path / "out" / "neko.json").read_text())["language_code"] == "ja"

@@ -162,3 +162,14 @@ def test_text_whose_words_have_no_times_or_are_out_of_order_is_refused(result: d
 
 def test_the_schema_is_a_schema() -> None:
     Draft202012Validator.check_schema(json_schema())
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("猫。", "zh"), ("吾輩は猫。", "ja"), ("カメラ", "ja"), ("안녕하세요", "ko"), ("วันนี้", "th"),
+        ("مرحبا", "ar"), ("שלום", "he"), ("привет", "ru"), ("hello", "en"), ("hi 猫 you", "en"),
+    ],
+)  # fmt: skip
+def test_text_of_a_language_that_nobody_names_is_told_by_its_letters(text: str, language: str) -> None:
+    assert parse(json.dumps([{"w": text, "s": 0, "e": 1, "p": 1}])).language == language

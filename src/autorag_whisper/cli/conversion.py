@@ -29,7 +29,7 @@ from autorag_whisper.domain.transcript_errors import InvalidTranscript
 from autorag_whisper.format import FORMATS, parse, render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from autorag_whisper.domain.transcript import Transcript
     from autorag_whisper.format.options import SubtitleOptions
@@ -74,7 +74,7 @@ class _Source:
 def do(conversion: Conversion) -> int:
     """Convert every file; the exit code."""
     ledger = Ledger()
-    for argument in dict.fromkeys(conversion.arguments):
+    for argument in _without_poorer(dict.fromkeys(conversion.arguments)):
         try:
             source = _read(argument)
             transcript = parse(source.data, name=source.name, language=conversion.language)
@@ -84,6 +84,17 @@ def do(conversion: Conversion) -> int:
         except OSError as error:
             ledger.fail(argument, why(error))
     return ledger.close()
+
+
+def _without_poorer(arguments: Iterable[str]) -> list[str]:
+    """The files but bare lists of words whose whole result is there as well: both would give the same outputs."""
+    words, whole = FORMATS["words"].suffix, FORMATS["json"].suffix
+    given = list(arguments)
+    richer = {name: name.removesuffix(words) + whole for name in given if name.endswith(words)}
+    poorer = {name: better for name, better in richer.items() if better in given}
+    for name, better in poorer.items():
+        say(f"{name}: left out, {better} says more")
+    return [name for name in given if name not in poorer]
 
 
 def _read(argument: str) -> _Source:

@@ -30,7 +30,7 @@ command or `transcribe` wrote there and nobody changed is replaced; all else is 
 @click.argument("arguments", metavar="FILE...", nargs=-1, required=True)
 @click.option("-f", "--format", "formats", multiple=True, metavar="NAME[,NAME...]", help="As listed below; srt.")
 @click.option("-o", "--output-dir", type=click.Path(), help="Folder for the outputs; - prints one format.")
-@click.option("-l", "--language", help="Of the text, where the file does not say: code or English name; English.")
+@click.option("-l", "--language", help="Of the text, where the file does not say; default: by its letters.")
 @subtitle_options
 @click.option("--force", is_flag=True, help="Replace also what was changed or is not ours, with a copy.")
 @click.option("--no-backup", is_flag=True, help="With --force: without a copy.")

@@ -71,7 +71,7 @@ def parse(data: str | bytes, *, name: str = "transcript", language: str | None =
     Args:
         data: the file's content.
         name: what errors call it, and the result where the file does not say of which media it is.
-        language: of the text (code or English name) where the file does not say; None then takes English.
+        language: of the text (code or English name) where the file does not say; None goes by its letters.
 
     Raises:
         InvalidTranscript: it is no JSON, holds no words with times, or what it holds makes no sense.

@@ -12,6 +12,7 @@ from autorag_whisper.domain.language import parse_language
 from autorag_whisper.domain.request import Task
 from autorag_whisper.domain.transcript import Segment, Transcript, Word, WordSource, join_words
 from autorag_whisper.format.punctuation import Stop, stop_after
+from autorag_whisper.format.scripts import language_by_script
 from autorag_whisper.format.spacing import separate, spaces_before
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def read_foreign(root: Node, language: str | None) -> Transcript:
     own = None
     if isinstance(root.value, dict):
         own = language_of(root.get("language")) if root.has("language") else None
-    code = own or language or UNKNOWN_LANGUAGE
+    code = own or language or _language_of_words(root)
     segments = _segments(root, code)
     if not segments and not _may_be_empty(root):
         raise root.wrong("has no words with times")
@@ -65,6 +66,17 @@ def read_foreign(root: Node, language: str | None) -> Transcript:
         compute_type="",
         media=_NO_MEDIA,
     )
+
+
+def _language_of_words(root: Node) -> str:
+    words = root.value if isinstance(root.value, list) else [*_all(root.value, "words"), *_all(root.value, "segments")]
+    texts = [str(word.get(key, "")) for word in words if isinstance(word, dict) for key in _TEXT_KEYS]
+    return language_by_script("".join(texts)) or UNKNOWN_LANGUAGE
+
+
+def _all(value: object, key: str) -> list[object]:
+    items = value.get(key) if isinstance(value, dict) else None
+    return items if isinstance(items, list) else []
 
 
 def _may_be_empty(root: Node) -> bool:

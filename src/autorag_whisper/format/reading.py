@@ -52,7 +52,7 @@ def parse(data: str | bytes, *, name: str = "transcript", language: str | None =
     Args:
         data: what `render(transcript, "json")` or `"words"` gave, or another tool's JSON with word times.
         name: what errors call it, and the result where the file does not say of which media it is.
-        language: of the text, where the file does not say; then also English if this is None.
+        language: of the text, where the file does not say. Without it the letters tell (Latin ones: English).
 
     Raises:
         InvalidTranscript: no JSON, another shape, a figure that is not finite, words without times, out of order or,
