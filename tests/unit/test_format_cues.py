@@ -5,6 +5,7 @@ import pytest
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.transcript import Word
 from autorag_whisper.format.cues import Cue, Violations, make_cues, violations
+from autorag_whisper.format.glue import phrases_of
 from autorag_whisper.format.options import SubtitleOptions
 from autorag_whisper.format.presets import ALPHABET, JAPANESE, KOREAN, RIGHT_TO_LEFT, SOUTH_EAST_ASIAN, preset_for
 
@@ -186,3 +187,15 @@ def test_a_preset_of_ten_lines_is_laid_out_in_no_time() -> None:
     words, duration = spoken("word " * 300, word_s=0.2)
     cues = make_cues(words, duration, SubtitleOptions(lines=10, line_length=24, max_duration_s=60).limits("en"))
     assert max(len(cue.lines) for cue in cues) == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "phrases"),
+    [
+        ("例如,你可以。", "zh", ["例如,", "你", "可以。"]), ("上傳的音頻,我們", "zh", ["上傳的", "音頻,", "我們"]),
+        ("今日は天気です。明日は雨。", "ja", ["今日は", "天気です。", "明日は", "雨。"]), ("hello, there", "en", []),
+    ],
+)  # fmt: skip
+def test_punctuation_of_any_width_ends_a_phrase_and_begins_none(text: str, language: str, phrases: list[str]) -> None:
+    """BudouX knows full-width punctuation alone: "例如|," and "英,然|後" are its cuts where Whisper writes a comma."""
+    assert phrases_of(text, language) == phrases

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 class Fault(StrEnum):
     """What is wrong with a cue."""
 
-    BROKEN_CHARACTER = "its end breaks a character"
     BROKEN_WORD = "its end breaks a word, or a phrase of a script without blanks"
     BROKEN_PIECE = "its end breaks what the recogniser gave as a word, between two phrases"
     TORN = "it ends a sentence and begins the next without ending it"
@@ -41,7 +40,6 @@ class Fault(StrEnum):
 
 
 FAULTS = {
-    Fault.BROKEN_CHARACTER: 100_000,
     Fault.BROKEN_WORD: 1_000,
     Fault.FLICKER: 100,
     Fault.BROKEN_PIECE: 30,
@@ -54,9 +52,9 @@ FAULTS = {
     Fault.SHORT: 2,
     Fault.BOUND_LINE: 1,
 }
-"""How heavy each is. A fault of the first three is there only where no cutting is without it."""
+"""How heavy each is. A fault of the first two is there only where no cutting is without it."""
 
-_BREAKING = {Glue.PIECE: Fault.BROKEN_PIECE, Glue.WORD: Fault.BROKEN_WORD, Glue.CHARACTER: Fault.BROKEN_CHARACTER}
+_BREAKING = {Glue.PIECE: Fault.BROKEN_PIECE, Glue.WORD: Fault.BROKEN_WORD}
 _VERY = 1.25
 _CUE_COST = 30
 _PAUSE_COSTS = ((700, 0), (300, 15), (150, 35))

@@ -155,6 +155,12 @@ _LISTS = {
         "og eller men at som om når der fordi mens da enn",
         "jeg du han hun vi er var har hadde blir ble skal skulle kan kunne ikke seg veldig",
     ),
+    "zh": _of(
+        "這 这 那 每 各 某 我的 你的 他的 她的",
+        "在 對 对 從 从 把 被 給 给 向 於 于 以 用 為 为 跟",
+        "和 與 与 或 及 但 而 因為 因为 所以 如果 若 雖然 虽然 當 当",
+        "很 不 沒 没 也 都 就 還 还 是 會 会 要 能 可以 應該 应该",
+    ),
     "ca": _of(
         "el la els les l' un una uns unes meu meva seu seva aquest aquesta aquests aquestes aquell cada al del "
         "dels als",
@@ -164,6 +170,7 @@ _LISTS = {
     ),
 }  # fmt: skip
 _LISTS["nn"] = _LISTS["no"]
+_LISTS["yue"] = _LISTS["zh"]
 
 
 def function_words(language: str) -> FunctionWords:

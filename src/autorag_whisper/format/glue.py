@@ -4,6 +4,7 @@ Whisper's words are pieces of the text, in scripts without blanks single charact
 by BudouX (phrases of Japanese, Chinese and Thai) and by Unicode's grapheme clusters (wcwidth).
 """
 
+# ruff: noqa: RUF001 - full-width punctuation and dashes are the matter here
 from __future__ import annotations
 
 from dataclasses import replace
@@ -12,6 +13,7 @@ from functools import cache
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
+from autorag_whisper.format.punctuation import may_begin_line
 from autorag_whisper.format.text import columns, graphemes, is_unspaced
 
 if TYPE_CHECKING:
@@ -19,43 +21,62 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.transcript import Word
 
-_HYPHENS = "-‐–—/"  # noqa: RUF001 - hyphens and dashes: a line may break after any of them
+_HYPHENS = "-‐–—/"
+
+_FULL_WIDTH = str.maketrans(",.!?:;()", "，。！？：；（）")
+_CHINESE_PARTICLES = "的吗嗎呢吧们們"
+_PUNCTUATION = frozenset("、。，．：；！？…,!?;")
 
 
 class Glue(IntEnum):
     """What would be broken between two pieces of text.
 
-    Nothing, a word as the recogniser gives it (between two phrases), a written word or a phrase, or a character.
+    Nothing, a word as the recogniser gives it (between two phrases), or a written word or a phrase.
     """
 
     NONE = 0
     PIECE = 1
     WORD = 2
-    CHARACTER = 3
 
 
 def pieces(words: Sequence[Word], language: str, limit: int) -> tuple[list[Word], list[Glue]]:
     """The words, and for each what would be broken before it.
 
+    Words between which a character would be broken (a letter and its accent, an emoji of several parts) are one.
     A word of a script without blanks that reaches over several phrases is cut into them, and its time shared out;
     a phrase that is wider than `limit` columns is cut between characters.
     """
+    words = _of_whole_characters(words)
     starts, text = _placed(words)
-    whole, phrases = _starts(graphemes(text)), _starts(phrases_of(text, language))
+    phrases = _starts(phrases_of(text, language))
     parts: list[Word] = []
     glue: list[Glue] = []
     for word, start in zip(words, starts, strict=True):
         cuts = _cuts(word.text, start, phrases, limit)
         parts += _shared_out(word, [at - start for at in cuts])
         inner = [Glue.PIECE if at in phrases else Glue.WORD for at in cuts]
-        glue += [Glue.NONE if word.space_before or not start else _between(text, start, whole, phrases), *inner]
+        glue += [Glue.NONE if word.space_before or not start else _between(text, start, phrases), *inner]
     return parts, glue
 
 
 def phrases_of(text: str, language: str) -> list[str]:
-    """`text` cut into the phrases of a language written without blanks; empty where nothing knows them."""
+    """`text` cut into the phrases of a language written without blanks; empty where nothing knows them.
+
+    Punctuation ends a phrase and never begins one.
+    """
     parse = _parser(_model_name(text, language))
-    return parse(text) if parse else []
+    if parse is None:
+        return []
+    # The models know full-width punctuation alone.
+    ends = set(accumulate(len(part) for part in parse(text.translate(_FULL_WIDTH))))
+    ends |= {at for at in range(1, len(text)) if text[at - 1] in _PUNCTUATION}
+    never_first = _CHINESE_PARTICLES if language in ("zh", "yue") else ""
+    bounds = [at for at in sorted(ends) if at == len(text) or _may_begin(text[at], never_first)]
+    return [text[first:stop] for first, stop in pairwise([0, *bounds])]
+
+
+def _may_begin(character: str, never_first: str) -> bool:
+    return may_begin_line(character) and character not in never_first
 
 
 def _placed(words: Sequence[Word]) -> tuple[list[int], str]:
@@ -66,9 +87,21 @@ def _placed(words: Sequence[Word]) -> tuple[list[int], str]:
     return [end - len(word.text) for end, word in zip(ends, words, strict=True)], text
 
 
-def _between(text: str, at: int, whole: frozenset[int], phrases: frozenset[int]) -> Glue:
-    if at not in whole:
-        return Glue.CHARACTER
+def _of_whole_characters(words: Sequence[Word]) -> list[Word]:
+    starts, text = _placed(words)
+    whole = _starts(graphemes(text))
+    merged: list[Word] = []
+    for word, start in zip(words, starts, strict=True):
+        if merged and not word.space_before and start not in whole:
+            former = merged[-1]
+            end_s = max(former.end_s, word.end_s)
+            merged[-1] = replace(former, text=former.text + word.text, end_s=end_s)
+        else:
+            merged.append(word)
+    return merged
+
+
+def _between(text: str, at: int, phrases: frozenset[int]) -> Glue:
     inside = _inside_a_word(text[at - 1], text[at]) or (bool(phrases) and at not in phrases)
     return Glue.WORD if inside else Glue.NONE
 

@@ -19,7 +19,7 @@ _COST_PER_COLUMN = 4
 _BOUND_COST = 100
 _LONE_WORD_COST = 12
 _TOP_HEAVY_COST = 2
-_GLUE_COST = {Glue.NONE: 0, Glue.PIECE: 200, Glue.WORD: 10_000, Glue.CHARACTER: 1_000_000}
+_GLUE_COST = {Glue.NONE: 0, Glue.PIECE: 200, Glue.WORD: 10_000}
 
 Run = tuple[int, int]
 """Words [first, stop)."""
@@ -88,9 +88,9 @@ class Layout:
         return count if found else self.preset.max_lines + 1
 
     def _longest_lines(self) -> list[int]:
-        """For each word, the stop of the longest line that begins with it and breaks neither word nor character.
+        """For each word, the stop of the longest line that begins with it and breaks no word.
 
-        Where there is none, a word gives way, then a character: both are wider than a line.
+        Where there is none, a word gives way: it is wider than a line.
         """
         reach, stop = [], 0
         for first in range(len(self.words)):
@@ -109,7 +109,7 @@ class Layout:
         return [good[stop] for stop in self._reach]
 
     def _clean_stop(self, first: int, stop: int) -> int:
-        for worst in (Glue.NONE, Glue.PIECE, Glue.WORD):
+        for worst in (Glue.NONE, Glue.PIECE):
             for cut in range(stop, first, -1):
                 if self.breaks.glue[cut] <= worst:
                     return cut
