@@ -20,6 +20,7 @@ from autorag_whisper.transcriber.transcriber import Transcriber, TranscriberPart
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from autorag_whisper.engines.base import VoiceActivity
     from autorag_whisper.runtime.alignment_models import AlignmentModels
 
 CARD = Hardware(1, frozenset({"float16", "float32"}), frozenset({"int8", "float32"}))
@@ -40,6 +41,7 @@ class World:
         wish: Wish = Wish(timeout_s=30.0),  # noqa: B008 - a frozen value
         idle_s: float = 0.0,
         engine: type[FakeRecognizer] = FakeRecognizer,
+        voice: VoiceActivity | None = None,
         **fake: object,
     ) -> None:
         self.faults = {"cpu": Faults(), "cuda": Faults()}
@@ -60,7 +62,7 @@ class World:
             lambda _name: files,
             self.policy,
             self.residency,
-            FakeVoiceActivity(),
+            voice or FakeVoiceActivity(),
             telemetry,
             alignment_models,
             sharing,

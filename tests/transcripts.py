@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.audio import MediaDamage, MediaInfo
+from autorag_whisper.domain.clips import Clip, merged
 from autorag_whisper.domain.language import LANGUAGES
 from autorag_whisper.domain.notes import Note
 from autorag_whisper.domain.transcript import (
@@ -92,6 +93,14 @@ def whole_transcripts(draw: st.DrawFn, texts: st.SearchStrategy[str] = WORD_TEXT
         device_fallbacks=draw(st.lists(any_of(DeviceFallbackStep), max_size=2).map(tuple)),
         engine_s=draw(FIGURES),
         notes=draw(st.lists(any_of(Note), max_size=2).map(tuple)),
+        clips=merged(draw(st.lists(_clips(), max_size=2))),
+    )
+
+
+def _clips() -> st.SearchStrategy[Clip]:
+    length = st.integers(1, 10**6).map(lambda ms: ms / 1000) | st.just(math.inf)
+    return st.builds(
+        lambda start, length: Clip(start / 1000, round(start / 1000 + length, 3)), st.integers(0, 10**6), length
     )
 
 

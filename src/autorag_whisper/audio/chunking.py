@@ -35,6 +35,10 @@ WINDOW = 512
 
 _CLEAR, _CLEAR_WINDOWS = 0.8, 8
 """Probability of a voice beyond doubt, and the windows (a quarter of a second) for which it must be heard."""
+_LEAST_REST = 32
+"""Windows in the last chunk at least where everything is taken for speech, a second."""
+_SILENT = 1e-9
+"""Power of what is silence whatever there is beside it: -90 dB."""
 _SUREST = 16
 """Windows in the half second that `SpeechChunk.voice` looks at."""
 
@@ -238,7 +242,10 @@ class Chunker:
         """Where a voice is least likely (mean of three windows) in the last third of the chunk."""
         first = start + 2 * self._max // 3
         tail = np.asarray(self._probabilities[first - self._probabilities_from :])
-        cut = first + int(np.argmin(np.convolve(tail, np.ones(3) / 3, mode="same")[1:-1])) + 1
+        return self._cut_at(first + int(np.argmin(np.convolve(tail, np.ones(3) / 3, mode="same")[1:-1])) + 1)
+
+    def _cut_at(self, cut: int) -> SpeechChunk:
+        """The chunk up to window `cut`; a span that goes on behind it is divided."""
         spans = [*self._spans, *([self._open] if self._open else [])]
         at = next((n for n, span in enumerate(spans) if span.stop > cut), len(spans))
         later = spans[at:]
@@ -255,6 +262,7 @@ class Chunker:
         spans, self._spans = self._spans[:count], self._spans[count:]
         self._bound = max(min(stop, self._now), bound)
         total = self._samples.stop
+        spans = spans or [_Span(start, self._bound, sure=False)]
         chunk = SpeechChunk(
             index=self._index,
             start=start * WINDOW,
@@ -293,6 +301,50 @@ class Chunker:
         if surplus > self._max:
             del self._probabilities[:surplus]
             self._probabilities_from += surplus
+
+
+class GaplessChunker(Chunker):
+    """Takes everything for speech: a chunk begins where the last one ended, up to the last sample.
+
+    It is cut where the last third of the longest chunk is quietest, and the last chunk is a second long at least. What
+    voice activity found is told all the same; a chunk in which it found nothing is one span that is not sure.
+    """
+
+    def finish(self) -> Iterator[SpeechChunk]:
+        self._close_span()
+        self._close_faint()
+        while self._now - self._bound > self._max:
+            yield self._cut_at(self._quietest())
+        if self._bound * WINDOW < self._samples.stop:
+            yield self._emit(len(self._spans), self._now)
+
+    def _step(self, probability: float) -> Iterator[SpeechChunk]:
+        self._probabilities.append(probability)
+        self._now += 1
+        if self._track(probability):
+            self._close_faint()
+        else:
+            self._look_again(probability)
+        if self._now - self._bound >= self._max + _LEAST_REST:
+            self._close_faint()
+            yield self._cut_at(self._quietest())
+
+    def _start(self) -> int:
+        return self._bound
+
+    @property
+    def _needed(self) -> int:
+        return self._bound
+
+    def _quietest(self) -> int:
+        """The middle of the longest quiet stretch in the last third of a chunk that begins now."""
+        first, last = self._bound + 2 * self._max // 3, min(self._bound + self._max, self._now - _LEAST_REST)
+        samples = self._samples.take(first * WINDOW, last * WINDOW).reshape(-1, WINDOW)
+        power = np.convolve(np.square(samples).mean(axis=1), np.ones(3) / 3, mode="same")
+        quiet = np.concatenate(([False], power <= max(2 * float(power.min()), _SILENT), [False]))
+        edges = np.flatnonzero(np.diff(quiet)).reshape(-1, 2)
+        start, stop = edges[np.argmax(edges[:, 1] - edges[:, 0])]
+        return first + int(start + stop) // 2
 
 
 class _SampleBuffer:

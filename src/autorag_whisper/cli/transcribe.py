@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autorag_whisper.cli import verbose_option
+from autorag_whisper.cli.recognition_options import SectionedCommand, options_of, recognition_options
 from autorag_whisper.cli.subtitle_options import FORMATS_EPILOG, formats_of, subtitle_options, subtitles_of
-from autorag_whisper.domain.request import DEFAULT_TEMPERATURES, Aligner, Quality, Task, TranscribeOptions
-from autorag_whisper.settings import COMPUTE_TYPES, ENGINES, MAX_THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from autorag_whisper.cli.edge import Edge
     from autorag_whisper.cli.naming import Marks
     from autorag_whisper.cli.request import Request
+    from autorag_whisper.domain.request import TranscribeOptions
 
 DEFAULT_FORMATS = ("srt", "json")
 PRINTED_FORMAT = "srt"
@@ -38,49 +38,11 @@ folder, where the tree of a given folder is mirrored. Files of a folder that dif
 )
 
 
-@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SectionedCommand, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("arguments", metavar="FILE...", nargs=-1, required=True)
-@click.option("-m", "--model", default="base", show_default=True, help="Size, hub id (owner/name) or folder.")
-@click.option("-l", "--language", help="Code or English name; found out if not given. zh-Hans, zh-TW: characters too.")
-@click.option("--allowed-languages", default="", metavar="CODE[,CODE...]", help="Among which it is found out.")
-@click.option("--code-switching", is_flag=True, help="Find the language of every piece, not of the file.")
-@click.option(
-    "--task",
-    type=click.Choice([task.value for task in Task]),
-    default=Task.TRANSCRIBE.value,
-    show_default=True,
-    help="Or into English.",
-)
-@click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N.")
-@click.option("--engine", type=click.Choice(ENGINES), help="Default: ctranslate2; whisperx is an extra.")
-@click.option("--compute-type", type=click.Choice(COMPUTE_TYPES), help="Default: the best that the device has.")
-@click.option("--threads", type=click.IntRange(0, MAX_THREADS), help="CPU workers; 0: one for each core.")
-@click.option("--batch-size", type=int, help="Pieces of audio at a time.")
-@click.option(
-    "--quality",
-    type=click.Choice([quality.value for quality in Quality]),
-    default=Quality.BALANCED.value,
-    show_default=True,
-    help="Speed against accuracy.",
-)
-@click.option("--beam-size", type=int, help="Instead of the quality's; 1 is fastest.")
-@click.option("--temperature", multiple=True, metavar="T[,T...]", help="Tried in order while an attempt fails.")
-@click.option(
-    "--aligner",
-    type=click.Choice([aligner.value for aligner in Aligner]),
-    default=Aligner.AUTO.value,
-    show_default=True,
-    help="How words get their times.",
-)
-@click.option("--prompt", default="", help="Text that sets style and spelling.")
-@click.option("--hotwords", default="", help="Words that are likely to occur.")
+@recognition_options
 @click.option("-f", "--format", "formats", multiple=True, metavar="NAME[,NAME...]", help="As listed below; srt,json.")
 @click.option("-o", "--output-dir", type=click.Path(), help="Folder for the outputs; - prints one format.")
-@click.option(
-    "--audio-stream",
-    metavar="N|LANGUAGE",
-    help="Which of a file's audio streams: number from 0, language or title; default: as players choose.",
-)
 @click.option("--name-with", metavar="WHAT[,WHAT...]", default="", help="stream, language: talk.2.srt, talk.de.srt.")
 @subtitle_options
 @click.option("--force", is_flag=True, help="Do again what is finished, replace files of others, with a copy.")
@@ -116,7 +78,7 @@ def _request(given: dict[str, Any], edge: Edge) -> Request:
     settings = Settings.from_env(edge.environ)
     overrides = {name: given[name] for name in ("engine", "compute_type", "threads") if given[name] is not None}
     printing = _is_printed(given["arguments"], given["output_dir"])
-    options = _options(given)
+    options = options_of(given)
     return Request(
         arguments=given["arguments"],
         model=given["model"],
@@ -165,34 +127,3 @@ def _device(text: str) -> str:
     if device is None and text.strip().lower() != "auto":
         raise InvalidOption("--device", text, "auto, cpu, cuda or cuda:N")
     return str(device or "auto")
-
-
-def _options(given: dict[str, Any]) -> TranscribeOptions:
-    return TranscribeOptions(
-        language=given["language"],
-        allowed_languages=tuple(name for name in given["allowed_languages"].split(",") if name.strip()),
-        code_switching=given["code_switching"],
-        task=given["task"],
-        quality=given["quality"],
-        beam_size=given["beam_size"],
-        temperatures=_temperatures(given["temperature"]),
-        initial_prompt=_text(given["prompt"]),
-        hotwords=_text(given["hotwords"]),
-        batch_size=given["batch_size"],
-        audio_stream=given["audio_stream"],
-        aligner=given["aligner"],
-    )
-
-
-def _temperatures(given: Sequence[str]) -> tuple[float, ...]:
-    from autorag_whisper.domain.errors import InvalidOption
-
-    try:
-        return tuple(float(number) for value in given for number in value.split(",")) or DEFAULT_TEMPERATURES
-    except ValueError:
-        raise InvalidOption("--temperature", ",".join(given), "numbers from 0 to 2 with commas between them") from None
-
-
-def _text(argument: str) -> str:
-    """An argument for the model: bytes that are no UTF-8 become U+FFFD."""
-    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -15,6 +15,9 @@ class NoteKind(StrEnum):
     OTHER_AUDIO_STREAMS = "other_audio_streams"
     """The file has audio streams besides the one that was transcribed."""
 
+    CLIP_BEHIND_END = "clip_behind_end"
+    """A clip that was asked for begins where the recording is over."""
+
     HEADER_CORRECTED = "header_corrected"
     """Fields of the file's header disagree with each other or with the samples; what was believed is said."""
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
+from autorag_whisper.domain.clips import Clip, parse_clips
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.language import SCRIPTS, parse_spelled
 
@@ -63,6 +64,26 @@ DEFAULT_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Whisper's temperature fallback (Radford et al. 2022, section 4.5): the next one only after a failed attempt."""
 
 MAX_PROMPT_CHARACTERS = 2_000
+MAX_PREFIX_CHARACTERS = 200
+DEFAULT_SUPPRESSED = (-1,)
+"""What `suppress_tokens` are unless somebody says: the model's own list of symbols that nobody says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """How texts are searched for, as the fields of `TranscribeOptions` of the same names say."""
+
+    patience: float = 1.0
+    length_penalty: float = 1.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    suppress_tokens: tuple[int, ...] = DEFAULT_SUPPRESSED
+    suppress_blank: bool = True
+
+    @property
+    def leaves_probabilities(self) -> bool:
+        """Whether the scores of tokens are as the model gives them: no penalty changes them."""
+        return self.repetition_penalty == 1 and self.no_repeat_ngram_size == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +108,25 @@ class TranscribeOptions:
         compression_ratio_threshold: text that packs better than this is a repetition: the attempt failed.
         logprob_threshold: mean log-probability of the tokens below which an attempt failed.
         no_speech_threshold: probability of "no speech" above which a failed attempt's text is rejected.
-        vad_threshold: speech probability (0..1) from which a 32 ms window counts as speech.
+        vad: only what voice activity finds is recognised; without it everything is, in pieces of 30 s at most that are
+            cut where it is quietest. What voice activity says still counts against text that nobody said.
+        vad_threshold: speech probability (between 0 and 1) from which a 32 ms window counts as speech.
+        vad_min_speech_s: what is shorter (0..10) is no speech.
+        vad_min_silence_s: silence (0..10) that ends a stretch of speech.
+        vad_pad_s: audio (0..5) that a piece has before its first speech and behind its last.
+        clips: parts of the recording that are heard, `parse_clips` takes what is written here; none: all of it. Those
+            that overlap or touch are one. Times stay those of the recording.
+        prefix: text with which the first piece begins, as if it had been decoded: it is in the result. At most 200
+            characters, of which those count that 100 tokens hold.
+        patience: of beam search, factor (0.1..10) of the hypotheses that are finished before one is chosen.
+        length_penalty: exponent (-10..10) of the length in the score of a hypothesis of beam search; above 1 prefers
+            longer ones.
+        repetition_penalty: above 1 (to 10) makes tokens less likely that are in the text already; below 1 more likely.
+        no_repeat_ngram_size: no run of so many tokens (0..100) comes twice in a piece; 0 allows it.
+        suppress_tokens: token ids that are never chosen; -1 stands for the model's own list, () suppresses none.
+        suppress_blank: a text does not begin with its end, or with a blank alone.
+        max_new_tokens: tokens (1..440) that a piece may have; what is longer is cut off. None: twice what the fastest
+            speech needs.
         aligner: `characters` where the model's heads for it are known (`auto`), a `ctc` model of the text's language
             (not for translations, whose words nobody said), the model's own `tokens`, or `none`: spread evenly.
         max_duration_s: more audio than this raises MediaTooLong while decoding; None has no limit.
@@ -111,6 +150,19 @@ class TranscribeOptions:
     aligner: Aligner = Aligner.AUTO
     max_duration_s: float | None = None
     script: str = ""
+    vad: bool = True
+    vad_min_speech_s: float = 0.1
+    vad_min_silence_s: float = 0.16
+    vad_pad_s: float = 0.4
+    clips: tuple[Clip, ...] = ()
+    prefix: str = ""
+    patience: float = 1.0
+    length_penalty: float = 1.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    suppress_tokens: tuple[int, ...] = DEFAULT_SUPPRESSED
+    suppress_blank: bool = True
+    max_new_tokens: int | None = None
 
     def __post_init__(self) -> None:
         self._set_languages()
@@ -123,24 +175,37 @@ class TranscribeOptions:
         object.__setattr__(self, "task", _parse_task(self.task))
         object.__setattr__(self, "aligner", _parse_aligner(self.aligner))
         object.__setattr__(self, "quality", _parse_quality(self.quality))
-        object.__setattr__(self, "beam_size", _whole("beam size", self.beam_size, 100))
-        object.__setattr__(self, "batch_size", _whole("batch size", self.batch_size, 256))
+        object.__setattr__(self, "clips", parse_clips(self.clips))
+        object.__setattr__(self, "suppress_tokens", _parse_tokens(self.suppress_tokens))
         object.__setattr__(self, "temperatures", _parse_temperatures(self.temperatures))
         object.__setattr__(self, "audio_stream", _parse_audio_stream(self.audio_stream))
-        for name, value in (
-            ("compression ratio threshold", self.compression_ratio_threshold),
-            ("log-probability threshold", self.logprob_threshold),
-            ("no-speech threshold", self.no_speech_threshold),
-        ):
-            _check(name, value, _is_number(value), "a number")
         voice = self.vad_threshold
         _check("VAD threshold", voice, _is_number(voice) and 0 < voice < 1, "a number between 0 and 1")
         limit = self.max_duration_s
         _check("longest duration", limit, limit is None or (_is_number(limit) and limit > 0), "seconds above 0")
-        for name, text in (("prompt", self.initial_prompt), ("hotwords", self.hotwords)):
-            allowed = f"at most {MAX_PROMPT_CHARACTERS} characters"
-            _check(name, text, isinstance(text, str), "text")
-            _check(name, f"{text[:20]}...", len(text) <= MAX_PROMPT_CHARACTERS, allowed)
+        for field, (option, low, high) in _WHOLE.items():
+            object.__setattr__(self, field, _whole(option, getattr(self, field), low, high))
+        for field, (option, least, most) in _RANGES.items():
+            value = getattr(self, field)
+            good = _is_number(value) and least <= value <= most
+            _check(option, value, good, f"a number from {least:g} to {most:g}")
+            object.__setattr__(self, field, float(value))
+        for field, (option, limit) in _TEXTS.items():
+            text = getattr(self, field)
+            _check(option, text, isinstance(text, str), "text")
+            _check(option, f"{text[:20]}...", len(text) <= limit, f"at most {limit} characters")
+
+    @property
+    def search(self) -> Search:
+        """The options of the search for a text, together."""
+        return Search(
+            self.patience,
+            self.length_penalty,
+            self.repetition_penalty,
+            self.no_repeat_ngram_size,
+            self.suppress_tokens,
+            self.suppress_blank,
+        )
 
     def _set_languages(self) -> None:
         """Reduce `language` and `allowed_languages` to Whisper's codes, and `script` to what they say of it."""
@@ -161,10 +226,35 @@ class TranscribeOptions:
         return effort if self.beam_size is None else replace(effort, beam_size=self.beam_size)
 
 
-def _whole(option: str, value: Any, most: int) -> int | None:
+_WHOLE = {
+    "beam_size": ("beam size", 1, 100),
+    "batch_size": ("batch size", 1, 256),
+    "no_repeat_ngram_size": ("no-repeat n-gram size", 0, 100),
+    "max_new_tokens": ("new tokens", 1, 440),
+}
+"""Field -> its name in messages, least, most; None is allowed where the least is not 0."""
+_RANGES = {
+    "compression_ratio_threshold": ("compression ratio threshold", 0.0, math.inf),
+    "logprob_threshold": ("log-probability threshold", -math.inf, 0.0),
+    "no_speech_threshold": ("no-speech threshold", 0.0, 1.0),
+    "vad_min_speech_s": ("shortest speech", 0.0, 10.0),
+    "vad_min_silence_s": ("shortest silence", 0.0, 10.0),
+    "vad_pad_s": ("speech padding", 0.0, 5.0),
+    "patience": ("patience", 0.1, 10.0),
+    "length_penalty": ("length penalty", -10.0, 10.0),
+    "repetition_penalty": ("repetition penalty", 0.1, 10.0),
+}
+_TEXTS = {
+    "initial_prompt": ("prompt", MAX_PROMPT_CHARACTERS),
+    "hotwords": ("hotwords", MAX_PROMPT_CHARACTERS),
+    "prefix": ("prefix", MAX_PREFIX_CHARACTERS),
+}
+
+
+def _whole(option: str, value: Any, least: int, most: int) -> int | None:
     """A whole number of any library, as Python's own: the engines take no other."""
-    good = value is None or (not isinstance(value, bool) and isinstance(value, Integral) and 1 <= int(value) <= most)
-    _check(option, value, good, f"a whole number from 1 to {most}")
+    whole = not isinstance(value, bool) and isinstance(value, Integral) and least <= int(value) <= most
+    _check(option, value, whole or (value is None and least > 0), f"a whole number from {least} to {most}")
     return None if value is None else int(value)
 
 
@@ -178,6 +268,17 @@ def _parse_temperatures(given: Any) -> tuple[float, ...]:
     for temperature in given:
         _check("temperature", temperature, _is_number(temperature) and 0 <= temperature <= 2, "numbers from 0 to 2")
     return tuple(float(temperature) for temperature in given)
+
+
+def _parse_tokens(given: Any) -> tuple[int, ...]:
+    allowed = "token ids with commas between them, -1 for the model's own list, or nothing"
+    try:
+        parts = [part for part in given.split(",") if part.strip()] if isinstance(given, str) else list(given)
+        tokens = tuple(dict.fromkeys(int(part) for part in parts))
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidOption("suppressed tokens", given, allowed) from None
+    _check("suppressed tokens", given, all(-1 <= token < 2**31 for token in tokens), allowed)
+    return tokens
 
 
 def _parse_languages(names: Iterable[str]) -> tuple[Spelled, ...]:

@@ -11,6 +11,7 @@ from autorag_whisper.domain.audio import MediaDamage, MediaInfo
 from autorag_whisper.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
+    from autorag_whisper.domain.clips import Clip
     from autorag_whisper.domain.notes import Note
 
 
@@ -127,7 +128,7 @@ class DeviceFallbackStep:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The whole result for one file."""
+    """The whole result for one file. `clips`: the parts of it that were heard; () if that is all of it."""
 
     name: str
     duration_s: float
@@ -145,6 +146,7 @@ class Transcript:
     device_fallbacks: tuple[DeviceFallbackStep, ...] = ()
     engine_s: float = 0.0
     notes: tuple[Note, ...] = ()
+    clips: tuple[Clip, ...] = ()
 
     @property
     def words(self) -> tuple[Word, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
+from autorag_whisper.domain.request import Search
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ WINDOW_FRAMES = 3000
 """Mel frames of Whisper's full window, 30 s."""
 MAX_NEW_TOKENS = 224
 """Half of the decoder's context: what Whisper gives one window."""
+DEFAULT_SEARCH = Search()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,10 @@ class RecognizerSpec:
 
     `compute_type` is the effective one. `strict_window`: it was trained on full 30 s windows alone. `workers`: engine
     calls that run at the same time; more callers wait. `batch_size`: the default for this device. `languages`: the
-    codes that it can be told, `en` alone if it is not multilingual. `characters`: the heads with which it aligns, None
-    if it does so with its own, which are made for whole tokens. `spells_below`: token ids below this one are aligned
-    fastest when a text is spelled; None if all cost the same.
+    codes that it can be told, `en` alone if it is not multilingual. `vocabulary`: how many tokens it has.
+    `pipeline`: it is a `PipelineRecognizer`. `characters`: the heads with which it aligns, None if it does so with its
+    own, which are made for whole tokens. `spells_below`: token ids below this one are aligned fastest when a text is
+    spelled; None if all cost the same.
     """
 
     model: str
@@ -65,11 +68,15 @@ class RecognizerSpec:
     languages: frozenset[str]
     characters: CharacterHeads | None = None
     spells_below: int | None = None
+    vocabulary: int = 51_864
+    pipeline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
     """How one call decodes. Temperature 0 is beam search; above it, the best of `beam_size` samples is taken.
+
+    `prefix`: tokens with which every row's text begins; they are its first tokens, and count in no length here.
 
     `seed` (0 to 2**31 - 1) decides the samples: the same rows, prompts and decoding give the same ones, whatever the
     engine has sampled before.
@@ -79,13 +86,16 @@ class Decoding:
     temperature: float = 0.0
     max_new_tokens: int = MAX_NEW_TOKENS
     seed: int = 0
+    search: Search = DEFAULT_SEARCH
+    prefix: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Hypothesis:
     """What was decoded from one row.
 
-    `token_ids` are text tokens alone; `avg_logprob` is the mean over them and the end of text.
+    `token_ids` are text tokens alone, those of a prefix first; `avg_logprob` is the mean over them, but for a prefix,
+    and the end of text.
 
     `probabilities`: of each token, where the engine tells them while it decodes; None where only `align` does.
 
@@ -224,6 +234,7 @@ class Wording:
     beam_size: int
     previous: str = ""
     hotwords: str = ""
+    search: Search = DEFAULT_SEARCH
 
 
 @runtime_checkable

@@ -112,6 +112,7 @@ def describe(
         languages=tokenizer.languages if model.is_multilingual else frozenset({"en"}),
         characters=request.characters,
         spells_below=request.speller.kept if request.speller else None,
+        vocabulary=tokenizer.size,
     )
 
 
@@ -252,17 +253,21 @@ class CTranslate2Recognizer:
 
     def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
         _require(len(prompts) == encoded.rows > 0, "a prompt for every row")
-        prompt_length = len(prompts[0])
-        cap = min(decoding.max_new_tokens, _CONTEXT - prompt_length)
+        prompt_length, search, prefix = len(prompts[0]), decoding.search, decoding.prefix
+        # What the engine calls a length has the prefix in it.
+        cap = min(decoding.max_new_tokens + len(prefix), _CONTEXT - prompt_length)
         sampling = decoding.temperature > 0
-        # Of beams the engine keeps the logits of every hypothesis; `align` tells their probabilities for less.
-        greedy = not sampling and decoding.beam_size == 1
+        # Of beams the engine keeps the logits of every hypothesis; `align` tells their probabilities for less. It does
+        # too where penalties are in the logits or a prefix is in the text.
+        greedy = not sampling and decoding.beam_size == 1 and search.leaves_probabilities and not prefix
+        beam_size = 1 if sampling else decoding.beam_size
         with self._calls.call("generate"):
             generate = partial(self._sampler.generate, decoding.seed) if sampling else self._model.generate
             results = generate(
                 encoded.value,
-                [list(prompt) for prompt in prompts],
-                beam_size=1 if sampling else decoding.beam_size,
+                [[*prompt, *prefix] for prompt in prompts],
+                beam_size=beam_size,
+                patience=max(search.patience, 1 / beam_size),
                 num_hypotheses=decoding.beam_size if sampling else 1,
                 sampling_topk=0 if sampling else 1,
                 sampling_temperature=decoding.temperature if sampling else 1.0,
@@ -270,10 +275,14 @@ class CTranslate2Recognizer:
                 return_scores=True,
                 return_logits_vocab=greedy,
                 return_no_speech_prob=True,
-                suppress_blank=True,
-                suppress_tokens=[-1],
+                suppress_blank=search.suppress_blank,
+                suppress_tokens=list(search.suppress_tokens),
+                length_penalty=search.length_penalty,
+                repetition_penalty=search.repetition_penalty,
+                no_repeat_ngram_size=search.no_repeat_ngram_size,
             )
-        return [hypothesis(result, cap, self._tokenizer.end) for result in results]
+        end = self._tokenizer.end
+        return [hypothesis(result, cap, end, search.length_penalty, len(prefix)) for result in results]
 
     def align(
         self,

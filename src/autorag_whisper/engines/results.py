@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def hypothesis(result: Any, cap: int, end: int) -> Hypothesis:
-    """What `generate` gave one row, its text tokens those below `end`."""
+def hypothesis(result: Any, cap: int, end: int, length_penalty: float = 1.0, prefix: int = 0) -> Hypothesis:
+    """What `generate` gave one row, its text tokens those below `end`; its first `prefix` tokens were given."""
     tokens = tuple(int(token) for token in result.sequences_ids[0])
-    # The score is the sum divided by the length without the end token, which the sum has.
-    mean = float(result.scores[0]) * len(tokens) / (len(tokens) + 1) if tokens else float(result.scores[0])
+    # The score is the sum divided by a power of the length without the end token, which the sum has.
+    total = float(result.scores[0]) * max(1, len(tokens)) ** length_penalty
+    mean = total / (max(0, len(tokens) - prefix) + 1)
     probability = float(result.no_speech_prob)
     return Hypothesis(
         token_ids=tokens,

@@ -46,6 +46,11 @@ class WhisperTokenizer:
         return found
 
     @property
+    def size(self) -> int:
+        """How many tokens there are."""
+        return int(self._tokenizer.get_vocab_size())
+
+    @property
     def languages(self) -> frozenset[str]:
         """The codes that this model has a token for."""
         return frozenset(code for code in LANGUAGES if self._tokenizer.token_to_id(f"<|{code}|>") is not None)

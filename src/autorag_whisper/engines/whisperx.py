@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from autorag_whisper.domain.audio import Samples
+    from autorag_whisper.domain.request import Search
     from autorag_whisper.engines.base import RecognizerSpec, Wording
     from autorag_whisper.engines.ctranslate2 import LoadRequest, Sampler
 
@@ -63,6 +64,7 @@ def load(request: LoadRequest) -> WhisperXRecognizer:
     tokenizer = WhisperTokenizer(request.folder, tokens, multilingual=bool(runtime.is_multilingual))
     # Its pipeline fills every clip up to 30 s.
     spec = describe(replace(request, strict_window=True), runtime, tokenizer, workers=1, batch_size=_BATCH)
+    spec = replace(spec, pipeline=True)
     recognizer = WhisperXRecognizer(model, spec, tokenizer, sampler(request))
     prove(recognizer)
     return recognizer
@@ -92,6 +94,7 @@ class WhisperXRecognizer(CTranslate2Recognizer):
                 beam_size=wording.beam_size,
                 initial_prompt=wording.previous or None,
                 hotwords=wording.hotwords or None,
+                **_search(wording.search),
             )
             self._given.spans = _spans(clips)
             try:
@@ -103,7 +106,7 @@ class WhisperXRecognizer(CTranslate2Recognizer):
         if len(results) != len(clips):
             raise EngineError(RUNTIME, "generate", f"it decoded {len(results)} texts of {len(clips)} clips")
         return Encoded(len(clips), encoded), [
-            hypothesis(result, _MAX_TOKENS, self._tokenizer.end) for result in results
+            hypothesis(result, _MAX_TOKENS, self._tokenizer.end, wording.search.length_penalty) for result in results
         ]
 
 
@@ -160,6 +163,11 @@ def _given_voice() -> Any:
             return segments
 
     return Given()
+
+
+def _search(search: Search) -> dict[str, Any]:
+    """Its options of these names."""
+    return asdict(search) | {"suppress_tokens": list(search.suppress_tokens)}
 
 
 def _options(*, multilingual: bool) -> Any:

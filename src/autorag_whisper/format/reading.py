@@ -14,9 +14,11 @@ Other tools' words may reach into the next one; they are cut there.
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from autorag_whisper.domain.audio import AudioTrack, MediaDamage, MediaInfo
+from autorag_whisper.domain.clips import Clip
 from autorag_whisper.domain.language import parse_language
 from autorag_whisper.domain.notes import Note
 from autorag_whisper.domain.request import Task
@@ -103,8 +105,13 @@ def _transcript(root: Node) -> Transcript:
         "device_fallbacks": tuple(node.record(DeviceFallbackStep) for node in root.get("device_fallbacks").items()),
         "engine_s": root.get("engine_s").number(0.0),
         "notes": tuple(node.record(Note) for node in root.get("notes").items()),
+        "clips": tuple(_clip(node) for node in root.get("clips").items()),
     }
     return root.made(Transcript, values)
+
+
+def _clip(node: Node) -> Clip:
+    return node.made(Clip, {"start_s": node.get("start").number(), "end_s": node.get("end").number(math.inf)})
 
 
 def media_of(node: Node) -> MediaInfo:

@@ -94,6 +94,7 @@ def _circumstances(transcript: Transcript, clock: Clock) -> dict[str, Any]:
         ],
         "device_fallbacks": [asdict(step) for step in transcript.device_fallbacks],
         "engine_s": transcript.engine_s,
+        "clips": [{"start": clip.start_s, "end": clip.end_s} for clip in transcript.clips],
         "notes": [asdict(note) for note in transcript.notes],
     }
 

@@ -51,7 +51,9 @@ class PipelineRecognition(Recognition):
         self._check()
         options = self._options
         beam_size = options.effort.beam_size
-        wording = Wording(language, options.task.value, beam_size, options.initial_prompt, options.hotwords)
+        wording = Wording(
+            language, options.task.value, beam_size, options.initial_prompt, options.hotwords, options.search
+        )
         assert isinstance(self._engine, PipelineRecognizer)
         encoded, hypotheses = self._engine.recognise([row.task.chunk.samples for row in group], wording)
         for row, hypothesis in zip(group, hypotheses, strict=True):

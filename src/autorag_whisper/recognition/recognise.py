@@ -17,7 +17,8 @@ from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaw
 from autorag_whisper.recognition.phantoms import NO_SPEECH, SQUEEZED, phantom, squeezed_from
 from autorag_whisper.recognition.quality import Fault, best_of, compression_ratio, fault_of
 from autorag_whisper.recognition.sampling import seed_of
-from autorag_whisper.recognition.windows import features_of, token_cap, window_frames
+from autorag_whisper.recognition.search import Asked, TextSearch
+from autorag_whisper.recognition.windows import features_of, window_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.engines.base import Encoded, Hypothesis, Recognizer
     from autorag_whisper.recognition.ctc_alignment import CtcAligner
-
-_REDO_BEAM = 5
-"""Beam at least, and samples to choose from, when a chunk is redone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +129,7 @@ class Recognition:
         self._on_language, self._cancelled = on_language, cancelled
         self._alignment = Alignment(recognizer, options, ctc)
         self._full_window = recognizer.spec.strict_window or options.effort.full_window
+        self._search = TextSearch(recognizer, options)
 
     def batch(self, tasks: Sequence[ChunkTask], *, may_be_undecided: bool = True) -> list[ChunkResult]:
         """Recognise chunks of one window. Raises what the engine raises, and Cancelled between two engine calls."""
@@ -208,8 +207,7 @@ class Recognition:
         )
 
     def _first_attempt(self, encoded: Encoded, rows: list[Row]) -> None:
-        cap = max(token_cap(len(row.task.chunk.samples)) for row in rows)
-        decoding = Decoding(self._options.effort.beam_size, self._options.temperatures[0], cap)
+        decoding = self._search.first_way(row.task.chunk for row in rows)
         if decoding.temperature > 0:
             hypotheses = self._sampled(encoded, rows, decoding)
         else:
@@ -231,7 +229,7 @@ class Recognition:
         row.attempts = list(row.task.earlier)
         hypotheses: list[Hypothesis | None] = [None] * len(row.attempts)
         spent = 0
-        for decoding in self._ways(row.task):
+        for decoding in self._search.ways(row.task.chunk):
             hypothesis = self._generate(encoded, [row], decoding)[0]
             hypotheses.append(hypothesis)
             spent += steps_of(len(hypothesis.token_ids), decoding.max_new_tokens, sampled=decoding.temperature > 0)
@@ -256,19 +254,11 @@ class Recognition:
         loop = runaway(best.token_ids, self._text(best.token_ids), _speech_s(row.task.chunk))
         return loop is not None and len(without(best.token_ids, loop)) < MOST_KEPT * len(best.token_ids)
 
-    def _ways(self, task: ChunkTask) -> list[Decoding]:
-        options, cap = self._options, token_cap(len(task.chunk.samples))
-        beam = max(_REDO_BEAM, options.effort.beam_size)
-        seed = seed_of(task.chunk.samples)
-        return [Decoding(beam, temperature, cap, seed) for temperature in options.temperatures]
-
     def _generate(self, encoded: Encoded, rows: list[Row], decoding: Decoding) -> list[Hypothesis]:
         self._check()
-        options, tokenizer = self._options, self._engine.tokenizer
-        prompts = [
-            tokenizer.prompt(row.language, options.task, options.initial_prompt, options.hotwords) for row in rows
-        ]
-        return self._engine.generate(encoded, prompts, decoding)
+        return self._search.generate(
+            encoded, [Asked(row.language, row.task.chunk.index == 0) for row in rows], decoding
+        )
 
     def _judge(self, row: Row, hypothesis: Hypothesis, decoding: Decoding) -> bool:
         """Note an attempt; whether it is good enough."""
@@ -281,7 +271,7 @@ class Recognition:
             compression_ratio=compression_ratio(text),
             no_speech_prob=hypothesis.no_speech_prob,
         )
-        cap_hit = len(hypothesis.token_ids) >= token_cap(len(row.task.chunk.samples))
+        cap_hit = self._search.has_run_away(hypothesis, row.task.chunk)
         is_phantom = self._is_hopeless(row, text, attempt)
         fault = fault_of(attempt, self._options, cap_hit=cap_hit, is_phantom=is_phantom)
         if is_phantom and row.task.redo:

@@ -30,7 +30,7 @@ class FakePipelineRecognizer(FakeRecognizer):
 
     def __init__(self, **given: object) -> None:
         super().__init__(**given)  # type: ignore[arg-type]  # whatever the other takes
-        self._spec = replace(self._spec, strict_window=True)
+        self._spec = replace(self._spec, strict_window=True, pipeline=True)
         self.heard: list[tuple[int, Wording]] = []
 
     def recognise(self, clips: Sequence[Samples], wording: Wording) -> tuple[Encoded, list[Hypothesis]]:

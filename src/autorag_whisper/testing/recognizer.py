@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _LANGUAGES = ("en", "de", "ja")
+_VOCABULARY = 0x110000
 _START, _NO_TIMESTAMPS, _PREVIOUS = 0x110001, 0x110002, 0x110003
 
 Script = Callable[["NDArray[np.float32]"], Hypothesis]
@@ -77,6 +78,8 @@ class Faults:
 class FakeRecognizer:
     """Every beep is a word: "one", "two", ... (`script` decides otherwise).
 
+    `decodings` are those of its calls.
+
     It hears `language` with that probability in everything, or what that says of a row of features.
     """
 
@@ -92,7 +95,7 @@ class FakeRecognizer:
     ) -> None:
         self._spec = RecognizerSpec(
             "fake", device, "float32", 80, multilingual=True, strict_window=False, workers=workers, batch_size=4,
-            languages=frozenset(_LANGUAGES), characters=characters,
+            languages=frozenset(_LANGUAGES), characters=characters, vocabulary=_VOCABULARY,
         )  # fmt: skip
         self._tokenizer = FakeTokenizer()
         self._language, self._script = language, script or self._count
@@ -100,6 +103,7 @@ class FakeRecognizer:
         self._gate = Condition()
         self._running = 0
         self.closed = self.away = False
+        self.decodings: list[Decoding] = []
 
     @property
     def spec(self) -> RecognizerSpec:
@@ -127,10 +131,11 @@ class FakeRecognizer:
     def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
         _require(len(prompts) == encoded.rows > 0)
         with self._call("generate"):
-            found = [self._script(row) for row in encoded.value]
-        cap = decoding.max_new_tokens
-        greedy = decoding.beam_size == 1 and decoding.temperature == 0
-        told = [h if greedy else replace(h, probabilities=None) for h in found]
+            self.decodings.append(decoding)
+            found = [_constrained(self._script(row), decoding) for row in encoded.value]
+        cap = decoding.max_new_tokens + len(decoding.prefix)
+        greedy = decoding.beam_size == 1 and decoding.temperature == 0 and decoding.search.leaves_probabilities
+        told = [h if greedy and not decoding.prefix else replace(h, probabilities=None) for h in found]
         return [replace(h.first(cap), cap_hit=len(h.token_ids) >= cap) for h in told]
 
     def align(
@@ -199,6 +204,14 @@ class FakeRecognizer:
             with self._gate:
                 self._running -= 1
                 self._gate.notify_all()
+
+
+def _constrained(found: Hypothesis, decoding: Decoding) -> Hypothesis:
+    """Its tokens without those that are suppressed, behind the prefix."""
+    if not decoding.prefix and not set(decoding.search.suppress_tokens) & set(found.token_ids):
+        return found
+    said = tuple(token for token in found.token_ids if token not in decoding.search.suppress_tokens)
+    return replace(found, token_ids=(*decoding.prefix, *said), probabilities=None)
 
 
 def _votes(code: str, probability: float) -> dict[str, float]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.audio import seconds
+from autorag_whisper.domain.clips import clock
+from autorag_whisper.domain.notes import Note, NoteKind
 from autorag_whisper.domain.transcript import Coverage, DeviceFallbackStep, RejectedText, Segment, Transcript
 from autorag_whisper.transcriber.script import Writing
 from autorag_whisper.transcriber.segments import cut_segments, text_of
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from autorag_whisper.audio.decode import MediaDecoder
-    from autorag_whisper.domain.notes import Note
+    from autorag_whisper.domain.clips import Clip
     from autorag_whisper.engines.base import RecognizerSpec
     from autorag_whisper.recognition.recognise import ChunkResult
 
@@ -28,6 +30,7 @@ class Assembly:
 
     name: str
     task: str
+    clips: tuple[Clip, ...] = ()
     language: str = ""
     language_probability: float = 0.0
     segments: list[Segment] = field(default_factory=list)
@@ -123,5 +126,13 @@ class Assembly:
             coverage=self.coverage,
             device_fallbacks=tuple(self.steps),
             engine_s=self.recognise_s + self.align_s,
-            notes=(*self.notes, *decoder.notes),
+            notes=(*self.notes, *decoder.notes, *_notes(self.clips, seconds(decoder.samples_out))),
+            clips=self.clips,
         )
+
+
+def _notes(clips: tuple[Clip, ...], duration_s: float) -> Iterator[Note]:
+    """One for each clip of which nothing can have been heard."""
+    for clip in clips:
+        if clip.start_s >= duration_s:
+            yield Note(NoteKind.CLIP_BEHIND_END, f"clip {clip} begins behind the end at {clock(duration_s)}")

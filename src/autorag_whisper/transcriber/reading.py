@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autorag_whisper.audio.chunking import Chunker
+from autorag_whisper.audio.chunking import Chunker, GaplessChunker
 from autorag_whisper.audio.decode import MediaDecoder
 from autorag_whisper.audio.highpass import HighPass
+from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechSpan, seconds
+from autorag_whisper.domain.clips import Clip
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.audio import Samples, SpeechChunk
     from autorag_whisper.domain.request import TranscribeOptions
-    from autorag_whisper.engines.base import VoiceActivity
+    from autorag_whisper.engines.base import VoiceActivity, VoiceActivityStream
 
 
 LONG_FILE_S = 60.0
@@ -43,31 +47,93 @@ class Reader:
                 )
             )
             self._open = stack.pop_all()
-        self._voice, self._high_pass = voice.stream(), HighPass()
-        self._chunker = Chunker(rules if self._is_long else replace(rules, first_chunk_s=None))
+        self._options, self._voice, self._rules = options, voice, rules
+        if not self._is_long:
+            self._rules = replace(rules, first_chunk_s=None)
+        self._clips = [_bounds(clip) for clip in options.clips] or [(0, sys.maxsize)]
+        self._part: _Part | None = None
+        self._chunks = 0
 
     @property
     def _is_long(self) -> bool:
         """Whether its first words would let wait: where the header says nothing, or it may be a live stream."""
-        expected_s = self.decoder.expected_duration_s
-        return expected_s is None or expected_s > LONG_FILE_S
-
-    def steps(self) -> Generator[list[SpeechChunk]]:
-        """For every block of audio the chunks that it closed, most often none; each step takes milliseconds."""
-        for block in self.decoder:
-            yield list(self._chunker.push(block, self._voice.push(self._high_pass.push(block))))
-        last = list(self._chunker.push(_nothing(), self._voice.finish()))
-        yield last + list(self._chunker.finish())
+        expected_s = self.decoder.expected_duration_s or math.inf
+        clips = self._options.clips or (Clip(0.0),)
+        return sum(max(0.0, min(clip.end_s, expected_s) - clip.start_s) for clip in clips) > LONG_FILE_S
 
     @property
     def judged_s(self) -> float:
         """Everything before it is in a chunk that has left, or will be in none."""
-        return self._chunker.judged_s
+        return self._part.judged_s if self._part is not None else seconds(self.decoder.samples_out)
+
+    def steps(self) -> Generator[list[SpeechChunk]]:
+        """For every block of audio the chunks that it closed, most often none; each step takes milliseconds."""
+        at = 0
+        for block in self.decoder:
+            yield self._hear(block, at)
+            at += len(block)
+        yield self._end(self._part) if self._part is not None else []
+
+    def _hear(self, block: Samples, at: int) -> list[SpeechChunk]:
+        """What the clips have of `block`, whose first sample is `at`; the rest is dropped."""
+        found: list[SpeechChunk] = []
+        end = at + len(block)
+        while self._clips and self._clips[0][0] < end:
+            start, stop = self._clips[0]
+            part = self._part = self._part or self._begin(start)
+            found += part.push(block[max(0, start - at) : stop - at])
+            if stop > end:
+                break
+            self._clips.pop(0)
+            found += self._end(part)
+        return found
+
+    def _begin(self, start: int) -> _Part:
+        chunker = (Chunker if self._options.vad else GaplessChunker)(self._rules)
+        self._rules = replace(self._rules, first_chunk_s=None)
+        return _Part(start, self._chunks, self._voice.stream(), chunker)
+
+    def _end(self, part: _Part) -> list[SpeechChunk]:
+        last = part.finish()
+        self._part, self._chunks = None, part.chunks
+        return last
 
     def close(self) -> None:
         """Close the file and its decoder. Again is fine."""
         self._open.close()
 
 
-def _nothing() -> Samples:
-    return np.zeros(0, np.float32)
+class _Part:
+    """A clip, or the whole: heard as if it were a file of its own, with the times of the file that it is part of."""
+
+    def __init__(self, start: int, chunks: int, voice: VoiceActivityStream, chunker: Chunker) -> None:
+        """`start`: its first sample; `chunks`: how many the clips before it had."""
+        self.chunks = chunks
+        self._start, self._voice, self._chunker, self._high_pass = start, voice, chunker, HighPass()
+
+    @property
+    def judged_s(self) -> float:
+        """As the reader's."""
+        return seconds(self._start) + self._chunker.judged_s
+
+    def push(self, block: Samples) -> list[SpeechChunk]:
+        """The next samples of it."""
+        probabilities = self._voice.push(self._high_pass.push(block))
+        return [self._placed(chunk) for chunk in self._chunker.push(block, probabilities)]
+
+    def finish(self) -> list[SpeechChunk]:
+        """What is left at its end."""
+        last = [*self._chunker.push(np.zeros(0, np.float32), self._voice.finish()), *self._chunker.finish()]
+        return [self._placed(chunk) for chunk in last]
+
+    def _placed(self, chunk: SpeechChunk) -> SpeechChunk:
+        """`chunk` with its place in the file."""
+        index, self.chunks = self.chunks, self.chunks + 1
+        speech = tuple(SpeechSpan(s.start + self._start, s.stop + self._start, s.sure) for s in chunk.speech)
+        return replace(chunk, index=index, start=chunk.start + self._start, speech=speech)
+
+
+def _bounds(clip: Clip) -> tuple[int, int]:
+    """Its samples, [start, stop)."""
+    start = round(clip.start_s * SAMPLE_RATE_HZ)
+    return start, sys.maxsize if math.isinf(clip.end_s) else max(start + 1, round(clip.end_s * SAMPLE_RATE_HZ))

@@ -199,7 +199,8 @@ class Run:
 
     def _assembly(self, name: str) -> Assembly:
         task = self._options.task.value
-        return Assembly(name, task, writing=Writing(self._options.script, task), notes=self._seat.notes)
+        writing = Writing(self._options.script, task)
+        return Assembly(name, task, self._options.clips, writing=writing, notes=self._seat.notes)
 
     def _known(self, file: RunFile, chunk: SpeechChunk) -> ChunkResult | None:
         """The result of a chunk that an earlier run has done, and with it the file's language."""
@@ -339,13 +340,26 @@ def rows_of(job: Job) -> int:
 def chunking_rules(spec: RecognizerSpec, options: TranscribeOptions) -> ChunkingRules:
     """How speech is packed: no short first chunk where every window costs what the full one does."""
     full_window = spec.strict_window or options.effort.full_window
-    if options.code_switching:
-        return replace(SWITCHING, threshold=options.vad_threshold)
-    return ChunkingRules(threshold=options.vad_threshold, first_chunk_s=None if full_window else FIRST_CHUNK_S)
+    rules = SWITCHING if options.code_switching else ChunkingRules(first_chunk_s=None if full_window else FIRST_CHUNK_S)
+    return replace(
+        rules,
+        threshold=options.vad_threshold,
+        min_speech_s=options.vad_min_speech_s,
+        min_silence_s=options.vad_min_silence_s,
+        pad_s=options.vad_pad_s,
+        unclear_pad_s=max(rules.unclear_pad_s, options.vad_pad_s),
+    )
 
 
 def check_options(spec: RecognizerSpec, options: TranscribeOptions) -> None:
     """Whether this model can do what was asked for. Raises InvalidOption."""
+    beyond = [token for token in options.suppress_tokens if token >= spec.vocabulary]
+    if beyond:
+        raise InvalidOption("suppressed tokens", beyond, f"ids below {spec.vocabulary} (model {spec.model})")
+    given = {"prefix": options.prefix, "new tokens": options.max_new_tokens}
+    for name, value in given.items() if spec.pipeline else ():
+        if value:
+            raise InvalidOption(name, value, "the engine ctranslate2: this one has no such option")
     unknown = [code for code in options.allowed_languages if code not in spec.languages]
     if unknown:
         raise InvalidOption("allowed language", ", ".join(unknown), f"languages that model {spec.model} knows")

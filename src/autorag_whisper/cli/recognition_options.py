@@ -1,0 +1,177 @@
+"""The options of `transcribe` that decide what is recognised and how, and its help in sections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autorag_whisper.domain.request import DEFAULT_TEMPERATURES, Aligner, Quality, Task, TranscribeOptions
+from autorag_whisper.settings import COMPUTE_TYPES, ENGINES, MAX_THREADS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_DEFAULT = TranscribeOptions()
+
+SECTIONS = {
+    "Speech": ("model", "language", "allowed_languages", "code_switching", "task", "quality", "aligner", "prompt",
+               "hotwords", "prefix"),
+    "What is heard": ("audio_stream", "clips", "vad", "vad_threshold", "vad_min_speech", "vad_min_silence",
+                      "vad_padding"),
+    "Search for the text": ("beam_size", "temperature", "patience", "length_penalty", "repetition_penalty",
+                            "no_repeat_ngram_size", "suppress_tokens", "suppress_blank", "max_new_tokens",
+                            "no_speech_threshold", "logprob_threshold", "compression_ratio_threshold"),
+    "Device": ("device", "engine", "compute_type", "threads", "batch_size"),
+    "Subtitles": ("style", "line_length", "lines", "max_words", "reading_speed", "min_duration", "max_duration",
+                  "min_gap", "highlight_words"),
+}  # fmt: skip
+"""Sections of the help and the options in each, by their names in the program. All others come after these."""
+REST = "Output and other"
+
+
+class SectionedCommand(click.Command):
+    """A command whose help has its options in sections."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
+        rows = {option.name: row for option in options if (row := option.get_help_record(ctx)) is not None}
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([rows.pop(name) for name in names if name in rows])
+        with formatter.section(REST):
+            formatter.write_dl(list(rows.values()))
+
+
+def _number(name: str, default: float, help_text: str) -> Callable[[Any], Any]:
+    return click.option(name, type=float, default=default, show_default=True, metavar="NUMBER", help=help_text)
+
+
+_OPTIONS = (
+    click.option("-m", "--model", default="base", show_default=True, help="Size, hub id (owner/name) or folder."),
+    click.option(
+        "-l", "--language", help="Code or English name, else it is found out. zh-Hans, zh-TW: characters too."
+    ),
+    click.option("--allowed-languages", default="", metavar="CODE[,CODE...]", help="Among which it is found out."),
+    click.option("--code-switching", is_flag=True, help="Find the language of every piece, not of the file."),
+    click.option(
+        "--task",
+        type=click.Choice([task.value for task in Task]),
+        default=Task.TRANSCRIBE.value,
+        show_default=True,
+        help="Or into English.",
+    ),
+    click.option(
+        "--quality",
+        type=click.Choice([quality.value for quality in Quality]),
+        default=Quality.BALANCED.value,
+        show_default=True,
+        help="Speed against accuracy.",
+    ),
+    click.option(
+        "--aligner",
+        type=click.Choice([aligner.value for aligner in Aligner]),
+        default=Aligner.AUTO.value,
+        show_default=True,
+        help="How words get their times.",
+    ),
+    click.option("--prompt", default="", help="Text that sets style and spelling."),
+    click.option("--hotwords", default="", help="Words that are likely to occur."),
+    click.option("--prefix", default="", help="Text with which the first piece begins."),
+    click.option(
+        "--audio-stream",
+        metavar="N|LANGUAGE",
+        help="Which of a file's audio streams: number from 0, language or title; default: as players choose.",
+    ),
+    click.option(
+        "--clip",
+        "clips",
+        multiple=True,
+        metavar="FROM-TO[,...]",
+        help="Parts to recognise, such as 1:30-2:45 or 1:02:03-; times in outputs stay the file's.",
+    ),
+    click.option(
+        "--vad/--no-vad", "vad", default=True, help="Recognise all of it, not only what voice activity finds."
+    ),
+    _number("--vad-threshold", _DEFAULT.vad_threshold, "Probability of a voice from which it is speech."),
+    _number("--vad-min-speech", _DEFAULT.vad_min_speech_s, "Seconds of the shortest speech."),
+    _number("--vad-min-silence", _DEFAULT.vad_min_silence_s, "Seconds of silence that end speech."),
+    _number("--vad-padding", _DEFAULT.vad_pad_s, "Seconds heard around speech."),
+    click.option("--beam-size", type=int, help="Instead of the quality's; 1 is fastest."),
+    click.option("--temperature", multiple=True, metavar="T[,T...]", help="Tried in order while an attempt fails."),
+    _number("--patience", _DEFAULT.patience, "Beam search goes on for so many times its beam."),
+    _number("--length-penalty", _DEFAULT.length_penalty, "Above 1 beam search prefers longer texts."),
+    _number("--repetition-penalty", _DEFAULT.repetition_penalty, "Above 1 repetitions become less likely."),
+    click.option(
+        "--no-repeat-ngram-size",
+        type=int,
+        default=_DEFAULT.no_repeat_ngram_size,
+        metavar="N",
+        help="No run of N tokens comes twice in a piece; 0 allows it.",
+    ),
+    click.option(
+        "--suppress-tokens",
+        default=",".join(map(str, _DEFAULT.suppress_tokens)),
+        show_default=True,
+        metavar="ID[,ID...]",
+        help='Never chosen; -1: the model\'s list, "": none.',
+    ),
+    click.option(
+        "--suppress-blank/--no-suppress-blank", "suppress_blank", default=True, help="Let a text begin with a blank."
+    ),
+    click.option("--max-new-tokens", type=int, metavar="N", help="The most that a piece may have; the rest is cut."),
+    _number("--no-speech-threshold", _DEFAULT.no_speech_threshold, 'Probability of "no speech" that rejects a text...'),
+    _number("--logprob-threshold", _DEFAULT.logprob_threshold, "... if its tokens are less likely; else it is redone."),
+    _number(
+        "--compression-ratio-threshold",
+        _DEFAULT.compression_ratio_threshold,
+        "Text that packs better repeats itself and is redone.",
+    ),
+    click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N."),
+    click.option("--engine", type=click.Choice(ENGINES), help="Default: ctranslate2; whisperx is an extra."),
+    click.option("--compute-type", type=click.Choice(COMPUTE_TYPES), help="Default: the best that the device has."),
+    click.option("--threads", type=click.IntRange(0, MAX_THREADS), help="CPU workers; 0: one for each core."),
+    click.option("--batch-size", type=int, help="Pieces of audio at a time."),
+)
+
+
+def recognition_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of recognition, in their order."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def options_of(given: dict[str, Any]) -> TranscribeOptions:
+    """What the command line says of recognition. Raises InvalidOption."""
+    same = (
+        "language", "code_switching", "task", "quality", "aligner", "audio_stream", "vad", "vad_threshold", "beam_size",
+        "patience", "length_penalty", "repetition_penalty", "no_repeat_ngram_size", "suppress_tokens", "suppress_blank",
+        "max_new_tokens", "no_speech_threshold", "logprob_threshold", "compression_ratio_threshold", "batch_size",
+    )  # fmt: skip
+    return TranscribeOptions(
+        **{name: given[name] for name in same},
+        allowed_languages=tuple(name for name in given["allowed_languages"].split(",") if name.strip()),
+        temperatures=_temperatures(given["temperature"]),
+        initial_prompt=_text(given["prompt"]),
+        hotwords=_text(given["hotwords"]),
+        prefix=_text(given["prefix"]),
+        clips=tuple(part for value in given["clips"] for part in value.split(",")),
+        vad_min_speech_s=given["vad_min_speech"],
+        vad_min_silence_s=given["vad_min_silence"],
+        vad_pad_s=given["vad_padding"],
+    )
+
+
+def _temperatures(given: Sequence[str]) -> tuple[float, ...]:
+    from autorag_whisper.domain.errors import InvalidOption
+
+    try:
+        return tuple(float(number) for value in given for number in value.split(",")) or DEFAULT_TEMPERATURES
+    except ValueError:
+        raise InvalidOption("--temperature", ",".join(given), "numbers from 0 to 2 with commas between them") from None
+
+
+def _text(argument: str) -> str:
+    """An argument for the model: bytes that are no UTF-8 become U+FFFD."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
