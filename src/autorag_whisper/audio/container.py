@@ -11,11 +11,11 @@ import av.logging
 
 from autorag_whisper.audio import selection
 from autorag_whisper.audio.headers import Findings, examine
-from autorag_whisper.audio.lead_in import behind_junk, behind_tags
+from autorag_whisper.audio.lead_in import behind_junk, behind_tags, may_be_headerless
 from autorag_whisper.audio.levels import float_scale
 from autorag_whisper.audio.overlay import Overlay
 from autorag_whisper.audio.scale import USUAL, Scale
-from autorag_whisper.audio.whitelist import CODECS, container_options
+from autorag_whisper.audio.whitelist import CODECS, HEADERLESS, container_options, headerless
 from autorag_whisper.domain.audio import MediaInfo
 from autorag_whisper.domain.errors import MediaDamaged, MediaError, MediaNotRecognised, MediaUnreadable, NoAudioStream
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
+    from autorag_whisper.audio.whitelist import Format
     from autorag_whisper.domain.notes import Note
 
 MIN_RATE_HZ = 1_000
@@ -38,6 +39,7 @@ _MAGIC = ((0, b"RIFF"), (0, b"RF64"), (4, b"ftyp"), (4, b"moov"), (0, b"OggS"), 
 
 
 _WAVE = (b"RIFF", b"RF64")
+_LOOKED_AT_BYTES = 1 << 13
 _FLOAT_SAMPLES = "pcm_f"
 
 
@@ -85,11 +87,12 @@ _MAX_HEADER_BYTES, _MAX_HEADER_SEEKS = 1 << 27, 200_000
 class _Nameless:
     """All that FFmpeg gets to see of a file: bytes. It would guess from a name, and open what a name says.
 
+    `name` is what it takes for the file's name: one of our own, to say what bytes without a header are.
     While `in_header` it seems to end when FFmpeg has read or sought more than a header can need.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file, self.tell = file, file.tell
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self._file, self.tell, self.name = file, file.tell, name
         self.in_header, self._read_bytes, self._seeks = True, 0, 0
 
     def read(self, size: int = -1) -> bytes:
@@ -164,11 +167,22 @@ def _find(file: BinaryIO, start: int) -> _Found:
 
 
 def _open_found(found: _Found, name: str) -> InputContainer:
-    head = found.view().read(16)
-    nameless = _Nameless(found.view())
+    head = found.view().read(_LOOKED_AT_BYTES)
+    raw = headerless(name) if may_be_headerless(head) else None
+    container = _open_as(found, name, raw)
+    if raw and container.format.name in HEADERLESS and container.format.name != raw.name:
+        # FFmpeg found nothing else in it: what it took it for is another format without a header.
+        container.close()
+        container = _open_as(found, name, raw, forced=raw.name)
+    return container
+
+
+def _open_as(found: _Found, name: str, raw: Format | None, forced: str | None = None) -> InputContainer:
+    head = found.view().read(12)
+    nameless = _Nameless(found.view(), f"sound.{raw.known_by}" if raw else "<none>")
+    options = container_options(is_wave=head[:4] in _WAVE and head[8:12] == b"WAVE") | dict(raw.options if raw else {})
     try:
-        options = container_options(is_wave=head[:4] in _WAVE and head[8:12] == b"WAVE")
-        container = av.open(nameless, mode="r", metadata_errors="replace", container_options=options)
+        container = av.open(nameless, mode="r", format=forced, metadata_errors="replace", container_options=options)
     except av.error.FFmpegError as error:
         if any(head[at : at + len(magic)] == magic for at, magic in _MAGIC):
             raise MediaDamaged(name, "its header or index is broken or missing") from error

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAGIC: tuple[tuple[int, bytes], ...] = (
     (0, b"fLaC"), (0, b"OggS\0"), (0, b"wvpk"), (0, b"caff\0\1"), (0, b".snd"), (0, b"\x1aE\xdf\xa3"), (0, b"MAC "),
@@ -19,6 +22,14 @@ _BOXED = {
 }  # fmt: skip
 # Whoever wants what lies in an archive or a document unpacks it first.
 _WRAPPERS = (b"PK\3\4", b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b", b"%PDF", b"MZ", b"\x7fELF", b"BZh", b"\xfd7zXZ")
+# By layer of MPEG-1, then layer 1 and layers 2 and 3 of MPEG-2, from place 1 on.
+_KILOBITS = {
+    1: (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    2: (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    3: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    4: (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    5: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
 _MAX_TAGS = 16
 _SEARCHED_BYTES = 1 << 16
 
@@ -28,6 +39,20 @@ def is_media(head: bytes) -> bool:
     if head[8:12] in _BOXED.get(head[:4], ()) or head[12:16] in _BOXED.get(head[:4], ()):
         return True
     return any(head[at : at + len(magic)] == magic for at, magic in MAGIC)
+
+
+def may_be_headerless(head: bytes) -> bool:
+    """Whether a file that begins with `head` may be sound without a header: it is nothing known, and no text."""
+    if is_media(head) or head.startswith((*_WRAPPERS, b"ID3", b"#!", b"\x02dss", b"\x03dss")):
+        return False
+    if _are_frames(head, _mpeg_frame) or _are_frames(head, _adts_frame):
+        return False
+    try:
+        text = head[:1000].decode("utf-8")
+    except UnicodeDecodeError as error:
+        # The last character may have been cut.
+        text = head[: error.start].decode("utf-8") if error.start > 990 else ""
+    return not text or not all(letter.isprintable() or letter.isspace() for letter in text)
 
 
 def behind_tags(file: BinaryIO) -> int:
@@ -70,6 +95,38 @@ def _find_media(head: bytes) -> int | None:
             places.add(at)
             at = head.find(magic, at + 1)
     return next((at for at in sorted(places) if is_media(head[at : at + 32])), None)
+
+
+def _are_frames(head: bytes, length: Callable[[bytes], int]) -> bool:
+    """Whether frames follow each other from the first byte on, three at least, as far as `head` goes."""
+    at = count = 0
+    while at + 8 <= len(head):
+        size = length(head[at : at + 8])
+        if not size:
+            return False
+        at, count = at + size, count + 1
+    return count >= 3
+
+
+def _mpeg_frame(head: bytes) -> int:
+    """Bytes of an MPEG audio frame, 0 if none begins here."""
+    version, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
+    rate, place, padding = head[2] >> 2 & 3, head[2] >> 4, head[2] >> 1 & 1
+    if head[0] != 0xFF or head[1] & 0xE0 != 0xE0 or version == 1 or layer == 4 or rate == 3 or place in (0, 15):
+        return 0
+    hertz = (44_100, 48_000, 32_000)[rate] >> (0 if version == 3 else 1 if version == 2 else 2)
+    kilobits = _KILOBITS[layer if version == 3 else 4 if layer == 1 else 5][place - 1]
+    if layer == 1:
+        return (12_000 * kilobits // hertz + padding) * 4
+    return (72_000 if layer == 3 and version != 3 else 144_000) * kilobits // hertz + padding
+
+
+def _adts_frame(head: bytes) -> int:
+    """Bytes of an AAC frame in ADTS, 0 if none begins here."""
+    if head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
+        return 0
+    size = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
+    return size if size > 7 else 0
 
 
 def _tag_length(head: bytes) -> int:

@@ -22,6 +22,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "transcribe": ("autorag_whisper.cli.transcribe:transcribe", "Turn media files into subtitles, text and words."),
     "convert": ("autorag_whisper.cli.convert:convert", "Turn results in JSON into other formats, without recognising."),
     "models": ("autorag_whisper.cli.models:models", "List Whisper models, fetch one, or find its folder."),
+    "formats": ("autorag_whisper.cli.formats:formats", "List the containers and codecs that are read."),
     "bench": ("autorag_whisper.cli.bench:bench", "Measure how fast your own files are transcribed here."),
     "gpu": ("autorag_whisper.cli.gpu:gpu", "Say who has the GPU, who waits for it, and what they keep there."),
     "doctor": ("autorag_whisper.cli.doctor:doctor", "Say what is installed, what would be used, and what is wrong."),

@@ -217,12 +217,11 @@ def _media() -> Iterator[Fact | Wrong]:
         av = import_module("av")
     except (ImportError, OSError):  # said already
         return
-    from autorag_whisper.audio.whitelist import FORMATS
+    from autorag_whisper.audio.whitelist import ESSENTIAL, FORMATS
 
     for library, version in av.library_versions.items():
         yield Fact(library, ".".join(map(str, version)))
     here = [name for name in FORMATS if name in av.formats_available]
     yield Fact("formats", " ".join(here))
-    if len(here) < len(FORMATS):
-        missing = " ".join(name for name in FORMATS if name not in here)
+    if missing := " ".join(sorted(ESSENTIAL - set(here))):
         yield Wrong(f"FFmpeg's libraries lack {missing}", "install av again: pip install --force-reinstall av")

@@ -11,21 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from autorag_whisper.audio.whitelist import SUFFIXES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
 STANDARD_INPUT = "-"
-
-MEDIA_SUFFIXES = frozenset({
-    ".3g2", ".3ga", ".3gp", ".3gpp", ".aa3", ".aac", ".ac3", ".adts", ".aif", ".aifc", ".aiff", ".amr", ".ape",
-    ".asf", ".au", ".avi", ".awb", ".bwf", ".caf", ".divx", ".dts", ".dtshd", ".eac3", ".ec3", ".f4a", ".f4v",
-    ".flac", ".flv", ".loas", ".m2t", ".m2ts", ".m4a", ".m4b", ".m4r", ".m4v", ".mj2", ".mka", ".mkv", ".mlp", ".mov",
-    ".mp1", ".mp2", ".mp3", ".mp4", ".mpa", ".mpc", ".mpeg", ".mpg", ".mpga", ".mts", ".mxf", ".nut", ".oga", ".ogg",
-    ".ogv", ".ogx", ".oma", ".opus", ".qcp", ".qoa", ".qt", ".ra", ".rf64", ".rm", ".rmvb", ".snd", ".sox", ".sph",
-    ".spx", ".tak", ".thd", ".truehd", ".ts", ".tta", ".voc", ".vob", ".w64", ".wav", ".wave", ".weba", ".webm",
-    ".wma", ".wmv", ".wtv", ".wv", ".xwma",
-})  # fmt: skip
-"""The endings by which a file in a folder is taken for media. A file that is named itself needs none of them."""
 
 OTHER_SUFFIXES = frozenset({
     ".7z", ".ass", ".avif", ".bak", ".bin", ".bmp", ".bz2", ".c", ".cfg", ".cpp", ".css", ".csv", ".cue", ".db", ".doc",
@@ -106,7 +97,7 @@ def expand(
 
 def looks_like_a_file(argument: str) -> bool:
     """Whether an argument is meant to be a file, a folder or a pattern: it is there, or is spelt like one."""
-    spelt = _MAGIC.search(argument) or os.sep in argument or PurePath(argument).suffix.lower() in MEDIA_SUFFIXES
+    spelt = _MAGIC.search(argument) or os.sep in argument or PurePath(argument).suffix.lower() in SUFFIXES
     return bool(spelt) or _is_there(argument)
 
 
@@ -141,7 +132,7 @@ class _Search:
     def _take_pattern(self, pattern: str) -> None:
         # A pattern like "*" finds more than media, "*.txt" was meant as it was written.
         ending = PurePath(pattern).suffix.lower()
-        endings = MEDIA_SUFFIXES if not ending or _MAGIC.search(ending) else {ending}
+        endings = SUFFIXES if not ending or _MAGIC.search(ending) else {ending}
         parts = PurePath(pattern).parts
         fixed = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
         base = Path(*parts[:fixed])
@@ -165,12 +156,12 @@ class _Search:
             self.notes.append(f"{count} left out, no media: {', '.join(names[:_NAMED_AT_MOST])}{more}")
 
     def _is_wanted(self, path: Path, endings: Collection[str]) -> bool:
-        return self._is_media(path) if endings is MEDIA_SUFFIXES else path.suffix.lower() in endings
+        return self._is_media(path) if endings is SUFFIXES else path.suffix.lower() in endings
 
     def _is_media(self, path: Path) -> bool:
         """By its ending; by its content where that says nothing. What is neither media nor our own is remembered."""
         ending = path.suffix.lower()
-        if ending in MEDIA_SUFFIXES:
+        if ending in SUFFIXES:
             return True
         if self._is_output(path):
             return False
