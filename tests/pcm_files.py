@@ -26,8 +26,8 @@ def voice(seconds: float = 2.0, channels: int = 1, seed: int = 0) -> NDArray[np.
     sound = sum(np.sin(k * phase + random.uniform(0, 6)) / k for k in range(1, 12))
     syllables = np.clip(np.sin(2 * np.pi * 2.5 * time_s + random.uniform(0, 6)), 0, 1) ** 0.5
     mono = 0.25 * np.asarray(sound) * syllables + 1e-3 * random.standard_normal(n)
-    late = [np.roll(mono, 40 * channel) * (1 - 0.1 * channel) for channel in range(channels)]
-    return np.clip(np.stack(late, axis=1), -0.95, 0.95)
+    each = [mono * (1 - 0.1 * channel) + 1e-3 * channel * random.standard_normal(n) for channel in range(channels)]
+    return np.clip(np.stack(each, axis=1), -0.95, 0.95)
 
 
 @dataclass(frozen=True)

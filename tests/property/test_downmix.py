@@ -109,23 +109,39 @@ def test_a_late_copy_thins_nothing_out(delay: int, sign: int, snr_db: float) -> 
         assert clearness(mixed, clean) > (plain - 1 if delay == 1 and sign > 0 else min(better - 2.5, 12))
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("snrs_db", [(20, 0), (0, 20), (15, 5), (5, -5), (12, 9), (25, 12)])
+def test_of_channels_with_very_different_noise_the_clearer_one_is_heard(sign: int, snrs_db: tuple[int, int]) -> None:
+    for seed in range(3):
+        clean = spoken(seed, 8.0)
+        left, right = noise(clean, snrs_db[0], seed)[0], noise(clean, snrs_db[1], seed)[1]
+        channels = np.stack((clean + left, sign * clean + right))
+        mixed = mix(channels)
+        better = max(clearness(channel, clean) for channel in channels)
+        assert clearness(mixed, clean) > better - (0.5 if better < 21 else 5)
+
+
+@pytest.mark.parametrize("noises_db", [(35, 35), (30, 10), (20, 0)])
 @pytest.mark.parametrize("bleed", [0.0, 0.1, 0.3])
 @pytest.mark.parametrize("together", [True, False])
-def test_two_people_with_a_channel_each_are_both_heard(bleed: float, together: bool) -> None:
+def test_two_people_with_a_channel_each_are_both_heard(
+    bleed: float, together: bool, noises_db: tuple[int, int]
+) -> None:
     for seed in range(4):
         first, second = spoken(seed, 8.0), spoken(seed + 100, 8.0)
         if not together:
             half = len(first) // 2
             first[half:], second[:half] = 0, 0
         heard = np.stack((first + bleed * np.roll(second, 30), second + bleed * np.roll(first, 30)))
-        mixed = mix(heard + noise(first, 35, seed))
+        heard += np.stack([noise(first, snr_db, seed)[channel] for channel, snr_db in enumerate(noises_db)])
+        mixed = mix(heard)
         for at in range(0, len(first), RATE // 4):
             part = slice(at, at + RATE // 4)
             each = np.stack((first, second, np.roll(first, 30), np.roll(second, 30)), axis=1)[part]
             heard_of = np.abs(np.linalg.lstsq(each, mixed[part], rcond=None)[0])
             for person, sound in enumerate((first, second)):
                 if (sound[part] ** 2).mean() > 0.1 * (sound**2).mean():
-                    assert heard_of[person] > 0.35, (at / RATE, person)
+                    assert heard_of[person] > 0.15, (at / RATE, person)
 
 
 def test_stereo_with_the_voice_in_the_middle_is_the_plain_mean() -> None:

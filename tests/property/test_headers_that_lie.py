@@ -82,6 +82,9 @@ CONTRADICTIONS = {
     "16-bit integers said to be floats": lambda s: integers(s, 2).but(tag=3),
     "24-bit integers said to be floats": lambda s: integers(s, 3).but(tag=3),
     "16-bit integers said to be 32-bit floats": lambda s: integers(s, 2).but(tag=3, bits=32),
+    "no codec tag": lambda s: integers(s, 2).but(tag=0),
+    "no codec tag, floats": lambda s: floats(s).but(tag=0),
+    "no codec in the extension": lambda s: integers(s, 3).but(tag=0, valid=24),
     "a nonsensical block_align": lambda s: integers(s, 3).but(block=1 << 15),
 }
 

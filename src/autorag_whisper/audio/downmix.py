@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autorag_whisper.audio.channel_noise import clearer
 from autorag_whisper.audio.polarity import Polarity, Spectra, judge
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Downmix:
       2 s before and behind the block as tells; where nothing tells, a channel stays as it was.
     - Two channels of the same sound that neither add up nor do so turned (one is late, or noise that both share is
       turned against the voice) would thin each other out: the reference alone is taken.
+    - Of two channels with the same voice and very different noise the clearer one alone is taken.
     - Weights change over 20 ms, without a click. The same samples always give the same mix, however they are cut.
 
     What `push` gives lags 2.25 s behind; `finish` gives the rest, and pushing may go on afterwards.
@@ -66,6 +68,7 @@ class Downmix:
         self._ahead: deque[_Block] = deque()
         self._behind: deque[Spectra | None] = deque(maxlen=AROUND)
         self._polarity = [Polarity.SAME] * len(layout)
+        self._alone: int | None = None
         self._weights: NDArray[np.float64] | None = None
 
     def push(self, pcm: NDArray[np.float32]) -> Samples:
@@ -128,8 +131,11 @@ class Downmix:
         for channel in range(len(labels)):
             if channel != reference and labels[channel] and around:
                 self._polarity[channel] = judge(around, reference, channel, self._polarity[channel])
-        if len(labels) == 2 and self._polarity[1 - reference] is Polarity.NEITHER:
-            return np.asarray(np.arange(2) == reference, dtype=np.float64)
+        if len(labels) == 2:
+            self._alone = clearer(around) if around[0] or not self._behind else self._alone
+            alone = reference if self._polarity[1 - reference] is Polarity.NEITHER else self._alone
+            if alone is not None:
+                return np.asarray(np.arange(2) == alone, dtype=np.float64)
         opposed = [polarity is Polarity.OPPOSED for polarity in self._polarity]
         opposed[reference] = False
         return np.asarray(np.where(opposed, -labels, labels) / labels.sum(), dtype=np.float64)

@@ -19,6 +19,7 @@ _UNKNOWN_32 = 0x7FFF_0000
 
 _UNKNOWN_64 = 1 << 62
 _W64_NAME = b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00"
+_GUID_END = bytes.fromhex("000000001000800000aa00389b71")
 _MAX_RATE_HZ, _MAX_FRAME_BYTES = 1_536_000, 0xFFFF
 _COMMON_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 176400, 192000}
 
@@ -44,7 +45,9 @@ class _Fmt:
 
     @property
     def tag(self) -> int:
-        return self.field(24, 2) if self.is_extensible else self.field(0, 2)
+        """What the samples are. An extension that is missing, or left empty, leaves it to the other fields."""
+        tag = self.field(24, 2) if self.is_extensible else self.field(0, 2)
+        return _INTEGER if tag in {0, _EXTENSIBLE} else tag
 
 
 def read(view: Overlay) -> Header | None:
@@ -160,6 +163,8 @@ def _claims(fmt: _Fmt, data_at: int, data_end: int) -> tuple[Claims | None, tupl
         disagreement = f"its header contradicts itself ({', '.join(filter(None, wrong))}, {byte_rate} bytes a second)"
     elif is_float and not candidates[0].is_float:
         disagreement = f"its header contradicts itself (float samples of {bits} bits)"
+    if not disagreement and (not fmt.field(0, 2) or (fmt.is_extensible and not fmt.field(24, 2))):
+        disagreement = "its header does not say how its samples are stored"
     claims = Claims(
         candidates=tuple(dict.fromkeys(candidates)),
         valid_bits=valid or bits or None,
@@ -188,14 +193,15 @@ def _written(fmt: _Fmt, form: PcmFormat) -> dict[int, bytes]:
     """The fields of `fmt ` that make it say `form`, where they do not say it already."""
     tag = _FLOAT if form.is_float else _INTEGER
     wanted = {
-        24 if fmt.is_extensible else 0: fmt.put(tag, 2),
         2: fmt.put(form.channels, 2),
         8: fmt.put(min(0xFFFF_FFFF, fmt.field(4, 4) * form.frame_bytes), 4),
         12: fmt.put(form.frame_bytes, 2),
         14: fmt.put(form.width * 8, 2),
     }
     if fmt.is_extensible:
-        wanted[18] = fmt.put(form.width * 8, 2)
+        wanted |= {18: fmt.put(form.width * 8, 2), 24: fmt.put(tag, 2) + _GUID_END}
+    else:
+        wanted[0] = fmt.put(tag, 2)
     return {fmt.at + at: data for at, data in wanted.items() if fmt.raw[at : at + len(data)] != data}
 
 
