@@ -132,5 +132,12 @@ def caf(pcm: Pcm, *, is_open: bool = False, big: bool = False) -> bytes:
     return b"caff\0\1\0\0" + b"desc" + (32).to_bytes(8, "big") + desc + data
 
 
+def au(pcm: Pcm, *, encoding: int, size: int | None = None) -> bytes:
+    """Sun's AU of big-endian samples; `encoding` is the number of their format."""
+    length = len(pcm.data) if size is None else size
+    numbers = (28, length, encoding, pcm.rate, pcm.channels, 0)
+    return b".snd" + b"".join(number.to_bytes(4, "big") for number in numbers) + pcm.data
+
+
 def _chunk(name: bytes, content: bytes) -> bytes:
     return name + len(content).to_bytes(4, "little") + content

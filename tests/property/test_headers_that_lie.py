@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autorag_whisper.audio.decode import MediaDecoder
 from autorag_whisper.domain.notes import NoteKind
 from kit import read_manifest, unpack_nasty
-from pcm_files import RATE, Pcm, aiff, caf, floats, integers, rf64, voice, w64, wav
+from pcm_files import RATE, Pcm, aiff, au, caf, floats, integers, rf64, voice, w64, wav
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,6 +149,9 @@ SOUND_FILES = {
     "aiff": lambda s: aiff(integers(s, 2, big=True)),
     "aiff float": lambda s: aiff(floats(s, big=True), kind=b"fl32"),
     "caf": lambda s: caf(integers(s, 3)),
+    "au": lambda s: au(integers(s, 2, big=True), encoding=3),
+    "au 32": lambda s: au(integers(s, 4, big=True), encoding=5),
+    "au float": lambda s: au(floats(s, big=True), encoding=6),
     "caf float": lambda s: caf(floats(s)),
     "caf 24 in 32": lambda s: caf(integers(s, 4, 24).but(valid=24)),
 }
@@ -186,6 +189,8 @@ OTHER_CONTAINERS = {
     "caf, frames of 4 bytes said 64 bits": lambda s: caf(integers(s, 4).but(bits=64)),
     "caf, floats said integers": lambda s: caf(floats(s).but(tag=1)),
     "caf, integers said floats": lambda s: caf(integers(s, 4).but(tag=3)),
+    "au, floats said integers": lambda s: au(floats(s, big=True), encoding=5),
+    "au, integers said floats": lambda s: au(integers(s, 4, big=True), encoding=6),
     "caf, 24 bits low in 32": lambda s: caf(integers(s, 4, 24, right=True).but(valid=24)),
 }
 
@@ -207,6 +212,8 @@ OPEN_ENDED = {
     "aiff": lambda s: aiff(integers(s, 2, big=True), is_open=True),
     "aiff float": lambda s: aiff(floats(s, big=True), kind=b"fl32", is_open=True),
     "caf": lambda s: caf(integers(s, 2), is_open=True),
+    "au of length -1": lambda s: au(integers(s, 2, big=True), encoding=3, size=0xFFFF_FFFF),
+    "au of length 0": lambda s: au(integers(s, 2, big=True), encoding=3, size=0),
     "rf64 of 24 in 32": lambda s: rf64(integers(s, 4, 24).but(valid=24), size=0),
 }
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _BLOCK_S, AROUND = 0.25, 8
 """A decision holds for a block, and is made with up to so many blocks on each side of it."""
 
+_CLEARER_EVERY = 4
+"""Blocks for which noise is compared once: it costs as much as all the rest, and looks at 4 s each time."""
+
 _MAX_BLOCK_VALUES = 1 << 20
 _ACTIVE = 1e-4
 """-40 dB: a channel whose loudest block stays this far below the loudest channel's does not take part."""
@@ -69,6 +72,7 @@ class Downmix:
         self._behind: deque[Spectra | None] = deque(maxlen=AROUND)
         self._polarity = [Polarity.SAME] * len(layout)
         self._alone: int | None = None
+        self._blocks = 0
         self._weights: NDArray[np.float64] | None = None
 
     def push(self, pcm: NDArray[np.float32]) -> Samples:
@@ -132,7 +136,9 @@ class Downmix:
             if channel != reference and labels[channel] and around:
                 self._polarity[channel] = judge(around, reference, channel, self._polarity[channel])
         if len(labels) == 2:
-            self._alone = clearer(around) if around[0] or not self._behind else self._alone
+            if self._blocks % _CLEARER_EVERY == 0:
+                self._alone = clearer(around)
+            self._blocks += 1
             alone = reference if self._polarity[1 - reference] is Polarity.NEITHER else self._alone
             if alone is not None:
                 return np.asarray(np.arange(2) == alone, dtype=np.float64)

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from autorag_whisper.audio.headers import aiff, caf, wave
+from autorag_whisper.audio.headers import aiff, au, caf, wave
 from autorag_whisper.audio.headers.claims import PcmFormat
 from autorag_whisper.audio.headers.evidence import CLEARLY_SMOOTHER, are_right_justified, read_as, windows
 from autorag_whisper.domain.notes import Note, NoteKind
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _READERS = {
     b"RIFF": wave.read, b"RIFX": wave.read, b"RF64": wave.read, b"BW64": wave.read, b"riff": wave.read_w64,
-    b"FORM": aiff.read, b"caff": caf.read,
+    b"FORM": aiff.read, b"caff": caf.read, b".snd": au.read,
 }  # fmt: skip
 _MIN_REST_BYTES = 4096
 _SMOOTH = 0.5
@@ -41,7 +41,7 @@ class Findings:
 
 
 def examine(view: Overlay) -> Findings:
-    """Read the header of `view`, if it is of a format whose fields can disagree: WAV, RF64, W64, AIFF, CAF.
+    """Read the header of `view`, if it is of a format whose fields can disagree: WAV, RF64, W64, AIFF, CAF, AU.
 
     A header that makes no sense gives no findings: what is wrong with it is FFmpeg's to say.
     """
