@@ -342,3 +342,31 @@ def test_no_sound_recording_of_the_kit_has_a_note(kit: Path, tmp_path: Path) -> 
                     pass
                 found = {note.kind for note in decoder.notes} - {NoteKind.OTHER_AUDIO_STREAMS}
             assert not found, clip.path.name
+
+
+TRUE_FORMATS = {
+    "8": lambda s: integers(s, 1), "16": lambda s: integers(s, 2), "24": lambda s: integers(s, 3),
+    "32": lambda s: integers(s, 4), "float": floats, "double": lambda s: floats(s, 8),
+}  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    name=st.sampled_from(sorted(TRUE_FORMATS)),
+    channels=st.sampled_from([1, 2]),
+    lie=st.one_of(
+        st.tuples(st.just("bits"), st.sampled_from([16, 24, 32, 64])),
+        st.tuples(st.just("block"), st.sampled_from([1, 2, 3, 4, 6, 8, 12, 16])),
+        st.tuples(st.just("byte_rate"), st.integers(1, 1 << 18)),
+        st.tuples(st.just("tag"), st.sampled_from([0, 1, 3])),
+        st.tuples(st.just("channels"), st.sampled_from([1, 2])),
+    ),
+    seed=st.integers(0, 100),
+)
+def test_any_one_field_may_lie(name: str, channels: int, lie: tuple[str, int], seed: int) -> None:
+    sound = voice(channels=channels, seed=seed)
+    pcm = TRUE_FORMATS[name](sound)
+    lying = pcm.but(**{lie[0]: lie[1]})
+    samples, notes = decode(wav(lying))
+    assert same(samples, sound, min(16, pcm.width * 8))
+    assert lying == pcm or lie[0] == "byte_rate" or notes

@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from autorag_whisper.audio.overlay import Overlay
 
 WINDOWS, WINDOW_BYTES = 64, 1 << 14
-_ALIGNMENT = 24
-"""Bytes that hold whole samples of every width, for each channel."""
+_ALIGNMENT = 48
+"""Bytes that hold an even number of whole samples of every width, for each channel."""
 
 CLEARLY_SMOOTHER = 0.1
 MIN_VALUES = 64
 """Values that are neither silence nor a mark for "no number", below which nothing is decided."""
 
 _MIN_EXPONENTS = 6
+_UNEVEN = 1.4
 
 
 def windows(view: Overlay, claims: Claims) -> list[bytes]:
@@ -109,6 +110,18 @@ def _magnitudes(data: list[bytes], form: PcmFormat, claims: Claims) -> tuple[flo
     plausible = (telling > middle - 100) & (telling < middle + 40)
     spread = np.count_nonzero(np.bincount(telling) > len(telling) * 1e-4)
     return float(plausible.mean()), int(spread)
+
+
+def are_interleaved(data: list[bytes], form: PcmFormat, claims: Claims) -> bool:
+    """Whether samples read as `form` are twice as many channels: neighbours are then by turns two channels at one time
+    and one channel after another, and do not differ by the same amount."""
+    even = odd = 0.0
+    for raw in data:
+        x = values(raw, form, claims)
+        even += float(((x[1::2] - x[: len(x) // 2 * 2 : 2]) ** 2).sum())
+        x = x[1:]
+        odd += float(((x[1::2] - x[: len(x) // 2 * 2 : 2]) ** 2).sum())
+    return max(even, odd) > _UNEVEN * min(even, odd)
 
 
 def are_right_justified(data: list[bytes], form: PcmFormat, claims: Claims) -> bool:

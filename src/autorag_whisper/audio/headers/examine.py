@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.audio.headers import aiff, au, caf, wave
 from autorag_whisper.audio.headers.claims import PcmFormat
-from autorag_whisper.audio.headers.evidence import CLEARLY_SMOOTHER, are_right_justified, read_as, windows
+from autorag_whisper.audio.headers.evidence import (
+    CLEARLY_SMOOTHER,
+    are_interleaved,
+    are_right_justified,
+    read_as,
+    windows,
+)
 from autorag_whisper.domain.notes import Note, NoteKind
 
 if TYPE_CHECKING:
@@ -91,9 +97,8 @@ def _choose(data: list[bytes], claims: Claims, candidates: list[PcmFormat]) -> t
     said = candidates[0]
     readings = [read_as(data, form, claims) for form in candidates]
     pool = _of_one_kind(readings, said_float=said.is_float)
-    best = max(pool, key=lambda reading: reading.smoothness)
-    wider = [reading for reading in pool if reading.form.channels > best.form.channels and reading.smoothness > _SMOOTH]
-    best = max(wider, key=lambda reading: reading.smoothness, default=best)
+    pool, wider = _by_channels(pool, data, claims)
+    best = wider or _smoothest(pool, said.channels)
     expected = next((reading for reading in pool if reading.form == said), None)
     if expected is None or wider or best.smoothness > expected.smoothness + CLEARLY_SMOOTHER:
         what = claims.disagreement or f"its header says {said}"
@@ -103,6 +108,29 @@ def _choose(data: list[bytes], claims: Claims, candidates: list[PcmFormat]) -> t
     if len(pool) > 1 and expected.smoothness < CLEARLY_SMOOTHER:
         return said, [f"{claims.disagreement}, and the samples do not tell which is right: read as {said}"]
     return said, [f"{claims.disagreement}: read as {said}"]
+
+
+def _smoothest(pool: list[Reading], channels: int) -> Reading:
+    """Of those that are nearly as smooth as any, one that has as many channels as the header says."""
+    best = max(pool, key=lambda reading: reading.smoothness)
+    near = [one for one in pool if one.smoothness > best.smoothness - CLEARLY_SMOOTHER]
+    return max(near, key=lambda one: (one.form.channels == channels, one.smoothness))
+
+
+def _by_channels(pool: list[Reading], data: list[bytes], claims: Claims) -> tuple[list[Reading], Reading | None]:
+    """Of two that differ in the number of channels alone, the one that the samples show stays; the second is the one
+    of more channels, if that is it."""
+    for few in pool:
+        for many in pool:
+            times, rest = divmod(many.form.channels, few.form.channels)
+            if rest or times < 2 or (many.form.width, many.form.is_float) != (few.form.width, few.form.is_float):
+                continue
+            smoother = many.smoothness > few.smoothness + CLEARLY_SMOOTHER
+            uneven = times % 2 == 0 and few.smoothness > 0 and are_interleaved(data, few.form, claims)
+            if many.smoothness > _SMOOTH and (smoother or uneven):
+                return [reading for reading in pool if reading is not few], many
+            return [reading for reading in pool if reading is not many], None
+    return pool, None
 
 
 def _of_one_kind(readings: list[Reading], *, said_float: bool) -> list[Reading]:

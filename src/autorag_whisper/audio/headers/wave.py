@@ -150,9 +150,11 @@ def _claims(fmt: _Fmt, data_at: int, data_end: int) -> tuple[Claims | None, tupl
     if is_float:  # whatever no float can be
         integers = formats(widths, channels, is_float=False)
         candidates += [form for form in integers if form.width not in FLOAT_WIDTHS]
-    if by_bits and block > channels * by_bits and block % (channels * by_bits) == 0:
-        # Stereo that says it is mono, for one: what a frame takes is more than its channels need.
-        candidates += [PcmFormat(block // by_bits, by_bits, is_float and by_bits in FLOAT_WIDTHS)]
+    if by_bits and block and block % by_bits == 0 and block // by_bits != channels:
+        # Stereo that says it is mono, or the reverse.
+        others = block // by_bits
+        if others % channels == 0 or channels % others == 0:
+            candidates += [PcmFormat(others, by_bits, is_float and by_bits in FLOAT_WIDTHS)]
     candidates = [form for form in candidates if form.frame_bytes <= _MAX_FRAME_BYTES]
     if not candidates:
         return None, ()
