@@ -122,6 +122,7 @@ def test_what_ffmpegs_libraries_write_is_read(suffix: str) -> None:
     assert abs(len(samples) - 4 * RATE) < 0.3 * RATE
     assert sounds_like(samples, spoken()) > 0.9
     assert not decoder.notes
+    assert not decoder.damage
 
 
 NAMED = [suffix for suffix in WRITTEN if headerless(f"a.{suffix}")]

@@ -76,6 +76,8 @@ _TABLE: dict[str, _Trust] = {
     "mp3": _Trust(read=streamed.mp3, frames=True),
     "matroska": _Trust(read=structure.matroska),
     "nut": _Trust(short_packet=False),
+    # Read in pieces of a fixed size, of which the last is short in a whole file too.
+    **{name: _Trust(short_packet=False) for name in ("g726", "g726le", "sds")},
 }
 _OTHER = _Trust()
 
