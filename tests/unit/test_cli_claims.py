@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from typing import TYPE_CHECKING
 
@@ -97,3 +99,18 @@ def test_what_is_no_claim_is_in_nobodys_way(folder: Path, tmp_path: Path) -> Non
     claim.write_bytes(b"../../etc\xff")
     with Claims(folder) as second:
         assert second.take(tmp_path / "talk")
+
+
+def test_where_there_are_no_locks_all_may_be_had_and_that_is_told_once(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with Claims(folder) as first, Claims(folder) as second:
+        assert [first.take(tmp_path / name) for name in "aab"] == [True] * 3
+        assert second.take(tmp_path / "a")
+        first.release(tmp_path / "a")
+    assert len(caplog.records) == 2
+    assert "no locks available" in caplog.text

@@ -106,9 +106,9 @@ class Claims:
 
     def _is_alive(self, name: str) -> bool:
         try:
-            with (self._folder / name).open("rb") as file:
+            with (self._folder / name).open("r+b") as file:  # for writing: NFS locks nothing else
                 return not _lock(file, wait=False)
-        except OSError:
+        except FileNotFoundError:
             return False
 
     @contextlib.contextmanager

@@ -39,10 +39,16 @@ class Request:
 
     def digest(self) -> str:
         """A digest of everything in here that decides what comes out for a given file."""
-        from autorag_whisper.cli.fingerprint import layout_digest, model_identity, options_digest
+        from autorag_whisper.cli.fingerprint import layout_digest
 
-        digest = options_digest(self.options, self.settings, model=model_identity(self.model))
+        digest = self.text_digest()
         return digest if self.subtitles == SubtitleOptions() else layout_digest(digest, self.subtitles)
+
+    def text_digest(self) -> str:
+        """A digest of what decides the words, however they are laid out."""
+        from autorag_whisper.cli.fingerprint import model_identity, options_digest
+
+        return options_digest(self.options, self.settings, model=model_identity(self.model))
 
     def digests(self) -> frozenset[str]:
         """The digest, and those that earlier versions may have noted for the same."""

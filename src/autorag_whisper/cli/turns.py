@@ -34,11 +34,11 @@ class Turns:
         self, work: Mapping[MediaSource, Job], request: Request, edge: Edge, tally: Tally, ledger: Ledger
     ) -> None:
         self._work, self._request, self._tally, self._ledger = work, request, tally, ledger
-        self._digest, self._digests = request.digest(), request.digests()
+        self._digests = request.digests()
         cache_dir = (request.settings.cache_dir or default_cache_dir(edge.environ)).absolute()
         self._claims = Claims(cache_dir / "claims")
         settings = request.settings
-        facts = {"options": self._digest, "device": request.device, "compute_type": settings.compute_type}
+        facts = {"options": request.text_digest(), "device": request.device, "compute_type": settings.compute_type}
         self.chunks = Unfinished(cache_dir / "unfinished", facts)
         self.chunks.prune(edge.now())
         self._numbers: dict[MediaSource, int] = {}
