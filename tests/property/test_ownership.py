@@ -142,7 +142,9 @@ def check(disk: Disk, command: Run, before: dict[Path, str]) -> None:
     assert all(after[path] == before[path] for path in recordings)
     for path, text in before.items():
         if path not in recordings and text.startswith("said") and path not in disk.precious:
-            assert words_of(after[path]) == words_of(text) or words_of(text) not in map(before.get, recordings), path
+            gave_way = words_of(after[path]) != words_of(text) and words_of(text) in map(before.get, recordings)
+            # Where the manifest was spoiled it looks like anybody's: --force replaces it, with a copy.
+            assert not gave_way or (command.force and text in after.values()), path
     if code == 0 and not command.meanwhile:
         for name in world.transcribed:
             folders = [path for path in recordings if path.name == name]

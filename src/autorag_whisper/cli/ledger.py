@@ -40,7 +40,8 @@ class Ledger:
         if self.elsewhere:
             say(f"{_files(self.elsewhere)} left to another run, which is at work on them")
         if self.kept:
-            say("kept, as this command replaces only what it wrote and nobody changed (--force: with a copy):")
+            count = _files(len(self.kept))
+            say(f"{count} with outputs kept, as only what is ours and unchanged is replaced (--force: all):")
             for kept in self.kept:
                 say(f"  {kept.shown}: {kept.reason}")
         if not self.problems:
