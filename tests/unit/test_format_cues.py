@@ -4,8 +4,9 @@ import pytest
 
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.transcript import Word
+from autorag_whisper.format.breaks import Breaks
 from autorag_whisper.format.cues import Cue, Violations, make_cues, violations
-from autorag_whisper.format.glue import phrases_of
+from autorag_whisper.format.glue import Glue, phrases_of
 from autorag_whisper.format.options import SubtitleOptions
 from autorag_whisper.format.presets import ALPHABET, JAPANESE, KOREAN, RIGHT_TO_LEFT, SOUTH_EAST_ASIAN, preset_for
 
@@ -199,3 +200,15 @@ def test_a_preset_of_ten_lines_is_laid_out_in_no_time() -> None:
 def test_punctuation_of_any_width_ends_a_phrase_and_begins_none(text: str, language: str, phrases: list[str]) -> None:
     """BudouX knows full-width punctuation alone: "例如|," and "英,然|後" are its cuts where Whisper writes a comma."""
     assert phrases_of(text, language) == phrases
+
+
+def test_a_number_keeps_its_unit_and_a_month_its_day() -> None:
+    text = (
+        "Mr. Donovan and Dr. Abbott will visit the whole of Rome from December 29 to January 18. It costs 75 dollars."
+    )
+    words, duration = spoken(text, word_s=0.5)
+    lines = [line for cue in make_cues(words, duration, ALPHABET, language="en") for line in cue.lines]
+    assert not any(line.endswith((" January", " 75")) for line in lines)
+    breaks = Breaks(words, [Glue.NONE] * len(words), "en")
+    bound = [word.text for word, is_bound in zip(words, breaks.bound[1:], strict=True) if is_bound]
+    assert bound == ["Mr.", "and", "Dr.", "will", "the", "of", "from", "to", "January", "It", "75"]

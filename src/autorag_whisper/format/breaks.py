@@ -24,8 +24,8 @@ _PUNCTUATION = ".,;:!?…\"'“”‘’«»„()[]{}-–—¿¡"  # noqa: RUF00
 class Breaks:
     """For each cut 0..len(words), the place after so many words, what a break there does to the text.
 
-    `stops`: the punctuation there. `bound`: the word before belongs to the one after ("the", "Dr."). `glue`: a written
-    word or a character would be broken. `costs`: how badly it reads, 0 (end of a sentence) and more.
+    `stops`: the punctuation there. `bound`: the word before belongs to the one after ("the", "Dr.", "75"). `glue`: a
+    word or a phrase would be broken. `costs`: how badly it reads, 0 (end of a sentence) and more.
     """
 
     def __init__(self, words: Sequence[Word], glue: Sequence[Glue], language: str = "") -> None:
@@ -41,7 +41,13 @@ class Breaks:
     def _is_bound(self, cut: int, text: str, after: str) -> bool:
         if not after or self.stops[cut] is not Stop.NONE:
             return False
-        return is_title(text) or bare(text) in self._functions
+        return is_title(text) or bare(text) in self._functions or self._parts_a_number(cut, text, after)
+
+    def _parts_a_number(self, cut: int, text: str, after: str) -> bool:
+        """Whether a number would lose its unit ("75 | dollars"), or a name its last word ("January | 18.")."""
+        if after[0].isdigit():
+            return text[0].isupper() and self.stops[cut + 1] is not Stop.NONE
+        return text[-1].isdigit() and after[0].islower() and bare(after) not in self._functions
 
     def _cost(self, cut: int, text: str, after: str) -> int:
         if not after:
