@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from autorag_whisper.api import get_model, resolved_device, transcribe_segment
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.bootstrap import build_transcriber
-    from autorag_whisper.domain.errors import AutoragWhisperError, RequestError, UnavailableError
+    from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, RequestError, UnavailableError
     from autorag_whisper.domain.notes import Note, NoteKind
     from autorag_whisper.domain.request import Aligner, Quality, Task, TranscribeOptions
     from autorag_whisper.domain.transcript import (
@@ -29,12 +29,15 @@ if TYPE_CHECKING:
     from autorag_whisper.format import parse, render
     from autorag_whisper.format.options import Highlight, SubtitleOptions
     from autorag_whisper.transcriber import (
+        CancelToken,
         FileDone,
         FileFailed,
         FileOutcome,
         LoadedModel,
+        ModelHandle,
         Progress,
         Transcriber,
+        TranscriberProtocol,
         TranscriptStream,
     )
     from autorag_whisper.worker.client import WorkerTranscriber
@@ -47,6 +50,9 @@ _HOMES = {
     "build_transcriber": "autorag_whisper.bootstrap",
     "MediaSource": "autorag_whisper.audio.source",
     "LoadedModel": "autorag_whisper.transcriber",
+    "ModelHandle": "autorag_whisper.transcriber",
+    "TranscriberProtocol": "autorag_whisper.transcriber",
+    "CancelToken": "autorag_whisper.transcriber",
     "Transcriber": "autorag_whisper.transcriber",
     "TranscriptStream": "autorag_whisper.transcriber",
     "FileDone": "autorag_whisper.transcriber",
@@ -71,6 +77,7 @@ _HOMES = {
     "parse": "autorag_whisper.format",
     "render": "autorag_whisper.format",
     "AutoragWhisperError": "autorag_whisper.domain.errors",
+    "Cancelled": "autorag_whisper.domain.errors",
     "RequestError": "autorag_whisper.domain.errors",
     "UnavailableError": "autorag_whisper.domain.errors",
     "WorkerTranscriber": "autorag_whisper.worker.client",
@@ -80,6 +87,8 @@ _HOMES = {
 __all__ = [
     "Aligner",
     "AutoragWhisperError",
+    "CancelToken",
+    "Cancelled",
     "Coverage",
     "DeviceFallbackStep",
     "FileDone",
@@ -89,6 +98,7 @@ __all__ = [
     "Limits",
     "LoadedModel",
     "MediaSource",
+    "ModelHandle",
     "Note",
     "NoteKind",
     "Progress",
@@ -100,6 +110,7 @@ __all__ = [
     "Task",
     "TranscribeOptions",
     "Transcriber",
+    "TranscriberProtocol",
     "Transcript",
     "TranscriptStream",
     "UnavailableError",

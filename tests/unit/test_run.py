@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.device import FailureCause
-from autorag_whisper.domain.errors import DeviceError, EngineError
+from autorag_whisper.domain.errors import Cancelled, DeviceError, EngineError
 from autorag_whisper.domain.request import Quality, TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import Hypothesis
@@ -299,7 +299,7 @@ def test_closing_a_stream_waits_for_the_batch_in_flight_and_starts_no_other(talk
         go_on.set()
     assert world.faults["cpu"].calls["generate"] <= before + 3
     assert not world.fakes[0].closed
-    with pytest.raises(EngineError, match="closed before its end"):
+    with pytest.raises(Cancelled, match="cancelled"):
         stream.result()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.recognition.recognise import ChunkResult
@@ -48,3 +48,15 @@ class ChunkBook(Protocol):
     def note(self, file: int, finished: Finished) -> None:
         """A chunk is done."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Supervised:
+    """What a run does for whoever may have to begin it again.
+
+    `book` keeps chunks that are done. `linger` takes what has to wait for the batches in flight when the run ends
+    early, so that the run need not: it calls that in a thread of its own.
+    """
+
+    book: ChunkBook
+    linger: Callable[[Callable[[], None]], None]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from autorag_whisper import telemetry as names
 from autorag_whisper.telemetry import Stretch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from autorag_whisper.domain.device import CpuPin
-    from autorag_whisper.domain.errors import AutoragWhisperError
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import DeviceFallbackStep, Transcript
+    from autorag_whisper.engines.base import RecognizerSpec
     from autorag_whisper.recognition.recognise import ChunkResult
     from autorag_whisper.telemetry import Telemetry
     from autorag_whisper.transcriber.file import RunFile
@@ -43,48 +46,33 @@ class Report:
 
     def complete(self, file: RunFile, transcript: Transcript, pin: CpuPin | None) -> None:
         """The spans and metrics of a file that is done; `pin`: why the process stays on the CPU, if it does."""
-        moments, span = file.moments, self._telemetry.span
-        self._loaded(file, transcript.duration_s)
-        recognise_s, align_s = file.assembly.recognise_s, file.assembly.align_s
-        begun = moments.submitted or moments.finished
-        attributes: dict[str, names.AttributeValue] = {
-            names.AUDIO_BATCH_SIZE: file.batch_size,
-            names.MODEL_DEVICE: transcript.device,
-            names.LANGUAGE: self._options.language or "auto",
-            names.REALTIME_FACTOR: round(transcript.duration_s / recognise_s, 3) if recognise_s else 0.0,
-        }
+        more: dict[str, names.AttributeValue] = {}
         if transcript.device_fallbacks:
-            attributes[names.DEVICE_FALLBACK_STEPS] = ",".join(step.step for step in transcript.device_fallbacks)
+            more[names.DEVICE_FALLBACK_STEPS] = ",".join(step.step for step in transcript.device_fallbacks)
             if file.batch_size_since < file.batch_size:
-                attributes[names.AUDIO_BATCH_SIZE_FINAL] = file.batch_size_since or file.batch_size
+                more[names.AUDIO_BATCH_SIZE_FINAL] = file.batch_size_since or file.batch_size
         if pin is not None:
-            attributes[names.CPU_PIN_CAUSE] = pin.cause.value
-            attributes[names.CPU_PIN_LASTS] = "cool-down" if pin.until_s is not None else "life"
-        span(names.CT2_TRANSCRIBE, Stretch(begun, moments.finished), attributes, parent=self._parent)
-        aligned: dict[str, names.AttributeValue] = {
-            names.ALIGN_METHOD: file.method,
-            names.ALIGN_LANGUAGE: transcript.language,
-            names.ALIGN_DEVICE: transcript.device,
-            names.SEGMENTS_COUNT: len(transcript.segments),
-        }
-        span(names.ALIGN, Stretch(moments.aligned_from or begun, moments.finished), aligned, parent=self._parent)
-        for stage, seconds in (("recognise", recognise_s), ("align", align_s)):
-            self._telemetry.duration(names.STAGE_DURATION, seconds, {names.STAGE: stage})
-        self._telemetry.count(names.AUDIO_SECONDS, transcript.duration_s, {names.MODEL_DEVICE: transcript.device})
+            more[names.CPU_PIN_CAUSE] = pin.cause.value
+            more[names.CPU_PIN_LASTS] = "cool-down" if pin.until_s is not None else "life"
+        duration_s = transcript.duration_s
+        self._loaded(file, duration_s)
+        self._recognised(file, duration_s, transcript.device, more)
+        self._aligned(file, transcript.language, transcript.device)
         self._over(file, "done")
 
-    def failed(self, file: RunFile, error: AutoragWhisperError) -> None:
-        """The span of a file that failed: of its loading, if it was never decoded to its end."""
-        kind = type(error).__name__
+    def ended(self, file: RunFile, kind: str, spec: RecognizerSpec) -> None:
+        """The spans and metrics of a file that failed or was cancelled: of each stage that had begun, what was done.
+
+        `kind` is what ended it; the spans of the stages that were not through have it as their error.
+        """
         read_s = file.reader.decoder.samples_out / 16_000 if file.reader is not None else 0.0
         self._loaded(file, read_s, "" if file.moments.decoded else kind)
-        if file.moments.submitted:
-            when = Stretch(file.moments.submitted, file.moments.finished)
-            attributes: dict[str, names.AttributeValue] = {
-                names.AUDIO_BATCH_SIZE: file.batch_size,
-                names.LANGUAGE: self._options.language or "auto",
-            }
-            self._telemetry.span(names.CT2_TRANSCRIBE, when, attributes, parent=self._parent, error=kind)
+        device = str(spec.device)
+        if file.moments.submitted or file.moments.decoded:
+            done_s = file.progress.audio_s if file.reader is not None else 0.0
+            self._recognised(file, done_s, device, error=kind)
+        if file.moments.aligned_from:
+            self._aligned(file, file.assembly.main_language, device, kind)
         self._over(file, kind)
 
     def _loaded(self, file: RunFile, duration_s: float, error: str = "") -> None:
@@ -95,6 +83,42 @@ class Report:
         }
         self._telemetry.span(names.LOAD_AUDIO, when, attributes, parent=self._parent, error=error)
 
+    def _recognised(
+        self,
+        file: RunFile,
+        audio_s: float,
+        device: str,
+        more: Mapping[str, names.AttributeValue] = MappingProxyType({}),
+        error: str = "",
+    ) -> None:
+        recognise_s, align_s = file.assembly.recognise_s, file.assembly.align_s
+        attributes: dict[str, names.AttributeValue] = {
+            names.AUDIO_BATCH_SIZE: file.batch_size,
+            names.MODEL_DEVICE: device,
+            names.LANGUAGE: self._options.language or "auto",
+            names.REALTIME_FACTOR: round(audio_s / recognise_s, 3) if recognise_s else 0.0,
+            **more,
+        }
+        when = Stretch(_submitted(file), file.moments.finished)
+        self._telemetry.span(names.CT2_TRANSCRIBE, when, attributes, parent=self._parent, error=error)
+        for stage, seconds in (("recognise", recognise_s), ("align", align_s)):
+            self._telemetry.duration(names.STAGE_DURATION, seconds, {names.STAGE: stage})
+        self._telemetry.count(names.AUDIO_SECONDS, audio_s, {names.MODEL_DEVICE: device})
+
+    def _aligned(self, file: RunFile, language: str, device: str, error: str = "") -> None:
+        attributes: dict[str, names.AttributeValue] = {
+            names.ALIGN_METHOD: file.method,
+            names.ALIGN_LANGUAGE: language,
+            names.ALIGN_DEVICE: device,
+            names.SEGMENTS_COUNT: len(file.assembly.segments),
+        }
+        when = Stretch(file.moments.aligned_from or _submitted(file), file.moments.finished)
+        self._telemetry.span(names.ALIGN, when, attributes, parent=self._parent, error=error)
+
     def _over(self, file: RunFile, outcome: str) -> None:
         took_s = Stretch(file.moments.opened, file.moments.finished).duration_s
         self._telemetry.duration(names.JOB_DURATION, took_s, {names.OUTCOME: outcome})
+
+
+def _submitted(file: RunFile) -> int:
+    return file.moments.submitted or file.moments.finished

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.audio.chunking import ChunkingRules
-from autorag_whisper.domain.errors import AutoragWhisperError, DeviceError, EngineError, InvalidOption
+from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError, EngineError, InvalidOption
 from autorag_whisper.domain.request import Aligner, Task
 from autorag_whisper.recognition.batching import Batch, Pool
 from autorag_whisper.recognition.ctc_alignment import HeldLeases
@@ -80,19 +80,41 @@ class Run:
         for step in self._seat.steps:
             self._report.fell_back(step)
         self._begin()
+        reason = Cancelled.__name__  # unless it is an error that ends the run
         try:
-            while self._files or not self._exhausted:
-                event = self._workers.next_event(block=self._must_wait())
-                if event is not None:
-                    yield from self._handle(event)
-                elif not self._submit():
-                    yield from self._read()
+            with self._parts.cancel.listening(self._workers.wake):
+                while self._files or not self._exhausted:
+                    event = self._workers.next_event(block=self._must_wait())
+                    self._parts.cancel.check()
+                    if event is not None:
+                        yield from self._handle(event)
+                    elif not self._submit():
+                        yield from self._read()
+        except Exception as error:
+            reason = type(error).__name__
+            raise
         finally:
-            self._workers.stop()
-            if self._ctc is not None:
-                self._ctc.close()
+            self._end(reason)
+
+    def _end(self, reason: str) -> None:
+        """Stop, and have every file that was begun and is not over leave its spans, before batches are waited for."""
+        supervised = self._parts.supervised
+        self._workers.stop()
+        try:
             for file in self._files.values():
                 file.close()
+                file.moments.finished = self._parts.telemetry.clock_ns()
+                self._report.ended(file, reason, self._spec)
+        finally:
+            if supervised is not None and self._workers.in_flight:
+                supervised.linger(self._let_go)
+            else:
+                self._let_go()
+
+    def _let_go(self) -> None:
+        self._workers.wait()
+        if self._ctc is not None:
+            self._ctc.close()
 
     def _begin(self) -> None:
         """Start the threads for the device that the seat is on."""
@@ -204,7 +226,8 @@ class Run:
 
     def _known(self, file: RunFile, chunk: SpeechChunk) -> ChunkResult | None:
         """The result of a chunk that an earlier run has done, and with it the file's language."""
-        finished = self._parts.book.finished(file.index).get(chunk.index) if self._parts.book is not None else None
+        supervised = self._parts.supervised
+        finished = supervised.book.finished(file.index).get(chunk.index) if supervised is not None else None
         result = finished.result_for(chunk) if finished is not None else None
         if finished is None or result is None:
             return None
@@ -248,9 +271,11 @@ class Run:
             self._redo.append(Job((task,)))
         else:
             self._report.note(file, result)
-            if self._parts.book is not None:
+            if self._parts.supervised is not None:
                 language = file.language or result.language
-                self._parts.book.note(file.index, Finished.of(result, language, file.assembly.language_probability))
+                self._parts.supervised.book.note(
+                    file.index, Finished.of(result, language, file.assembly.language_probability)
+                )
             yield from file.assembly.add(result)
             self._tell(file)
             yield from self._finish(file)
@@ -274,7 +299,7 @@ class Run:
         self._redo = [job for job in self._redo if job.tasks[0].file != file.index]
         file.close()
         file.moments.finished = self._parts.telemetry.clock_ns()
-        self._report.failed(file, error)
+        self._report.ended(file, type(error).__name__, self._spec)
         return FileFailed(file.source, error)
 
     def _recover(self, event: JobFailed) -> Iterator[FileOutcome]:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.transcript import Segment
     from autorag_whisper.engines.base import AlignmentModel, VoiceActivity
     from autorag_whisper.telemetry import Telemetry
-    from autorag_whisper.transcriber.book import ChunkBook
+    from autorag_whisper.transcriber.book import Supervised
+    from autorag_whisper.transcriber.cancellation import CancelToken
     from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
     from autorag_whisper.transcriber.run import Run
     from autorag_whisper.transcriber.seat import Seat
@@ -24,20 +25,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunParts:
-    """What a run works with. `book`: chunks that an earlier run of the same sources has done."""
+    """What a run works with. `cancel` ends it; `supervised`: it may have to be begun again elsewhere."""
 
     seat: Seat
     voice: VoiceActivity
     telemetry: Telemetry
+    cancel: CancelToken
     on_progress: OnProgress | None = None
     lease_ctc: Callable[[str, Device], AbstractContextManager[AlignmentModel]] | None = None
-    book: ChunkBook | None = None
+    supervised: Supervised | None = None
 
 
 def events(
     sources: Iterable[MediaSource], options: TranscribeOptions, parts: RunParts
 ) -> Generator[Segment | FileOutcome]:
     """`Run.events`, after the load. Raises the Model* errors and EngineError of the load too."""
+    parts.cancel.check()
     with ThreadPoolExecutor(1, thread_name_prefix="autorag-whisper-start") as pool:
         run = pool.submit(_import_run)
         pool.submit(parts.voice.stream)  # where it fails, it fails each file in turn

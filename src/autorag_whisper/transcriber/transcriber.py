@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
 from autorag_whisper.audio.source import Media, MediaSource
-from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.domain.process_errors import ForkedProcess
 from autorag_whisper.domain.request import Aligner, TranscribeOptions
-from autorag_whisper.domain.transcript import Segment, Transcript
+from autorag_whisper.domain.transcript import Segment
 from autorag_whisper.runtime.card_sharing import CardSharing
 from autorag_whisper.runtime.placement import hint_text, meaning_of
 from autorag_whisper.runtime.processes import PerProcess, in_one_process
 from autorag_whisper.transcriber import start
-from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
+from autorag_whisper.transcriber.cancellation import CancelToken
 from autorag_whisper.transcriber.seat import Seat
 from autorag_whisper.transcriber.start import RunParts
+from autorag_whisper.transcriber.stream import TranscriptStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
     from autorag_whisper.domain.device import CpuPin, Device, ModelKey, Placement
+    from autorag_whisper.domain.transcript import Transcript
     from autorag_whisper.engines.base import VoiceActivity
     from autorag_whisper.models.store import ModelFiles
     from autorag_whisper.runtime.alignment_models import AlignmentModels
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from autorag_whisper.runtime.idle import IdleTimer
     from autorag_whisper.runtime.residency import Residency
     from autorag_whisper.telemetry import Telemetry
-    from autorag_whisper.transcriber.book import ChunkBook
+    from autorag_whisper.transcriber.book import Supervised
+    from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
+    from autorag_whisper.transcriber.protocol import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,52 +102,8 @@ class LoadedModel:
         return f"LoadedModel(size={self.size!r}, device={self.device!r}, compute_type={self.compute_type!r})"
 
 
-class TranscriptStream:
-    """Segments of one file in order, each as soon as it is ready, while later ones are still being computed.
-
-    Closing it (or leaving its `with`) before the end stops the work at the next batch and frees everything it holds.
-    It belongs to one thread.
-    """
-
-    def __init__(self, events: Generator[Segment | FileOutcome]) -> None:
-        self._events = events
-        self._outcome: FileOutcome | None = None
-
-    def __iter__(self) -> Iterator[Segment]:
-        return self
-
-    def __next__(self) -> Segment:
-        """The next segment. Raises what went wrong with the file, in its turn."""
-        for event in self._events:
-            if isinstance(event, Segment):
-                return event
-            self._outcome = event
-            if event.error is not None:
-                self.close()
-                raise event.error
-        raise StopIteration
-
-    def result(self) -> Transcript:
-        """The whole transcript, after what is left of it. Raises as iterating does, EngineError if it was closed."""
-        for _ in self:
-            pass
-        if self._outcome is None or self._outcome.transcript is None:
-            raise EngineError("transcriber", "result", "the stream was closed before its end")
-        return self._outcome.transcript
-
-    def close(self) -> None:
-        """Stop. Again is fine."""
-        self._events.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-
 class Transcriber:
-    """Transcribes files on resident models. Thread-safe: each call is a run of its own, models are shared.
+    """Transcribes files on resident models: a `TranscriberProtocol`. Thread-safe: each call is a run of its own.
 
     Every method raises RequestError for the caller's faults (`domain.errors`), UnavailableError for what is not now.
 
@@ -183,7 +143,7 @@ class Transcriber:
             made = LoadedModel(name, hint, files, lambda: self._parts.policy)
             return own.handles.setdefault((name, meaning_of(hint)), made)
 
-    def load(self, model: LoadedModel) -> None:
+    def load(self, model: Model = "base") -> None:
         """Make sure that the model is resident where it would run now; on the CPU where CUDA fails at it."""
         self._seat(model).prepare()
 
@@ -205,22 +165,26 @@ class Transcriber:
         media: Media,
         options: TranscribeOptions | None = None,
         *,
-        model: str | LoadedModel = "base",
+        model: Model = "base",
         on_progress: OnProgress | None = None,
+        cancel: CancelToken | None = None,
     ) -> TranscriptStream:
         """Start on one file. Nothing is opened before the first segment is asked for."""
-        return TranscriptStream(self._events([media], options, model, on_progress))
+        own = CancelToken(*([cancel] if cancel is not None else []))
+        source = source_of(media)
+        return TranscriptStream(self.events([source], options, model=model, on_progress=on_progress, cancel=own), own)
 
     def transcribe(
         self,
         media: Media,
         options: TranscribeOptions | None = None,
         *,
-        model: str | LoadedModel = "base",
+        model: Model = "base",
         on_progress: OnProgress | None = None,
+        cancel: CancelToken | None = None,
     ) -> Transcript:
         """One file, whole."""
-        with self.stream(media, options, model=model, on_progress=on_progress) as stream:
+        with self.stream(media, options, model=model, on_progress=on_progress, cancel=cancel) as stream:
             return stream.result()
 
     def transcribe_many(
@@ -228,32 +192,48 @@ class Transcriber:
         sources: Iterable[Media],
         options: TranscribeOptions | None = None,
         *,
-        model: str | LoadedModel = "base",
+        model: Model = "base",
         on_progress: OnProgress | None = None,
+        cancel: CancelToken | None = None,
     ) -> Iterator[FileOutcome]:
         """Many files in one run, each as it completes, in any order: batches are filled across files.
 
-        A file that fails gives an outcome with its error and never stops the others.
+        A file that fails gives an outcome with its error and never stops the others; Cancelled ends them all.
         """
-        with closing(self._events(sources, options, model, on_progress)) as events:
-            for event in events:
-                if isinstance(event, FileOutcome):
-                    yield event
+        events = self.events(sources_of(sources), options, model=model, on_progress=on_progress, cancel=cancel)
+        return outcomes_of(events)
 
     def events(
         self,
-        sources: Iterable[Media],
+        sources: Iterable[MediaSource],
         options: TranscribeOptions | None = None,
         *,
-        model: str | LoadedModel = "base",
+        model: Model = "base",
         on_progress: OnProgress | None = None,
-        book: ChunkBook | None = None,
+        cancel: CancelToken | None = None,
+        supervised: Supervised | None = None,
     ) -> Generator[Segment | FileOutcome]:
         """What `stream` and `transcribe_many` are made of: segments of all files, each file's in order, and outcomes.
 
-        `book` keeps chunks that are done, for a run that may have to be begun again. Close it to stop.
+        Close it to stop. `supervised`: for a run that may have to be begun again elsewhere.
         """
-        return self._events(sources, options, model, on_progress, book)
+        aligners = self._parts.alignment_models
+        lease = aligners.lease if aligners is not None else None
+        parts = RunParts(
+            self._seat(model),
+            self._parts.voice,
+            self._parts.telemetry,
+            cancel or CancelToken(),
+            on_progress,
+            lease,
+            supervised,
+        )
+        options = options or TranscribeOptions()
+        if options.aligner is Aligner.AUTO:
+            options = replace(options, aligner=self._parts.auto_aligner)
+        events = start.events(sources, options, parts)
+        events = events if self._parts.idle is None else _busy(self._parts.idle, events)
+        return in_one_process(events, "a stream")
 
     def close(self) -> None:
         """Release every model. Runs must have ended; the transcriber is not used any more.
@@ -275,8 +255,8 @@ class Transcriber:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _seat(self, model: str | LoadedModel) -> Seat:
-        handle = model if isinstance(model, LoadedModel) else self.model(model)
+    def _seat(self, model: Model) -> Seat:
+        handle = self.model(model) if isinstance(model, str | os.PathLike) else model
         files = self._parts.find_model(handle.size)
         return Seat(
             files, handle.device_hint, self._parts.policy, self._parts.residency, self._sharing, self._free_others
@@ -288,26 +268,33 @@ class Transcriber:
         moved = aligners.offload_idle().went if aligners is not None else 0
         return moved + self._parts.residency.free_others(device, but)
 
-    def _events(
-        self,
-        media: Iterable[Media],
-        options: TranscribeOptions | None,
-        model: str | LoadedModel,
-        on_progress: OnProgress | None,
-        book: ChunkBook | None = None,
-    ) -> Generator[Segment | FileOutcome]:
-        aligners = self._parts.alignment_models
-        lease = aligners.lease if aligners is not None else None
-        parts = RunParts(self._seat(model), self._parts.voice, self._parts.telemetry, on_progress, lease, book)
-        sources = (MediaSource.of(item) for item in media)
-        options = options or TranscribeOptions()
-        if options.aligner is Aligner.AUTO:
-            options = replace(options, aligner=self._parts.auto_aligner)
-        events = start.events(sources, options, parts)
-        events = events if self._parts.idle is None else _busy(self._parts.idle, events)
-        return in_one_process(events, "a stream")
-
 
 def _busy(idle: IdleTimer, events: Generator[Segment | FileOutcome]) -> Generator[Segment | FileOutcome]:
     with idle.busy():
         yield from events
+
+
+def source_of(media: Media) -> MediaSource:
+    """The source of what a caller gave. A path becomes absolute now: he may change his folder before it is opened."""
+    source = MediaSource.of(media)
+    if source.path is None or isinstance(media, MediaSource):
+        return source
+    try:
+        return replace(source, path=source.path.absolute())
+    except OSError:  # this process's folder was deleted
+        return source
+
+
+def sources_of(media: Iterable[Media]) -> Iterable[MediaSource]:
+    """The sources of what a caller gave: of a list now, of an iterator as they are taken from it."""
+    if isinstance(media, Sequence):
+        return [source_of(one) for one in media]
+    return (source_of(one) for one in media)
+
+
+def outcomes_of(events: Generator[Segment | FileOutcome]) -> Iterator[FileOutcome]:
+    """The outcomes alone; an exception that ends a read early ends the run."""
+    with closing(events):
+        for event in events:
+            if not isinstance(event, Segment):
+                yield event

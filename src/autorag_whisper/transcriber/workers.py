@@ -57,6 +57,11 @@ class JobFailed:
     error: BaseException
 
 
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """Nothing came of any job: whoever waits is to look around."""
+
+
 WorkerEvent = LanguageFound | JobDone | JobFailed
 
 
@@ -69,7 +74,7 @@ class Workers:
         self.count, self._ctc = count, ctc
         self._seat, self._options, self._telemetry = seat, options, telemetry
         self._parent: Context = telemetry.current()
-        self._events: SimpleQueue[WorkerEvent] = SimpleQueue()
+        self._events: SimpleQueue[WorkerEvent | Woken] = SimpleQueue()
         self._stop = Event()
         self._pool, self._retired = _threads(count), list[ThreadPoolExecutor]()
         self.in_flight = 0
@@ -97,19 +102,30 @@ class Workers:
         self._pool.submit(self._work, job)
 
     def next_event(self, *, block: bool) -> WorkerEvent | None:
-        """What was posted next; None if nothing was and it should not `block`."""
+        """What was posted next; None if nothing was and it should not `block`, or it was woken."""
         if not block and self._events.empty():
             return None
         event = self._events.get()
+        if isinstance(event, Woken):
+            return None
         if not isinstance(event, LanguageFound):
             self.in_flight -= 1
         return event
 
+    def wake(self) -> None:
+        """Have `next_event` come back. Takes no lock: a signal handler may call it."""
+        self._events.put(Woken())
+
     def stop(self) -> None:
-        """Start no further batch and wait for those in flight: an engine is never torn down under a batch."""
+        """Start no further batch; those in flight end at their next call of the engine."""
         self._stop.set()
         for pool in (*self._retired, self._pool):
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def wait(self) -> None:
+        """Until no batch is in flight, after `stop`: an engine is never torn down under a batch."""
+        for pool in (*self._retired, self._pool):
+            pool.shutdown(wait=True)
 
     def _work(self, job: Job) -> None:
         key = self._seat.key

@@ -22,6 +22,7 @@ from autorag_whisper.bootstrap import build_transcriber
 from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.domain.transcript import Segment
 from autorag_whisper.runtime.memory import tune_allocator
+from autorag_whisper.transcriber.book import Supervised
 from autorag_whisper.worker.memory import resident_bytes
 from autorag_whisper.worker.messages import Beat, Begun, Load, Noted, Over, Quit, Ready, Start, Stop, Told
 from autorag_whisper.worker.relay import RelayTelemetry
@@ -142,8 +143,10 @@ class Worker:
             send(Told(job.job, numbers[id(progress.source)], progress))
 
         model = self._transcriber.model(job.model, job.device_hint)
-        book = Book(job, send)
-        events = self._transcriber.events(sources(), job.options, model=model, on_progress=on_progress, book=book)
+        supervised = Supervised(Book(job, send), linger=lambda wait: wait())
+        events = self._transcriber.events(
+            sources(), job.options, model=model, on_progress=on_progress, supervised=supervised
+        )
         with closing(events):
             for event in events:
                 self._tell(job, event, numbers)
