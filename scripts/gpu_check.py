@@ -259,7 +259,7 @@ def nobody_waits_longer_than_a_batch(machine: Machine) -> str:
 def an_ended_worker_holds_nothing(machine: Machine) -> str:
     before = machine.free() if machine.device.is_cuda else 0
     with WorkerTranscriber(limits=Limits(idle_s=0.5)) as worker:
-        worker.transcribe(SAMPLE, ENGLISH, model=machine.model, device_hint=str(machine.device))
+        worker.transcribe(SAMPLE, ENGLISH, model=worker.model(machine.model, str(machine.device)))
         during = machine.free() if machine.device.is_cuda else 0
         deadline = time.monotonic() + 30
         while worker.process_id is not None and time.monotonic() < deadline:

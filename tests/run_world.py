@@ -15,7 +15,8 @@ from autorag_whisper.runtime.idle import IdleTimer
 from autorag_whisper.runtime.residency import Residency
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeRecognizer, FakeVoiceActivity, Faults
-from autorag_whisper.transcriber.transcriber import Transcriber, TranscriberParts
+from autorag_whisper.transcriber.supervised import SupervisedTranscriber
+from autorag_whisper.transcriber.transcriber import TranscriberParts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +69,7 @@ class World:
             sharing,
             IdleTimer(idle_s, whisper.idle_out) if idle_s else None,
         )
-        self.transcriber = Transcriber(self.parts)
+        self.transcriber = SupervisedTranscriber(self.parts)
 
     def key(self, name: str) -> ModelKey:
         """That of a model on the card."""

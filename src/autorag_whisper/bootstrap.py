@@ -86,12 +86,12 @@ def build_transcriber(
     environ = os.environ if environ is None else environ  # noqa: TID251 - a caller who gives none means this one
     settings = settings or Settings.from_env(environ)
     told_by = telemetry or Telemetry(tracer_provider, meter_provider)
-    make = partial(_parts, settings, environ, told_by, share_cpu=share_cpu)
+    make = partial(build_parts, settings, environ, told_by, share_cpu=share_cpu)
     return Transcriber(make(), make)
 
 
-def _parts(
-    settings: Settings, environ: Mapping[str, str], telemetry: Telemetry, *, share_cpu: bool
+def build_parts(
+    settings: Settings, environ: Mapping[str, str], telemetry: Telemetry, *, share_cpu: bool = False
 ) -> TranscriberParts:
     """What a transcriber has in one process."""
     store = ModelStore(cache_dir=settings.cache_dir, offline=settings.offline, show_progress=True, environ=environ)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from multiprocessing.connection import Connection
 
-from autorag_whisper.bootstrap import build_transcriber
+from autorag_whisper.bootstrap import build_parts
+from autorag_whisper.settings import Settings
+from autorag_whisper.transcriber.supervised import SupervisedTranscriber
 from autorag_whisper.worker.child import Line, Worker
 
 
 def main(descriptor: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    settings = Settings.from_env(os.environ)
     Worker(
-        Line(Connection(descriptor)), lambda telemetry: build_transcriber(telemetry=telemetry, share_cpu=True)
+        Line(Connection(descriptor)),
+        lambda telemetry: SupervisedTranscriber(build_parts(settings, os.environ, telemetry, share_cpu=True)),
     ).serve()
 
 

@@ -86,7 +86,7 @@ def on_chunk(monkeypatch: pytest.MonkeyPatch) -> dict[Path, Callable[[], None]]:
 
     def noted_here(job: Job, at: int, chunk: int, finished: bytes) -> None:
         noted(job, at, chunk, finished)
-        calls[job.files[0]]()
+        calls[job.files[0].path or Path()]()
 
     monkeypatch.setattr(Job, "noted", noted_here)
     return calls

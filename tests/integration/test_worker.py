@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +23,17 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.device import CpuPin, FailureCause
-from autorag_whisper.domain.errors import MediaNotFound, ModelNotFound, PoisonedFile, WorkerDied
+from autorag_whisper.domain.errors import Cancelled, MediaNotFound, ModelNotFound, PoisonedFile, WorkerDied
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import speech_samples, write_speech
+from autorag_whisper.transcriber import CancelToken
+from autorag_whisper.worker import parent
 from autorag_whisper.worker.client import WorkerTranscriber
+from autorag_whisper.worker.messages import Noted, Ready, Told
+from autorag_whisper.worker.parent import Parent
 from autorag_whisper.worker.supervision import Limits
+from autorag_whisper.worker.supervisor import Heard
 from run_world import World
 
 if TYPE_CHECKING:
@@ -255,6 +264,152 @@ def test_whoever_wants_no_more_stops_the_work_at_the_next_batch_and_the_process_
     assert worker.process_id == first
 
 
+# ------------------------------------------------------------ whoever calls
+
+
+def test_a_slow_caller_kills_no_healthy_process(
+    make: Callable[..., WorkerTranscriber], orders: Path, talk: Path, undisturbed: str
+) -> None:
+    """His time between two segments counted as a stall: with 3.5 s twice his file was called poison."""
+    worker, pause = make(Limits(silent_s=15.0, stalled_s=4.0, idle_s=None)), threading.Event()
+    stream = worker.stream(talk, ENGLISH, model="fake")
+    texts = [next(stream).text]
+    first = worker.process_id
+    pause.wait(6.0)
+    texts += [segment.text for segment in stream]
+    assert " ".join(texts) == undisturbed
+    assert worker.process_id == first
+    assert len(heard(orders)) == 4
+
+
+def test_a_process_whose_caller_does_not_read_waits_and_is_not_stalled(
+    make: Callable[..., WorkerTranscriber], orders: Path, tmp_path: Path
+) -> None:
+    worker, pause = make(Limits(silent_s=15.0, stalled_s=4.0, idle_s=None)), threading.Event()
+    files = [write_speech(tmp_path / f"{n}.wav", speech_samples(1 + n % 5)) for n in range(80)]
+    outcomes = worker.transcribe_many(files, TranscribeOptions(language="en", batch_size=1), model="fake")
+    done = [next(outcomes)]
+    process = worker._supervisor.get()._process
+    assert process is not None
+    until(lambda: process.beat is not None and process.beat.waits)
+    pause.wait(6.0)
+    assert len(heard(orders)) < 60, "what is not read is bounded"
+    done += outcomes
+    assert worker.process_id == process.pid
+    assert {o.source.name: len(o.result().words) for o in done} == {f"{n}.wav": 1 + n % 5 for n in range(80)}
+
+
+def test_a_process_that_hangs_is_found_though_its_caller_does_not_read(
+    make: Callable[..., WorkerTranscriber], orders: Path, talk: Path, undisturbed: str
+) -> None:
+    (orders / "hold-at-11").write_text("")
+    worker = make(Limits(silent_s=30.0, stalled_s=4.0, idle_s=None))
+    stream = worker.stream(talk, ENGLISH, model="fake")
+    texts = [next(stream).text]
+    first = worker.process_id
+    until(lambda: worker.process_id not in (None, first))
+    (orders / "hold-at-11").unlink()
+    texts += [segment.text for segment in stream]
+    assert " ".join(texts) == undisturbed
+
+
+def test_time_in_which_the_callers_own_process_was_stopped_is_no_silence(
+    orders: Path, talk: Path, undisturbed: str
+) -> None:
+    """After Ctrl-Z and `fg` the first look came before the first sign of life was read."""
+    late = [0.0]
+    (orders / "hold-at-11").write_text("")
+    program = (sys.executable, str(CHILD), str(orders))
+    with WorkerTranscriber(limits=QUICK, program=program, clock=lambda: time.monotonic() + late[0]) as worker:
+        stream = worker.stream(talk, ENGLISH, model="fake")
+        texts = [next(stream).text]
+        first = worker.process_id
+        late[0] = 1000.0
+        threading.Event().wait(1.0)
+        (orders / "hold-at-11").unlink()
+        texts += [segment.text for segment in stream]
+        assert worker.process_id == first
+    assert " ".join(texts) == undisturbed
+
+
+@pytest.mark.parametrize("by", ["token", "close"])
+def test_another_thread_ends_a_read_at_once_and_the_next_job_need_not_wait_for_the_engine(
+    worker: WorkerTranscriber, orders: Path, talk: Path, tmp_path: Path, by: str
+) -> None:
+    """Closing took 9 to 34 s: the batches in flight."""
+    short = write_speech(tmp_path / "short.wav", speech_samples(5))
+    (orders / "hold-at-11").write_text("")
+    token = CancelToken()
+    stream = worker.stream(talk, ENGLISH, model="fake", cancel=token)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(lambda: list(stream))
+        until(lambda: (orders / "heard").exists() and 11 in heard(orders))
+        first = worker.process_id
+        token.cancel() if by == "token" else stream.close()
+        with pytest.raises(Cancelled):
+            reading.result(30)
+    with pytest.raises(Cancelled, match="cancelled"):
+        stream.result()
+    assert len(worker.transcribe(short, ENGLISH, model="fake").words) == 5  # the engine still holds the other's chunk
+    assert worker.process_id == first
+    (orders / "hold-at-11").unlink()
+
+
+def test_what_is_said_of_another_job_is_refused(worker: WorkerTranscriber, talk: Path, undisturbed: str) -> None:
+    stream = worker.stream(talk, ENGLISH, model="fake")
+    first = next(stream)
+    supervisor = worker._supervisor.get()
+    process = supervisor._process
+    assert process is not None
+    for job in (supervisor._number - 1, supervisor._number + 1):
+        foreign = replace(first, index=first.index + 1, text="of another job")
+        for said in (Told(job, 0, foreign), Noted(job, 0, 1, b""), Ready(job, Cancelled())):
+            supervisor._inbox.put(Heard(process, said))
+    assert " ".join([first.text, *(segment.text for segment in stream)]) == undisturbed
+
+
+def test_two_streams_may_be_read_in_turn_by_one_thread(
+    worker: WorkerTranscriber, talk: Path, tmp_path: Path, undisturbed: str
+) -> None:
+    """The second waited for ever for the first, which waited to be read."""
+    streams = [worker.stream(talk, ENGLISH, model="fake") for _ in range(2)]
+    pairs = list(zip(*streams, strict=True))
+    assert " ".join(one.text for one, _ in pairs) == " ".join(other.text for _, other in pairs) == undisturbed
+
+
+def test_closing_the_transcriber_ends_what_is_on(worker: WorkerTranscriber, orders: Path, talk: Path) -> None:
+    (orders / "hold-at-12").write_text("")
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [pool.submit(worker.transcribe, talk, ENGLISH, model="fake") for _ in range(2)]
+        until(lambda: (orders / "heard").exists() and 12 in heard(orders))
+        worker.close()
+        for job in jobs:
+            with pytest.raises(Cancelled):
+                job.result(30)
+    assert worker.process_id is None
+
+
+def test_a_fork_of_the_callers_process_has_a_worker_of_its_own(
+    worker: WorkerTranscriber, talk: Path, undisturbed: str
+) -> None:
+    worker.transcribe(talk, ENGLISH, model="fake")
+    first = worker.process_id
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            with worker:
+                os.write(write, worker.transcribe(talk, ENGLISH, model="fake").text.encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as told:
+        assert told.read() == undisturbed
+    os.waitpid(pid, 0)
+    assert worker.transcribe(talk, ENGLISH, model="fake").text == undisturbed
+    assert worker.process_id == first
+
+
 def test_an_idle_process_ends_and_the_next_job_begins_another(
     make: Callable[..., WorkerTranscriber], talk: Path, undisturbed: str
 ) -> None:
@@ -289,13 +444,85 @@ def test_spans_join_the_callers_trace(make: Callable[..., WorkerTranscriber], ta
     assert {span.context.trace_id for span in mine.values() if span.context} == {host.get_span_context().trace_id}
 
 
-def test_a_replaced_process_inherits_the_pin_to_the_cpu(worker: WorkerTranscriber, talk: Path) -> None:
-    worker._pin = CpuPin(FailureCause.DRIVER, "the driver is gone", None)
+@pytest.fixture
+def exporter() -> InMemorySpanExporter:
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def telemetry(exporter: InMemorySpanExporter) -> Telemetry:
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return Telemetry(provider)
+
+
+def spans_of(exporter: InMemorySpanExporter) -> list[tuple[str, str | None]]:
+    """The stages of files, and the error of each."""
+    stages = ("load_audio", "ct2_transcribe", "align")
+    found = [(span.name.rpartition(".")[2], span.status.description) for span in exporter.get_finished_spans()]
+    return sorted((name, error) for name, error in found if name in stages)
+
+
+def test_a_stream_that_is_closed_early_leaves_its_spans(
+    make: Callable[..., WorkerTranscriber],
+    exporter: InMemorySpanExporter,
+    telemetry: Telemetry,
+    orders: Path,
+    talk: Path,
+) -> None:
+    (orders / "hold-at-11").write_text("")
+    worker = make(telemetry=telemetry)
+    with worker.stream(talk, TranscribeOptions(language="en", batch_size=1), model="fake") as stream:
+        next(stream)
+    (orders / "hold-at-11").unlink()
+    *worked, (loaded, error) = spans_of(exporter)
+    assert worked == [("align", "Cancelled"), ("ct2_transcribe", "Cancelled")]
+    assert loaded == "load_audio"
+    assert error in (None, "Cancelled"), "as it was decoded to its end, or not"
+    exporter.clear()
     worker.transcribe(talk, ENGLISH, model="fake")
-    process = worker._process
+    assert spans_of(exporter) == [("align", None), ("ct2_transcribe", None), ("load_audio", None)]
+
+
+def test_a_file_whose_process_goes_on_elsewhere_leaves_its_spans_once(
+    make: Callable[..., WorkerTranscriber],
+    exporter: InMemorySpanExporter,
+    telemetry: Telemetry,
+    orders: Path,
+    talk: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (orders / "grow-at-9").write_text("")
+    (orders / "hold-at-11").write_text("")
+    worker = make(Limits(memory_bytes=350 << 20, idle_s=None), telemetry)
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(worker.transcribe, talk, ENGLISH, model="fake")
+        until(lambda: "is replaced" in caplog.text or job.done())
+        (orders / "hold-at-11").unlink()
+        job.result(60)
+    assert spans_of(exporter) == [("align", None), ("ct2_transcribe", None), ("load_audio", None)]
+
+
+def test_a_file_that_dies_with_its_process_leaves_the_span_that_is_known(
+    make: Callable[..., WorkerTranscriber],
+    exporter: InMemorySpanExporter,
+    telemetry: Telemetry,
+    orders: Path,
+    talk: Path,
+) -> None:
+    (orders / "kill-at-9").write_text("always")
+    [outcome] = make(telemetry=telemetry).transcribe_many([talk], ENGLISH, model="fake")
+    assert isinstance(outcome.error, PoisonedFile)
+    assert spans_of(exporter) == [("load_audio", "PoisonedFile")]
+
+
+def test_a_replaced_process_inherits_the_pin_to_the_cpu(worker: WorkerTranscriber, talk: Path) -> None:
+    pin = worker._supervisor.get()._pin = CpuPin(FailureCause.DRIVER, "the driver is gone", None)
+    worker.transcribe(talk, ENGLISH, model="fake")
+    process = worker._supervisor.get()._process
     assert process is not None
     until(lambda: process.pin is not None)
-    assert process.pin == worker._pin
+    assert process.pin == pin
 
 
 def test_a_process_whose_parent_is_gone_ends(orders: Path, talk: Path) -> None:
@@ -311,6 +538,59 @@ os.kill(os.getpid(), 9)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     pid = int(done.stdout)
     until(lambda: not is_running(pid))
+
+
+def test_a_process_whose_parent_is_killed_ends_though_a_fork_of_it_lives(orders: Path, talk: Path) -> None:
+    """The fork holds the parent's end of the socket, which so does not end with the parent."""
+    program = f"""
+import os, signal, sys
+from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.worker.client import WorkerTranscriber
+worker = WorkerTranscriber(program=(sys.executable, {str(CHILD)!r}, {str(orders)!r}))
+worker.transcribe({str(talk)!r}, TranscribeOptions(language="en"), model="fake")
+forked = os.fork()
+if not forked:
+    signal.pause()
+print(worker.process_id, forked, flush=True)
+os.kill(os.getpid(), 9)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid, forked = (int(number) for number in parent.stdout.readline().split())
+    try:
+        assert parent.wait(30) == -signal.SIGKILL
+        until(lambda: not is_running(pid))
+        assert is_running(forked)
+    finally:
+        os.kill(forked, signal.SIGKILL)
+        parent.stdout.close()
+
+
+@pytest.mark.parametrize("is_forbidden", [False, True])
+def test_the_parents_end_is_seen_though_its_socket_is_held_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, is_forbidden: bool
+) -> None:
+    if is_forbidden:  # an older kernel, a sandbox, macOS
+
+        def refuse(_pid: int) -> int:
+            raise OSError
+
+        monkeypatch.setattr(os, "pidfd_open", refuse)
+    pid = os.fork()  # in place of a parent: it makes the socket pair, and the end that it keeps stays open here
+    if not pid:
+        signal.pause()
+    mine, its = socket.socketpair()
+    with mine, Connection(its.detach()) as connection:
+        monkeypatch.setattr(parent, "_maker_of", lambda _connection: pid)
+        watch = Parent(connection)
+        mine.send(b"something")
+        assert watch.wait()
+        connection._recv(9)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(watch.wait)
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            assert waiting.result(30) is False
 
 
 def is_running(pid: int) -> bool:

@@ -37,5 +37,5 @@ def test_an_example_of_the_readme_passes_the_strict_type_checker(number: int, tm
     assert not code, said
 
 
-def test_the_readme_has_four_examples(root: Path) -> None:
-    assert len(examples((root / "README.md").read_text("utf-8"))) == 4
+def test_the_readme_has_five_examples(root: Path) -> None:
+    assert len(examples((root / "README.md").read_text("utf-8"))) == 5

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
-    from autorag_whisper.domain.device import CpuPin, Device, ModelKey, Placement
+    from autorag_whisper.domain.device import Device, ModelKey, Placement
     from autorag_whisper.domain.transcript import Transcript
     from autorag_whisper.engines.base import VoiceActivity
     from autorag_whisper.models.store import ModelFiles
@@ -151,15 +151,6 @@ class Transcriber:
         """`"cuda"` or `"cpu"`: used last, or what would be used. For display alone."""
         return self._parts.policy.resolved_device()
 
-    @property
-    def pin(self) -> CpuPin | None:
-        """Why, and for how long, this process stays on the CPU."""
-        return self._parts.policy.pin
-
-    def adopt(self, pin: CpuPin) -> None:
-        """Stay on the CPU as long as the process did that this one follows."""
-        self._parts.policy.adopt(pin)
-
     def stream(
         self,
         media: Media,
@@ -172,7 +163,7 @@ class Transcriber:
         """Start on one file. Nothing is opened before the first segment is asked for."""
         own = CancelToken(*([cancel] if cancel is not None else []))
         source = source_of(media)
-        return TranscriptStream(self.events([source], options, model=model, on_progress=on_progress, cancel=own), own)
+        return TranscriptStream(self._events([source], options, model=model, on_progress=on_progress, cancel=own), own)
 
     def transcribe(
         self,
@@ -200,10 +191,30 @@ class Transcriber:
 
         A file that fails gives an outcome with its error and never stops the others; Cancelled ends them all.
         """
-        events = self.events(sources_of(sources), options, model=model, on_progress=on_progress, cancel=cancel)
+        events = self._events(sources_of(sources), options, model=model, on_progress=on_progress, cancel=cancel)
         return outcomes_of(events)
 
-    def events(
+    def close(self) -> None:
+        """Release every model. Runs must have ended; the transcriber is not used any more.
+
+        A forked child that has used none of it has nothing to release.
+        """
+        if not self._own.is_made:
+            return
+        if self._parts.idle is not None:
+            self._parts.idle.close()
+        self._parts.residency.close()
+        if self._parts.alignment_models is not None:
+            self._parts.alignment_models.close()
+        self._sharing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _events(
         self,
         sources: Iterable[MediaSource],
         options: TranscribeOptions | None = None,
@@ -234,26 +245,6 @@ class Transcriber:
         events = start.events(sources, options, parts)
         events = events if self._parts.idle is None else _busy(self._parts.idle, events)
         return in_one_process(events, "a stream")
-
-    def close(self) -> None:
-        """Release every model. Runs must have ended; the transcriber is not used any more.
-
-        A forked child that has used none of it has nothing to release.
-        """
-        if not self._own.is_made:
-            return
-        if self._parts.idle is not None:
-            self._parts.idle.close()
-        self._parts.residency.close()
-        if self._parts.alignment_models is not None:
-            self._parts.alignment_models.close()
-        self._sharing.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
     def _seat(self, model: Model) -> Seat:
         handle = self.model(model) if isinstance(model, str | os.PathLike) else model

@@ -1,7 +1,7 @@
-"""The worker process: `python -m autorag_whisper.worker.child FD`. It owns the engines and does what the parent says.
+"""The worker process (`python -m autorag_whisper.worker FD`): it owns the engines and does what the parent says.
 
 The main thread runs the jobs; one thread reads what the parent says, one beats. The process ends when the parent says
-so or is gone (the socket ends), never with a batch in flight: a run that is closed waits for its batches first.
+so or is gone (`parent`), after the batch in flight; if that takes longer than the parent waits, it is killed.
 """
 
 from __future__ import annotations
@@ -9,53 +9,117 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-import signal
-import sys
+import socket
 import threading
 from contextlib import closing, suppress
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from autorag_whisper.audio.source import MediaSource
-from autorag_whisper.bootstrap import build_transcriber
+from autorag_whisper.bootstrap import build_parts
 from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.domain.transcript import Segment
 from autorag_whisper.runtime.memory import tune_allocator
+from autorag_whisper.settings import Settings
 from autorag_whisper.transcriber.book import Supervised
+from autorag_whisper.transcriber.cancellation import CancelToken
+from autorag_whisper.transcriber.supervised import SupervisedTranscriber
 from autorag_whisper.worker.memory import resident_bytes
-from autorag_whisper.worker.messages import Beat, Begun, Load, Noted, Over, Quit, Ready, Start, Stop, Told
-from autorag_whisper.worker.relay import RelayTelemetry
+from autorag_whisper.worker.messages import (
+    UNREAD_OUTCOMES,
+    UNREAD_SEGMENTS,
+    Answer,
+    Ask,
+    Beat,
+    Begun,
+    Credit,
+    Load,
+    Noted,
+    Over,
+    Quit,
+    Ready,
+    Start,
+    Stop,
+    Told,
+)
+from autorag_whisper.worker.parent import Parent
+from autorag_whisper.worker.relay import RelayTelemetry, in_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from autorag_whisper.transcriber import Transcriber
+    from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.transcriber.book import Finished
     from autorag_whisper.transcriber.outcome import FileOutcome, Progress
     from autorag_whisper.worker.messages import FromChild, FromParent
 
 BEAT_S = 0.5
 """How often it says that it is alive."""
+_ORPHAN_S = 60.0
+"""How long it may take to end when its parent is gone."""
 
 
 class Line:
-    """The socket to the parent. Any thread may send. A parent that is gone is no error: the reader notices."""
+    """The socket to the parent. Any thread may send. A parent that is gone is no error: whoever listens notices."""
 
     def __init__(self, connection: Connection[Any, Any]) -> None:
         self._connection, self._lock = connection, threading.Lock()
+        self._parent = Parent(connection)
 
     def send(self, message: FromChild) -> None:
         with self._lock, suppress(OSError):
             self._connection.send(message)
 
-    def receive(self) -> FromParent:
-        """The next message; Quit when the parent is gone."""
-        try:
-            said: FromParent = self._connection.recv()
-        except (EOFError, OSError):
-            return Quit()
-        return said
+    def receive(self) -> FromParent | None:
+        """The next message; None when the parent is gone. Whoever is sending then is let go."""
+        with suppress(EOFError, OSError):
+            if self._parent.wait():
+                said: FromParent = self._connection.recv()
+                return said
+        with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as end:
+            end.shutdown(socket.SHUT_RDWR)
+        return None
+
+
+class Unread:
+    """How much more may be told of a job before its caller has read what was told. Ends with the job."""
+
+    def __init__(self, count: int) -> None:
+        self._changed = threading.Condition()
+        self._left, self._is_over = count, False
+        self.is_waited_for = False
+
+    def add(self, count: int) -> None:
+        """So many more."""
+        with self._changed:
+            self._left += count
+            self._changed.notify_all()
+
+    def end(self) -> None:
+        """Nobody is to wait any more."""
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
+
+    def take(self) -> None:
+        """Wait until one more may be told."""
+        with self._changed:
+            self.is_waited_for = not self._left and not self._is_over
+            self._changed.wait_for(lambda: self._left or self._is_over)
+            self.is_waited_for = False
+            self._left -= 1
+
+
+class Control:
+    """What the parent may do to a job that is on, or yet to begin."""
+
+    def __init__(self, unread: int) -> None:
+        self.cancel, self.unread = CancelToken(), Unread(unread)
+
+    def stop(self) -> None:
+        """End it."""
+        self.cancel.cancel()
+        self.unread.end()
 
 
 class Book:
@@ -79,12 +143,12 @@ class Book:
 class Worker:
     """The jobs of this process, one after the other."""
 
-    def __init__(self, line: Line, make: Callable[[RelayTelemetry], Transcriber]) -> None:
+    def __init__(self, line: Line, make: Callable[[RelayTelemetry], SupervisedTranscriber]) -> None:
         self._line = line
         self._transcriber = make(RelayTelemetry(line.send))
         self._jobs: SimpleQueue[Start | Load | Quit] = SimpleQueue()
-        self._stopped: set[int] = set()
-        self._quits = threading.Event()
+        self._controls: dict[int, Control] = {}
+        self._quits, self._has_ended = threading.Event(), threading.Event()
 
     def serve(self) -> None:
         """Until the parent says so, or is gone."""
@@ -93,25 +157,65 @@ class Worker:
         self._line.send(Ready())
         with self._transcriber:
             while not isinstance(job := self._jobs.get(), Quit):
-                self._do(job)
+                with in_job(job.job):
+                    self._do(job)
+        self._has_ended.set()
+
+    # ------------------------------------------------------------ the thread that listens
 
     def _listen(self) -> None:
         while not self._quits.is_set():
-            match self._line.receive():
-                case Stop(job):
-                    self._stopped.add(job)
-                case Quit():
-                    self._quits.set()
-                    self._jobs.put(Quit())
-                case job:
-                    self._jobs.put(job)
+            said = self._line.receive()
+            if said is None or isinstance(said, Quit):
+                self._quit()
+                if said is None and not self._has_ended.wait(_ORPHAN_S):
+                    os._exit(1)  # nobody is left to see that it is stuck
+            elif isinstance(said, Ask):
+                threading.Thread(target=self._answer, args=(said,), daemon=True).start()
+            elif isinstance(said, Stop | Credit):
+                self._control(said)
+            else:
+                several = isinstance(said, Start) and len(said.files) > 1
+                self._controls[said.job] = Control(UNREAD_OUTCOMES if several else UNREAD_SEGMENTS)
+                self._jobs.put(said)
+
+    def _quit(self) -> None:
+        self._quits.set()
+        for control in self._controls.copy().values():
+            control.stop()
+        self._jobs.put(Quit())
+
+    def _control(self, said: Stop | Credit) -> None:
+        control = self._controls.get(said.job)
+        if control is None:
+            return  # it is over
+        if isinstance(said, Stop):
+            control.stop()
+        else:
+            control.unread.add(said.count)
+
+    def _answer(self, ask: Ask) -> None:
+        try:
+            if ask.model is None:
+                answer = Answer(ask.number, self._transcriber.resolved_device())
+            else:
+                model = self._transcriber.model(ask.model, ask.device_hint)
+                answer = Answer(ask.number, model.device, model.compute_type)
+        except Exception as failure:  # noqa: BLE001 - it is the caller's: it goes there, and the process goes on
+            answer = Answer(ask.number, error=_travelling(failure))
+        self._line.send(answer)
+
+    # ------------------------------------------------------------ signs of life
 
     def _beat(self) -> None:
         while not self._quits.wait(BEAT_S):
             self._line.send(self._sign_of_life())
 
     def _sign_of_life(self) -> Beat:
-        return Beat(resident_bytes(), self._transcriber.pin, self._transcriber.resolved_device())
+        waits = any(control.unread.is_waited_for for control in self._controls.copy().values())
+        return Beat(resident_bytes(), self._transcriber.pin, self._transcriber.resolved_device(), waits)
+
+    # ------------------------------------------------------------ the main thread
 
     def _do(self, job: Start | Load) -> None:
         error: BaseException | None = None
@@ -121,21 +225,19 @@ class Worker:
             if isinstance(job, Load):
                 self._transcriber.load(self._transcriber.model(job.model, job.device_hint))
             else:
-                self._transcribe(job)
+                self._transcribe(job, self._controls[job.job])
         except Exception as failure:  # noqa: BLE001 - it is the caller's: it goes there, and the process goes on
-            error = failure if _can_travel(failure) else RuntimeError(f"{type(failure).__name__}: {failure}")
+            error = _travelling(failure)
+        self._controls.pop(job.job, None)
         self._line.send(self._sign_of_life())  # before it is judged by its last one, which may be half a second old
         self._line.send(Ready(job.job, error))
 
-    def _transcribe(self, job: Start) -> None:
+    def _transcribe(self, job: Start, control: Control) -> None:
         send = self._line.send
-        files = [MediaSource.from_path(path) for path in job.files]
-        numbers = {id(source): n for n, source in enumerate(files)}
+        numbers = {id(source): n for n, source in enumerate(job.files)}
 
         def sources() -> Iterator[MediaSource]:
-            for n, source in enumerate(files):
-                if self._is_over(job):
-                    return
+            for n, source in enumerate(job.files):
                 send(Begun(job.job, n))
                 yield source
 
@@ -143,26 +245,36 @@ class Worker:
             send(Told(job.job, numbers[id(progress.source)], progress))
 
         model = self._transcriber.model(job.model, job.device_hint)
-        supervised = Supervised(Book(job, send), linger=lambda wait: wait())
         events = self._transcriber.events(
-            sources(), job.options, model=model, on_progress=on_progress, supervised=supervised
+            sources(),
+            job.options,
+            model=model,
+            on_progress=on_progress,
+            cancel=control.cancel,
+            supervised=Supervised(Book(job, send), linger=_linger),
         )
         with closing(events):
             for event in events:
-                self._tell(job, event, numbers)
-                if self._is_over(job):
-                    return
+                self._tell(job, event, numbers, control.unread)
 
-    def _is_over(self, job: Start) -> bool:
-        return job.job in self._stopped or self._quits.is_set()
-
-    def _tell(self, job: Start, event: Segment | FileOutcome, numbers: Mapping[int, int]) -> None:
+    def _tell(self, job: Start, event: Segment | FileOutcome, numbers: Mapping[int, int], unread: Unread) -> None:
         if isinstance(event, Segment):
             # Segments are only streamed for a job of one file; of many, the outcome has them.
             if len(job.files) == 1:
+                unread.take()
                 self._line.send(Told(job.job, 0, event))
             return
+        unread.take()
         self._line.send(Told(job.job, numbers[id(event.source)], Over(event.transcript, event.error)))
+
+
+def _linger(wait: Callable[[], None]) -> None:
+    """What is in flight of a job that was ended ends in the background: the next one need not wait for it."""
+    threading.Thread(target=wait, name="autorag-whisper-linger").start()
+
+
+def _travelling(error: Exception) -> Exception:
+    return error if _can_travel(error) else RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def _can_travel(error: Exception) -> bool:
@@ -177,13 +289,12 @@ def _can_travel(error: Exception) -> bool:
 
 def main(descriptor: int) -> None:
     """Serve the parent behind that socket."""
-    # Ctrl-C at a terminal goes to every process of the group: the parent decides what it means.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     tune_allocator()
     line = Line(Connection(descriptor))
-    Worker(line, lambda telemetry: build_transcriber(environ=os.environ, telemetry=telemetry)).serve()  # noqa: TID251 - this process's own edge
 
+    def make(telemetry: RelayTelemetry) -> SupervisedTranscriber:
+        environ = os.environ  # noqa: TID251 - this process's own edge
+        return SupervisedTranscriber(build_parts(Settings.from_env(environ), environ, telemetry))
 
-if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    Worker(line, make).serve()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.runtime.placement import hint_text
 from autorag_whisper.transcriber.outcome import Progress
@@ -13,11 +12,19 @@ from autorag_whisper.worker.messages import Load, Start
 from autorag_whisper.worker.supervision import Round, next_round
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.device import CpuPin
     from autorag_whisper.domain.transcript import Segment
     from autorag_whisper.worker.supervision import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class FileInHand:
+    """A file that a process has opened, when (nanoseconds since the epoch), and how much of it is recognised."""
+
+    source: MediaSource
+    begun_ns: int
+    audio_s: float
 
 
 @dataclass(slots=True)
@@ -27,7 +34,7 @@ class Job:
     A file is counted by its place in `files`; a process counts those of its round.
     """
 
-    files: tuple[Path, ...]
+    files: tuple[MediaSource, ...]
     options: TranscribeOptions | None
     model: str
     device_hint: str | None
@@ -41,6 +48,7 @@ class Job:
     _deaths: dict[int, int] = field(default_factory=dict)
     _done: dict[int, dict[int, bytes]] = field(default_factory=dict)
     _segments: int = 0
+    _begun_ns: dict[int, int] = field(default_factory=dict)
     _furthest_s: dict[int, float] = field(default_factory=dict)
     _loaded: bool = False
     _deaths_without_file: int = 0
@@ -53,25 +61,31 @@ class Job:
         """Whether nothing is left to do."""
         return not self._left and self._loaded
 
-    def next_round(self, limits: Limits) -> tuple[Path, ...]:
+    def next_round(self, limits: Limits) -> tuple[FileInHand, ...]:
         """Choose the files that go next; what comes back are those that go no more: they are poison."""
         self._round = next_round(tuple(self._left), self._strikes, self._deaths, limits)
         for file in self._round.poisoned:
             self._forget(file)
-        return tuple(self.files[file] for file in self._round.poisoned)
+        return tuple(self._as_begun(file) for file in self._round.poisoned)
+
+    def in_hand(self) -> tuple[FileInHand, ...]:
+        """The files that the process has opened and not ended."""
+        return tuple(self._as_begun(file) for file in sorted(self._in_hand))
 
     def message(self, number: int, pin: CpuPin | None) -> Start | Load:
         """What a process is told."""
         if not self.files:
             return Load(number, self.model, hint_text(self.device_hint), pin)
-        paths = tuple(self.files[file] for file in self._round.files)
+        files = tuple(_absolute(self.files[file]) for file in self._round.files)
         done = {n: self._done[file] for n, file in enumerate(self._round.files) if file in self._done}
         options, hint = self.options or TranscribeOptions(), hint_text(self.device_hint)
-        return Start(number, paths, options, self.model, hint, done, pin)
+        return Start(number, files, options, self.model, hint, done, pin)
 
-    def begun(self, at: int) -> None:
+    def begun(self, at: int, now_ns: int) -> None:
         """The process has opened a file."""
-        self._in_hand.add(self._round.files[at])
+        file = self._round.files[at]
+        self._in_hand.add(file)
+        self._begun_ns.setdefault(file, now_ns)
 
     def noted(self, at: int, chunk: int, finished: bytes) -> None:
         """A chunk is done, and need not be done again."""
@@ -80,7 +94,7 @@ class Job:
         self._strikes.pop(file, None)
         self._deaths_without_file = 0
 
-    def over(self, at: int) -> Path:
+    def over(self, at: int) -> MediaSource:
         """A file has its outcome."""
         file = self._round.files[at]
         self._forget(file)
@@ -97,7 +111,7 @@ class Job:
         file = self._round.files[at]
         audio_s = self._furthest_s[file] = max(told.audio_s, self._furthest_s.get(file, 0.0))
         total_s = None if told.total_s is None else max(told.total_s, audio_s)
-        return Progress(MediaSource.from_path(self.files[file]), audio_s, total_s)
+        return Progress(self.files[file], audio_s, total_s)
 
     def ended(self, error: BaseException | None) -> None:
         """The process is done with the round."""
@@ -118,7 +132,15 @@ class Job:
         """Whether processes die before they have opened a file: no file is at fault."""
         return self._deaths_without_file >= limits.strikes
 
+    def _as_begun(self, file: int) -> FileInHand:
+        return FileInHand(self.files[file], self._begun_ns.get(file, 0), self._furthest_s.get(file, 0.0))
+
     def _forget(self, file: int) -> None:
         self._left.remove(file)
         self._in_hand.discard(file)
         self._done.pop(file, None)
+
+
+def _absolute(source: MediaSource) -> MediaSource:
+    """The other process has a folder of its own."""
+    return source if source.path is None else replace(source, path=source.path.absolute())

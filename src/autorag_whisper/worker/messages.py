@@ -4,11 +4,15 @@ The socket is a pair made by the parent, one end inherited by the child: nobody 
 makes pickle acceptable here. What the parent only keeps (chunks that are done) it keeps as bytes, unread.
 
 ```
-  parent  Start ------------------------------------------------> child
-          Stop (at the next batch) -------------------------->
-          Quit -------------------------------------------->
-  child   Ready; then of a job: Begun, Noted, Told, Ready again at its end; all the time Beat
+  parent  Start or Load --------------------------------------> child
+          Credit (the caller has read so many)
+          Stop (end the job now) ------------------------------->
+          Ask (at any time; Answer comes back)
+          Quit ------------------------------------------------>
+  child   Ready; then of a job: Begun, Noted, Told, SpanMade, Measured, Ready again at its end; all the time Beat
 ```
+
+Every message of a job has its number: what comes of another job is refused.
 """
 
 from __future__ import annotations
@@ -18,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
+    from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.device import CpuPin
     from autorag_whisper.domain.errors import AutoragWhisperError
     from autorag_whisper.domain.request import TranscribeOptions
@@ -27,13 +31,16 @@ if TYPE_CHECKING:
     from autorag_whisper.telemetry import Stretch
     from autorag_whisper.transcriber.outcome import Progress
 
+UNREAD_SEGMENTS, UNREAD_OUTCOMES = 256, 16
+"""What a child has told of a job of one file, or of several, and its caller has not read, at most: it waits then."""
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
     """Do these files. `done`: file -> chunk -> what an earlier process pickled of it (`transcriber.book.Finished`)."""
 
     job: int
-    files: tuple[Path, ...]
+    files: tuple[MediaSource, ...]
     options: TranscribeOptions
     model: str
     device_hint: str | None
@@ -53,9 +60,36 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End the job at the next batch."""
+    """End the job now; batches in flight end in the background."""
 
     job: int
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """So many segments or outcomes more may be told."""
+
+    job: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Where `model` would run now; None: where anything would. Answered at any time, also while a job is on."""
+
+    number: int
+    model: str | None = None
+    device_hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """To an `Ask` of that number. `error`: why there is no such model."""
+
+    number: int
+    device: str = ""
+    compute_type: str = ""
+    error: BaseException | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +142,22 @@ class Over:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The process is alive: its memory, and the pin that it stays on the CPU under, if any."""
+    """The process is alive: its memory, and the pin that it stays on the CPU under, if any.
+
+    `waits`: its job does nothing until its caller has read what was told.
+    """
 
     resident_bytes: int
     pin: CpuPin | None = None
     device: str = "cpu"
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SpanMade:
-    """A span that the caller's process makes in its own trace."""
+    """A span that the caller's process makes in its own trace. `job` 0: it is no job's."""
 
+    job: int
     name: str
     when: Stretch
     attributes: Mapping[str, Any]
@@ -127,13 +166,14 @@ class SpanMade:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A value for one of the metrics: `kind` is `duration` or `count`."""
+    """A value for one of the metrics: `kind` is `duration` or `count`. `job` 0: it is no job's."""
 
+    job: int
     kind: str
     name: str
     value: float
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
 
-FromParent = Start | Load | Stop | Quit
-FromChild = Ready | Begun | Noted | Told | Beat | SpanMade | Measured
+FromParent = Start | Load | Credit | Stop | Ask | Quit
+FromChild = Ready | Begun | Noted | Told | Beat | SpanMade | Measured | Answer

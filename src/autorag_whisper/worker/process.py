@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
 import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.domain.device import FailureCause
-from autorag_whisper.worker.messages import Beat, Load, Quit, Ready, Start
+from autorag_whisper.worker.messages import Answer, Beat, Load, Quit, Ready, Start
 from autorag_whisper.worker.supervision import Seen
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.device import CpuPin
     from autorag_whisper.worker.messages import FromChild, FromParent
 
-CHILD = (sys.executable, "-m", "autorag_whisper.worker.child")
+CHILD = (sys.executable, "-m", "autorag_whisper.worker")
 """The program, to which the number of its socket is added."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The process has ended; `code` as `subprocess` tells it."""
+    """The process has ended; `code` as `subprocess` tells it. Nothing comes after it."""
 
     code: int
 
@@ -39,31 +39,32 @@ class Gone:
 
 
 class WorkerProcess:
-    """One process. What it says is read by a thread of its own, so that a sign of life is never overlooked."""
+    """One process, used by one thread. What it says is read by another, so that a sign of life is never overlooked.
 
-    def __init__(self, environ: Mapping[str, str], clock: Callable[[], float], program: Sequence[str] = CHILD) -> None:
-        self._clock = clock
-        mine, its = socket.socketpair()
+    `tell(process, said)` is called by that other thread with all that is said but the signs of life.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        clock: Callable[[], float],
+        tell: Callable[[WorkerProcess, FromChild | Gone], object],
+        program: Sequence[str] = CHILD,
+    ) -> None:
+        self._clock, self._tell = clock, tell
+        self._socket, its = socket.socketpair()
         with its:
             self._process = subprocess.Popen(  # noqa: S603 - our own module, by this interpreter
                 [*program, str(its.fileno())], pass_fds=[its.fileno()], env=dict(environ), stdin=subprocess.DEVNULL
             )
-        self._connection: Connection[Any, Any] = Connection(mine.detach())
-        self._said: SimpleQueue[FromChild | Gone] = SimpleQueue()
+        self._connection: Connection[Any, Any] = Connection(os.dup(self._socket.fileno()))
+        self.pid = self._process.pid
         self.started_s = self.heard_s = self.got_on_s = clock()
         self.beat: Beat | None = None
-        self.is_ready = False
+        self.is_ready = self.is_gone = False
         self._inherited: CpuPin | None = None
         self._reader = threading.Thread(target=self._read, name="autorag-whisper-worker", daemon=True)
         self._reader.start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def is_running(self) -> bool:
-        return self._process.poll() is None
 
     def seen(self, idle_since_s: float | None = None) -> Seen:
         """What the supervision wants to know; `idle_since_s` None: it has a job."""
@@ -78,6 +79,17 @@ class WorkerProcess:
             broken=self.broken,
         )
 
+    def forgive(self, seconds: float) -> None:
+        """This process was held up for so long and may not have heard it: that is not the other's fault."""
+        self.started_s += seconds
+        self.heard_s += seconds
+        self.got_on_s += seconds
+
+    def reap(self) -> None:
+        """See to it that its end is told, also where a fork of this process holds the other end of the socket."""
+        if self._process.poll() is not None:
+            self._hang_up()
+
     @property
     def pin(self) -> CpuPin | None:
         """What keeps it on the CPU, as it said last."""
@@ -90,10 +102,9 @@ class WorkerProcess:
         is_its_own = pin is not None and pin.cause is FailureCause.STICKY and pin != self._inherited
         return pin.reason if pin is not None and is_its_own else ""
 
-    def begin(self, message: FromParent) -> None:
+    def begin(self, message: Start | Load) -> None:
         """Give it a job; its time without progress counts from now."""
-        if isinstance(message, Start | Load):
-            self._inherited = message.pin
+        self._inherited = message.pin
         self.send(message)
         self.got_on_s = self._clock()
 
@@ -102,23 +113,19 @@ class WorkerProcess:
         with contextlib.suppress(OSError):  # what there is to know is that it is gone, and that is read
             self._connection.send(message)
 
-    def next(self, timeout_s: float) -> FromChild | Gone | None:
-        """What it said next; None if nothing within that time."""
-        try:
-            said = self._said.get(timeout=timeout_s)
-        except Empty:
-            return None
-        self.got_on_s = self._clock()
-        return said
+    def end(self, timeout_s: float) -> bool:
+        """Have it end, and wait; kill it where it takes longer than that. All that it said has been told then.
 
-    def end(self, timeout_s: float) -> None:
-        """Have it end after the batch in flight, and wait; kill it where it takes longer than that."""
+        Whether it ended by itself.
+        """
         self.send(Quit())
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self.kill()
+            return False
         self._close()
+        return True
 
     def kill(self) -> None:
         """End it now, whatever it does."""
@@ -127,8 +134,15 @@ class WorkerProcess:
         self._close()
 
     def _close(self) -> None:
+        self._hang_up()
         self._reader.join()
         self._connection.close()
+        self._socket.close()
+
+    def _hang_up(self) -> None:
+        """Nothing more comes from the other end; what came already is still read."""
+        with contextlib.suppress(OSError):  # it was done before
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _read(self) -> None:
         while True:
@@ -136,12 +150,21 @@ class WorkerProcess:
                 said: FromChild = self._connection.recv()
             except (EOFError, OSError):
                 break
+            except Exception:  # noqa: BLE001 - what cannot be read is no message of ours, nor is what comes behind it
+                self._process.kill()
+                break
             self.heard_s = self._clock()
             if isinstance(said, Beat):
                 self.beat = said
+                if said.waits:
+                    self.got_on_s = self.heard_s
                 continue
             if isinstance(said, Ready) and not said.job:
                 self.is_ready = True
                 continue
-            self._said.put(said)
-        self._said.put(Gone(self._process.wait()))
+            if not isinstance(said, Answer):
+                self.got_on_s = self.heard_s
+            self._tell(self, said)
+        code = self._process.wait()
+        self.is_gone = True
+        self._tell(self, Gone(code))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from opentelemetry import context
+
 from autorag_whisper import telemetry as names
 from autorag_whisper.telemetry import Stretch, Telemetry
 from autorag_whisper.worker.messages import Measured, SpanMade
@@ -18,6 +20,24 @@ if TYPE_CHECKING:
     from autorag_whisper.worker.messages import FromChild
 
 
+_JOB = context.create_key("autorag-whisper-job")
+
+
+@contextmanager
+def in_job(number: int) -> Iterator[None]:
+    """For the length of a `with`, what this thread tells is that job's; also what others tell in its context."""
+    token = context.attach(context.set_value(_JOB, number))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
+def _job(given: Context | None = None) -> int:
+    number = context.get_value(_JOB, given)
+    return number if isinstance(number, int) else 0
+
+
 class _Attributes:
     """As much of a span as `load_model` needs."""
 
@@ -29,7 +49,7 @@ class _Attributes:
 
 
 class RelayTelemetry(Telemetry):
-    """A `Telemetry` whose spans and values are sent away as plain records."""
+    """A `Telemetry` whose spans and values are sent away as plain records, each with the job whose context it is in."""
 
     def __init__(self, send: Callable[[FromChild], object]) -> None:
         super().__init__()
@@ -41,10 +61,10 @@ class RelayTelemetry(Telemetry):
         when: Stretch,
         attributes: Mapping[str, AttributeValue],
         *,
-        parent: Context | None = None,  # noqa: ARG002 - the caller's process knows the context of the job
+        parent: Context | None = None,
         error: str = "",
     ) -> None:
-        self._send(SpanMade(name, when, dict(attributes), error))
+        self._send(SpanMade(_job(parent), name, when, dict(attributes), error))
 
     @contextmanager
     def load_model(self, attributes: Mapping[str, AttributeValue]) -> Iterator[Any]:
@@ -60,7 +80,7 @@ class RelayTelemetry(Telemetry):
         self.duration(names.MODEL_LOAD_DURATION, when.duration_s, {})
 
     def duration(self, name: str, value_s: float, attributes: Mapping[str, AttributeValue]) -> None:
-        self._send(Measured("duration", name, value_s, dict(attributes)))
+        self._send(Measured(_job(), "duration", name, value_s, dict(attributes)))
 
     def count(self, name: str, value: float, attributes: Mapping[str, AttributeValue]) -> None:
-        self._send(Measured("count", name, value, dict(attributes)))
+        self._send(Measured(_job(), "count", name, value, dict(attributes)))

@@ -1,0 +1,47 @@
+"""A transcriber in a process that another one supervises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from autorag_whisper.transcriber.transcriber import Transcriber
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable
+
+    from autorag_whisper.audio.source import MediaSource
+    from autorag_whisper.domain.device import CpuPin
+    from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.domain.transcript import Segment
+    from autorag_whisper.transcriber.book import Supervised
+    from autorag_whisper.transcriber.cancellation import CancelToken
+    from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
+    from autorag_whisper.transcriber.protocol import Model
+
+
+class SupervisedTranscriber(Transcriber):
+    """A `Transcriber` with what its supervision needs: a pin that outlives its process, runs that go on in another."""
+
+    @property
+    def pin(self) -> CpuPin | None:
+        """Why, and for how long, this process stays on the CPU."""
+        return self._parts.policy.pin
+
+    def adopt(self, pin: CpuPin) -> None:
+        """Stay on the CPU as long as the process did that this one follows."""
+        self._parts.policy.adopt(pin)
+
+    def events(
+        self,
+        sources: Iterable[MediaSource],
+        options: TranscribeOptions,
+        *,
+        model: Model,
+        on_progress: OnProgress,
+        cancel: CancelToken,
+        supervised: Supervised,
+    ) -> Generator[Segment | FileOutcome]:
+        """One run: segments of all files, each file's in order, and outcomes. Close it to stop."""
+        return self._events(
+            sources, options, model=model, on_progress=on_progress, cancel=cancel, supervised=supervised
+        )

@@ -1,0 +1,63 @@
+"""Spans and values of worker processes, made in the caller's process, each in the context of its own job."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from autorag_whisper import telemetry as names
+from autorag_whisper.domain.errors import Cancelled
+from autorag_whisper.telemetry import Stretch
+from autorag_whisper.worker.messages import Measured, SpanMade
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
+    from autorag_whisper.telemetry import Telemetry
+    from autorag_whisper.worker.job import FileInHand
+
+_KEPT = 32
+"""Jobs whose context is known: what they leave to end in the background may tell something after their end."""
+
+
+class JobTraces:
+    """Used by the supervisor's thread alone."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._contexts: OrderedDict[int, Context] = OrderedDict()
+
+    def now_ns(self) -> int:
+        """The time of spans."""
+        return self._telemetry.clock_ns()
+
+    def begin(self, number: int, context: Context) -> None:
+        """A job of that number belongs to that trace."""
+        self._contexts[number] = context
+        while len(self._contexts) > _KEPT:
+            self._contexts.popitem(last=False)
+
+    def take(self, said: SpanMade | Measured, *, is_replaced: bool) -> None:
+        """Make it. `is_replaced`: its process is ended so that its files go on in another, which will tell of them."""
+        if said.job and said.job not in self._contexts:
+            return  # of a job that nobody knows
+        if isinstance(said, SpanMade):
+            if is_replaced and said.error == Cancelled.__name__:
+                return
+            context = self._contexts.get(said.job)
+            self._telemetry.span(said.name, said.when, said.attributes, parent=context, error=said.error)
+            return
+        if is_replaced and said.attributes.get(names.OUTCOME) == Cancelled.__name__:
+            return
+        tell = self._telemetry.duration if said.kind == "duration" else self._telemetry.count
+        tell(said.name, said.value, said.attributes)
+
+    def lost(self, context: Context, file: FileInHand, kind: str) -> None:
+        """A file ended with its process, which could tell nothing of it; `kind` says why."""
+        when = Stretch(file.begun_ns, self.now_ns())
+        attributes: dict[str, names.AttributeValue] = {
+            names.AUDIO_PATH: file.source.name,
+            names.AUDIO_DURATION_S: round(file.audio_s, 3),
+        }
+        self._telemetry.span(names.LOAD_AUDIO, when, attributes, parent=context, error=kind)
+        self._telemetry.duration(names.JOB_DURATION, when.duration_s, {names.OUTCOME: kind})

@@ -1,0 +1,229 @@
+"""What `TranscriberProtocol` promises, kept in this process and in the worker's: both over the same fake engine."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
+
+import numpy as np
+import pytest
+
+from autorag_whisper.audio.source import MediaSource
+from autorag_whisper.domain.errors import Cancelled, InvalidOption, MediaNotFound
+from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.testing import speech_samples, write_speech
+from autorag_whisper.transcriber import CancelToken, FileDone, FileFailed, Transcriber, TranscriberProtocol
+from autorag_whisper.worker.client import WorkerTranscriber
+from autorag_whisper.worker.supervision import Limits
+from run_world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from autorag_whisper.transcriber import Progress
+
+CHILD = Path(__file__).resolve().parents[1] / "worker_child.py"
+ENGLISH = TranscribeOptions(language="en", batch_size=1)
+
+
+@pytest.fixture(params=["in process", "worker"])
+def transcriber(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TranscriberProtocol]:
+    made: TranscriberProtocol
+    if request.param == "in process":
+        made = World().transcriber
+    else:
+        (tmp_path / "orders").mkdir()
+        program = (sys.executable, str(CHILD), str(tmp_path / "orders"))
+        made = WorkerTranscriber(limits=Limits(idle_s=None), program=program)
+    with made:
+        yield made
+
+
+@pytest.fixture
+def other() -> Iterator[TranscriberProtocol]:
+    """Another one, whose handles are as good."""
+    with World().transcriber as made:
+        yield made
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Path:
+    """Twelve chunks of ten words."""
+    return write_speech(tmp_path / "talk.wav", np.concatenate([speech_samples(10, tail_s=6.0)] * 12))
+
+
+def test_both_have_the_methods_of_the_protocol_and_the_worker_all_of_the_others() -> None:
+    """The worker "has the same methods", it was said: five were missing."""
+
+    def public(kind: type) -> set[str]:
+        return {name for name in dir(kind) if not name.startswith("_")}
+
+    assert public(TranscriberProtocol) <= public(Transcriber) <= public(WorkerTranscriber)
+    for name in sorted(public(TranscriberProtocol)):
+        ours, its = (inspect.signature(getattr(kind, name)) for kind in (Transcriber, WorkerTranscriber))
+        assert list(ours.parameters) == list(its.parameters), name
+
+
+def test_a_stream_gives_segments_in_order_and_then_the_whole(transcriber: TranscriberProtocol, talk: Path) -> None:
+    with transcriber.stream(talk, ENGLISH, model="fake") as stream:
+        segments = list(stream)
+        assert list(stream) == []
+    transcript = stream.result()
+    assert tuple(segments) == transcript.segments
+    assert [segment.index for segment in segments] == list(range(len(segments)))
+    assert transcript.text == transcriber.transcribe(talk, ENGLISH, model="fake").text
+    assert (transcript.name, len(transcript.words)) == ("talk.wav", 120)
+
+
+def test_a_result_may_be_asked_for_without_a_with(transcriber: TranscriberProtocol, talk: Path) -> None:
+    stream = transcriber.stream(talk, ENGLISH, model="fake")
+    first = next(stream)
+    assert stream.result().segments[0] == first
+
+
+def test_progress_is_told_in_the_thread_that_reads_and_ends_at_the_duration(
+    transcriber: TranscriberProtocol, talk: Path
+) -> None:
+    told, threads = list[float](), set[int]()
+
+    def on_progress(progress: Progress) -> None:
+        told.append(progress.audio_s)
+        threads.add(threading.get_ident())
+
+    transcript = transcriber.transcribe(talk, ENGLISH, model="fake", on_progress=on_progress)
+    assert threads == {threading.get_ident()}
+    assert told == sorted(told)
+    assert told[-1] == transcript.duration_s
+
+
+def test_each_file_has_its_outcome_with_the_source_that_was_given(
+    transcriber: TranscriberProtocol, tmp_path: Path
+) -> None:
+    paths = [write_speech(tmp_path / f"{n}.wav", speech_samples(n)) for n in (3, 5)]
+    named = MediaSource("a name of its own", paths[1])
+    found = {}
+    for outcome in transcriber.transcribe_many([paths[0], named, tmp_path / "none.wav"], ENGLISH, model="fake"):
+        match outcome:
+            case FileDone(source, transcript):
+                found[source.name] = len(transcript.words)
+                assert transcript.name == source.name
+                assert (source is named) == (source.name == named.name)
+            case FileFailed(source, error):
+                assert isinstance(error, MediaNotFound)
+                found[source.name] = 0
+            case never:
+                assert_never(never)
+    assert found == {"3.wav": 3, "a name of its own": 5, "none.wav": 0}
+
+
+def test_errors_are_of_the_same_types(transcriber: TranscriberProtocol, tmp_path: Path, talk: Path) -> None:
+    with pytest.raises(MediaNotFound, match=r"nothing\.wav"):
+        transcriber.transcribe(tmp_path / "nothing.wav", ENGLISH, model="fake")
+    with pytest.raises(InvalidOption, match="language"):
+        transcriber.transcribe(talk, TranscribeOptions(language="fr"), model="fake")
+    stream = transcriber.stream(tmp_path / "nothing.wav", ENGLISH, model="fake")
+    for _ in range(2):
+        with pytest.raises(MediaNotFound):
+            stream.result()
+
+
+def test_a_handle_says_where_its_model_would_run(transcriber: TranscriberProtocol) -> None:
+    handle = transcriber.model("fake", "cpu")
+    assert handle is transcriber.model("fake", "cpu")
+    assert handle is not transcriber.model("fake")
+    assert (handle.size, handle.device, handle.compute_type) == ("fake", "cpu", "int8")
+    assert transcriber.resolved_device() == "cpu"
+
+
+def test_a_handle_of_any_transcriber_is_taken(
+    transcriber: TranscriberProtocol, other: TranscriberProtocol, talk: Path
+) -> None:
+    for handle in (transcriber.model("fake", "cpu"), other.model("fake"), other.model("fake", "cpu")):
+        transcriber.load(handle)
+        assert len(transcriber.transcribe(talk, ENGLISH, model=handle).words) == 120
+        assert len(other.transcribe(talk, ENGLISH, model=handle).words) == 120
+    transcriber.load("fake")
+
+
+def test_a_path_is_that_of_the_folder_in_which_the_method_was_called(
+    transcriber: TranscriberProtocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker process looked where it had been begun, and a stream where its caller had gone meanwhile."""
+    for folder, count in (("here", 3), ("there", 5)):
+        (tmp_path / folder).mkdir()
+        write_speech(tmp_path / folder / "talk.wav", speech_samples(count))
+    monkeypatch.chdir(tmp_path / "here")
+    assert len(transcriber.transcribe("talk.wav", ENGLISH, model="fake").words) == 3
+    stream = transcriber.stream(Path("talk.wav"), ENGLISH, model="fake")
+    outcomes = transcriber.transcribe_many(["talk.wav"], ENGLISH, model="fake")
+    monkeypatch.chdir(tmp_path / "there")
+    assert len(stream.result().words) == 3
+    assert [len(outcome.result().words) for outcome in outcomes] == [3]
+    assert len(transcriber.transcribe("talk.wav", ENGLISH, model="fake").words) == 5
+
+
+def test_closing_ends_the_work_and_says_cancelled_from_then_on(transcriber: TranscriberProtocol, talk: Path) -> None:
+    with transcriber.stream(talk, ENGLISH, model="fake") as stream:
+        next(stream)
+    stream.close()
+    with pytest.raises(Cancelled, match="cancelled"):
+        stream.result()
+    with pytest.raises(Cancelled):
+        next(stream)
+    assert len(transcriber.transcribe(talk, ENGLISH, model="fake").words) == 120
+
+
+@pytest.mark.parametrize("by", ["token", "close", "parent"])
+def test_another_thread_may_end_it(transcriber: TranscriberProtocol, talk: Path, by: str) -> None:
+    of_all = CancelToken()
+    token, begun = CancelToken(of_all), threading.Event()
+
+    def on_progress(_progress: Progress) -> None:
+        begun.set()
+        cancelled.wait(30)
+
+    cancelled = threading.Event()
+    stream = transcriber.stream(talk, ENGLISH, model="fake", cancel=token, on_progress=on_progress)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(stream.result)
+        begun.wait(30)
+        {"token": token.cancel, "close": stream.close, "parent": of_all.cancel}[by]()
+        cancelled.set()
+        with pytest.raises(Cancelled):
+            reading.result(30)
+    if by != "close":
+        with pytest.raises(Cancelled):
+            list(transcriber.transcribe_many([talk], ENGLISH, model="fake", cancel=token))
+        with pytest.raises(Cancelled):
+            transcriber.transcribe(talk, ENGLISH, model="fake", cancel=token)
+    assert len(transcriber.transcribe(talk, ENGLISH, model="fake").words) == 120
+
+
+def test_what_its_callback_raises_ends_the_job_and_no_other(transcriber: TranscriberProtocol, talk: Path) -> None:
+    def on_progress(progress: Progress) -> None:
+        if progress.audio_s > 20:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        transcriber.transcribe(talk, ENGLISH, model="fake", on_progress=on_progress)
+    assert len(transcriber.transcribe(talk, ENGLISH, model="fake").words) == 120
+
+
+def test_it_may_be_shared_by_threads(transcriber: TranscriberProtocol, tmp_path: Path) -> None:
+    files = [write_speech(tmp_path / f"{n}.wav", speech_samples(1 + n)) for n in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda file: transcriber.transcribe(file, ENGLISH, model="fake"), files))
+    assert [(one.name, len(one.words)) for one in found] == [(f"{n}.wav", 1 + n) for n in range(8)]
+
+
+def test_it_closes_with_a_stream_left_open(transcriber: TranscriberProtocol, talk: Path) -> None:
+    stream = transcriber.stream(talk, ENGLISH, model="fake")
+    next(stream)
+    stream.close()
+    transcriber.close()
+    with pytest.raises(Cancelled):
+        stream.result()
