@@ -1,0 +1,94 @@
+"""What callers of a worker with the real engine met: another file's transcript, a stream that would not close."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from autorag_whisper.api import get_model
+from autorag_whisper.worker.client import WorkerTranscriber
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+MODEL = "base"
+
+pytestmark = [pytest.mark.slow, pytest.mark.kit]
+
+
+class SoftLimitError(Exception):
+    """As Celery's."""
+
+
+@pytest.fixture
+def worker() -> Iterator[WorkerTranscriber]:
+    with WorkerTranscriber() as made:
+        yield made
+
+
+@pytest.fixture
+def interrupt_after() -> Iterator[Callable[[float], None]]:
+    def handle(*_: object) -> None:
+        raise SoftLimitError
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    main = threading.get_ident()
+    yield lambda seconds: threading.Timer(seconds, lambda: signal.pthread_kill(main, signal.SIGUSR1)).start()
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_after_an_interrupt_the_next_job_has_its_own_transcript(
+    worker: WorkerTranscriber, kit: Path, interrupt_after: Callable[[float], None]
+) -> None:
+    # jfk.flac was asked for, sonnet001.mp3 came.
+    worker.load(MODEL)
+    interrupt_after(1.0)
+    with pytest.raises(SoftLimitError):
+        worker.transcribe(kit / "real" / "sonnet001.mp3", model=MODEL)
+    transcript = worker.transcribe(kit / "real" / "jfk.flac", model=MODEL)
+    assert transcript.name == "jfk.flac"
+    assert "ask not what your country can do" in transcript.text
+    assert worker.transcribe(kit / "tts" / "short01.flac", model=MODEL).text == "Yes."
+
+
+def test_after_an_interrupt_files_are_paired_with_their_own_transcripts(
+    worker: WorkerTranscriber, kit: Path, interrupt_after: Callable[[float], None]
+) -> None:
+    worker.load(MODEL)
+    interrupt_after(1.0)
+    with pytest.raises(SoftLimitError):
+        list(worker.transcribe_many([kit / "real" / "sonnet003.mp3", kit / "real" / "sonnet002.mp3"], model=MODEL))
+    asked = [kit / "real" / "lj_LJ001-0002.flac", kit / "real" / "jfk.flac"]
+    texts = {o.source.name: o.result().text for o in worker.transcribe_many(asked, model=MODEL)}
+    assert texts["lj_LJ001-0002.flac"].startswith("in being comparatively modern")
+    assert texts["jfk.flac"].startswith("And so my fellow Americans")
+
+
+def test_a_stream_over_an_hour_is_closed_at_once_and_its_process_stays(worker: WorkerTranscriber, kit: Path) -> None:
+    # It took 9 to 34 s.
+    stream = worker.stream(kit / "tts" / "long_60min.opus", model=MODEL)
+    for _ in range(10):
+        next(stream)
+    first, before_s = worker.process_id, time.monotonic()
+    stream.close()
+    assert time.monotonic() - before_s < 2.0
+    assert worker.transcribe(kit / "tts" / "short01.flac", model=MODEL).text == "Yes."
+    assert worker.process_id == first
+
+
+def test_the_worker_takes_what_a_transcriber_takes(
+    worker: WorkerTranscriber, kit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jfk = kit / "real" / "jfk.flac"
+    with worker.stream(jfk, model=get_model(MODEL)) as stream:
+        text = stream.result().text
+    assert "ask not what your country can do" in text
+    monkeypatch.chdir(kit / "tts")
+    assert worker.transcribe("short01.flac", model=worker.model(MODEL, "cpu")).text == "Yes."
+    assert worker.transcribe(os.path.relpath(jfk), model=MODEL).text == text
