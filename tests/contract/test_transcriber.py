@@ -133,7 +133,8 @@ def test_errors_are_of_the_same_types(transcriber: TranscriberProtocol, tmp_path
 
 def test_a_handle_says_where_its_model_would_run(transcriber: TranscriberProtocol) -> None:
     handle = transcriber.model("fake", "cpu")
-    assert handle is transcriber.model("fake", "cpu")
+    assert handle is transcriber.model("fake", " CPU")
+    assert transcriber.model("fake", 3).device == "cpu"  # type: ignore[arg-type]  # what nobody understands is the CPU
     assert handle is not transcriber.model("fake")
     assert (handle.size, handle.device, handle.compute_type) == ("fake", "cpu", "int8")
     assert transcriber.resolved_device() == "cpu"

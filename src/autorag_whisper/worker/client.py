@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from autorag_whisper.domain.errors import MediaUnreadable
 from autorag_whisper.models.catalogue import find
+from autorag_whisper.runtime.placement import hint_text, meaning_of
 from autorag_whisper.runtime.processes import PerProcess, in_one_process
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.transcriber.cancellation import CancelToken
@@ -91,16 +92,16 @@ class WorkerTranscriber:
         self._telemetry = telemetry or Telemetry()
         # A fork of this process has neither the thread nor the process of the other.
         self._supervisor = PerProcess(lambda: Supervisor(self._begin, self._limits, self._telemetry, self._clock))
-        self._models: dict[tuple[str, str | None], WorkerModel] = {}
+        self._models: dict[tuple[str, str], WorkerModel] = {}
 
     def model(self, size: str | os.PathLike[str], device_hint: str | None = None) -> WorkerModel:
-        """A handle for a size, hub id or folder; the same object for the same arguments. Loads nothing.
+        """A handle for a size, hub id or folder; the same object for arguments that mean the same. Loads nothing.
 
         Asks the process, which is begun if there is none. Raises the Model* errors.
         """
-        name = _model_name(size)
-        self._ask(Question(name, device_hint))
-        return self._models.setdefault((name, device_hint), WorkerModel(name, device_hint, self._ask))
+        name, hint = _model_name(size), hint_text(device_hint)
+        self._ask(Question(name, hint))
+        return self._models.setdefault((name, meaning_of(hint)), WorkerModel(name, hint, self._ask))
 
     def load(self, model: Model = "base") -> None:
         """Make the model resident. Raises the Model* errors, and WorkerDied."""
