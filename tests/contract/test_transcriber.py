@@ -27,33 +27,40 @@ if TYPE_CHECKING:
     from autorag_whisper.transcriber import Progress
 
 CHILD = Path(__file__).resolve().parents[1] / "worker_child.py"
+WORDS = 60
+"""Of `talk`."""
+KINDS = ("in process", "worker")
 ENGLISH = TranscribeOptions(language="en", batch_size=1)
 
 
-@pytest.fixture(params=["in process", "worker"])
-def transcriber(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[TranscriberProtocol]:
-    made: TranscriberProtocol
-    if request.param == "in process":
-        made = World().transcriber
-    else:
-        (tmp_path / "orders").mkdir()
-        program = (sys.executable, str(CHILD), str(tmp_path / "orders"))
-        made = WorkerTranscriber(limits=Limits(idle_s=None), program=program)
-    with made:
+def make(kind: str, folder: Path) -> TranscriberProtocol:
+    if kind == "in process":
+        return World().transcriber
+    program = (sys.executable, str(CHILD), str(folder))
+    return WorkerTranscriber(limits=Limits(idle_s=None), program=program)
+
+
+@pytest.fixture(params=KINDS, scope="module")
+def transcriber(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TranscriberProtocol]:
+    """One for all tests: what one of them leaves behind must not disturb the next."""
+    with make(request.param, tmp_path_factory.mktemp("orders")) as made:
         yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def other() -> Iterator[TranscriberProtocol]:
     """Another one, whose handles are as good."""
     with World().transcriber as made:
         yield made
 
 
-@pytest.fixture
-def talk(tmp_path: Path) -> Path:
-    """Twelve chunks of ten words."""
-    return write_speech(tmp_path / "talk.wav", np.concatenate([speech_samples(10, tail_s=6.0)] * 12))
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six chunks of ten words."""
+    parts = [speech_samples(10, tail_s=6.0)] * 6
+    return write_speech(tmp_path_factory.mktemp("talk") / "talk.wav", np.concatenate(parts))
 
 
 def test_both_have_the_methods_of_the_protocol_and_the_worker_all_of_the_others() -> None:
@@ -76,7 +83,7 @@ def test_a_stream_gives_segments_in_order_and_then_the_whole(transcriber: Transc
     assert tuple(segments) == transcript.segments
     assert [segment.index for segment in segments] == list(range(len(segments)))
     assert transcript.text == transcriber.transcribe(talk, ENGLISH, model="fake").text
-    assert (transcript.name, len(transcript.words)) == ("talk.wav", 120)
+    assert (transcript.name, len(transcript.words)) == ("talk.wav", WORDS)
 
 
 def test_a_result_may_be_asked_for_without_a_with(transcriber: TranscriberProtocol, talk: Path) -> None:
@@ -145,8 +152,8 @@ def test_a_handle_of_any_transcriber_is_taken(
 ) -> None:
     for handle in (transcriber.model("fake", "cpu"), other.model("fake"), other.model("fake", "cpu")):
         transcriber.load(handle)
-        assert len(transcriber.transcribe(talk, ENGLISH, model=handle).words) == 120
-        assert len(other.transcribe(talk, ENGLISH, model=handle).words) == 120
+        assert len(transcriber.transcribe(talk, ENGLISH, model=handle).words) == WORDS
+        assert len(other.transcribe(talk, ENGLISH, model=handle).words) == WORDS
     transcriber.load("fake")
 
 
@@ -175,7 +182,7 @@ def test_closing_ends_the_work_and_says_cancelled_from_then_on(transcriber: Tran
         stream.result()
     with pytest.raises(Cancelled):
         next(stream)
-    assert len(transcriber.transcribe(talk, ENGLISH, model="fake").words) == 120
+    assert len(transcriber.transcribe(talk, ENGLISH, model="fake").words) == WORDS
 
 
 @pytest.mark.parametrize("by", ["token", "close", "parent"])
@@ -201,7 +208,7 @@ def test_another_thread_may_end_it(transcriber: TranscriberProtocol, talk: Path,
             list(transcriber.transcribe_many([talk], ENGLISH, model="fake", cancel=token))
         with pytest.raises(Cancelled):
             transcriber.transcribe(talk, ENGLISH, model="fake", cancel=token)
-    assert len(transcriber.transcribe(talk, ENGLISH, model="fake").words) == 120
+    assert len(transcriber.transcribe(talk, ENGLISH, model="fake").words) == WORDS
 
 
 def test_what_its_callback_raises_ends_the_job_and_no_other(transcriber: TranscriberProtocol, talk: Path) -> None:
@@ -211,7 +218,7 @@ def test_what_its_callback_raises_ends_the_job_and_no_other(transcriber: Transcr
 
     with pytest.raises(ZeroDivisionError):
         transcriber.transcribe(talk, ENGLISH, model="fake", on_progress=on_progress)
-    assert len(transcriber.transcribe(talk, ENGLISH, model="fake").words) == 120
+    assert len(transcriber.transcribe(talk, ENGLISH, model="fake").words) == WORDS
 
 
 def test_it_may_be_shared_by_threads(transcriber: TranscriberProtocol, tmp_path: Path) -> None:
@@ -221,7 +228,9 @@ def test_it_may_be_shared_by_threads(transcriber: TranscriberProtocol, tmp_path:
     assert [(one.name, len(one.words)) for one in found] == [(f"{n}.wav", 1 + n) for n in range(8)]
 
 
-def test_it_closes_with_a_stream_left_open(transcriber: TranscriberProtocol, talk: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_closes_with_a_stream_left_open(kind: str, tmp_path: Path, talk: Path) -> None:
+    transcriber = make(kind, tmp_path)
     stream = transcriber.stream(talk, ENGLISH, model="fake")
     next(stream)
     stream.close()
