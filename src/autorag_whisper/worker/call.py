@@ -6,11 +6,11 @@ with the supervisor's thread but queues whose `put` and `get` the interpreter do
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from autorag_whisper.domain.errors import Cancelled
 from autorag_whisper.transcriber.outcome import Progress
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from autorag_whisper.transcriber.outcome import FileOutcome
     from autorag_whisper.worker.job import Job
     from autorag_whisper.worker.messages import Answer
-
-Event = "Segment | FileOutcome | Progress | End | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +69,8 @@ class Call:
         """Nobody wants any more of it. Waits for its end a little: what it leaves in the trace is there then."""
         self.is_abandoned = True
         self._tell(Look())
+        if sys.is_finalizing():
+            return  # the interpreter ends, and with it whoever would answer
         try:
             self._ended.get(timeout=wait_s)
         except Empty:
@@ -105,8 +105,3 @@ class Close:
     """End every job and the process. `done` gets something when that is so."""
 
     done: SimpleQueue[None] = field(default_factory=SimpleQueue)
-
-
-def cancelled() -> Cancelled:
-    """The end of a job that its caller has abandoned."""
-    return Cancelled()

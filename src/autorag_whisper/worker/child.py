@@ -148,7 +148,7 @@ class Worker:
         self._transcriber = make(RelayTelemetry(line.send))
         self._jobs: SimpleQueue[Start | Load | Quit] = SimpleQueue()
         self._controls: dict[int, Control] = {}
-        self._quits, self._has_ended = threading.Event(), threading.Event()
+        self._quits = threading.Event()
 
     def serve(self) -> None:
         """Until the parent says so, or is gone."""
@@ -159,7 +159,6 @@ class Worker:
             while not isinstance(job := self._jobs.get(), Quit):
                 with in_job(job.job):
                     self._do(job)
-        self._has_ended.set()
 
     # ------------------------------------------------------------ the thread that listens
 
@@ -168,8 +167,9 @@ class Worker:
             said = self._line.receive()
             if said is None or isinstance(said, Quit):
                 self._quit()
-                if said is None and not self._has_ended.wait(_ORPHAN_S):
-                    os._exit(1)  # nobody is left to see that it is stuck
+                if said is None:  # nobody is left to see whether it is stuck
+                    threading.Event().wait(_ORPHAN_S)
+                    os._exit(1)
             elif isinstance(said, Ask):
                 threading.Thread(target=self._answer, args=(said,), daemon=True).start()
             elif isinstance(said, Stop | Credit):
