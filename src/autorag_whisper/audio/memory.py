@@ -157,7 +157,7 @@ def _blocks(frames: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
         yield first, frames[first : first + _CHECKED_AT_ONCE]
 
 
-class _MemoryFile(io.RawIOBase):
+class MemoryFile(io.RawIOBase):
     """A file of `size` bytes that is read and never written; `_copy` gives its bytes from a place."""
 
     def __init__(self, size: int) -> None:
@@ -189,7 +189,7 @@ class _MemoryFile(io.RawIOBase):
         raise NotImplementedError
 
 
-class _BytesFile(_MemoryFile):
+class _BytesFile(MemoryFile):
     def __init__(self, view: memoryview) -> None:
         super().__init__(len(view))
         self._view = view
@@ -203,7 +203,7 @@ class _BytesFile(_MemoryFile):
         super().close()
 
 
-class _SamplesFile(_MemoryFile):
+class _SamplesFile(MemoryFile):
     """A header, then frames as a WAV has them."""
 
     def __init__(self, held: HeldSamples) -> None:

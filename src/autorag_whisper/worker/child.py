@@ -12,6 +12,7 @@ import pickle
 import socket
 import threading
 from contextlib import closing, suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ from autorag_whisper.worker.messages import (
 )
 from autorag_whisper.worker.parent import Parent
 from autorag_whisper.worker.relay import RelayTelemetry, in_job
+from autorag_whisper.worker.spool import arrived, receive_descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -75,10 +77,14 @@ class Line:
         with suppress(EOFError, OSError):
             if self._parent.wait():
                 said: FromParent = self._connection.recv()
-                return said
+                return self._with_spool(said) if isinstance(said, Start) and said.has_spool else said
         with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as end:
             end.shutdown(socket.SHUT_RDWR)
         return None
+
+    def _with_spool(self, start: Start) -> Start:
+        spool = receive_descriptor(self._connection)
+        return replace(start, files=tuple(arrived(file, spool) for file in start.files), spool=spool)
 
 
 class Unread:
@@ -228,6 +234,9 @@ class Worker:
                 self._transcribe(job, self._controls[job.job])
         except Exception as failure:  # noqa: BLE001 - it is the caller's: it goes there, and the process goes on
             error = _travelling(failure)
+        finally:
+            if isinstance(job, Start) and job.has_spool:
+                os.close(job.spool)
         self._controls.pop(job.job, None)
         self._line.send(self._sign_of_life())  # before it is judged by its last one, which may be half a second old
         self._line.send(Ready(job.job, error))

@@ -7,7 +7,6 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Self
 
-from autorag_whisper.domain.errors import MediaUnreadable
 from autorag_whisper.models.catalogue import find
 from autorag_whisper.runtime.placement import hint_text, meaning_of
 from autorag_whisper.runtime.processes import PerProcess, in_one_process
@@ -75,6 +74,9 @@ class WorkerTranscriber:
     unless another job waits for its end. Whatever interrupts him ends his job alone, at once for him, and for the
     process at the batch in flight.
 
+    Audio that has no path (bytes, file objects, arrays) is copied by the caller's thread, at the first read, to a
+    temporary file without a name that only the two processes have.
+
     Linux and macOS. Beside what `Transcriber` raises, calls raise PoisonedFile and WorkerDied.
     """
 
@@ -124,7 +126,7 @@ class WorkerTranscriber:
     ) -> TranscriptStream:
         """Start on one file. Nothing is opened before the first segment is asked for."""
         own = CancelToken(*([cancel] if cancel is not None else []))
-        return TranscriptStream(self._events((_sendable(media),), options, model, on_progress, own), own)
+        return TranscriptStream(self._events((source_of(media),), options, model, on_progress, own), own)
 
     def transcribe(
         self,
@@ -152,7 +154,7 @@ class WorkerTranscriber:
 
         An iterator of sources is read to its end at the call.
         """
-        files = tuple(_sendable(media) for media in sources)
+        files = tuple(source_of(media) for media in sources)
         return outcomes_of(self._events(files, options, model, on_progress, cancel or CancelToken()))
 
     @property
@@ -187,6 +189,7 @@ class WorkerTranscriber:
     def _run(self, job: Job, on_progress: OnProgress | None, cancel: CancelToken) -> Generator[Segment | FileOutcome]:
         """What comes of a job. Whatever ends this early, and be it in its first line, ends the job."""
         cancel.check()
+        job.carry(cancel.check)
         supervisor = self._supervisor.get()
         call = Call(job, self._telemetry.current(), supervisor.submit)
         try:
@@ -215,13 +218,6 @@ class WorkerTranscriber:
 
     def _begin(self, tell: Callable[[WorkerProcess, FromChild | Gone], object]) -> WorkerProcess:
         return WorkerProcess(self._environ, self._clock, tell, self._program)
-
-
-def _sendable(media: Media) -> MediaSource:
-    source = source_of(media)
-    if source.path is None:
-        raise MediaUnreadable(source.name, "is no file with a path, and another process cannot read it")
-    return source
 
 
 def _named(model: Model) -> tuple[str, str | None]:

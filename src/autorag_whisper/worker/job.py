@@ -9,9 +9,12 @@ from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.runtime.placement import hint_text
 from autorag_whisper.transcriber.outcome import Progress
 from autorag_whisper.worker.messages import Load, Start
+from autorag_whisper.worker.spool import Spool
 from autorag_whisper.worker.supervision import Round, next_round
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.device import CpuPin
     from autorag_whisper.domain.transcript import Segment
@@ -40,7 +43,9 @@ class Job:
     device_hint: str | None
     error: BaseException | None = None
     deaths: int = 0
+    spool: Spool | None = None
     last_death: str = ""
+    _sent: tuple[MediaSource, ...] = ()
     _left: list[int] = field(default_factory=list)
     _round: Round = field(default_factory=lambda: Round(()))
     _in_hand: set[int] = field(default_factory=set)
@@ -56,6 +61,13 @@ class Job:
     def __post_init__(self) -> None:
         self._left = list(range(len(self.files)))
         self._loaded = bool(self.files)
+
+    def carry(self, check: Callable[[], object]) -> None:
+        """Put audio that has no path where another process can read it. In the caller's thread: it may be his."""
+        if all(source.path is not None for source in self.files):
+            return
+        self.spool = spool = Spool()
+        self._sent = tuple(source if source.path is not None else spool.add(source, check) for source in self.files)
 
     def is_over(self) -> bool:
         """Whether nothing is left to do."""
@@ -76,10 +88,11 @@ class Job:
         """What a process is told."""
         if not self.files:
             return Load(number, self.model, hint_text(self.device_hint), pin)
-        files = tuple(_absolute(self.files[file]) for file in self._round.files)
+        sent = self._sent or self.files
+        files = tuple(_absolute(sent[file]) for file in self._round.files)
         done = {n: self._done[file] for n, file in enumerate(self._round.files) if file in self._done}
         options, hint = self.options or TranscribeOptions(), hint_text(self.device_hint)
-        return Start(number, files, options, self.model, hint, done, pin)
+        return Start(number, files, options, self.model, hint, done, pin, has_spool=self.spool is not None)
 
     def begun(self, at: int, now_ns: int) -> None:
         """The process has opened a file."""

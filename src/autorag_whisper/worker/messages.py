@@ -37,7 +37,11 @@ UNREAD_SEGMENTS, UNREAD_OUTCOMES = 256, 16
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Do these files. `done`: file -> chunk -> what an earlier process pickled of it (`transcriber.book.Finished`)."""
+    """Do these files. `done`: file -> chunk -> what an earlier process pickled of it (`transcriber.book.Finished`).
+
+    `has_spool`: an open file comes behind this message, of which some of the `files` are parts (`worker.spool`);
+    `spool` is it in the process that has it.
+    """
 
     job: int
     files: tuple[MediaSource, ...]
@@ -46,6 +50,8 @@ class Start:
     device_hint: str | None
     done: Mapping[int, Mapping[int, bytes]]
     pin: CpuPin | None = None
+    has_spool: bool = False
+    spool: int = -1
 
 
 @dataclass(frozen=True, slots=True)

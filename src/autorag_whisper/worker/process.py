@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.domain.device import FailureCause
 from autorag_whisper.worker.messages import Answer, Beat, Load, Quit, Ready, Start
+from autorag_whisper.worker.spool import send_descriptor
 from autorag_whisper.worker.supervision import Seen
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.device import CpuPin
     from autorag_whisper.worker.messages import FromChild, FromParent
+    from autorag_whisper.worker.spool import Spool
 
 CHILD = (sys.executable, "-m", "autorag_whisper.worker")
 """The program, to which the number of its socket is added."""
@@ -102,10 +104,13 @@ class WorkerProcess:
         is_its_own = pin is not None and pin.cause is FailureCause.STICKY and pin != self._inherited
         return pin.reason if pin is not None and is_its_own else ""
 
-    def begin(self, message: Start | Load) -> None:
-        """Give it a job; its time without progress counts from now."""
+    def begin(self, message: Start | Load, spool: Spool | None = None) -> None:
+        """Give it a job, and the file that its audio lies in; its time without progress counts from now."""
         self._inherited = message.pin
         self.send(message)
+        if spool is not None:
+            with contextlib.suppress(OSError):  # as in `send`
+                send_descriptor(self._connection, spool.descriptor)
         self.got_on_s = self._clock()
 
     def send(self, message: FromParent) -> None:

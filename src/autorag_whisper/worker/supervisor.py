@@ -226,7 +226,7 @@ class Supervisor:
         process, self._number = self._running(), next(self._numbers)
         self._is_stopped = self._is_replaced = self._is_free = False
         self._traces.begin(self._number, call.context)
-        process.begin(job.message(self._number, self._pin))
+        process.begin(job.message(self._number, self._pin), job.spool)
         return None
 
     def _hear(self, process: WorkerProcess, said: FromChild | Gone) -> None:
