@@ -138,9 +138,9 @@ class _Transcriber:
         *,
         model: object,
         on_progress: Callable[[Progress], None],
-        book: object,
+        supervised: object,
     ) -> Iterator[FileOutcome]:
-        assert book is not None
+        assert supervised is not None
         yield from self.transcribe_many(sources, options, model=model, on_progress=on_progress)
 
     def _outcome(self, source: MediaSource, options: TranscribeOptions) -> FileOutcome:

@@ -12,15 +12,17 @@ if TYPE_CHECKING:
 
     from autorag_whisper.runtime.devices import Devices
     from autorag_whisper.settings import Settings
-    from autorag_whisper.transcriber import Transcriber
+    from autorag_whisper.transcriber.supervised import SupervisedTranscriber
 
 
-def _real(settings: Settings, environ: Mapping[str, str]) -> Transcriber:
-    from autorag_whisper.bootstrap import build_transcriber
+def _real(settings: Settings, environ: Mapping[str, str]) -> SupervisedTranscriber:
+    from autorag_whisper.bootstrap import build_parts
     from autorag_whisper.runtime.memory import tune_allocator
+    from autorag_whisper.telemetry import Telemetry
+    from autorag_whisper.transcriber.supervised import SupervisedTranscriber
 
     tune_allocator()  # before an engine starts its threads
-    return build_transcriber(settings, environ=environ)
+    return SupervisedTranscriber(build_parts(settings, environ, Telemetry()))
 
 
 def _real_devices() -> Devices:
@@ -36,6 +38,6 @@ class Edge:
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     clock: Callable[[], float] = time.monotonic
-    build: Callable[[Settings, Mapping[str, str]], Transcriber] = _real
+    build: Callable[[Settings, Mapping[str, str]], SupervisedTranscriber] = _real
     devices: Callable[[], Devices] = _real_devices
     now: Callable[[], float] = time.time

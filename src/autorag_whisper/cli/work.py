@@ -15,6 +15,7 @@ from autorag_whisper.cli.remarks import log_details, status
 from autorag_whisper.cli.turns import Turns
 from autorag_whisper.domain.errors import MediaError, MediaUnreadable
 from autorag_whisper.domain.transcript import Segment
+from autorag_whisper.transcriber.book import Supervised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -74,8 +75,9 @@ def _transcribe(work: _Work, request: Request, edge: Edge, tally: Tally, ledger:
         report = stack.enter_context(reporter(tally, edge.clock, bar=can_draw(edge.environ)))
         model = transcriber.model(request.model, request.device)
         turns = stack.enter_context(Turns(work, request, edge, tally, ledger))
+        supervised = Supervised(turns.chunks, linger=lambda wait: wait())
         events = transcriber.events(
-            turns.sources(), request.options, model=model, on_progress=report.advance, book=turns.chunks
+            turns.sources(), request.options, model=model, on_progress=report.advance, supervised=supervised
         )
         outcomes = stack.enter_context(closing(events))
         for outcome in outcomes:

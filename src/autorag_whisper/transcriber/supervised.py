@@ -38,8 +38,8 @@ class SupervisedTranscriber(Transcriber):
         *,
         model: Model,
         on_progress: OnProgress,
-        cancel: CancelToken,
         supervised: Supervised,
+        cancel: CancelToken | None = None,
     ) -> Generator[Segment | FileOutcome]:
         """One run: segments of all files, each file's in order, and outcomes. Close it to stop."""
         return self._events(
