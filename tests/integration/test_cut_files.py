@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from autorag_whisper.audio.promise import is_short
 from autorag_whisper.audio.structure import Promise
 from autorag_whisper.domain.errors import MediaError
+from kit import read_manifest
 from made_media import decode, write
 
 if TYPE_CHECKING:
@@ -278,3 +279,15 @@ def test_the_rule_alarms_only_on_evidence_and_always_where_much_is_missing(
     elif decoded_s and promised.there_bytes:
         missing_s = decoded_s * (whole / promised.there_bytes - 1)
         assert short or missing_s <= 0.11
+
+
+@pytest.mark.kit
+def test_no_recording_of_the_kit_is_said_to_be_cut_off_but_those_that_are(kit: Path, nasty: Path) -> None:
+    short = [clip for clip in read_manifest(kit / "real") if clip.duration_s is None or clip.duration_s < 30]
+    for clip in short[::3]:
+        assert not decode(clip.path)[1].truncated, clip.path.name
+    for clip in read_manifest(nasty):
+        if clip.category == "format":
+            assert not decode(clip.path)[1].truncated, clip.path.name
+        if clip.category == "truncated" and clip.expect == "partial":
+            assert decode(clip.path)[1].truncated, clip.path.name
