@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -94,7 +95,7 @@ KINDS = {
 
 BETWEEN = {
     "voc", "mp3 without a header", "mp2", "adts", "latm", "ac3", "eac3", "mka, live", "webm, live", "mp4, fragments",
-    "mpegts", "mpegts, pictures", "mpeg",
+    "mpegts", "mpegts, pictures", "mpeg", "flv", "flv, pictures",
 }  # fmt: skip
 """Nothing tells how long these are: cut exactly between two elements they look whole (docs/reference/media.md)."""
 
@@ -279,6 +280,15 @@ def test_the_rule_alarms_only_on_evidence_and_always_where_much_is_missing(
     elif decoded_s and promised.there_bytes:
         missing_s = decoded_s * (whole / promised.there_bytes - 1)
         assert short or missing_s <= 0.11
+
+
+def test_an_flv_that_another_tool_has_shortened_is_whole(tmp_path: Path) -> None:
+    """Its metadata still tell the length in bytes that it had."""
+    data = bytearray(make(tmp_path / "a", KINDS["flv"], 3.0))
+    at = data.index(b"filesize") + 9
+    data[at : at + 8] = struct.pack(">d", 2.0 * len(data))
+    assert not damage_of(tmp_path / "b", bytes(data)).truncated
+    assert damage_of(tmp_path / "b", bytes(data[:-300])).truncated
 
 
 @pytest.mark.kit

@@ -231,17 +231,20 @@ def asf(file: BinaryIO) -> Promise:
 
 
 def flv(file: BinaryIO) -> Promise:
-    """A length in bytes among the metadata, else the last tag, which says its own length once more behind itself."""
+    """A last tag, which says its own length once more behind itself, and a length in bytes among the metadata. That one
+    is wrong in files that other tools have changed, so a whole last tag is believed before it."""
     head = read_at(file, 0, 1 << 14)
     size = length_of(file)
-    at = head.find(b"\0\x08filesize\0")
-    if at >= 0:
-        (promised,) = struct.unpack(">d", head[at + 11 : at + 19].ljust(8, b"\0"))
-        if 0 < promised < 1 << 52:
-            return Promise(whole_bytes=int(promised), there_bytes=min(int(promised), size))
     last = int.from_bytes(read_at(file, max(0, size - 4), 4), "big")
     tag = read_at(file, max(0, size - 4 - last), 4) if 11 <= last < size else b""
-    return Promise(is_cut=bool(last) and not (tag and 11 + int.from_bytes(tag[1:4], "big") == last))
+    is_padded = not any(read_at(file, max(0, size - 7), 7))
+    if is_padded or (tag and 11 + int.from_bytes(tag[1:4], "big") == last):
+        return NOTHING
+    at = head.find(b"\0\x08filesize\0")
+    promised = struct.unpack(">d", head[at + 11 : at + 19].ljust(8, b"\0"))[0] if at >= 0 else 0.0
+    if 0 < promised < 1 << 52:
+        return Promise(whole_bytes=int(promised), there_bytes=min(int(promised), size))
+    return Promise(is_cut=True)
 
 
 _SEGMENT, _SEEK_HEAD, _CLUSTER = 0x18538067, 0x114D9B74, 0x1F43B675
