@@ -282,6 +282,14 @@ def test_the_rule_alarms_only_on_evidence_and_always_where_much_is_missing(
         assert short or missing_s <= 0.11
 
 
+@pytest.mark.parametrize(("junk", "is_cut"), [(bytes(7), False), (b"\x3c" + b"\x55" * 9, True)])
+def test_zeros_behind_frames_of_one_length_are_padding_and_a_begun_frame_is_none(
+    tmp_path: Path, junk: bytes, *, is_cut: bool
+) -> None:
+    frame = b"\x3c" + bytes(range(31))  # AMR of 12.2 kbit/s
+    assert damage_of(tmp_path / "a", b"#!AMR\n" + frame * 100 + junk).truncated == is_cut
+
+
 def test_an_flv_that_another_tool_has_shortened_is_whole(tmp_path: Path) -> None:
     """Its metadata still tell the length in bytes that it had."""
     data = bytearray(make(tmp_path / "a", KINDS["flv"], 3.0))

@@ -62,7 +62,7 @@ _BY_BYTES = {
     "sox": structure.sox, "voc": structure.voc, "xwma": structure.riff, "qcp": structure.riff,
 }  # fmt: skip
 _BY_SECONDS = ("flac", "tta", "wv", "ape", "mpc", "mpc8", "tak", "oma", "nistsphere", "rm", "mxf", "mov")
-_BY_FRAMES = ("aac", "ac3", "eac3", "loas", "dts")
+_BY_FRAMES = ("aac", "ac3", "eac3", "loas", "dts", "amr", "amrnb", "amrwb")
 _BY_STRUCTURE = {
     "avi": structure.avi, "asf": structure.asf, "flv": structure.flv, "ogg": streamed.ogg,
     "mpegts": streamed.transport_stream, "mpeg": streamed.programme_stream,
@@ -112,8 +112,10 @@ def ends_early(opened: Opened, decoded_s: float, ending: Ending) -> bool:
         promised = _promise(trust, opened)
     except (OSError, IndexError):
         promised = replace(NOTHING, is_cut=True)
-    is_cut = promised.is_cut or (trust.short_packet and (ending.is_short or ending.broke_off))
-    is_cut |= trust.frames and ending.packet is not None and _is_part_of_a_frame(opened.info.codec, ending.packet)
+    is_cut = promised.is_cut or (trust.short_packet and ending.broke_off)
+    if ending.packet is not None and any(bytes(ending.packet)):  # zeros are padding
+        is_cut |= trust.short_packet and ending.is_short
+        is_cut |= trust.frames and _is_part_of_a_frame(opened.info.codec, ending.packet)
     # A last packet that fails may be junk: it only counts beside a length.
     is_cut |= ending.failed and promised.seconds is not None
     return is_short(replace(promised, is_cut=is_cut), decoded_s)

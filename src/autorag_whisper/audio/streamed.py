@@ -121,6 +121,10 @@ def mpeg_audio(head: bytes) -> Frame | None:
 _AC3_KBITS = (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640)
 _AC3_RATES = (48_000, 44_100, 32_000)
 _OLD_AC3 = 10
+_AMR_LENGTHS = {
+    "amrnb": (13, 14, 16, 18, 20, 21, 27, 32, 6, 1, 1, 1, 1, 1, 1, 1),
+    "amrwb": (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1),
+}
 
 
 def frame_length(codec: str, head: bytes) -> int:
@@ -128,6 +132,8 @@ def frame_length(codec: str, head: bytes) -> int:
     if codec.startswith(("mp1", "mp2", "mp3")):
         frame = mpeg_audio(head)
         return frame.length if frame else 0
+    if codec in _AMR_LENGTHS and head:
+        return _AMR_LENGTHS[codec][head[0] >> 3 & 15]
     if len(head) < 7:
         return 0
     if codec == "aac" and head[0] == 0xFF and head[1] & 0xF6 == 0xF0:
