@@ -9,7 +9,7 @@ import numpy as np
 
 from autorag_whisper.align.words import TimedWord
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, MediaInfo, SpeechChunk, SpeechSpan
-from autorag_whisper.domain.transcript import Attempt, Coverage, Transcript, Word
+from autorag_whisper.domain.transcript import Attempt, Coverage, Hole, Transcript, Word
 from autorag_whisper.format import render
 from autorag_whisper.recognition.phantoms import Phantom
 from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask, Rejection
@@ -19,18 +19,29 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def result(index: int, spans: Sequence[tuple[float, float, bool]], *, said: bool, rejected: str = "") -> ChunkResult:
-    """Chunk `index` begins at 10 s times that; spans are seconds in it, and whether they are sure."""
+def result(
+    index: int,
+    spans: Sequence[tuple[float, float, bool]],
+    *,
+    said: bool,
+    rejected: str = "",
+    words: Sequence[tuple[float, float]] | None = None,
+) -> ChunkResult:
+    """Chunk `index` begins at 10 s times that; spans are seconds in it, and whether they are sure.
+
+    `words`: when they were said, where that is not in every span.
+    """
     start = index * 10 * SAMPLE_RATE_HZ
     speech = tuple(
         SpeechSpan(start + round(a * SAMPLE_RATE_HZ), start + round(b * SAMPLE_RATE_HZ), sure) for a, b, sure in spans
     )
     chunk = SpeechChunk(index, start, np.zeros(9 * SAMPLE_RATE_HZ, np.float32), speech)
-    word = TimedWord(Word("hello", index * 10.0, index * 10 + 1.0, 0.9), (1,))
+    said_spans = spans if words is None else words
+    times = [TimedWord(Word("hello", index * 10.0 + a, index * 10.0 + b, 0.9), (1,)) for a, b, *_ in said_spans]
     return ChunkResult(
         ChunkTask(0, chunk, "en"),
         "en",
-        words=(word,) if said else (),
+        words=tuple(times) if said else (),
         attempts=(Attempt(0.0, 5, 1000, -0.2, 1.0, 0.1),),
         rejected=(Rejection(rejected, Phantom.FAINT_VOICE.value),) if rejected else (),
     )
@@ -49,7 +60,32 @@ def test_speech_with_words_is_transcribed_and_speech_without_is_skipped() -> Non
         result(1, [(1, 3, True)], said=False, rejected="Thank you."),
         result(2, [(0, 1, True)], said=False),
     ])  # fmt: skip
-    assert found == Coverage(speech_s=6, transcribed_s=3, skipped_s=3)
+    assert found == Coverage(
+        speech_s=6, transcribed_s=3, skipped_s=3, holes=(Hole(11.0, 13.0, 2.0), Hole(20.0, 21.0, 1.0))
+    )
+
+
+def test_an_utterance_without_a_word_is_a_hole_though_its_chunk_has_words() -> None:
+    spans = [(0, 2, True), (3, 4, True), (5, 6, True), (7, 9, True)]
+    found, _ = coverage([result(0, spans, said=True, words=[(0, 2), (7, 9)])])
+    assert found == Coverage(speech_s=6, transcribed_s=4, skipped_s=2, holes=(Hole(2.0, 7.0, 2.0),))
+
+
+def test_what_a_rule_took_out_of_a_text_is_skipped() -> None:
+    # Of fifty words the loop rule kept two, and coverage said that all had been transcribed.
+    found, _ = coverage([result(0, [(0, 9, True)], said=True, rejected="la la la", words=[(0.0, 1.0)])])
+    assert found == Coverage(speech_s=9, transcribed_s=1, skipped_s=8, holes=(Hole(1.0, 9.0, 8.0),))
+
+
+def test_a_pause_between_two_words_is_no_hole() -> None:
+    found, _ = coverage([result(0, [(0, 9, True)], said=True, words=[(0.0, 4.0), (4.9, 9.0)])])
+    assert found == Coverage(speech_s=9, transcribed_s=9)
+
+
+def test_the_words_of_a_translation_say_nothing_of_where_speech_has_none() -> None:
+    assembly = Assembly("a.wav", "translate", "de", 1.0)
+    list(assembly.add(result(0, [(0, 9, True)], said=True, words=[(0.0, 1.0)])))
+    assert assembly.coverage == Coverage(speech_s=9, transcribed_s=9)
 
 
 def test_what_had_a_second_look_counts_as_speech_only_if_it_was() -> None:
@@ -69,6 +105,7 @@ def test_json_lists_the_coverage_and_what_was_rejected_with_its_rule() -> None:
         MediaInfo("wav", "pcm_s16le", SAMPLE_RATE_HZ, 1, 0, 1), rejected=tuple(assembly.rejected), coverage=found,
     )  # fmt: skip
     read = json.loads(render(transcript, "json"))
-    assert read["coverage"] == {"speech_s": 4.0, "transcribed_s": 2.0, "skipped_s": 2.0}
+    holes = [{"start_s": 11.0, "end_s": 13.0, "speech_s": 2.0}]
+    assert read["coverage"] == {"speech_s": 4.0, "transcribed_s": 2.0, "skipped_s": 2.0, "holes": holes}
     [rejected] = read["rejected"]
     assert rejected == {"start": 10.0, "end": 19.0, "text": "Thank you.", "reason": Phantom.FAINT_VOICE.value}

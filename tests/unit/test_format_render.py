@@ -148,7 +148,7 @@ def test_the_json_tells_how_the_result_came_about() -> None:
         "damage": {"damaged_packets": 2, "gap_s": 0.5, "truncated": True},
     }  # fmt: skip
     assert result["rejected"] == [{"start": 3.0, "end": 4.0, "text": "Thanks for watching!", "reason": "no speech"}]
-    assert result["coverage"] == {"speech_s": 1.0, "transcribed_s": 0.9, "skipped_s": 0.1}
+    assert result["coverage"] == {"speech_s": 1.0, "transcribed_s": 0.9, "skipped_s": 0.1, "holes": []}
     assert result["notes"] == [{"kind": "other_audio_streams", "text": "audio stream 1 of 3"}]
     assert result["device_fallbacks"][0]["cause"] == "out_of_memory"
     assert result["segments"][0]["attempts"][0]["rejected_for"] == "compression ratio"

@@ -100,15 +100,27 @@ class RejectedText:
 
 
 @dataclass(frozen=True, slots=True)
-class Coverage:
-    """Seconds of speech that voice activity found, and of those: transcribed, and decoded without accepted text.
+class Hole:
+    """A stretch between two words, or in which no text was accepted, with `speech_s` seconds of sure speech."""
 
-    What it found at its second look alone (`SpeechSpan.sure` is False) counts if its text was accepted.
+    start_s: float
+    end_s: float
+    speech_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Seconds of speech that voice activity found, and of those: transcribed, and skipped, which is what is in `holes`.
+
+    Counted from the words' times: a second of speech and more between two words is a hole, whatever took the words
+    out. What voice activity found at its second look alone (`SpeechSpan.sure` is False) counts if its text was
+    accepted.
     """
 
     speech_s: float = 0.0
     transcribed_s: float = 0.0
     skipped_s: float = 0.0
+    holes: tuple[Hole, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

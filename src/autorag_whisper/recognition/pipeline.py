@@ -58,7 +58,7 @@ class PipelineRecognition(Recognition):
         encoded, hypotheses = self._engine.recognise([row.task.chunk.samples for row in group], wording)
         for row, hypothesis in zip(group, hypotheses, strict=True):
             row.task = replace(row.task, redo=True)
-            self._judge(row, hypothesis, Decoding(beam_size, 0.0, token_cap(len(row.task.chunk.samples))))
+            self._judge(row, hypothesis, Decoding(beam_size, 0.0, token_cap(len(row.task.chunk.samples), row.language)))
             self._reject(row)
         return encoded
 

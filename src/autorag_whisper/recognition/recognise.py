@@ -131,6 +131,11 @@ class Recognition:
         self._full_window = recognizer.spec.strict_window or options.effort.full_window
         self._search = TextSearch(recognizer, options)
 
+    @property
+    def translates(self) -> bool:
+        """Whether the words are those of a translation: in another order than the sounds."""
+        return self._options.task is Task.TRANSLATE
+
     def batch(self, tasks: Sequence[ChunkTask], *, may_be_undecided: bool = True) -> list[ChunkResult]:
         """Recognise chunks of one window. Raises what the engine raises, and Cancelled between two engine calls."""
         started = time.perf_counter()
@@ -207,7 +212,7 @@ class Recognition:
         )
 
     def _first_attempt(self, encoded: Encoded, rows: list[Row]) -> None:
-        decoding = self._search.first_way(row.task.chunk for row in rows)
+        decoding = self._search.first_way((row.task.chunk, row.language) for row in rows)
         if decoding.temperature > 0:
             hypotheses = self._sampled(encoded, rows, decoding)
         else:
@@ -229,7 +234,7 @@ class Recognition:
         row.attempts = list(row.task.earlier)
         hypotheses: list[Hypothesis | None] = [None] * len(row.attempts)
         spent = 0
-        for decoding in self._search.ways(row.task.chunk):
+        for decoding in self._search.ways(row.task.chunk, row.language):
             hypothesis = self._generate(encoded, [row], decoding)[0]
             hypotheses.append(hypothesis)
             spent += steps_of(len(hypothesis.token_ids), decoding.max_new_tokens, sampled=decoding.temperature > 0)
@@ -271,7 +276,7 @@ class Recognition:
             compression_ratio=compression_ratio(text),
             no_speech_prob=hypothesis.no_speech_prob,
         )
-        cap_hit = self._search.has_run_away(hypothesis, row.task.chunk)
+        cap_hit = self._search.is_cut(hypothesis, row.task.chunk, row.language)
         is_phantom = self._is_hopeless(row, text, attempt)
         fault = fault_of(attempt, self._options, cap_hit=cap_hit, is_phantom=is_phantom)
         if is_phantom and row.task.redo:
@@ -352,7 +357,7 @@ class Recognition:
     def _accepted(self, row: Row) -> list[TimedWord]:
         """The words of a row that has some, without those that the alignment found no place for."""
         words = list(row.aligned.words)
-        if self._options.task is Task.TRANSLATE:  # its words are in another order than the sounds
+        if self.translates:
             return words
         kept = squeezed_from(words, row.task.chunk.speech)
         if kept < len(words):

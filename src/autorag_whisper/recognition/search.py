@@ -36,26 +36,31 @@ class TextSearch:
         self._engine, self._options = recognizer, options
         self._prefix = self._prefix_tokens()
 
-    def first_way(self, chunks: Iterable[SpeechChunk]) -> Decoding:
-        """Of the first attempt at these chunks together."""
-        options, cap = self._options, max(self.cap(chunk) for chunk in chunks)
+    def first_way(self, rows: Iterable[tuple[SpeechChunk, str]]) -> Decoding:
+        """Of the first attempt at these chunks, each in its language, together."""
+        options, cap = self._options, max(self.cap(chunk, language) for chunk, language in rows)
         return Decoding(options.effort.beam_size, options.temperatures[0], cap, search=options.search)
 
-    def ways(self, chunk: SpeechChunk) -> list[Decoding]:
+    def ways(self, chunk: SpeechChunk, language: str) -> list[Decoding]:
         """Of a redo, in their order."""
-        options, cap = self._options, self.cap(chunk)
+        options, cap = self._options, self.cap(chunk, language)
         beam = max(_REDO_BEAM, options.effort.beam_size)
         seed = seed_of(chunk.samples)
         return [Decoding(beam, temperature, cap, seed, options.search) for temperature in options.temperatures]
 
-    def cap(self, chunk: SpeechChunk) -> int:
+    def cap(self, chunk: SpeechChunk, language: str) -> int:
         """New tokens that a chunk may have."""
-        return self._options.max_new_tokens or token_cap(len(chunk.samples))
+        return self._options.max_new_tokens or token_cap(len(chunk.samples), language)
 
-    def has_run_away(self, hypothesis: Hypothesis, chunk: SpeechChunk) -> bool:
-        """Whether it was cut off; where the caller said how long a text may be, it was his to say."""
+    def is_cut(self, hypothesis: Hypothesis, chunk: SpeechChunk, language: str) -> bool:
+        """Whether it ends at a cap; where the caller said how long a text may be, it was his to say.
+
+        A long prompt lowers the cap of a call, a longer chunk in the same batch raises it.
+        """
+        if self._options.max_new_tokens:
+            return False
         given = len(self._prefix) if chunk.index == 0 else 0
-        return not self._options.max_new_tokens and len(hypothesis.token_ids) - given >= self.cap(chunk)
+        return hypothesis.cap_hit or len(hypothesis.token_ids) - given >= self.cap(chunk, language)
 
     def generate(self, encoded: Encoded, rows: Sequence[Asked], decoding: Decoding) -> list[Hypothesis]:
         """Decode every row. First chunks go apart from the others where their text begins with a prefix."""

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 _SLACK_FRAMES = 200
 _WINDOWS = (1000, 1250, 1500, 1750, 2000, 2500, WINDOW_FRAMES)
 """Few enough for long chunks to share one: a batch of four is decoded in half the time of four batches of one."""
-_TOKENS_PER_S, _TOKENS_AT_LEAST = 16, 24
+_TOKENS_AT_LEAST = 24
+_USUAL_TOKENS_PER_S = 8
+_TOKENS_PER_S = {
+    "my": 47, "lo": 50, "gu": 34, "km": 33, "ka": 32, "bo": 32, "ml": 32, "pa": 28, "te": 26, "as": 23, "bn": 23,
+    "kn": 23, "am": 18, "si": 18, "hi": 17, "mr": 17, "ne": 17, "sa": 17, "hy": 15, "mn": 14, "ta": 13, "ba": 12,
+    "kk": 12, "tg": 12, "tt": 12, "th": 10, "vi": 10, "el": 9,
+}  # fmt: skip
+"""Tokens of a second of speech at an ordinary pace, of languages that have more than the usual (dev/LOG.md)."""
+MOST_TOKENS = 440
+"""New tokens that the decoder's context of 448 has room for behind a prompt without text."""
 
 
 def window_frames(samples: int, *, strict: bool) -> int:
@@ -31,9 +40,15 @@ def window_frames(samples: int, *, strict: bool) -> int:
     return next((window for window in _WINDOWS if wanted <= window and not strict), WINDOW_FRAMES)
 
 
-def token_cap(samples: int) -> int:
-    """New tokens that a chunk of `samples` may have: twice what the fastest speech needs, so that a runaway ends."""
-    return min(MAX_NEW_TOKENS, _TOKENS_AT_LEAST + _TOKENS_PER_S * frame_count(samples) // FRAMES_PER_S)
+def token_cap(samples: int, language: str) -> int:
+    """New tokens that a chunk of `samples` may have: twice what speech needs, so that a runaway ends.
+
+    Of a language that is written in few tokens never more than half of the decoder's context, as Whisper was trained;
+    of another up to all of it.
+    """
+    per_s = _TOKENS_PER_S.get(language, _USUAL_TOKENS_PER_S)
+    most = MAX_NEW_TOKENS if per_s <= _USUAL_TOKENS_PER_S else MOST_TOKENS
+    return min(most, _TOKENS_AT_LEAST + 2 * per_s * frame_count(samples) // FRAMES_PER_S)
 
 
 def features_of(chunks: list[SpeechChunk], n_mels: int, frames: int) -> NDArray[np.float32]:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.clips import clock
 from autorag_whisper.domain.notes import Note, NoteKind
-from autorag_whisper.domain.transcript import Coverage, DeviceFallbackStep, RejectedText, Segment, Transcript
+from autorag_whisper.domain.request import Task
+from autorag_whisper.domain.transcript import Coverage, DeviceFallbackStep, Hole, RejectedText, Segment, Transcript
+from autorag_whisper.recognition.holes import holes
 from autorag_whisper.transcriber.script import Writing
 from autorag_whisper.transcriber.segments import cut_segments, text_of
 
@@ -37,7 +39,7 @@ class Assembly:
     rejected: list[RejectedText] = field(default_factory=list)
     steps: list[DeviceFallbackStep] = field(default_factory=list)
     speech_s: float = 0.0
-    transcribed_s: float = 0.0
+    holes: list[Hole] = field(default_factory=list)
     recognise_s: float = 0.0
     align_s: float = 0.0
     writing: Writing = field(default_factory=Writing)
@@ -65,7 +67,8 @@ class Assembly:
     @property
     def coverage(self) -> Coverage:
         """What came of the speech in the chunks so far."""
-        return Coverage(self.speech_s, self.transcribed_s, max(0.0, self.speech_s - self.transcribed_s))
+        skipped_s = sum(hole.speech_s for hole in self.holes)
+        return Coverage(self.speech_s, max(0.0, self.speech_s - skipped_s), skipped_s, tuple(self.holes))
 
     @property
     def main_language(self) -> str:
@@ -85,8 +88,7 @@ class Assembly:
         for rejection in result.rejected:
             text = self.writing.text(rejection.text, result.language)
             self.rejected.append(RejectedText(chunk.start_s, seconds(chunk.stop), text, rejection.rule))
-        if result.words:
-            self.transcribed_s += speech_s
+        self.holes += holes_of(result, translated=self.task == Task.TRANSLATE)
         for words in cut_segments(self.writing.words(result.words, result.language)):
             attempt = result.attempt
             assert attempt is not None
@@ -136,3 +138,15 @@ def _notes(clips: tuple[Clip, ...], duration_s: float) -> Iterator[Note]:
     for clip in clips:
         if clip.start_s >= duration_s:
             yield Note(NoteKind.CLIP_BEHIND_END, f"clip {clip} begins behind the end at {clock(duration_s)}")
+
+
+def holes_of(result: ChunkResult, *, translated: bool) -> list[Hole]:
+    """The sure speech of a chunk that has no word. Words of a translation are not where they were said."""
+    speech = [span for span in result.task.chunk.speech if span.sure]
+    if not speech or (result.words and translated):
+        return []
+    if not result.words:
+        missing_s = sum(span.duration_s for span in speech)
+        return [Hole(seconds(speech[0].start), seconds(speech[-1].stop), missing_s)]
+    found = holes(speech, [timed.word for timed in result.words])
+    return [Hole(seconds(hole.start), seconds(hole.stop), hole.speech_s) for hole in found]

@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from threading import Event
 from typing import TYPE_CHECKING
 
+from autorag_whisper.recognition.parts import completed
 from autorag_whisper.recognition.pipeline import recognition_for
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ class Workers:
                     results = recognition.vote(job.tasks)
                 else:
                     results = recognition.batch(job.tasks, may_be_undecided=job.may_be_undecided)
+                results = [completed(recognition, result) for result in results]
         except BaseException as error:  # noqa: BLE001 - the owner of the run judges it, in its own thread
             self._events.put(JobFailed(job, key, error))
         else:

@@ -1,0 +1,127 @@
+"""A chunk whose text is not all of it: recognised again in parts, each as a chunk of its own.
+
+What is missing is found by `recognition.holes`; what was cut by the token cap is known from the attempt. Parts are
+judged by the same rules as any chunk. They cost as much again as the chunk did: once where it has a hole, and each time
+that it is halved because of its text, `MOST_CUTS` times at most.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from autorag_whisper.recognition.alignment import Aligned
+from autorag_whisper.recognition.holes import around, halves, holes, missing_s
+from autorag_whisper.recognition.quality import Fault
+from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask, EngineTime
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autorag_whisper.align.words import TimedWord
+    from autorag_whisper.domain.audio import SpeechChunk
+    from autorag_whisper.domain.transcript import Word
+    from autorag_whisper.recognition.recognise import Recognition
+
+MOST_CUTS = 4
+"""How often a chunk of 30 s can be halved until a part is as short as it may be."""
+_WORTH_S = 0.5
+"""Seconds of speech that must have words now and had none before."""
+
+
+def completed(recognition: Recognition, result: ChunkResult, *, cuts: int = 0) -> ChunkResult:
+    """`result`, or where speech of its chunk has no words or its text was cut, what its parts give.
+
+    Raises as `Recognition.batch` does.
+    """
+    if result.undecided or cuts >= MOST_CUTS:
+        return result
+    chunk = result.task.chunk
+    if is_cut(result):
+        joined = _in_parts(recognition, result, halves(chunk), cuts)
+        return joined if joined is not None and len(joined.words) >= len(result.words) else result
+    if result.needs_redo or recognition.translates:
+        return result
+    found = holes(chunk.speech, _said(result)) if result.words else ()
+    joined = _in_parts(recognition, result, around(chunk, found), cuts) if found else None
+    if joined is None:
+        return result
+    before_s, after_s = (missing_s(chunk.speech, _said(one)) for one in (result, joined))
+    return joined if after_s <= before_s - _WORTH_S else result
+
+
+def is_cut(result: ChunkResult) -> bool:
+    """Whether its text ends where the token cap is, and not where the speech does."""
+    attempt = result.attempts[-1] if result.needs_redo and result.attempts else result.attempt
+    return attempt is not None and attempt.rejected_for == Fault.TOKEN_CAP.value
+
+
+def _said(result: ChunkResult) -> list[Word]:
+    return [timed.word for timed in result.words]
+
+
+def _in_parts(
+    recognition: Recognition, result: ChunkResult, parts: Sequence[SpeechChunk], cuts: int
+) -> ChunkResult | None:
+    """What the parts of a chunk give together; None where it has only one."""
+    if len(parts) < 2:
+        return None
+    done = [_alone(recognition, ChunkTask(result.task.file, part, result.language), cuts + 1) for part in parts]
+    return _joined(result, done)
+
+
+def _alone(recognition: Recognition, task: ChunkTask, cuts: int) -> ChunkResult:
+    [found] = recognition.batch([task], may_be_undecided=False)
+    found = completed(recognition, found, cuts=cuts)
+    if found.needs_redo:
+        [found] = recognition.batch([task.again(found.language, found.attempts)], may_be_undecided=False)
+        found = completed(recognition, found, cuts=cuts)
+    return found
+
+
+def _joined(result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
+    attempts = (*result.attempts, *(attempt for part in parts for attempt in part.attempts))
+    offsets = itertools.accumulate((len(part.attempts) for part in parts), initial=len(result.attempts))
+    kept = [offset + part.kept for offset, part in zip(offsets, parts, strict=False) if part.words]
+    words = _in_order([timed for part in parts for timed in part.words])
+    return replace(
+        result,
+        text=" ".join(part.text for part in parts if part.text),
+        words=words,
+        attempts=attempts,
+        kept=kept[0] if kept else len(attempts) - 1,
+        needs_redo=False,
+        rejected=tuple(rejection for part in parts for rejection in part.rejected),
+        aligned=_aligned([part.aligned for part in parts], words),
+        time=_time(result.time, [part.time for part in parts]),
+    )
+
+
+def _in_order(words: Sequence[TimedWord]) -> tuple[TimedWord, ...]:
+    """A word that reaches into the next part ends where that one's first begins."""
+    ordered: list[TimedWord] = []
+    for timed in words:
+        if ordered and timed.word.start_s < ordered[-1].word.end_s:
+            before = ordered[-1].word
+            start_s = max(timed.word.start_s, before.start_s)
+            ordered[-1] = replace(ordered[-1], word=replace(before, end_s=min(before.end_s, start_s)))
+            timed = replace(timed, word=replace(timed.word, start_s=start_s, end_s=max(start_s, timed.word.end_s)))  # noqa: PLW2901 - the same word, moved
+        ordered.append(timed)
+    return tuple(ordered)
+
+
+def _aligned(parts: Sequence[Aligned], words: tuple[TimedWord, ...]) -> Aligned:
+    """Of the ways in which the parts were aligned the one with the most steps of the aligner fallback."""
+    timed = [part for part in parts if part.source is not None]
+    return replace(max(timed, key=lambda part: len(part.fallbacks)), words=words) if timed else Aligned(words)
+
+
+def _time(whole: EngineTime, parts: Sequence[EngineTime]) -> EngineTime:
+    every = (whole, *parts)
+    return replace(
+        whole,
+        recognise_s=sum(time.recognise_s for time in every),
+        align_s=sum(time.align_s for time in every),
+        ended=max(time.ended for time in every),
+    )

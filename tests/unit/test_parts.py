@@ -1,0 +1,184 @@
+"""Speech without a word is recognised again, text that the token cap cut is done in parts."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
+from autorag_whisper.domain.request import Task, TranscribeOptions
+from autorag_whisper.domain.transcript import Word
+from autorag_whisper.engines.base import Hypothesis, TokenTimes
+from autorag_whisper.recognition.holes import HOLE_S, LEAST_PART_S, around, halves, holes, missing_s
+from autorag_whisper.recognition.windows import token_cap
+from autorag_whisper.testing import FakeRecognizer, speech_samples, write_speech
+from run_world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from autorag_whisper.engines.base import Decoding, Encoded
+
+HZ = SAMPLE_RATE_HZ
+
+
+FIRST_S = 5.2
+
+
+class EarlyWords(FakeRecognizer):
+    """Times every text within the first 5.2 s of its audio, as that of a decoder that ended there."""
+
+    def align(
+        self,
+        encoded: Encoded,
+        start_sequence: Sequence[int],
+        token_ids: Sequence[Sequence[int]],
+        frames: Sequence[int],
+        *,
+        spelled: bool = False,
+    ) -> list[TokenTimes]:
+        heard = [min(count, round(FIRST_S * 100)) for count in frames]
+        return super().align(encoded, start_sequence, token_ids, heard, spelled=spelled)
+
+
+def beeps(features: NDArray[np.float32]) -> int:
+    """How many beeps are in a row of features."""
+    fake = FakeRecognizer()
+    return len(fake.tokenizer.decode(fake._count(features).token_ids).split())
+
+
+def said(text: str) -> Hypothesis:
+    return Hypothesis(FakeRecognizer().tokenizer.encode(text), -0.2, 0.01, cap_hit=False)
+
+
+def two_utterances(place: Path) -> Path:
+    """Six beeps until 5.3 s, a second of silence, four beeps from 6.6 s on: one chunk."""
+    return write_speech(place, np.concatenate([speech_samples(6), speech_samples(4, lead_s=0.8)]))
+
+
+def ends_early(features: NDArray[np.float32]) -> Hypothesis:
+    """One word for what was said; of two utterances in one chunk the first alone."""
+    return said({6: " six", 4: " four"}.get(beeps(features), " six"))
+
+
+def test_an_utterance_that_the_decoder_left_out_is_recognised_on_its_own(tmp_path: Path) -> None:
+    world = World(script=ends_early, engine=EarlyWords)
+    transcript = world.transcriber.transcribe(two_utterances(tmp_path / "a.wav"), model="fake")
+    assert transcript.text == "six four"
+    assert transcript.words[1].start_s > 5.3
+    assert transcript.coverage.holes == ()
+    assert transcript.coverage.skipped_s == 0
+
+
+def test_a_hole_that_stays_empty_is_listed_and_the_text_is_what_it_was(tmp_path: Path) -> None:
+    world = World(script=lambda features: said(" six" if beeps(features) >= 6 else ""), engine=EarlyWords)
+    transcript = world.transcriber.transcribe(two_utterances(tmp_path / "a.wav"), model="fake")
+    assert transcript.text == "six"
+    [hole] = transcript.coverage.holes
+    assert (hole.start_s, hole.end_s) == (pytest.approx(5.2, abs=0.3), pytest.approx(9.4, abs=0.3))
+    assert transcript.coverage.skipped_s == pytest.approx(1.6, abs=0.25)
+
+
+def test_a_translation_is_never_recognised_in_parts_for_its_holes(tmp_path: Path) -> None:
+    world = World(script=ends_early, engine=EarlyWords)
+    options = TranscribeOptions(language="de", task=Task.TRANSLATE)
+    assert world.transcriber.transcribe(two_utterances(tmp_path / "a.wav"), options, model="fake").text == "six"
+
+
+def test_text_that_the_cap_cut_is_done_in_parts_until_each_has_all_of_it(tmp_path: Path) -> None:
+    # A script of many tokens: twenty seconds of speech that are never written in what a chunk may have.
+    def verbose(features: NDArray[np.float32]) -> Hypothesis:
+        letters = random.Random(1)
+        return said("".join(f" {''.join(letters.choices('bcdfghklmnprstvz', k=14))}" for _ in range(beeps(features))))
+
+    samples = speech_samples(24)
+    transcript = World(script=verbose).transcriber.transcribe(write_speech(tmp_path / "a.wav", samples), model="fake")
+    assert len(transcript.words) == 24
+    assert {len(word.text) for word in transcript.words} == {14}
+    starts = [word.start_s for word in transcript.words]
+    assert starts == sorted(starts)
+    assert {a.rejected_for for segment in transcript.segments for a in segment.attempts} == {"", "token_cap"}
+
+
+def test_a_cap_that_a_long_prompt_lowered_is_the_one_that_counts(tmp_path: Path) -> None:
+    def cut_by_the_prompt(features: NDArray[np.float32]) -> Hypothesis:
+        count = beeps(features)
+        return Hypothesis(said(f" {count}").token_ids, -0.2, 0.01, cap_hit=count > 4)
+
+    class Capped(FakeRecognizer):
+        def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
+            return [cut_by_the_prompt(row) for row in encoded.value]
+
+    samples = speech_samples(6)
+    world = World(engine=Capped)
+    transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", samples), model="fake")
+    assert sum(int(word.text) for word in transcript.words) == 6
+    assert len(transcript.words) == 2
+
+
+def test_a_cap_knows_the_language() -> None:
+    half_a_minute = 30 * HZ
+    assert token_cap(half_a_minute, "en") == 224
+    assert token_cap(half_a_minute, "el") > 9 * 27
+    assert token_cap(10 * HZ, "hi") > 17 * 10
+    assert token_cap(half_a_minute, "my") <= 440, "what the decoder's context has room for"
+    assert [token_cap(5 * HZ, code) for code in ("en", "hi", "te", "my")] == sorted(
+        token_cap(5 * HZ, code) for code in ("en", "hi", "te", "my")
+    )
+
+
+@st.composite
+def spoken_chunks(draw: st.DrawFn) -> tuple[SpeechChunk, list[Word]]:
+    """A chunk of up to 30 s with spans of speech, and words that lie anywhere in it."""
+    start = draw(st.integers(0, 100 * HZ))
+    length = draw(st.integers(HZ // 2, 30 * HZ))
+    edges = sorted(draw(st.lists(st.integers(0, length), min_size=2, max_size=12, unique=True)))
+    spans = tuple(
+        SpeechSpan(start + a, start + b, draw(st.booleans()))
+        for a, b in zip(edges[::2], edges[1::2], strict=False)
+    )  # fmt: skip
+    times = sorted(draw(st.lists(st.integers(start, start + length), max_size=10)))
+    words = [Word("w", a / HZ, b / HZ, 0.5) for a, b in zip(times[::2], times[1::2], strict=False)]
+    return SpeechChunk(0, start, np.zeros(length, np.float32), spans), words
+
+
+@given(spoken_chunks())
+def test_holes_hold_speech_and_no_word(given_chunk: tuple[SpeechChunk, list[Word]]) -> None:
+    chunk, words = given_chunk
+    found = holes(chunk.speech, words)
+    sure_s = sum(span.duration_s for span in chunk.speech if span.sure)
+    assert all(hole.speech_s >= HOLE_S for hole in found)
+    assert sum(hole.speech_s for hole in found) <= sure_s + 1e-6
+    for hole in found:
+        inside = [w for w in words if w.start_s * HZ + 1 < hole.stop and w.end_s * HZ - 1 > hole.start]
+        assert [w for w in inside if w.end_s > w.start_s] == []
+    if not words and sure_s >= HOLE_S:
+        assert missing_s(chunk.speech, words) == pytest.approx(sure_s)
+
+
+@given(spoken_chunks())
+def test_parts_are_of_the_chunk_in_order_apart_and_leave_no_speech_out(
+    given_chunk: tuple[SpeechChunk, list[Word]],
+) -> None:
+    chunk, words = given_chunk
+    for parts in (around(chunk, holes(chunk.speech, words)), halves(chunk)):
+        assert all(a.stop <= b.start for a, b in itertools.pairwise(parts))
+        assert all(chunk.start <= part.start < part.stop <= chunk.stop for part in parts)
+        assert all(len(part.samples) == part.stop - part.start for part in parts)
+        assert all(part.start <= span.start and span.stop <= part.stop for part in parts for span in part.speech)
+        spoken = sum(span.stop - span.start for part in parts for span in part.speech)
+        assert spoken == sum(span.stop - span.start for span in chunk.speech)
+
+
+def test_a_short_chunk_is_not_halved() -> None:
+    samples = np.zeros(round(1.9 * LEAST_PART_S * HZ), np.float32)
+    assert len(halves(SpeechChunk(0, 0, samples, (SpeechSpan(0, len(samples)),)))) == 1
