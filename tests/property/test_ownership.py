@@ -123,7 +123,7 @@ def run(disk: Disk, command: Run) -> tuple[int, str, World]:
 
 def check(disk: Disk, command: Run, before: dict[Path, str]) -> None:
     code, said, world = run(disk, command)
-    after = disk.texts
+    after, theirs = disk.texts, set(disk.precious)
     assert code in (0, KEPT), said
     for path, text in disk.precious.items():
         if command.force:
@@ -141,7 +141,7 @@ def check(disk: Disk, command: Run, before: dict[Path, str]) -> None:
     recordings = [disk.top / name for name in RECORDINGS]
     assert all(after[path] == before[path] for path in recordings)
     for path, text in before.items():
-        if path not in recordings and text.startswith("said") and path not in disk.precious:
+        if path not in recordings and text.startswith("said") and path not in theirs:
             gave_way = words_of(after[path]) != words_of(text) and words_of(text) in map(before.get, recordings)
             # Where the manifest was spoiled it looks like anybody's: --force replaces it, with a copy.
             assert not gave_way or (command.force and text in after.values()), path
