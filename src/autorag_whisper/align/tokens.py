@@ -57,7 +57,7 @@ def _characters(token_ids: Sequence[int], decode: Decode) -> list[WordTokens]:
         text = decode(token_ids[first:stop])
         if _REPLACEMENT in text and stop < len(token_ids) and stop - first < _MAX_PIECES:
             continue
-        pieces.append(WordTokens(text, first, stop))
+        pieces.append(WordTokens(text.replace(_REPLACEMENT, ""), first, stop))
         first = stop
     return pieces
 

@@ -108,6 +108,15 @@ class Hypothesis:
     cap_hit: bool
     probabilities: tuple[float, ...] | None = None
 
+    def whole(self, tokenizer: Tokenizer) -> Hypothesis:
+        """Without what is no text (`Tokenizer.whole`)."""
+        kept = tokenizer.whole(self.token_ids)
+        token_ids = tuple(token for token, _ in kept)
+        if token_ids == self.token_ids:
+            return self
+        told = None if self.probabilities is None else tuple(self.probabilities[place] for _, place in kept)
+        return replace(self, token_ids=token_ids, probabilities=told)
+
     def first(self, count: int) -> Hypothesis:
         """The first `count` tokens of it alone."""
         kept = None if self.probabilities is None else self.probabilities[:count]
@@ -153,6 +162,13 @@ class Tokenizer(Protocol):
 
     def decode(self, token_ids: Sequence[int]) -> str:
         """Text of text tokens; a piece of a character gives U+FFFD."""
+        ...
+
+    def whole(self, token_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """Text tokens without what is no text: pieces of characters, U+FFFD, control characters.
+
+        (token, the place in `token_ids` of the one that it is, or was part of), in order.
+        """
         ...
 
 

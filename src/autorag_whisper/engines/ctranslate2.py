@@ -282,7 +282,8 @@ class CTranslate2Recognizer:
                 no_repeat_ngram_size=search.no_repeat_ngram_size,
             )
         end = self._tokenizer.end
-        return [hypothesis(result, cap, end, search.length_penalty, len(prefix)) for result in results]
+        told = [hypothesis(result, cap, end, search.length_penalty, len(prefix)) for result in results]
+        return [one.whole(self._tokenizer) for one in told]
 
     def align(
         self,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import ModelDamaged
 from autorag_whisper.domain.language import LANGUAGES
+from autorag_whisper.engines.whole_characters import byte_of_letter, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +39,8 @@ class WhisperTokenizer:
         self._previous = self._special("<|startofprev|>")
         self._no_timestamps = self._special("<|notimestamps|>")
         self.end = self._special("<|endoftext|>")
+        self._letters = byte_of_letter()
+        self._written = {byte: letter for letter, byte in self._letters.items()}
 
     def _special(self, token: str) -> int:
         found = self._tokenizer.token_to_id(token)
@@ -67,6 +70,22 @@ class WhisperTokenizer:
 
     def encode(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def whole(self, token_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        letters = self._letters
+        texts = [self._tokenizer.id_to_token(token) if token < self.end else None for token in token_ids]
+        pieces = [bytes(letters[c] for c in text) if text and letters.keys() >= set(text) else b"" for text in texts]
+        found = whole(pieces, self._of_bytes)
+        if found is None:
+            return tuple((token, n) for n, token in enumerate(token_ids))
+        return tuple((token_ids[place] if token is None else token, place) for token, place in found)
+
+    def _of_bytes(self, data: bytes) -> list[int]:
+        """Bytes as one token if there is such a one, else one by one: the vocabulary has every byte."""
+        told = [self._written[byte] for byte in data]
+        one = self._tokenizer.token_to_id("".join(told))
+        singles = [self._tokenizer.token_to_id(letter) for letter in told]
+        return [one] if one is not None else [token for token in singles if token is not None]
 
     def decode(self, token_ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode([token for token in token_ids if token < self.end]))

@@ -106,7 +106,8 @@ class WhisperXRecognizer(CTranslate2Recognizer):
         if len(results) != len(clips):
             raise EngineError(RUNTIME, "generate", f"it decoded {len(results)} texts of {len(clips)} clips")
         return Encoded(len(clips), encoded), [
-            hypothesis(result, _MAX_TOKENS, self._tokenizer.end, wording.search.length_penalty) for result in results
+            hypothesis(result, _MAX_TOKENS, self._tokenizer.end, wording.search.length_penalty).whole(self._tokenizer)
+            for result in results
         ]
 
 

@@ -310,10 +310,10 @@ class Recognition:
         elif loop:
             kept = without(ids, loop)
             row.rejected.append(Rejection(self._text(ids[len(kept) :]), RUNAWAY_RULE))
-            row.hypothesis = row.hypothesis.first(len(kept))
+            row.hypothesis = row.hypothesis.first(len(kept)).whole(self._engine.tokenizer)
 
     def _text(self, token_ids: Sequence[int]) -> str:
-        return self._engine.tokenizer.decode(token_ids).strip()
+        return self._engine.tokenizer.decode(token_ids).replace("\ufffd", "").strip()
 
     def _align(self, encoded: Encoded, rows: list[Row]) -> None:
         """Time the words of every row that is final."""

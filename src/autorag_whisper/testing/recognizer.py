@@ -44,6 +44,9 @@ class FakeTokenizer:
     def encode(self, text: str) -> tuple[int, ...]:
         return tuple(ord(character) for character in text)
 
+    def whole(self, token_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        return tuple((token, n) for n, token in enumerate(token_ids) if token != 0xFFFD)
+
     def decode(self, token_ids: Sequence[int]) -> str:
         return "".join(chr(token) for token in token_ids if token < 0x110000)
 
