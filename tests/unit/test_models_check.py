@@ -87,7 +87,7 @@ def test_an_original_checkpoint_is_told_from_a_converted_one(tmp_path: Path) -> 
     (folder / "model.bin").rename(folder / "model.safetensors")
     error = damage(folder)
     assert error.file == "model.bin"
-    assert "ct2-transformers-converter" in error.reason
+    assert "ct2-transformers-converter --model" in error.remedy
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.bin", "tokenizer.json"])

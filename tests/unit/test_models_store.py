@@ -130,10 +130,11 @@ def test_a_name_that_is_nothing_we_know_is_an_error_that_lists_the_known_names(s
     assert len(str(caught.value)) < 600
 
 
-def test_a_file_is_no_model_folder(store: ModelStore, tmp_path: Path) -> None:
-    file = make_model(tmp_path / "mine") / "model.bin"
-    with pytest.raises(ModelNotFound):
-        store.resolve(str(file))
+def test_a_file_in_a_models_place_means_its_folder_or_is_told_apart(store: ModelStore, tmp_path: Path) -> None:
+    folder = make_model(tmp_path / "mine")
+    assert store.resolve(str(folder / "model.bin")).folder == folder
+    with pytest.raises(ModelDamaged, match="a model is a folder"):
+        store.resolve(str(folder / "config.json"))
 
 
 def test_a_folder_that_holds_no_model_names_the_missing_file_and_no_path(store: ModelStore, tmp_path: Path) -> None:

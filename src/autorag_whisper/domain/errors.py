@@ -219,18 +219,19 @@ class ModelNotFound(RequestError):
 
 @dataclass(eq=False)
 class ModelDamaged(RequestError):
-    """A model folder that lacks a file or holds a wrong one. `file` is the one at fault."""
+    """A model folder that lacks a file or holds a wrong one. `file` is the one at fault; `how` mends it."""
 
     model: str
     file: str
     reason: str
+    how: str = ""
 
     def problem(self) -> str:
         return f"model {self.model!r}: {self.file}: {self.reason}"
 
     @property
     def remedy(self) -> str:
-        return "fetch the model again (`autorag-whisper models pull`), or name a whole folder"
+        return self.how or "fetch the model again (`autorag-whisper models pull`), or name a whole folder"
 
 
 @dataclass(eq=False)

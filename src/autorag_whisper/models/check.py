@@ -6,20 +6,22 @@ The engine's own loader answers a cut-off `model.bin` with a message that names 
 from __future__ import annotations
 
 import json
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import ModelDamaged
 from autorag_whisper.models import model_bin
+from autorag_whisper.models.byte_vocabulary import END, read_tokens
+from autorag_whisper.models.layouts import command, foreign_folder, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 _SPEC = "WhisperSpec"
 _VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
-_ORIGINALS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 CONVERT = "convert the original checkpoint with ct2-transformers-converter"
 """What to do with a model in any other format."""
@@ -42,25 +44,46 @@ class Architecture:
 
 
 class _DamageError(Exception):
-    """A reason, on its way to the place that knows model and file."""
+    """A reason and what mends it, on its way to the place that knows model and file."""
+
+    def __init__(self, reason: str, how: str = "") -> None:
+        super().__init__(reason)
+        self.how = how
 
 
 def check_model_folder(folder: Path, name: str) -> Architecture:
-    """Look at every file that the engine or the tokenizer will need.
+    """Look at every file that the engine or the tokenizer will need, but for what `completion` makes of the others.
 
     Raises:
         ModelDamaged: with the file at fault: missing, cut off, or something else under its name.
     """
+    if not (folder / "model.bin").exists() and (found := foreign_folder(folder)) is not None:
+        raise ModelDamaged(name, found.file, found.reason, found.how)
     with _blamed(name, "model.bin"):
         architecture = _check_weights(folder / "model.bin")
     with _blamed(name, "config.json"):
-        _check_config(folder / "config.json")
+        _unless_derived(folder, "config.json", _check_config)
     with _blamed(name, "tokenizer.json"):
-        _check_tokenizer(folder / "tokenizer.json")
+        _unless_derived(folder, "tokenizer.json", _check_tokenizer)
     vocabulary = next((v for v in _VOCABULARIES if (folder / v).exists()), _VOCABULARIES[0])
     with _blamed(name, vocabulary):
-        _check_filled(folder / vocabulary)
+        _unless_derived(folder, vocabulary, _check_filled)
     return architecture
+
+
+def _unless_derived(folder: Path, file: str, check: Callable[[Path], object]) -> None:
+    """Check a file; one that is missing is fine where the tokens are known, of which it can be made."""
+    if os.path.lexists(folder / file):
+        check(folder / file)
+        return
+    try:
+        tokens = read_tokens(folder)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        tokens = None
+    if tokens is None or END not in tokens:
+        raise _DamageError(
+            "is missing", f"copy it from the original checkpoint, or convert that again: {command('CHECKPOINT')}"
+        )
 
 
 @contextmanager
@@ -71,7 +94,7 @@ def _blamed(name: str, file_name: str) -> Iterator[None]:
     except FileNotFoundError:
         raise ModelDamaged(name, file_name, "is missing") from None
     except _DamageError as damage:
-        raise ModelDamaged(name, file_name, str(damage)) from None
+        raise ModelDamaged(name, file_name, str(damage), damage.how) from None
     except OSError as error:
         raise ModelDamaged(name, file_name, f"cannot be read ({error.strerror or error})") from error
 
@@ -107,8 +130,6 @@ def _check_tokenizer(path: Path) -> None:
 
 
 def _check_weights(path: Path) -> Architecture:
-    if not path.exists() and any((path.parent / original).exists() for original in _ORIGINALS):
-        raise _DamageError(f"is missing; {CONVERT}")
     _check_filled(path)
     with path.open("rb") as file:
         if reason := _other_content(file.read(64)):
@@ -117,7 +138,8 @@ def _check_weights(path: Path) -> Architecture:
         try:
             weights = model_bin.read(file)
         except model_bin.ForeignFileError as error:
-            raise _DamageError(f"{error}; {CONVERT}") from None
+            kind = kind_of(path)
+            raise _DamageError(f"{error} but one of {kind}" if kind else f"{error}; {CONVERT}") from None
         except model_bin.BrokenFileError as error:
             raise _DamageError(str(error)) from None
     if weights.spec != _SPEC:

@@ -16,7 +16,9 @@ from autorag_whisper.domain.errors import ModelDamaged, ModelNotFound, ModelUnav
 from autorag_whisper.models import hub, joining, packaged
 from autorag_whisper.models.catalogue import CATALOGUE, NAMES, find
 from autorag_whisper.models.check import check_model_folder
+from autorag_whisper.models.completion import completed
 from autorag_whisper.models.digests import is_noted, sha256_of, write_note
+from autorag_whisper.models.layouts import foreign_file, inner_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -108,6 +110,8 @@ class ModelStore:
         known = find(name)
         if known is None and (folder := given_folder(name)) is not None:
             return self._checked(folder.name, folder, ModelOrigin.FOLDER)
+        if known is None and (file := _given_file(name)) is not None:
+            return self._file(file)
         if known is None and not hub.is_hub_id(name):
             raise ModelNotFound(name[:200], NAMES)
         hub_id = known.hub_id if known else name
@@ -129,10 +133,21 @@ class ModelStore:
         return self._checked(name, fetched, ModelOrigin.DOWNLOAD)
 
     def _checked(self, name: str, folder: Path, origin: ModelOrigin) -> ModelFiles:
+        folder = inner_folder(folder)
         architecture = check_model_folder(folder, name)
         known = find(name)
         strict = architecture.is_distilled or (known is not None and known.strict_window)
-        return ModelFiles(name, folder, origin, strict)
+        return ModelFiles(name, completed(folder, name, self.cache_dir), origin, strict)
+
+    def _file(self, path: Path) -> ModelFiles:
+        """A file in a model's place: `model.bin` means its folder."""
+        if path.name == "model.bin":
+            return self._checked(path.parent.name, path.parent, ModelOrigin.FOLDER)
+        if (found := foreign_file(path)) is not None:
+            raise ModelDamaged(path.name, found.file, found.reason, found.how)
+        raise ModelDamaged(
+            path.name, path.name, "is a file, and a model is a folder with model.bin and its other files"
+        )
 
     def _packaged(self, name: str) -> Path | None:
         """The folder of a packaged model, verified; joined first where it came in pieces."""
@@ -193,6 +208,14 @@ def _looked_at(name: str, origin: ModelOrigin, folder: Path) -> ModelStatus:
         problem = f"{error.file} {error.reason}"
     size_bytes = sum(file.stat().st_size for file in folder.glob("*") if file.is_file())
     return ModelStatus(name, origin, folder, size_bytes, problem)
+
+
+def _given_file(name: str) -> Path | None:
+    try:
+        path = Path(name).expanduser()
+        return path.resolve() if name.strip() and "\0" not in name and path.is_file() else None
+    except (OSError, RuntimeError):
+        return None
 
 
 def given_folder(name: str) -> Path | None:
