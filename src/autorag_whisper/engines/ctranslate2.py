@@ -47,6 +47,10 @@ _CPU_BATCH, _CUDA_BATCH = 2, 16
 """Rows of the full window at a time; on a CPU each row of 30 s takes 40 MB for the keys and values of its audio."""
 
 
+_CPU_ROWS, _CPU_HYPOTHESES = 16, 128
+"""Searched at once: a greedy row takes 0.2 MB a token for the engine's logits, a hypothesis of a beam up to 11 MB."""
+
+
 @dataclass(frozen=True, slots=True)
 class LoadRequest:
     """What to load: `name` is for people, `workers` are CPU threads, one engine worker each (CUDA has one worker).
@@ -261,11 +265,10 @@ class CTranslate2Recognizer:
         # too where penalties are in the logits or a prefix is in the text.
         greedy = not sampling and decoding.beam_size == 1 and search.leaves_probabilities and not prefix
         beam_size = 1 if sampling else decoding.beam_size
+        count, size, results = encoded.rows, self._rows_at_once(decoding, encoded.rows), list[Any]()
         with self._calls.call("generate"):
-            generate = partial(self._sampler.generate, decoding.seed) if sampling else self._model.generate
-            results = generate(
-                encoded.value,
-                [[*prompt, *prefix] for prompt in prompts],
+            at_once = partial(
+                partial(self._sampler.generate, decoding.seed) if sampling else self._model.generate,
                 beam_size=beam_size,
                 patience=max(search.patience, 1 / beam_size),
                 num_hypotheses=decoding.beam_size if sampling else 1,
@@ -281,9 +284,19 @@ class CTranslate2Recognizer:
                 repetition_penalty=search.repetition_penalty,
                 no_repeat_ngram_size=search.no_repeat_ngram_size,
             )
+            for n in range(0, count, size):
+                view = encoded.value if size == count else _view(np.asarray(encoded.value)[n : n + size])
+                results += at_once(view, [[*prompt, *prefix] for prompt in prompts[n : n + size]])
         end = self._tokenizer.end
         told = [hypothesis(result, cap, end, search.length_penalty, len(prefix)) for result in results]
         return [one.whole(self._tokenizer) for one in told]
+
+    def _rows_at_once(self, decoding: Decoding, rows: int) -> int:
+        """On a CPU a batch that is larger is searched in parts: no memory says how much of it there is, until it ends
+        the process. A card says so, and the device fallback halves the batch."""
+        if self._spec.device.is_cuda:
+            return rows
+        return min(rows, _CPU_ROWS, max(1, _CPU_HYPOTHESES // decoding.beam_size))
 
     def align(
         self,
