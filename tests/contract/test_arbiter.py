@@ -235,7 +235,7 @@ def test_memory_that_nobody_declared_counts_as_taken(make: Callable[..., tuple[G
     free = [10]
     one, _ = make(budget_bytes=100, read_free=lambda: free[0])
     one.register(Tenant("whisper"))
-    with pytest.raises(GpuBusy, match="0 MiB are free"), one.lease("whisper", Wish(60, 0.05)):
+    with pytest.raises(GpuBusy, match="0 MiB are free"), one.lease("whisper", Wish(60, 0.5)):
         pass
     free[0] = 70
     with one.lease("whisper", Wish(60, 5.0)) as lease:
