@@ -117,6 +117,14 @@ class _Transcriber:
         assert outcome.transcript is not None
         return contextlib.nullcontext(iter(outcome.transcript.segments))
 
+    def events(self, sources: Iterable[MediaSource], options: TranscribeOptions, **given: Any) -> Iterator[Any]:
+        on_segment = given.pop("supervised").on_segment
+        for outcome in self.transcribe_many(sources, options, **given):
+            for segment in outcome.transcript.segments if outcome.transcript else ():
+                on_segment(outcome.source, segment)
+                yield segment
+            yield outcome
+
     def transcribe_many(
         self,
         sources: Iterable[MediaSource],
@@ -130,18 +138,6 @@ class _Transcriber:
             self._world.before_file(source.name)
             on_progress(Progress(source, 0.25, 0.5))
             yield self._outcome(source, options)
-
-    def events(
-        self,
-        sources: Iterable[MediaSource],
-        options: TranscribeOptions,
-        *,
-        model: object,
-        on_progress: Callable[[Progress], None],
-        supervised: object,
-    ) -> Iterator[FileOutcome]:
-        assert supervised is not None
-        yield from self.transcribe_many(sources, options, model=model, on_progress=on_progress)
 
     def _outcome(self, source: MediaSource, options: TranscribeOptions) -> FileOutcome:
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -167,3 +168,24 @@ def test_what_is_no_terminal_gets_plain_lines(tmp_path: Path) -> None:
     assert output == b""
     assert b"\x1b" not in error
     assert error.decode().splitlines()[0] == f"[1/1] {tmp_path / 'talk.wav'} (0:01, English) -> talk.srt, talk.json"
+
+
+def test_verbose_lines_carry_the_time(tmp_path: Path) -> None:
+    (tmp_path / "talk.wav").write_text("hello")
+    with start("-v", tmp_path / "talk.wav") as process:
+        _, error = process.communicate(timeout=60)
+    logged = [line for line in error.decode().splitlines() if " DEBUG: " in line or " INFO: " in line]
+    assert logged
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", line) for line in logged)
+
+
+def test_text_that_is_printed_to_a_terminal_shares_it_with_no_bar(tmp_path: Path) -> None:
+    (tmp_path / "talk.wav").write_text("hello there")
+    ours, theirs = pty.openpty()
+    with start(tmp_path / "talk.wav", "-f", "txt", "-o", "-", stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        screen = read_all(ours).decode()
+        assert process.wait(timeout=60) == 0
+    os.close(ours)
+    assert screen.startswith("hello there\r\n")
+    assert "\x1b" not in screen

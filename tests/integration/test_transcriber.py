@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import json
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -270,3 +273,22 @@ def test_chinese_comes_in_the_characters_that_were_asked_for(
     plain = transcriber.transcribe(clip, TranscribeOptions(language="zh"))
     assert [word.start_s for word in transcript.words] == [word.start_s for word in plain.words]
     assert [s.token_ids for s in transcript.segments] == [s.token_ids for s in plain.segments]
+
+
+@pytest.mark.parametrize("form", ["txt", "tsv"])
+def test_the_command_prints_text_while_it_works_and_the_same_bytes_as_at_the_end(
+    long_sample: Path, tmp_path: Path, form: str
+) -> None:
+    """Text was printed at the end alone: of an hour nothing for minutes."""
+    command = [str(Path(sys.executable).with_name("autorag-whisper")), "transcribe", str(long_sample), "-m", "tiny.en"]
+    with subprocess.Popen([*command, "-f", form, "-o", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        assert process.poll() is None
+        began = time.monotonic()
+        printed = first + process.stdout.read()
+        took_s = time.monotonic() - began
+        assert process.wait(timeout=120) == 0
+    assert took_s > 0.5, "nothing was printed before the end"
+    subprocess.run([*command, "-q", "-f", form, "-o", str(tmp_path)], check=True)
+    assert printed == (tmp_path / f"long.{form}").read_bytes()

@@ -401,3 +401,32 @@ def test_a_real_disk_that_is_full_stops_the_run_and_leaves_no_halves(world: Worl
         assert {path.name for path in disk.glob("*.srt")} == {"a.srt", "b.srt", "c.srt"}
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+def test_quiet_tells_nothing_but_errors_and_prints_what_was_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = tmp_path / "good.wav", tmp_path / "bad.wav"
+    good.write_text("hello there")
+    bad.write_bytes(BROKEN)
+    assert World().run("--quiet", "-f", "txt", "-o", "-", good) == 0
+    assert capsys.readouterr() == ("hello there\n", "")
+    assert World().run("-q", good) == 0
+    assert World().run("-q", good) == 0  # skipped, in silence
+    assert capsys.readouterr() == ("", "")
+    assert World().run("-q", good, bad) == 1
+    error = capsys.readouterr().err.splitlines()
+    assert error[0].endswith("failed:")
+    assert str(bad) in error[1]
+    assert len(error) == 2
+
+
+def test_text_is_shown_on_standard_error_while_it_is_written_to_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    talk = tmp_path / "talk.wav"
+    talk.write_text("hello there")
+    assert World().run("--show-text", talk) == 0
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error.splitlines()[0] == "[00:00.000 --> 00:00.900] hello there"

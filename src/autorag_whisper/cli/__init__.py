@@ -123,10 +123,17 @@ def _terminate(_signal: int, _frame: object) -> None:
     raise Terminated
 
 
+_PLAIN, _TIMED = "%(levelname)s: %(message)s", "%(asctime)s %(levelname)s: %(message)s"
+
+
 def _listen(level: int) -> None:
     """Show the package's log on standard error from `level` on; any other library's from WARNING on."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", handlers=[_StandardError()], level=logging.WARNING)
+    logging.basicConfig(handlers=[_StandardError()], level=logging.WARNING)
     logging.getLogger("autorag_whisper").setLevel(level)
+    form = _TIMED if level < logging.WARNING else _PLAIN
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _StandardError):
+            handler.setFormatter(logging.Formatter(form))
 
 
 class _StandardError(logging.Handler):
@@ -147,6 +154,22 @@ verbose_option = click.option(
     is_flag=True,
     expose_value=False,
     callback=_on_verbose,
-    help="Log what happens on standard error.",
+    help="Log what happens on standard error, with times.",
 )
 """For every command that has something to log."""
+
+
+def _on_quiet(_context: click.Context, _parameter: click.Parameter, quiet: bool) -> None:
+    if quiet:
+        _listen(logging.ERROR)
+
+
+quiet_option = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=_on_quiet,
+    help="Nothing but errors and the output that was asked for.",
+)
+"""For a command that tells how far it is."""

@@ -8,16 +8,15 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-import click
-
 from autorag_whisper.cli import manifest
-from autorag_whisper.cli.exits import CannotPrint, DiskFull
+from autorag_whisper.cli.exits import DiskFull
 from autorag_whisper.cli.fingerprint import Stamp, sha256_of_open
 from autorag_whisper.cli.ledger import why
 from autorag_whisper.cli.manifest import Entry, Output
 from autorag_whisper.cli.naming import TRACK
 from autorag_whisper.cli.outputs import set_aside, write_together
 from autorag_whisper.cli.ownership import Standing, Subject, fresh_places, places, stamp_of
+from autorag_whisper.cli.printing import InOrder
 from autorag_whisper.domain.errors import MediaError
 from autorag_whisper.domain.request import Task
 from autorag_whisper.format import render
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from autorag_whisper.cli.naming import Job
     from autorag_whisper.cli.ownership import Places
     from autorag_whisper.cli.request import Request
-    from autorag_whisper.domain.transcript import Transcript
+    from autorag_whisper.domain.transcript import Segment, Transcript
 
 _log = logging.getLogger(__name__)
 
@@ -57,26 +56,26 @@ class Delivered:
 class Delivery(Protocol):
     """Takes what comes of each source, once, in the order in which they are done."""
 
+    def segment(self, source: MediaSource, segment: Segment) -> None:
+        """A segment of a source that is not done yet."""
+
     def take(self, source: MediaSource, transcript: Transcript | None) -> Delivered:
         """Deliver; None where the source failed."""
 
 
 class Printer:
-    """Prints in the order in which the files were named, each as soon as it is its turn."""
+    """Prints in the order in which the files were named, each as its segments come or when it is done."""
 
     def __init__(self, sources: Iterable[MediaSource], request: Request) -> None:
-        self._order = list(sources)
-        self._request = request
-        self._ready: dict[MediaSource, bytes] = {}
+        form = request.formats[0]
+        self._out = InOrder(sources, form, lambda transcript: render(transcript, form, request.subtitles))
+
+    def segment(self, source: MediaSource, segment: Segment) -> None:
+        self._out.segment(source, segment)
 
     def take(self, source: MediaSource, transcript: Transcript | None) -> Delivered:
-        self._ready[source] = self._text(transcript).encode() if transcript else b""
-        while self._order and self._order[0] in self._ready:
-            _print(self._ready.pop(self._order.pop(0)))
+        self._out.done(source, transcript)
         return Delivered()
-
-    def _text(self, transcript: Transcript) -> str:
-        return render(transcript, self._request.formats[0], self._request.subtitles)
 
 
 class Writer:
@@ -86,6 +85,9 @@ class Writer:
         self._work, self._request = work, request
         # From before the work: what differs at its end is not what was transcribed.
         self._stamps = {source: stamp_of(job.input.path) for source, job in work.items()}
+
+    def segment(self, source: MediaSource, segment: Segment) -> None:
+        """Nothing is written before a file is done."""
 
     def take(self, source: MediaSource, transcript: Transcript | None) -> Delivered:
         if transcript is None:
@@ -186,12 +188,3 @@ def _delivered(
         f"{found.names[form]} ({standing.value}; what was written is {names[form]})" for form, standing in kept.items()
     )
     return Delivered(tuple(names.values()), tuple(remarks), stood)
-
-
-def _print(data: bytes) -> None:
-    try:
-        click.echo(data, nl=False)
-    except BrokenPipeError:  # who read has enough; click ends the command without a word
-        raise
-    except OSError as error:
-        raise CannotPrint(why(error)) from error

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.cli.exits import FAILED, KEPT, SUCCESS
 from autorag_whisper.cli.inputs import Problem
-from autorag_whisper.cli.progress import say
+from autorag_whisper.cli.progress import complain, say
 from autorag_whisper.domain.errors import MediaError
 
 if TYPE_CHECKING:
@@ -41,15 +41,15 @@ class Ledger:
             say(f"{_files(self.elsewhere)} left to another run, which is at work on them")
         if self.kept:
             count = _files(len(self.kept))
-            say(f"{count} with outputs kept, as only what is ours and unchanged is replaced (--force: all):")
+            complain(f"{count} with outputs kept, as only what is ours and unchanged is replaced (--force: all):")
             for kept in self.kept:
-                say(f"  {kept.shown}: {kept.reason}")
+                complain(f"  {kept.shown}: {kept.reason}")
         if not self.problems:
             return KEPT if self.kept or self.elsewhere else SUCCESS
         total = self.done + self.skipped + self.elsewhere + len(self.problems)
-        say(f"{len(self.problems)} of {_files(total)} failed:")
+        complain(f"{len(self.problems)} of {_files(total)} failed:")
         for problem in self.problems:
-            say(f"  {problem.shown}: {problem.reason}")
+            complain(f"  {problem.shown}: {problem.reason}")
         return FAILED
 
 

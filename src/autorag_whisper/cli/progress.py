@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -94,11 +95,9 @@ class Reporter(Protocol):
 
 
 def can_draw(environ: Mapping[str, str]) -> bool:
-    """Whether standard error is a terminal that can draw a bar, and no log runs through it."""
-    import logging
-
+    """Whether standard error is a terminal that can draw a bar, no log runs through it, and it may be written to."""
     verbose = logging.getLogger("autorag_whisper").isEnabledFor(logging.INFO)
-    return sys.stderr.isatty() and environ.get("TERM") != "dumb" and not verbose
+    return sys.stderr.isatty() and environ.get("TERM") != "dumb" and not verbose and not is_quiet()
 
 
 @contextlib.contextmanager
@@ -111,8 +110,19 @@ def reporter(tally: Tally, clock: Callable[[], float], *, bar: bool) -> Iterator
         yield _Bar(tally, clock, drawn)
 
 
+def is_quiet() -> bool:
+    """Whether nothing but errors is to be told (`--quiet`)."""
+    return not logging.getLogger("autorag_whisper").isEnabledFor(logging.WARNING)
+
+
 def say(line: str) -> None:
-    """One line on standard error, with nothing in it that would move a terminal's cursor."""
+    """Information: one line on standard error, unless `--quiet` was given."""
+    if not is_quiet():
+        complain(line)
+
+
+def complain(line: str) -> None:
+    """One line on standard error whatever was asked for, with nothing in it that would move a terminal's cursor."""
     click.echo(printable(line), err=True)
 
 

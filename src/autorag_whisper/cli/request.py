@@ -36,6 +36,7 @@ class Request:
     options: TranscribeOptions
     subtitles: SubtitleOptions
     settings: Settings
+    show_text: bool = False
 
     def digest(self) -> str:
         """A digest of everything in here that decides what comes out for a given file."""

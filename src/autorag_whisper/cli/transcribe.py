@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autorag_whisper.cli import verbose_option
+from autorag_whisper.cli import quiet_option, verbose_option
 from autorag_whisper.cli.recognition_options import SectionedCommand, options_of, recognition_options
 from autorag_whisper.cli.subtitle_options import FORMATS_EPILOG, formats_of, subtitle_options, subtitles_of
 
@@ -47,6 +47,8 @@ folder, where the tree of a given folder is mirrored. Files of a folder that dif
 @subtitle_options
 @click.option("--force", is_flag=True, help="Do again what is finished, replace files of others, with a copy.")
 @click.option("--no-backup", is_flag=True, help="With --force: without a copy.")
+@click.option("--show-text", is_flag=True, help="Print segments with times on standard error while working.")
+@quiet_option
 @verbose_option
 @click.pass_obj
 def transcribe(edge: Edge | None, /, **given: Any) -> int:
@@ -92,6 +94,7 @@ def _request(given: dict[str, Any], edge: Edge) -> Request:
         options=options,
         subtitles=subtitles_of(given),
         settings=replace(settings, **overrides),
+        show_text=given["show_text"],
     )
 
 

@@ -10,7 +10,8 @@ from autorag_whisper.audio.source import MediaSource, spool
 from autorag_whisper.cli.delivery import Delivery, Printer, Writer
 from autorag_whisper.cli.exits import DiskFull, Terminated
 from autorag_whisper.cli.ledger import reason_of
-from autorag_whisper.cli.progress import Tally, can_draw, clock_time, reporter, say, speed_text
+from autorag_whisper.cli.printing import Shown
+from autorag_whisper.cli.progress import Tally, can_draw, clock_time, complain, reporter, say, speed_text
 from autorag_whisper.cli.remarks import log_details, status
 from autorag_whisper.cli.turns import Turns
 from autorag_whisper.domain.errors import MediaError, MediaUnreadable
@@ -41,7 +42,7 @@ def do(jobs: Sequence[Job], request: Request, edge: Edge, ledger: Ledger) -> Non
         _transcribe(work, request, edge, tally, ledger)
     except (KeyboardInterrupt, Terminated, DiskFull):
         left = tally.files - tally.done
-        say(f"stopped with {left} of {tally.files} files to do; the same command goes on from there")
+        complain(f"stopped with {left} of {tally.files} files to do; the same command goes on from there")
         ledger.close()
         raise
     if ledger.done:
@@ -72,18 +73,29 @@ def _transcribe(work: _Work, request: Request, edge: Edge, tally: Tally, ledger:
     delivery: Delivery = Printer(work, request) if request.printing else Writer(work, request)
     with ExitStack() as stack:
         transcriber = stack.enter_context(edge.build(request.settings, edge.environ))
-        report = stack.enter_context(reporter(tally, edge.clock, bar=can_draw(edge.environ)))
-        model = transcriber.model(request.model, request.device)
+        # Text that is printed to a terminal and a bar on the same one would overwrite each other.
+        bar = can_draw(edge.environ) and not (request.printing and sys.stdout.isatty())
+        report = stack.enter_context(reporter(tally, edge.clock, bar=bar))
+        shown = Shown(several=len(work) > 1) if request.show_text else None
+
+        def on_segment(source: MediaSource, segment: Segment) -> None:
+            delivery.segment(source, segment)
+            if shown is not None:
+                shown.segment(source, segment)
+
         turns = stack.enter_context(Turns(work, request, edge, tally, ledger))
-        supervised = Supervised(turns.chunks, linger=lambda wait: wait())
+        supervised = Supervised(turns.chunks, lambda wait: wait(), on_segment)
         events = transcriber.events(
-            turns.sources(), request.options, model=model, on_progress=report.advance, supervised=supervised
+            turns.sources(),
+            request.options,
+            model=transcriber.model(request.model, request.device),
+            on_progress=report.advance,
+            supervised=supervised,
         )
-        outcomes = stack.enter_context(closing(events))
-        for outcome in outcomes:
-            if not isinstance(outcome, Segment):
-                delivered = _settle(outcome, work[outcome.source], delivery, report, ledger)
-                turns.over(outcome, delivered)
+        for event in stack.enter_context(closing(events)):
+            if not isinstance(event, Segment):
+                delivered = _settle(event, work[event.source], delivery, report, ledger)
+                turns.over(event, delivered)
 
 
 def _settle(outcome: FileOutcome, job: Job, delivery: Delivery, report: Reporter, ledger: Ledger) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.recognition.recognise import ChunkResult
+    from autorag_whisper.transcriber.outcome import OnSegment
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,10 @@ class Supervised:
     """What a run does for whoever may have to begin it again.
 
     `book` keeps chunks that are done. `linger` takes what has to wait for the batches in flight when the run ends
-    early, so that the run need not: it calls that in a thread of its own.
+    early, so that the run need not: it calls that in a thread of its own. `on_segment` is told which file a segment is
+    of.
     """
 
     book: ChunkBook
     linger: Callable[[Callable[[], None]], None]
+    on_segment: OnSegment | None = None

@@ -14,16 +14,18 @@ from autorag_whisper.transcriber.outcome import Progress
 from autorag_whisper.transcriber.reading import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from autorag_whisper.audio.chunking import ChunkingRules
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.request import TranscribeOptions
-    from autorag_whisper.domain.transcript import DeviceFallbackStep
+    from autorag_whisper.domain.transcript import DeviceFallbackStep, Segment
     from autorag_whisper.engines.base import VoiceActivity
     from autorag_whisper.recognition.language import LanguageChoice
+    from autorag_whisper.recognition.recognise import ChunkResult
     from autorag_whisper.transcriber.assembly import Assembly
+    from autorag_whisper.transcriber.book import Supervised
 
 
 @dataclass(slots=True)
@@ -118,3 +120,12 @@ class RunFile:
         expected_s = self.reader.decoder.expected_duration_s
         total_s = read_s if self.decoded else max(expected_s, read_s) if expected_s else None
         return Progress(self.source, min([judged_s, *islice(self._starts_s, 1)]), total_s)
+
+
+def segments_of(file: RunFile, result: ChunkResult, supervised: Supervised | None) -> Iterator[Segment]:
+    """The segments that are next in order with a chunk's result; whoever wants to know is told whose they are."""
+    on_segment = supervised.on_segment if supervised is not None else None
+    for segment in file.assembly.add(result):
+        if on_segment is not None:
+            on_segment(file.source, segment)
+        yield segment

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.errors import AutoragWhisperError
-    from autorag_whisper.domain.transcript import Transcript
+    from autorag_whisper.domain.transcript import Segment, Transcript
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +62,6 @@ FileOutcome = FileDone | FileFailed
 
 OnProgress = Callable[[Progress], None]
 """Called in the thread that iterates, never while a lock is held."""
+
+OnSegment = Callable[["MediaSource", "Segment"], None]
+"""Called as `OnProgress` is, with each segment of each file, of one file in order."""

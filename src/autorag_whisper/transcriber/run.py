@@ -22,7 +22,7 @@ from autorag_whisper.recognition.ctc_alignment import HeldLeases
 from autorag_whisper.recognition.language import VOTING_CHUNKS, LanguageChoice
 from autorag_whisper.transcriber.assembly import Assembly
 from autorag_whisper.transcriber.book import Finished
-from autorag_whisper.transcriber.file import RunFile
+from autorag_whisper.transcriber.file import RunFile, segments_of
 from autorag_whisper.transcriber.outcome import FileDone, FileFailed
 from autorag_whisper.transcriber.report import Report
 from autorag_whisper.transcriber.script import Writing
@@ -192,7 +192,7 @@ class Run:
                 if known is None:
                     self._pool.add(file.index, chunk)
                 else:
-                    yield from file.assembly.add(known)
+                    yield from segments_of(file, known, self._parts.supervised)
         except AutoragWhisperError as error:
             yield self._fail(file, error)
             return
@@ -276,7 +276,7 @@ class Run:
                 self._parts.supervised.book.note(
                     file.index, Finished.of(result, language, file.assembly.language_probability)
                 )
-            yield from file.assembly.add(result)
+            yield from segments_of(file, result, self._parts.supervised)
             self._tell(file)
             yield from self._finish(file)
 

@@ -1,0 +1,92 @@
+"""Text on its way to the user while the work goes on: the output that is printed, and segments on standard error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from autorag_whisper.cli.exits import CannotPrint
+from autorag_whisper.cli.ledger import why
+from autorag_whisper.cli.progress import complain
+from autorag_whisper.format.streaming import STREAMED, Streamed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from autorag_whisper.audio.source import MediaSource
+    from autorag_whisper.domain.transcript import Segment, Transcript
+
+
+class InOrder:
+    """Prints files in the order in which they were named, the one whose turn it is as its segments come.
+
+    `form` is printed early where it can be (`format.streaming`), else when a file is done; the bytes are the same.
+    `text` renders a whole file. Of a file that fails later, what was printed stays.
+    """
+
+    def __init__(self, sources: Iterable[MediaSource], form: str, text: Callable[[Transcript], str]) -> None:
+        self._order = list(sources)
+        self._text = text
+        self._streams: dict[MediaSource, Streamed] = {source: Streamed(form) for source in self._order}
+        self._is_streamed = form in STREAMED
+        self._early: dict[MediaSource, bytes] = dict.fromkeys(self._order, b"")
+        self._printed = b""  # of the file whose turn it is
+        self._whole: dict[MediaSource, bytes] = {}
+
+    def segment(self, source: MediaSource, segment: Segment) -> None:
+        """A segment has come, of whichever file."""
+        if self._is_streamed:
+            self._early[source] += self._streams[source].push(segment).encode()
+            self._go_on()
+
+    def done(self, source: MediaSource, transcript: Transcript | None) -> None:
+        """A file is done; None if it failed."""
+        self._whole[source] = self._early[source] if transcript is None else self._text(transcript).encode()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        while self._order:
+            source = self._order[0]
+            known = self._whole.get(source, self._early[source])
+            _print(known.removeprefix(self._printed))
+            self._printed = known
+            if source not in self._whole:
+                return
+            self._printed = b""
+            self._order.pop(0)
+            del self._whole[source], self._early[source]
+
+
+class Shown:
+    """Segments with their times on standard error (`--show-text`); the file is named where another one had the word."""
+
+    def __init__(self, *, several: bool) -> None:
+        self._several = several
+        self._last: MediaSource | None = None
+
+    def segment(self, source: MediaSource, segment: Segment) -> None:
+        """A segment has come."""
+        if self._several and source is not self._last:
+            complain(f"{source.name}:")
+        self._last = source
+        complain(f"[{clock(segment.start_s)} --> {clock(segment.end_s)}] {segment.text}")
+
+
+def clock(time_s: float) -> str:
+    """As in subtitles, without the hours that there are not: 00:07.250, 1:02:03.000."""
+    minutes, rest_ms = divmod(round(time_s * 1000), 60_000)
+    hours, minutes = divmod(minutes, 60)
+    seconds = f"{rest_ms / 1000:06.3f}"
+    return f"{hours}:{minutes:02}:{seconds}" if hours else f"{minutes:02}:{seconds}"
+
+
+def _print(data: bytes) -> None:
+    if not data:
+        return
+    try:
+        click.echo(data, nl=False)
+    except BrokenPipeError:  # who read has enough; click ends the command without a word
+        raise
+    except OSError as error:
+        raise CannotPrint(why(error)) from error
