@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from autorag_whisper import __version__
-from autorag_whisper.cli import run
+from autorag_whisper.cli import checks, run
 from autorag_whisper.cli.edge import Edge
 from autorag_whisper.domain.device import Hardware
 from autorag_whisper.runtime.devices import Devices
@@ -129,3 +131,16 @@ def test_a_compute_type_that_the_device_lacks_is_wrong(
     [problem] = found["problems"]
     assert "float16" in problem["problem"]
     assert "int8" in problem["remedy"]
+
+
+def test_every_package_that_the_core_depends_on_is_looked_at(root: Path) -> None:
+    lines = tomllib.loads((root / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
+    named = {re.split(r"[ ;<>=!\[]", line)[0] for line in lines}
+    assert named - {"click"} == set(checks._RUNTIMES)  # click has imported if this command runs
+
+
+def test_a_compute_type_that_would_not_be_used_is_wrong(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = report(environ | {"AUTORAG_WHISPER_COMPUTE_TYPE": "float16"}, capsys, 1)
+    assert "int8_float32 instead of float16, which cpu does not offer" in found["problems"][0]["problem"]

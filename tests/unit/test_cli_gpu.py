@@ -99,3 +99,14 @@ def test_cudas_number_of_a_card_is_not_its_drivers(visible: str, index: int, fre
 
 def test_without_the_library_nothing_is_known() -> None:
     assert CardReader({}, lambda: None).memory(0) is None
+
+
+@pytest.mark.parametrize("arbiter", ["off", "process"])
+def test_where_processes_take_no_turns_nobody_is_not_said_without_a_warning(
+    edge: Edge, capsys: pytest.CaptureFixture[str], arbiter: str
+) -> None:
+    """ "holder: nobody" was said of a card that processes used without asking."""
+    assert run(["gpu", "status"], edge) == 0
+    assert "beware" not in capsys.readouterr().out
+    assert run(["gpu", "status"], Edge({**edge.environ, "AUTORAG_WHISPER_ARBITER": arbiter})) == 0
+    assert f"beware:    with AUTORAG_WHISPER_ARBITER={arbiter} processes do not take turns" in capsys.readouterr().out

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import shutil
 import sys
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper import __version__
 from autorag_whisper.cli.ledger import why
 from autorag_whisper.domain.errors import InvalidSettings
+from autorag_whisper.domain.notes import NoteKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 _RUNTIMES = {
     "av": "av",
+    "budoux": "budoux",
     "ctranslate2": "ctranslate2",
     "huggingface-hub": "huggingface_hub",
     "numpy": "numpy",
@@ -28,7 +32,11 @@ _RUNTIMES = {
     "opencc-py": "opencc",
     "opentelemetry-api": "opentelemetry",
     "pysubs2": "pysubs2",
+    "rich": "rich",
+    "safetensors": "safetensors",
     "tokenizers": "tokenizers",
+    "unicode-rbnf": "unicode_rbnf",
+    "wcwidth": "wcwidth",
 }
 """Distribution -> the module that has to import. What the command itself needs has imported already."""
 
@@ -85,7 +93,12 @@ def _system() -> Iterator[Fact | Wrong]:
     yield Fact("autorag-whisper", __version__)
     yield Fact("python", f"{platform.python_version()} ({sys.executable})")
     yield Fact("system", f"{platform.system()} {platform.release()} {platform.machine()}")
+    yield Fact("cores", f"{_cores()} that this process may use")
     yield Fact("C library", " ".join(platform.libc_ver()).strip() or "unknown")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _packages(edge: Edge) -> Iterator[Fact | Wrong]:
@@ -154,6 +167,10 @@ def _device(edge: Edge) -> Iterator[Fact | Wrong]:
         yield Wrong(error.problem(), error.remedy)
         return
     yield Fact("would be used", f"{placement.device}, {placement.effective_compute_type}: {placement.reason}")
+    for note in placement.notes:
+        if note.kind is NoteKind.COMPUTE_TYPE_NOT_USED:
+            remedy = "unset AUTORAG_WHISPER_COMPUTE_TYPE, or set it to one of the compute types above"
+            yield Wrong(f"a compute type is wanted that would not be used: {note.text}", remedy)
     if placement.device.is_cuda:
         yield Fact(
             "not tried here", "a model's first load runs one inference on the card; if it fails, the CPU is used"
@@ -196,8 +213,9 @@ def _models(edge: Edge) -> Iterator[Fact | Wrong]:
 def _cache(store: ModelStore) -> Iterator[Fact | Wrong]:
     from autorag_whisper.cli.outputs import make_writable
 
-    yield Fact("cache", str(store.cache_dir))
     nearest = next(place for place in (store.cache_dir, *store.cache_dir.parents) if place.exists())
+    yield Fact("cache", str(store.cache_dir))
+    yield Fact("free there", f"{shutil.disk_usage(nearest).free / 1e9:,.1f} GB")
     try:
         make_writable(nearest)
     except OSError as error:

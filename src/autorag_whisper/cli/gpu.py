@@ -34,13 +34,18 @@ def status(edge: Edge | None, /, device: int, as_json: bool) -> None:
     from autorag_whisper.settings import Settings
 
     environ = (edge or Edge()).environ
-    folder = gpu_folder(Settings.from_env(environ), environ, device)
+    settings = Settings.from_env(environ)
+    folder = gpu_folder(settings, environ, device)
     found, card = look(folder, time.monotonic()), CardReader(environ).memory(device)
+    arbiter = settings.arbiter
     if as_json:
-        click.echo(json.dumps(_facts(found, card, str(folder)), indent=2))
+        click.echo(json.dumps(_facts(found, card, str(folder)) | {"arbiter": arbiter}, indent=2))
         return
     for line in _lines(found, card):
         click.echo(line)
+    click.echo(f"folder:    {folder}")
+    if arbiter != "machine":  # who works with this setting leaves no trace in the folder
+        click.echo(f"beware:    with AUTORAG_WHISPER_ARBITER={arbiter} processes do not take turns and are not listed")
 
 
 def _facts(found: Status, card: CardMemory | None, folder: str) -> dict[str, Any]:
@@ -63,7 +68,7 @@ def _lines(found: Status, card: CardMemory | None) -> Iterator[str]:
         yield f"on card:   {kept.tenant} (process {kept.owner}), {_mib(kept.held_bytes)}"
     yield f"reserved:  {_mib(found.reserved_bytes)}"
     if card is None:
-        yield 'reported:  no card that its driver tells of (pip install "autorag-whisper[cuda]")'
+        yield 'reported:  unknown: no card, no driver, or no NVML (pip install "autorag-whisper[cuda]")'
     else:
         yield f"reported:  {_mib(card.used_bytes)} of {_mib(card.total_bytes)} are used"
 
