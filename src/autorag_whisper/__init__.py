@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.transcript import (
         Coverage,
         DeviceFallbackStep,
+        Hole,
         RejectedText,
         Segment,
         Transcript,
@@ -68,6 +69,7 @@ _HOMES = {
     "Word": "autorag_whisper.domain.transcript",
     "WordSource": "autorag_whisper.domain.transcript",
     "Coverage": "autorag_whisper.domain.transcript",
+    "Hole": "autorag_whisper.domain.transcript",
     "RejectedText": "autorag_whisper.domain.transcript",
     "DeviceFallbackStep": "autorag_whisper.domain.transcript",
     "Note": "autorag_whisper.domain.notes",
@@ -95,6 +97,7 @@ __all__ = [
     "FileFailed",
     "FileOutcome",
     "Highlight",
+    "Hole",
     "Limits",
     "LoadedModel",
     "MediaSource",

@@ -5,12 +5,15 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import pytest
 
+import autorag_whisper
 from autorag_whisper import telemetry
 from autorag_whisper.cli import cli
 
@@ -77,3 +80,21 @@ def test_every_span_metric_and_attribute_stands_on_its_page() -> None:
     page = (ROOT / "docs" / "reference" / "telemetry.md").read_text(encoding="utf-8")
     assert len(_names()) > 30
     assert {name for name in _names() if f"`{name}`" not in page} == set()
+
+
+def find_spec_of(name: str) -> bool:
+    """Whether it is a module, and not a name in one."""
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def test_every_public_name_stands_in_the_reference_of_python() -> None:
+    page = (ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    page += (ROOT / "docs" / "reference" / "errors.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"^::: (\S+)$", page, re.MULTILINE))
+    modules = [import_module(name) for name in shown if find_spec_of(name)]
+    whole = {name for module in modules for name in vars(module)}
+    single = {name.rpartition(".")[2] for name in shown}
+    assert set(autorag_whisper.__all__) - {"__version__"} - single - whole == set()
