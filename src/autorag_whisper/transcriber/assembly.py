@@ -67,7 +67,7 @@ class Assembly:
     @property
     def coverage(self) -> Coverage:
         """What came of the speech in the chunks so far."""
-        skipped_s = sum(hole.speech_s for hole in self.holes)
+        skipped_s = sum((hole.speech_s for hole in self.holes), 0.0)
         return Coverage(self.speech_s, max(0.0, self.speech_s - skipped_s), skipped_s, tuple(self.holes))
 
     @property
