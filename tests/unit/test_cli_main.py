@@ -12,12 +12,19 @@ import click
 import pytest
 
 from autorag_whisper import __version__
-from autorag_whisper.cli import cli, run
+from autorag_whisper.cli import cli, exits, run
 from autorag_whisper.cli.edge import Edge
 from cli_world import World
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def test_the_help_names_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    run(["--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    codes = {value for value in vars(exits).values() if isinstance(value, int)}
+    assert codes == {int(code) for code in re.findall(r"[:,] (\d+) ", told)}
 
 
 @pytest.mark.parametrize(

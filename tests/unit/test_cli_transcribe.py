@@ -289,6 +289,15 @@ def test_an_output_folder_that_cannot_be_made_is_found_before_any_work(
     assert world.settings == []
 
 
+def test_an_output_folder_that_is_a_file_is_one_line(
+    world: World, talks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "out").write_text("a file")
+    assert world.run(talks / "one.mp3", "--output-dir", tmp_path / "out") == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'out'} cannot be written to")
+    assert caplog.messages == []
+
+
 def test_an_output_that_is_a_folder_fails_its_file_before_any_work(
     world: World, talks: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -303,7 +312,9 @@ def test_outputs_that_would_meet_are_refused_before_any_work(
 ) -> None:
     (tmp_path / "one.mp3").write_text("another one")
     assert world.run(talks, tmp_path / "one.mp3", "--output-dir", tmp_path / "out") == 2
-    assert "would be the output of" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "would be the output of" in told
+    assert "name the folder that holds them all" in told
     assert not (tmp_path / "out").exists()
 
 

@@ -52,6 +52,12 @@ def test_chunks_come_back_for_the_same_file_and_facts_alone(tmp_path: Path, talk
     assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {}
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a FIFO")
+def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")  # opened for reading as a file it would wait for a writer for ever
+    assert keep(tmp_path / "kept", tmp_path / "pipe.wav", 0).finished(0) == {}
+
+
 def test_chunks_carry_the_number_of_their_file_in_the_run_that_reads_them(tmp_path: Path, talk: Path) -> None:
     keep(tmp_path / "kept", talk, 1)
     kept = Unfinished(tmp_path / "kept", FACTS)

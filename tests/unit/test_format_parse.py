@@ -66,6 +66,7 @@ def test_words_that_overlap_by_a_tenth_of_a_second_as_earlier_versions_wrote_the
         ("", "is empty"),
         ("{", "is no JSON"),
         (b"\xff\xfe\x00", "is no JSON"),
+        (b"\0\0\0 ftypisom\xff\xff", "is no JSON, nor any text"),  # a video in the place of its result
         ("[" * 100_000, "is nested too deeply"),
         ('{"duration": NaN}', "NaN is no JSON"),
         ("17", "talk.json: is no object"),

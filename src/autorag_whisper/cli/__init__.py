@@ -29,7 +29,10 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Every subcommand: where it lives, and its line in `--help`."""
 
-_EPILOG = "Exit codes: 0 all is well, 1 something failed, 2 bad usage, 130 interrupted (Ctrl-C), 143 terminated."
+_EPILOG = (
+    "Exit codes: 0 all is well, 1 something failed, 2 bad usage, 3 nothing failed but outputs were kept or "
+    "another run is at work, 130 interrupted (Ctrl-C), 143 terminated."
+)
 
 
 _OPTIONS = ("-h", "--help", "--version")

@@ -143,7 +143,7 @@ def read(folder: Path, *, warn: bool = True) -> Manifest:
     path = folder / MANIFEST
     try:
         return _parse(json.loads(path.read_bytes()))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the latter: writing there fails, and says so
         return Manifest()
     except _NewerError as error:
         found = Manifest(problem=str(error), closed=True)

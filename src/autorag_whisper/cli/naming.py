@@ -206,4 +206,7 @@ def _refusal(jobs: Sequence[Job], meeting: Mapping[int, str]) -> BadUsage:
     name = name.replace(LANGUAGE, "(language)").replace(TRACK, "(stream)")
     what = f"{jobs[index].folder / name} would be the output of {jobs[index].input.shown}"
     rest = f" and of {others[0]}" if others else ", and it is itself an input"
-    return BadUsage(what + rest, "transcribe them in separate runs with different --output-dir, or rename one")
+    return BadUsage(
+        what + rest,
+        "name the folder that holds them all (its tree is mirrored), transcribe them in separate runs, or rename one",
+    )

@@ -117,7 +117,9 @@ def _not_blocked(jobs: Sequence[Job], ledger: Ledger) -> Iterator[Job]:
     for job in jobs:
         blocked = [path.name for path in job.targets.values() if path.is_dir()]
         if blocked:
-            ledger.fail(job.input.shown, f"its output {blocked[0]} is a folder")
+            ledger.fail(
+                job.input.shown, f"its output {blocked[0]} is a folder; move that away, or choose another --output-dir"
+            )
         else:
             yield job
 

@@ -17,7 +17,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper import __version__
+from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.cli.fingerprint import Stamp
+from autorag_whisper.domain.errors import MediaError
 from autorag_whisper.transcriber.checkpoint import SCHEMA, dumps, loads
 
 if TYPE_CHECKING:
@@ -111,16 +113,19 @@ class Unfinished:
     def _place_of(self, path: Path) -> Path | None:
         try:
             facts = {**self._facts, "version": __version__, "file": _identity(path)}
-        except OSError:  # opening it says what is wrong
+        except (OSError, MediaError):  # opening it again says what is wrong
             return None
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
         return self._folder / f"{digest[:32]}{_SUFFIX}"
 
 
 def _identity(path: Path) -> list[object]:
-    """Tells a file's content without reading it all: size, times and inode, and both ends. Raises OSError."""
+    """Tells a file's content without reading it all: size, times and inode, and both ends.
+
+    Never waits for a named pipe. Raises OSError and MediaError.
+    """
     stamp = Stamp.of(path)
-    with path.open("rb") as file:
+    with MediaSource.from_path(path).open() as file:
         digest = hashlib.sha256(file.read(_ENDS_BYTES))
         file.seek(max(0, stamp.size_bytes - _ENDS_BYTES))
         digest.update(file.read(_ENDS_BYTES))

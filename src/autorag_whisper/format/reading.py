@@ -81,6 +81,8 @@ def _loaded(data: str | bytes, name: str) -> Any:
         return json.loads(data, parse_constant=refuse)
     except RecursionError:
         raise InvalidTranscript(name, "", "is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise InvalidTranscript(name, "", "is no JSON, nor any text") from None
     except ValueError as error:
         reason = "is empty" if not data.strip() else f"is no JSON ({error})"
         raise InvalidTranscript(name, "", reason) from None
