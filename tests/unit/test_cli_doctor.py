@@ -144,3 +144,14 @@ def test_a_compute_type_that_would_not_be_used_is_wrong(
 ) -> None:
     found = report(environ | {"AUTORAG_WHISPER_COMPUTE_TYPE": "float16"}, capsys, 1)
     assert "int8_float32 instead of float16, which cpu does not offer" in found["problems"][0]["problem"]
+
+
+def test_every_setting_that_a_transcription_would_refuse_is_wrong(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`AUTORAG_WHISPER_LLM=foo` was in order here, and the next command failed."""
+    found = report({**environ, "AUTORAG_WHISPER_LLM": "foo"}, capsys, 1)
+    (problem,) = found["problems"]
+    assert problem["problem"] == "AUTORAG_WHISPER_LLM cannot be 'foo'"
+    assert "ollama:http" in problem["remedy"]
+    report({**environ, "AUTORAG_WHISPER_LLM": "ollama:http://127.0.0.1:11434"}, capsys, 0)

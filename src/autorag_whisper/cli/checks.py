@@ -125,7 +125,9 @@ def _import(module: str) -> None:
 
 
 def _environment(edge: Edge) -> Iterator[Fact | Wrong]:
+    from autorag_whisper.domain.errors import InvalidOption
     from autorag_whisper.settings import ENVIRONMENT, Settings
+    from autorag_whisper.tenants.spec import parse_llm
 
     for name in (*ENVIRONMENT, *_OTHERS):
         if edge.environ.get(name):
@@ -138,6 +140,11 @@ def _environment(edge: Edge) -> Iterator[Fact | Wrong]:
     except InvalidSettings as error:
         for problem in error.problems:
             yield Wrong(problem, error.remedy)
+    if llm := _settings(edge).llm:
+        try:
+            parse_llm(llm)
+        except InvalidOption as error:
+            yield Wrong(error.problem(), error.remedy)
 
 
 def _device(edge: Edge) -> Iterator[Fact | Wrong]:
@@ -220,7 +227,8 @@ def _cache(store: ModelStore) -> Iterator[Fact | Wrong]:
         make_writable(nearest)
     except OSError as error:
         remedy = "give this user the folder, or set AUTORAG_WHISPER_CACHE_DIR"
-        yield Wrong(f"the cache directory {nearest} cannot be written to: {why(error)}", remedy)
+        within = "" if nearest == store.cache_dir else f" ({nearest})"
+        yield Wrong(f"the cache directory {store.cache_dir} cannot be written to: {why(error)}{within}", remedy)
 
 
 def _model(status: ModelStatus) -> Iterator[Fact | Wrong]:
