@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import av
 import numpy as np
 import pytest
 
-from autorag_whisper.engines.silero import SileroVoiceActivity
+from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.engines.silero import SileroStream, SileroVoiceActivity
 from autorag_whisper.testing import FakeVoiceActivity, speech_samples
 
 if TYPE_CHECKING:
@@ -72,3 +74,29 @@ def test_silero_gives_what_its_reference_gives(speech: np.ndarray) -> None:
     whole = speech[: 230 * 512]
     expected = np.asarray(get_vad_model()(whole)).reshape(-1)
     assert np.allclose(probabilities(SileroVoiceActivity(), whole, []), expected, atol=1e-4)
+
+
+class SoftLimitError(Exception):
+    """What a host's signal handler raises, such as Celery's soft time limit."""
+
+
+class Session:
+    """A runtime whose call ends with an exception."""
+
+    def __init__(self, raised: type[Exception]) -> None:
+        self.raised = raised
+
+    def run(self, _outputs: object, _inputs: object) -> None:
+        raise self.raised("mine")
+
+
+def test_an_exception_of_a_signal_handler_is_the_callers_and_the_runtimes_is_the_engines() -> None:
+    """A handler may run in the middle of any call: what it raises is no failure of the engine."""
+    window = np.ones(512, np.float32)
+    for foreign in (SoftLimitError, TimeoutError):
+        with pytest.raises(foreign, match="mine"):
+            SileroStream(Session(foreign)).push(window)
+    its = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+    for own in (its.RuntimeException, its.Fail, its.InvalidArgument, RuntimeError, ValueError):
+        with pytest.raises(EngineError, match="voice activity"):
+            SileroStream(Session(own)).push(window)

@@ -117,8 +117,16 @@ class SileroStream:
             with at_work():
                 probabilities, self._h, self._c = self._session.run(None, inputs)
         except Exception as error:
+            if not _is_its_own(error):
+                raise
             raise EngineError("silero", "voice activity", str(error)) from error
         # What is not finite would stay in the state for the rest of the file.
         if not np.isfinite(probabilities).all():
             self._h, self._c = np.zeros(_STATE, np.float32), np.zeros(_STATE, np.float32)
         return np.nan_to_num(np.asarray(probabilities, np.float32).reshape(-1), nan=0.0)
+
+
+def _is_its_own(error: Exception) -> bool:
+    """Whether the runtime raised it; else a signal handler of the host did, in the middle of a call (Celery's soft time
+    limit), and it is the caller's."""
+    return isinstance(error, RuntimeError | ValueError) or type(error).__module__.startswith("onnxruntime.")
