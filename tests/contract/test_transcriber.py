@@ -7,13 +7,14 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 import pytest
 
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import Cancelled, InvalidOption, MediaNotFound
+from autorag_whisper.domain.process_errors import TranscriberClosed
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.testing import speech_samples, write_speech
 from autorag_whisper.transcriber import CancelToken, FileDone, FileFailed, Transcriber, TranscriberProtocol
@@ -237,3 +238,45 @@ def test_it_closes_with_a_stream_left_open(kind: str, tmp_path: Path, talk: Path
     transcriber.close()
     with pytest.raises(Cancelled):
         stream.result()
+
+
+@pytest.mark.parametrize("model", [None, 3, b"base", object()], ids=repr)
+def test_what_names_no_model_is_said_at_the_call(transcriber: TranscriberProtocol, talk: Path, model: Any) -> None:
+    with pytest.raises(InvalidOption, match="model cannot be"):
+        transcriber.transcribe(talk, ENGLISH, model=model)
+
+
+@pytest.mark.parametrize("options", [{"language": "en"}, "en", 5], ids=repr)
+def test_what_is_no_options_is_said_at_the_call(transcriber: TranscriberProtocol, talk: Path, options: Any) -> None:
+    with pytest.raises(InvalidOption, match="options cannot be"):
+        transcriber.transcribe(talk, options, model="fake")
+
+
+@pytest.mark.parametrize("kind", ["text", "path", "bytes", "file", "samples", "number", "nothing"])
+def test_one_medium_where_a_list_is_wanted_is_said_and_never_taken_apart(
+    transcriber: TranscriberProtocol, talk: Path, kind: str
+) -> None:
+    """Python iterates over characters, bytes, lines and samples: each would be a file that fails."""
+    with talk.open("rb") as file:
+        media: dict[str, Any] = {
+            "text": str(talk), "path": talk, "bytes": b"RIFF", "file": file, "samples": np.zeros(9, np.float32),
+            "number": 5, "nothing": None,
+        }  # fmt: skip
+        with pytest.raises(InvalidOption, match="sources cannot be"):
+            transcriber.transcribe_many(media[kind], ENGLISH, model="fake")
+
+
+def test_an_array_of_paths_and_rows_of_samples_are_lists(transcriber: TranscriberProtocol, talk: Path) -> None:
+    paths: Any = np.array([str(talk)])
+    assert [type(outcome) for outcome in transcriber.transcribe_many(paths, ENGLISH, model="fake")] == [FileDone]
+    rows: Any = np.zeros((2, 16_000), np.float32)
+    assert [type(outcome) for outcome in transcriber.transcribe_many(rows, ENGLISH, model="fake")] == [FileDone] * 2
+
+
+def test_a_closed_transcriber_says_that_it_is(talk: Path) -> None:
+    with World().transcriber as closed:
+        closed.transcribe(talk, ENGLISH, model="fake")
+    with pytest.raises(TranscriberClosed, match="this transcriber was closed"):
+        closed.transcribe(talk, ENGLISH, model="fake")
+    with pytest.raises(TranscriberClosed):
+        list(closed.transcribe_many([talk], ENGLISH, model="fake"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import math
 from dataclasses import asdict
@@ -17,6 +19,7 @@ from autorag_whisper.domain.notes import NoteKind
 from autorag_whisper.domain.request import Search, TranscribeOptions
 from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.format import render
+from autorag_whisper.format.options import SubtitleOptions
 from autorag_whisper.recognition.search import MAX_PREFIX_TOKENS
 from autorag_whisper.settings import Settings
 from autorag_whisper.testing import (
@@ -262,3 +265,20 @@ def test_the_whole_as_a_clip_is_the_whole(minute: Path) -> None:
     whole = World().transcriber.transcribe(minute)
     assert heard(minute, "0-").words == whole.words
     assert whole.clips == ()
+
+
+ANYTHING: tuple[Any, ...] = (
+    None, 5, -1, 1.5, True, "x", "", [], {}, b"x", (None,), float("nan"), float("inf"), [[]], (5,), 10**400, {"en"},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [TranscribeOptions, SubtitleOptions])
+def test_any_value_of_any_field_is_taken_or_an_invalid_option(kind: type[Any]) -> None:
+    for field in dataclasses.fields(kind):
+        for value in ANYTHING:
+            with contextlib.suppress(InvalidOption):
+                kind(**{field.name: value})
+
+
+def test_allowed_languages_may_be_one_text() -> None:
+    assert TranscribeOptions(allowed_languages="en, German").allowed_languages == ("en", "de")  # type: ignore[arg-type]

@@ -61,6 +61,8 @@ _SCRIPT_OF_REGION = {
     "cn": "Hans", "sg": "Hans", "my": "Hans", "tw": "Hant-TW", "hk": "Hant-HK", "mo": "Hant-HK",
 }  # fmt: skip
 
+_ALLOWED = "a code such as en or de, or an English name such as German"
+
 _ONE_SCRIPT = {
     "latn": "af ca cs cy da de en es et eu fi fo fr gl hr ht hu id is it la lb ln lt lv mg ms mt nl nn no pl pt ro sk "
             "sl so sq sv sw tl tr vi",
@@ -96,6 +98,8 @@ def parse_spelled(text: str | None) -> Spelled | None:
 
     Regions and variants of other languages change nothing. Raises as `parse_language`.
     """
+    if text is not None and not isinstance(text, str):
+        raise InvalidOption("language", text, _ALLOWED)
     name = (text or "").strip().lower().replace("_", "-")
     if name in ("", "auto"):
         return None
@@ -106,7 +110,7 @@ def parse_spelled(text: str | None) -> Spelled | None:
         code = candidate if candidate in LANGUAGES else _BY_NAME.get(candidate)
         if code is not None:
             return Spelled(code, _script(text, code, subtags if candidate == first else []))
-    raise InvalidOption("language", text, "a code such as en or de, or an English name such as German")
+    raise InvalidOption("language", text, _ALLOWED)
 
 
 def _script(text: str | None, code: str, subtags: list[str]) -> str:

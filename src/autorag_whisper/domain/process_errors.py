@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autorag_whisper.domain.errors import UnavailableError
+from autorag_whisper.domain.errors import RequestError, UnavailableError
+
+
+@dataclass(eq=False)
+class TranscriberClosed(RequestError):
+    """A transcriber was used after its `close`, or behind its `with` block."""
+
+    def problem(self) -> str:
+        return "this transcriber was closed"
+
+    @property
+    def remedy(self) -> str:
+        return "make another one with build_transcriber, or use it before it is closed"
 
 
 @dataclass(eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from numbers import Integral, Real
@@ -14,8 +14,6 @@ from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.language import SCRIPTS, parse_spelled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from autorag_whisper.domain.language import Spelled
 
 
@@ -209,6 +207,7 @@ class TranscribeOptions:
 
     def _set_languages(self) -> None:
         """Reduce `language` and `allowed_languages` to Whisper's codes, and `script` to what they say of it."""
+        _check("script", self.script, isinstance(self.script, str), ", ".join(SCRIPTS))
         chosen, allowed = parse_spelled(self.language), _parse_languages(self.allowed_languages)
         asked = {spelled.script for spelled in (chosen, *allowed) if spelled is not None} | {self.script}
         scripts = sorted(asked - {""})
@@ -259,7 +258,10 @@ def _whole(option: str, value: Any, least: int, most: int) -> int | None:
 
 
 def _is_number(value: Any) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Real) and not math.isnan(value)
+    try:
+        return not isinstance(value, bool) and isinstance(value, Real) and not math.isnan(value)
+    except OverflowError:  # no float is as large
+        return False
 
 
 def _parse_temperatures(given: Any) -> tuple[float, ...]:
@@ -281,7 +283,9 @@ def _parse_tokens(given: Any) -> tuple[int, ...]:
     return tokens
 
 
-def _parse_languages(names: Iterable[str]) -> tuple[Spelled, ...]:
+def _parse_languages(names: Any) -> tuple[Spelled, ...]:
+    names = names.split(",") if isinstance(names, str) else names
+    _check("allowed languages", names, isinstance(names, Iterable), "codes such as en or de, in a tuple")
     spelled = [(name, parse_spelled(name)) for name in names]
     for name, one in spelled:
         _check("allowed language", name, one is not None, "codes such as en or de, or English names such as German")

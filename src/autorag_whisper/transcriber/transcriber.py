@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
-from autorag_whisper.audio.source import Media, MediaSource
-from autorag_whisper.domain.process_errors import ForkedProcess
-from autorag_whisper.domain.request import Aligner, TranscribeOptions
+from autorag_whisper.domain.process_errors import ForkedProcess, TranscriberClosed
+from autorag_whisper.domain.request import Aligner
 from autorag_whisper.domain.transcript import Segment
 from autorag_whisper.runtime.card_sharing import CardSharing
 from autorag_whisper.runtime.placement import hint_text, meaning_of
 from autorag_whisper.runtime.processes import PerProcess, in_one_process
 from autorag_whisper.transcriber import start
+from autorag_whisper.transcriber.arguments import options_of, require_model, source_of, sources_of
 from autorag_whisper.transcriber.cancellation import CancelToken
 from autorag_whisper.transcriber.seat import Seat
 from autorag_whisper.transcriber.start import RunParts
@@ -26,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from types import TracebackType
 
+    from autorag_whisper.audio.source import Media, MediaSource
     from autorag_whisper.domain.device import Device, ModelKey, Placement
+    from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Transcript
     from autorag_whisper.engines.base import VoiceActivity
     from autorag_whisper.models.store import ModelFiles
@@ -67,6 +68,7 @@ class _Own:
         self.parts, self.sharing = parts, parts.sharing or CardSharing(None, parts.telemetry)
         self.lock = Lock()
         self.handles: dict[tuple[str, str], LoadedModel] = {}
+        self.closed = False
 
 
 class LoadedModel:
@@ -195,12 +197,13 @@ class Transcriber:
         return outcomes_of(events)
 
     def close(self) -> None:
-        """Release every model. Runs must have ended; the transcriber is not used any more.
+        """Release every model. Runs must have ended; a later one raises TranscriberClosed.
 
         A forked child that has used none of it has nothing to release.
         """
         if not self._own.is_made:
             return
+        self._own.get().closed = True
         if self._parts.idle is not None:
             self._parts.idle.close()
         self._parts.residency.close()
@@ -239,7 +242,7 @@ class Transcriber:
             lease,
             supervised,
         )
-        options = options or TranscribeOptions()
+        options = options_of(options)
         if options.aligner is Aligner.AUTO:
             options = replace(options, aligner=self._parts.auto_aligner)
         events = start.events(sources, options, parts)
@@ -247,6 +250,9 @@ class Transcriber:
         return in_one_process(events, "a stream")
 
     def _seat(self, model: Model) -> Seat:
+        require_model(model)
+        if self._own.get().closed:
+            raise TranscriberClosed
         handle = self.model(model) if isinstance(model, str | os.PathLike) else model
         files = self._parts.find_model(handle.size)
         return Seat(
@@ -263,24 +269,6 @@ class Transcriber:
 def _busy(idle: IdleTimer, events: Generator[Segment | FileOutcome]) -> Generator[Segment | FileOutcome]:
     with idle.busy():
         yield from events
-
-
-def source_of(media: Media) -> MediaSource:
-    """The source of what a caller gave. A path becomes absolute now: he may change his folder before it is opened."""
-    source = MediaSource.of(media)
-    if source.path is None or isinstance(media, MediaSource):
-        return source
-    try:
-        return replace(source, path=source.path.absolute())
-    except OSError:  # this process's folder was deleted
-        return source
-
-
-def sources_of(media: Iterable[Media]) -> Iterable[MediaSource]:
-    """The sources of what a caller gave: of a list now, of an iterator as they are taken from it."""
-    if isinstance(media, Sequence):
-        return [source_of(one) for one in media]
-    return (source_of(one) for one in media)
 
 
 def outcomes_of(events: Generator[Segment | FileOutcome]) -> Iterator[FileOutcome]:

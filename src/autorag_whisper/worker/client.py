@@ -11,10 +11,11 @@ from autorag_whisper.models.catalogue import find
 from autorag_whisper.runtime.placement import hint_text, meaning_of
 from autorag_whisper.runtime.processes import PerProcess, in_one_process
 from autorag_whisper.telemetry import Telemetry
+from autorag_whisper.transcriber.arguments import options_of, require_model, source_of, sources_of
 from autorag_whisper.transcriber.cancellation import CancelToken
 from autorag_whisper.transcriber.outcome import Progress
 from autorag_whisper.transcriber.stream import TranscriptStream
-from autorag_whisper.transcriber.transcriber import outcomes_of, source_of
+from autorag_whisper.transcriber.transcriber import outcomes_of
 from autorag_whisper.worker.call import Call, End, Question
 from autorag_whisper.worker.job import Job
 from autorag_whisper.worker.process import CHILD, WorkerProcess
@@ -154,7 +155,7 @@ class WorkerTranscriber:
 
         An iterator of sources is read to its end at the call.
         """
-        files = tuple(source_of(media) for media in sources)
+        files = tuple(sources_of(sources))
         return outcomes_of(self._events(files, options, model, on_progress, cancel or CancelToken()))
 
     @property
@@ -183,6 +184,7 @@ class WorkerTranscriber:
         on_progress: OnProgress | None,
         cancel: CancelToken,
     ) -> Generator[Segment | FileOutcome]:
+        options_of(options)
         size, hint = _named(model)
         return in_one_process(self._run(Job(files, options, size, hint), on_progress, cancel), "a stream")
 
@@ -223,6 +225,7 @@ class WorkerTranscriber:
 def _named(model: Model) -> tuple[str, str | None]:
     if isinstance(model, str | os.PathLike):
         return _model_name(model), None
+    require_model(model)
     return _model_name(model.size), model.device_hint
 
 

@@ -1,0 +1,62 @@
+"""What callers give a transcriber, looked at when a method is called: a wrong type is said there, and in words."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from autorag_whisper.audio.source import MediaSource
+from autorag_whisper.domain.errors import InvalidOption
+from autorag_whisper.domain.request import TranscribeOptions
+
+if TYPE_CHECKING:
+    from autorag_whisper.audio.source import Media
+    from autorag_whisper.transcriber.protocol import Model
+
+_SINGLE = (str, bytes, bytearray, memoryview, os.PathLike, MediaSource, io.IOBase)
+"""What is one medium, though Python iterates over most of them: characters, bytes, lines."""
+
+
+def options_of(options: TranscribeOptions | None) -> TranscribeOptions:
+    """What was asked for. Raises InvalidOption for what is no options."""
+    if options is not None and not isinstance(options, TranscribeOptions):
+        raise InvalidOption("options", type(options).__name__, "TranscribeOptions(...), or None")
+    return options or TranscribeOptions()
+
+
+def require_model(model: Model) -> None:
+    """See that `model` names a model. Raises InvalidOption."""
+    if not isinstance(model, str | os.PathLike) and not (hasattr(model, "size") and hasattr(model, "device_hint")):
+        raise InvalidOption("model", type(model).__name__, "a size, a hub id, a folder, or a handle of get_model")
+
+
+def source_of(media: Media) -> MediaSource:
+    """The source of what a caller gave. A path becomes absolute now: he may change his folder before it is opened."""
+    source = MediaSource.of(media)
+    if source.path is None or isinstance(media, MediaSource):
+        return source
+    try:
+        return replace(source, path=source.path.absolute())
+    except OSError:  # this process's folder was deleted
+        return source
+
+
+def sources_of(media: Iterable[Media]) -> Iterable[MediaSource]:
+    """The sources of what a caller gave: of a list now, of an iterator as they are taken from it.
+
+    Raises InvalidOption for a single medium.
+    """
+    if isinstance(media, _SINGLE) or _is_sound(media) or not isinstance(media, Iterable):
+        raise InvalidOption("sources", type(media).__name__, "a list of media, also of a single one: [media]")
+    if isinstance(media, Sequence):
+        return [source_of(one) for one in media]
+    return (source_of(one) for one in media)
+
+
+def _is_sound(media: object) -> bool:
+    """Whether it is one row of samples; an array of paths, or of several rows, is a list of media."""
+    kind = getattr(getattr(media, "dtype", None), "kind", "f")  # a tensor's type has none
+    return getattr(media, "ndim", 0) == 1 and kind in "fiu"
