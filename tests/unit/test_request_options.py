@@ -281,4 +281,5 @@ def test_any_value_of_any_field_is_taken_or_an_invalid_option(kind: type[Any]) -
 
 
 def test_allowed_languages_may_be_one_text() -> None:
-    assert TranscribeOptions(allowed_languages="en, German").allowed_languages == ("en", "de")  # type: ignore[arg-type]
+    languages: Any = "en, German"
+    assert TranscribeOptions(allowed_languages=languages).allowed_languages == ("en", "de")
