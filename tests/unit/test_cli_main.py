@@ -84,6 +84,17 @@ def test_standard_input_without_a_command_is_transcribed(
     assert capsys.readouterr().out == "hello there\n"
 
 
+@pytest.mark.parametrize("arguments", [["-v"], ["-q"], ["--force", "-v"]])
+def test_switches_may_stand_before_the_command(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The command's name was taken for a file that is missing."""
+    assert run([*arguments, "transcribe", str(tmp_path / "no.mp3")], Edge({})) == 2
+    told = capsys.readouterr().err
+    assert "no.mp3: no such file" in told
+    assert "transcribe: no such" not in told
+
+
 def test_a_command_is_never_taken_for_a_file_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").write_text("hello")

@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 from importlib import import_module
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
@@ -42,6 +43,7 @@ class _LazyGroup(click.Group):
     """A group that knows its commands by name and imports one when it runs. Files without a command are transcribed."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        args = _command_first(args)
         return super().parse_args(ctx, ["transcribe", *args] if _means_transcribe(args) else args)
 
     def resolve_command(
@@ -66,6 +68,15 @@ class _LazyGroup(click.Group):
         # Click's own imports every command for its line of help.
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in _COMMANDS.items()])
+
+
+def _command_first(arguments: list[str]) -> list[str]:
+    """`-v transcribe talk.mp4` as `transcribe -v talk.mp4`: switches may stand before the command, as in many tools."""
+    switches = list(takewhile(lambda argument: argument.startswith("-") and argument not in _OPTIONS, arguments))
+    command, rest = arguments[len(switches) : len(switches) + 1], arguments[len(switches) + 1 :]
+    if not switches or command[:1] == [] or command[0] not in _COMMANDS or "--" in switches:
+        return arguments
+    return [*command, *switches, *rest]
 
 
 def _means_transcribe(arguments: Sequence[str]) -> bool:
