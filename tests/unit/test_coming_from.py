@@ -127,3 +127,21 @@ def test_whatever_has_no_counterpart_has_a_reason(tables: dict[str, list[Row]]) 
     without = [row for rows in tables.values() for row in rows if not row[1]]
     assert without
     assert [there for there, _, remark in without if len(remark) < 5] == []
+
+
+def test_every_option_of_recognition_has_its_name_in_python(root: Path) -> None:
+    """Who comes from Python finds `--prompt` in the tables, and the field is called otherwise."""
+    page = (root / "docs" / "coming_from.md").read_text(encoding="utf-8")
+    table = page.partition("| option | in Python |")[2].partition("\n\n")[0]
+    renamed = {row[1].strip(" `"): _marked(row[2])[0] for row in (line.split("|") for line in table.splitlines()[2:])}
+    known = {field.name for field in fields(TranscribeOptions)} | set(ENVIRONMENT) | {"model=", "get_model"}
+    assert set(renamed.values()) <= known
+    of_the_command = {"--format", "--output-dir", "--name-with", "--force", "--no-backup", "--show-text", "--quiet",
+                      "--verbose", "--help"}  # fmt: skip
+    of_subtitles = {
+        "--style", "--line-length", "--lines", "--max-words", "--reading-speed", "--min-duration", "--max-duration",
+        "--min-gap", "--highlight-words",
+    }  # fmt: skip
+    named = {param.opts[-1] for param in transcribe.params if isinstance(param, click.Option)}
+    for name in named - of_the_command - of_subtitles:
+        assert name[2:].replace("-", "_") in known or name in renamed, name
