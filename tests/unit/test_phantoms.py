@@ -15,7 +15,15 @@ from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import Attempt, Word
 from autorag_whisper.recognition import phantoms
-from autorag_whisper.recognition.phantoms import Phantom, is_drawn_out, is_known, is_loop, phantom, squeezed_from
+from autorag_whisper.recognition.phantoms import (
+    Phantom,
+    is_drawn_out,
+    is_known,
+    is_loop,
+    phantom,
+    squeezed_from,
+    squeezed_repeat,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,6 +158,55 @@ def test_words_on_one_spot_behind_the_speech_are_squeezed() -> None:
 )
 def test_other_words_are_not_squeezed(spans: list[tuple[float, float]]) -> None:
     assert squeezed_from(said(*spans), SPEECH) == len(spans)
+
+
+def repeated(*words: tuple[str, float, float]) -> list[TimedWord]:
+    return [TimedWord(Word(text, start, end, 0.9), (n,)) for n, (text, start, end) in enumerate(words)]
+
+
+def left(words: list[TimedWord]) -> list[tuple[str, float, float]]:
+    del words[squeezed_repeat(words)]
+    return [(timed.word.text, timed.word.start_s, timed.word.end_s) for timed in words]
+
+
+ONCE = [("The", 6.92, 6.99), ("second", 6.99, 7.39), ("comes", 7.39, 8.15), ("after", 8.23, 8.49), ("four.", 8.49, 9.0)]
+SPOT = (8.152, 8.172)
+
+
+def test_of_a_sentence_that_is_there_twice_and_was_said_once_one_is_left_with_the_times_of_the_sound() -> None:
+    # As measured on a GSM file: one saying has the beginning of the sound, the other its end.
+    spot = [(text, *SPOT) for text in ("after", "four.", "The", "second", "comes")]
+    assert left(repeated(("One.", 1, 2), *ONCE[:3], *spot, *ONCE[3:])) == [("One.", 1, 2), *ONCE]
+    assert left(repeated(*ONCE, *((text, 9.0, 9.0) for text, _, _ in ONCE))) == ONCE
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ONCE,
+        [*ONCE, *((text, start + 3, end + 3) for text, start, end in ONCE)],  # said twice
+        [*ONCE, *((f"{text}x", *SPOT) for text, _, _ in ONCE)],  # other words, badly timed
+        [("No", *SPOT), ("no", *SPOT), ("no", *SPOT)],  # too few
+        [(text, *SPOT) for text, _, _ in ONCE],  # all of a text, and no loop
+    ],
+)
+def test_what_was_said_again_or_is_not_the_same_stays(words: list[tuple[str, float, float]]) -> None:
+    assert left(repeated(*words)) == words
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 1)), max_size=24))
+def test_a_squeezed_repeat_takes_nothing_but_a_repetition(found: list[tuple[str, float]]) -> None:
+    words = repeated(*((text, start, start) for text, start in sorted(found, key=lambda one: one[1])))
+    texts = [timed.word.text for timed in words]
+    again = squeezed_repeat(words)
+    taken = texts[again]
+    if taken:
+        assert len(taken) >= 4
+        assert words[again][-1].word.start_s - words[again][0].word.start_s <= 0.05
+        period = next(taken[:n] for n in range(1, len(taken) + 1) if taken[:n] * (len(taken) // n) == taken)
+        rest = "".join(texts[: again.start] + texts[again.stop :])
+        assert any("".join(period[n:] + period[:n]) in rest for n in range(len(period)))
 
 
 def test_a_sentence_is_known_only_as_a_whole() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.request import TranscribeOptions
-from autorag_whisper.engines.base import TokenTimes
-from autorag_whisper.recognition.phantoms import SQUEEZED
+from autorag_whisper.engines.base import Hypothesis, TokenTimes
+from autorag_whisper.recognition.phantoms import SQUEEZED, SQUEEZED_REPEAT
 from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask, Recognition
 from autorag_whisper.testing import FakeRecognizer, speech_samples
 
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 class Squeezing(FakeRecognizer):
-    """Gives the first word the speech, and heaps the others up where the sound ends."""
+    """Gives the first word the speech, and heaps the others up at `part` of the sound: where it ends."""
+
+    part = 1.0
 
     def align(
         self,
@@ -33,17 +35,21 @@ class Squeezing(FakeRecognizer):
     ) -> list[TokenTimes]:
         rows = super().align(encoded, start_sequence, token_ids, frames, spelled=spelled)
         return [
-            TokenTimes(np.where(np.arange(len(row.starts)) < len(" one"), 20, n // 2), row.probabilities)
+            TokenTimes(
+                np.where(np.arange(len(row.starts)) < len(" one"), 20, round(self.part * n / 2)), row.probabilities
+            )
             for row, n in zip(rows, frames, strict=True)
         ]
 
 
-def recognised(**options: object) -> ChunkResult:
+def recognised(text: str = "one two three", part: float = 1.0, **options: object) -> ChunkResult:
     samples = speech_samples(3, tail_s=2.0)
     speech = SpeechSpan(SAMPLE_RATE_HZ // 2, round(2.5 * SAMPLE_RATE_HZ))
     task = ChunkTask(0, SpeechChunk(0, 0, samples, (speech,)), "en")
+    engine = Squeezing(script=lambda _features: Hypothesis(tuple(map(ord, f" {text}")), -0.2, 0.01, cap_hit=False))
+    engine.part = part
     recognition = Recognition(
-        Squeezing(),
+        engine,
         TranscribeOptions(**options),  # type: ignore[arg-type]  # whatever a test gives
         on_language=lambda _file, _choice: None,
         cancelled=lambda: False,
@@ -56,6 +62,12 @@ def test_words_heaped_up_behind_the_speech_are_listed_not_returned() -> None:
     result = recognised()
     assert [timed.word.text for timed in result.words] == ["one"]
     assert [(rejection.text, rejection.rule) for rejection in result.rejected] == [("two three", SQUEEZED)]
+
+
+def test_a_sentence_that_is_written_twice_with_no_sound_for_one_is_there_once() -> None:
+    result = recognised("one said before two three four five two three four five", part=0.4)
+    assert " ".join(timed.word.text for timed in result.words) == "one said before two three four five"
+    assert [(one.text, one.rule) for one in result.rejected] == [("two three four five", SQUEEZED_REPEAT)]
 
 
 def test_a_translation_has_its_words_in_another_order_and_keeps_them() -> None:

@@ -22,7 +22,8 @@ A text is rejected under one of these rules, the first that applies, and listed 
 | `drawn_out` | < 0.95 | any | nothing but sounds held on: "ahhhh", "Ooooh mmmm" |
 
 And of a text that is accepted, its end under `squeezed`: two words or more that the alignment puts on one spot behind
-the speech, which is what is left for words that nothing in the sound answers to.
+the speech, which is what is left for words that nothing in the sound answers to. Or under `squeezed_repeat`: where a
+text says the same twice in a row, as many words as one saying has (four and more) within 0.05 s, wherever that is.
 """
 
 from __future__ import annotations
@@ -51,7 +52,10 @@ NO_SPEECH = 0.5
 
 SQUEEZED = "squeezed: two words or more on one spot behind the speech"
 """The rule by which the end of a text is rejected."""
+SQUEEZED_REPEAT = "squeezed_repeat: the same words once more, and no sound for them: all on one spot"
+"""The rule by which a repetition within a text is rejected."""
 _SPOT_S, _BEHIND_S, _SQUEEZED_WORDS = 0.05, 0.3, 2
+_SQUEEZED_REPEAT_WORDS = 4
 
 _HELD_ON = re.compile(r"([^\W\d_])\1\1")
 
@@ -146,3 +150,21 @@ def squeezed_from(words: Sequence[TimedWord], speech: Sequence[SpeechSpan]) -> i
     while kept and words[kept - 1].word.start_s >= max(behind_s, words[-1].word.end_s - _SPOT_S):
         kept -= 1
     return kept if len(words) - kept >= _SQUEEZED_WORDS else len(words)
+
+
+def squeezed_repeat(words: Sequence[TimedWord]) -> slice:
+    """The words that are rejected under `SQUEEZED_REPEAT`, all of them in a loop of the text; an empty slice if none.
+
+    They are whole periods of the loop, begun anywhere in it: the text without them says the same once less, and of two
+    sayings that share the sound (one has its beginning, the other its end) the times of both serve.
+    """
+    loop = find_loop(["".join(re.findall(r"\w", timed.word.text.lower())) for timed in words])
+    if loop is None:
+        return slice(0, 0)
+    count = -(-_SQUEEZED_REPEAT_WORDS // loop.period) * loop.period
+    starts = range(loop.start, loop.stop - count + 1) if loop.stop - loop.start - count >= loop.period else range(0)
+    found = [at for at in starts if words[at + count - 1].word.start_s - words[at].word.start_s <= _SPOT_S]
+    if not found:
+        return slice(0, 0)
+    at = min(found, key=lambda at: sum(timed.word.end_s - timed.word.start_s for timed in words[at : at + count]))
+    return slice(at, at + count)

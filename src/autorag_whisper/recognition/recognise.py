@@ -14,7 +14,14 @@ from autorag_whisper.recognition.alignment import Aligned, Alignment, Spoken
 from autorag_whisper.recognition.effort import MOST_KEPT, may_try_again, steps_of
 from autorag_whisper.recognition.language import LanguageChoice, choose
 from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
-from autorag_whisper.recognition.phantoms import NO_SPEECH, SQUEEZED, phantom, squeezed_from
+from autorag_whisper.recognition.phantoms import (
+    NO_SPEECH,
+    SQUEEZED,
+    SQUEEZED_REPEAT,
+    phantom,
+    squeezed_from,
+    squeezed_repeat,
+)
 from autorag_whisper.recognition.quality import Fault, best_of, compression_ratio, fault_of
 from autorag_whisper.recognition.sampling import seed_of
 from autorag_whisper.recognition.search import Asked, TextSearch
@@ -362,7 +369,11 @@ class Recognition:
         kept = squeezed_from(words, row.task.chunk.speech)
         if kept < len(words):
             row.rejected.append(Rejection(join_words([timed.word for timed in words[kept:]]), SQUEEZED))
-        return words[:kept]
+            del words[kept:]
+        while repeat := words[again := squeezed_repeat(words)]:
+            row.rejected.append(Rejection(join_words([timed.word for timed in repeat]), SQUEEZED_REPEAT))
+            del words[again]
+        return words
 
     def _check(self) -> None:
         if self._cancelled():
