@@ -1,7 +1,7 @@
 """Which words must stay together: no line and no cue breaks inside a written word or a character.
 
 Whisper's words are pieces of the text, in scripts without blanks single characters. Where such text may break is told
-by BudouX (phrases of Japanese, Chinese and Thai) and by Unicode's grapheme clusters (wcwidth).
+by BudouX (phrases of Japanese, Chinese and Thai) and by Unicode's grapheme clusters (graphemeu).
 """
 
 # ruff: noqa: RUF001 - full-width punctuation and dashes are the matter here

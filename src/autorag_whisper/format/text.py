@@ -58,6 +58,6 @@ def graphemes(text: str) -> list[str]:
     """`text` as the characters that a reader sees: letters with their marks, whole emoji, flags, syllables."""
     if text.isascii():
         return list(text)
-    from wcwidth import iter_graphemes
+    import grapheme
 
-    return list(iter_graphemes(text))
+    return list(grapheme.graphemes(text))
