@@ -26,6 +26,7 @@ _RUNTIMES = {
     "av": "av",
     "budoux": "budoux",
     "ctranslate2": "ctranslate2",
+    "graphemeu": "grapheme",
     "huggingface-hub": "huggingface_hub",
     "numpy": "numpy",
     "onnxruntime": "onnxruntime",
@@ -36,7 +37,6 @@ _RUNTIMES = {
     "safetensors": "safetensors",
     "tokenizers": "tokenizers",
     "unicode-rbnf": "unicode_rbnf",
-    "wcwidth": "wcwidth",
 }
 """Distribution -> the module that has to import. What the command itself needs has imported already."""
 
