@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorag_whisper.cli.remarks import UNSURE_BELOW, status
+from autorag_whisper.cli.remarks import UNSURE_BELOW, heard_s, status
 from autorag_whisper.domain.audio import MediaDamage
+from autorag_whisper.domain.clips import Clip
 from autorag_whisper.domain.device import CUDA, Hardware, parse_device
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.notes import Note, NoteKind
@@ -38,6 +39,12 @@ def remarks_of(line: str) -> str:
 
 def test_a_sound_result_has_its_length_and_language_and_nothing_else() -> None:
     assert status("a.wav", SPOKEN) == "a.wav (0:02, English)"
+
+
+def test_of_a_recording_with_clips_they_are_what_was_heard() -> None:
+    assert heard_s(replace(SPOKEN, duration_s=100.0)) == 100.0
+    clips = (Clip(10, 30), Clip(20, 40), Clip(90), Clip(200, 300))
+    assert heard_s(replace(SPOKEN, duration_s=100.0, clips=clips)) == 40.0
 
 
 def test_no_speech_is_said_where_none_was_found() -> None:

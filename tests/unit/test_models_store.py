@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from autorag_whisper.domain.errors import ModelDamaged, ModelNotFound, ModelUnavailable
 from autorag_whisper.models.catalogue import CATALOGUE, NAMES
+from autorag_whisper.models.packaged import PACKAGED, extra_with, install_command
 from autorag_whisper.models.store import ModelOrigin, ModelStore, default_cache_dir
 from model_folders import make_cached, make_model, weights
 
@@ -150,6 +152,16 @@ def test_what_is_not_here_says_why_it_was_not_fetched(store: ModelStore, tmp_pat
     online = ModelStore(cache_dir=tmp_path / "cache")
     with pytest.raises(ModelUnavailable, match="models pull"):
         online.resolve("small", download=False)
+
+
+@pytest.mark.parametrize("name", sorted(PACKAGED))
+def test_what_a_package_would_bring_is_told_with_the_extra_that_installs_it(name: str, root: Path) -> None:
+    extras = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert extra_with(name) in extras
+    told = str(ModelUnavailable(name, "downloads are switched off", install=install_command(name)))
+    assert f'pip install "autorag-whisper[{extra_with(name)}]"' in told
+    assert extra_with("large-v3") == ""
+    assert "pip install" not in str(ModelUnavailable("large-v3", "downloads are switched off"))
 
 
 def test_pieces_that_cannot_be_joined_are_a_typed_error(tmp_path: Path, hub_cache: Path) -> None:

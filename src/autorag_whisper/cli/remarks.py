@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from autorag_whisper.cli.progress import clock_time
+from autorag_whisper.domain.clips import merged
 from autorag_whisper.domain.language import LANGUAGES
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ def status(shown: str, transcript: Transcript) -> str:
         facts.append(languages(transcript))
     said = [*remarks(transcript)]
     return f"{shown} ({', '.join(facts)})" + (f" [{'; '.join(said)}]" if said else "")
+
+
+def heard_s(transcript: Transcript) -> float:
+    """Seconds of the recording that were asked for: its clips, as far as it has them, or all of it."""
+    end_s = transcript.duration_s
+    if not transcript.clips:
+        return end_s
+    return sum(max(0.0, min(clip.end_s, end_s) - clip.start_s) for clip in merged(transcript.clips))
 
 
 def languages(transcript: Transcript) -> str:

