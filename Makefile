@@ -30,6 +30,7 @@ docs: ## build the documentation: site/index.html
 	@scripts/venv.sh dev
 	@scripts/venv.sh docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@! grep -rl 'Sentinel\.' site/reference || { echo 'a page shows an object of Python in place of a default'; exit 1; }
 
 format: ## rewrite what `make check` would complain about
 	@scripts/venv.sh dev
