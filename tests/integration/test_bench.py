@@ -37,4 +37,4 @@ def test_the_figures_of_the_demo_sample_fit_each_other(demo_sample: Path, capsys
     assert 0.3 < figures["engine_share"] <= 1.05
     # One worker of one thread: no more processor time than wall time, but for reading ahead beside it.
     assert figures["cpu_s_per_audio_s"] * figures["audio_s"] < 2 * figures["wall_s"] + 1
-    assert (figures["device"], figures["compute_type"], figures["workers"]) == ("cpu", "int8", 1)
+    assert (figures["device"], figures["compute_type"], figures["workers"]) == ("cpu", "int8_float32", 1)
