@@ -335,3 +335,13 @@ def test_two_scripts_of_chinese_have_two_names(world: World, talk: Path) -> None
         assert world.run(talk, "--name-with", "language", "-f", "srt", "-l", language) == 0
     assert names_in(talk.parent) == {"talk.mp3", "talk.zh-Hans.srt", "talk.zh-Hant.srt", "talk.zh.srt"}
     assert len(world.transcribed) == 3
+
+
+def test_clips_have_outputs_of_their_own_and_leave_those_of_the_whole(world: World, talk: Path) -> None:
+    assert world.run(talk) == 0
+    whole = talk.with_suffix(".json").read_text()
+    assert world.run(talk, "--clip", "1:30-2:45.5,1:02:03-") == 0
+    assert talk.with_suffix(".json").read_text() == whole
+    assert {"talk.1m30s-2m45s500+1h02m03s-end.srt", "talk.srt"} <= names_in(talk.parent)
+    world.build_error = AssertionError("both are finished")
+    assert world.run(talk) == world.run(talk, "--clip", "1:30-2:45.5,1:02:03-") == 0

@@ -41,11 +41,15 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What else a name may say. `selector`: the audio track as the user named it, "" for the default."""
+    """What else a name may say. `selector`: the audio track as the user named it, "" for the default.
+
+    `clips`: the parts of the recording, which are always in the name: they are not the whole.
+    """
 
     selector: str = ""
     with_track: bool = False
     with_language: bool = False
+    clips: str = ""
 
     @property
     def track(self) -> str:
@@ -164,7 +168,7 @@ def _folder(item: Input, output_dir: Path | None) -> Path:
 
 def _job(item: Input, folder: Path, formats: Sequence[str], marks: Marks, *, whole: bool) -> Job:
     number = str(int(marks.track) + 1) if marks.track else TRACK
-    mark = f".{number}" if marks.with_track else ""
+    mark = (f".{marks.clips}" if marks.clips else "") + (f".{number}" if marks.with_track else "")
     stem, name = _fitted(stem_of(item.name) + mark, marks), _fitted(item.name + mark, marks)
     return Job(item, folder, tuple(formats), name if whole else stem, name, marks)
 

@@ -112,13 +112,14 @@ def _is_printed(arguments: Sequence[str], output_dir: str | None) -> bool:
 
 def _marks(given: dict[str, Any], options: TranscribeOptions) -> Marks:
     from autorag_whisper.cli.naming import Marks
+    from autorag_whisper.domain.clips import file_name_part
     from autorag_whisper.domain.errors import InvalidOption
 
     names = {name.strip().lower() for name in given["name_with"].split(",")} - {""}
     if not names <= {"stream", "language"}:
         raise InvalidOption("--name-with", given["name_with"], "stream, language or both with a comma between them")
     selector = "" if options.audio_stream is None else str(options.audio_stream).casefold()
-    return Marks(selector, "stream" in names, "language" in names)
+    return Marks(selector, "stream" in names, "language" in names, file_name_part(options.clips))
 
 
 def _device(text: str) -> str:

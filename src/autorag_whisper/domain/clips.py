@@ -64,6 +64,23 @@ def clock(time_s: float) -> str:
     return f"{hours}:{minutes:02}:{seconds}" if hours else f"{minutes}:{seconds}"
 
 
+def file_name_part(clips: Iterable[Clip]) -> str:
+    """`clips` as a part of a file's name, in the order of the recording: `1m30s-2m45s`, `1h02m03s-end`; "" for none."""
+    return "+".join(
+        f"{_in_a_name(clip.start_s)}-{'end' if math.isinf(clip.end_s) else _in_a_name(clip.end_s)}"
+        for clip in merged(clips)
+    )
+
+
+def _in_a_name(time_s: float) -> str:
+    """90.5 is 1m30.5s, without a dot: 1m30s500."""
+    minutes, milliseconds = divmod(round(time_s * 1000), 60_000)
+    hours, minutes = divmod(minutes, 60)
+    seconds, thousandths = divmod(milliseconds, 1000)
+    rest = f"{thousandths:03}" if thousandths else ""
+    return f"{hours}h{minutes:02}m{seconds:02}s{rest}" if hours else f"{minutes}m{seconds:02}s{rest}"
+
+
 def merged(clips: Iterable[Clip]) -> tuple[Clip, ...]:
     """`clips` in the order of the recording; those that overlap or touch are one."""
     found: list[Clip] = []
