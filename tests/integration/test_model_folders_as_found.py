@@ -109,6 +109,7 @@ def expected(tmp_path_factory: pytest.TempPathFactory, demo_sample: Path) -> lis
     return words(laid_out(folder / "model"), folder / "cache", demo_sample)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_what_can_be_derived_is_and_the_folder_is_left_as_it_was(
     layout: str, tmp_path: Path, demo_sample: Path, expected: list[str]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Hear = Callable[..., Transcript]
 
+pytestmark = pytest.mark.slow
+
 PLAIN = "On June 14, 1969, we sold 350 tickets for $25 each. The doors open at 7, so please come early."
 
 

@@ -260,6 +260,7 @@ def test_what_is_sampled_is_the_same_in_every_run_whatever_was_sampled_before(
 
 @pytest.mark.kit
 @pytest.mark.parametrize(("tag", "encoding"), [("zh-Hans", "gb2312"), ("zh-CN", "gb2312"), ("zh-TW", "big5")])
+@pytest.mark.slow
 def test_chinese_comes_in_the_characters_that_were_asked_for(
     transcriber: Transcriber, kit: Path, tag: str, encoding: str
 ) -> None:
@@ -275,7 +276,7 @@ def test_chinese_comes_in_the_characters_that_were_asked_for(
     assert [s.token_ids for s in transcript.segments] == [s.token_ids for s in plain.segments]
 
 
-@pytest.mark.parametrize("form", ["txt", "tsv"])
+@pytest.mark.parametrize("form", ["txt", pytest.param("tsv", marks=pytest.mark.slow)])
 def test_the_command_prints_text_while_it_works_and_the_same_bytes_as_at_the_end(
     long_sample: Path, tmp_path: Path, form: str
 ) -> None:

@@ -121,7 +121,11 @@ def interrupted_at(line: int, and_again: int = 0) -> Iterator[list[int]]:
         sys.setprofile(sys_profile)
 
 
-@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.__name__)
+@pytest.mark.parametrize(
+    "job",
+    [pytest.param(job, marks=pytest.mark.slow) if job is ended else job for job in JOBS],
+    ids=lambda job: job.__name__,
+)
 def test_interrupted_at_any_line_and_in_cleaning_up_the_next_job_has_its_own_words(
     worker: WorkerTranscriber, files: dict[Path, int], job: Callable[..., None]
 ) -> None:

@@ -109,7 +109,7 @@ def test_what_cannot_be_heard_fails_alone_with_the_error_that_it_has_in_process(
         worker.transcribe(np.full(100, np.nan), ENGLISH, model="fake")
 
 
-@pytest.mark.parametrize("at", [9, 12, 10, 11])
+@pytest.mark.parametrize("at", [9, *(pytest.param(at, marks=pytest.mark.slow) for at in (10, 11, 12))])
 def test_a_process_that_is_killed_in_mid_job_is_followed_by_one_that_has_the_audio(
     worker: WorkerTranscriber, orders: Path, samples: np.ndarray, file: Path, at: int
 ) -> None:

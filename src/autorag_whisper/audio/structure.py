@@ -225,9 +225,19 @@ def asf(file: BinaryIO) -> Promise:
     packets = int.from_bytes(head[at + 56 : at + 64], "little")
     flags, packet_bytes = (int.from_bytes(head[place : place + 4], "little") for place in (at + 88, at + 92))
     if not flags & 1:
-        return _bytes_from(file, data_at + 50, packets * packet_bytes, 64)
+        last = read_at(file, data_at + 50 + (packets - 1) * packet_bytes, 32) if packets else b""
+        return _bytes_from(file, data_at + 50, packets * packet_bytes - _asf_padding(last), 64)
     left = (length_of(file) - data_at - 50) % max(1, packet_bytes)
     return Promise(is_cut=left > 0 and read_at(file, length_of(file) - left, 1) == b"\x82")
+
+
+def _asf_padding(packet: bytes) -> int:
+    """Bytes at the end of a data packet that hold nothing (ASF specification, 5.2.2), by its first bytes."""
+    at = 1 + (packet[0] & 0xF) if packet and packet[0] & 0x80 else 0
+    types = packet[at] if len(packet) > at else 0
+    sizes = (0, 1, 2, 4)
+    at += 2 + sizes[types >> 5 & 3] + sizes[types >> 1 & 3]
+    return int.from_bytes(packet[at : at + sizes[types >> 3 & 3]], "little")
 
 
 def flv(file: BinaryIO) -> Promise:
