@@ -66,7 +66,7 @@ class Report:
         `kind` is what ended it; the spans of the stages that were not through have it as their error.
         """
         read_s = file.reader.decoder.samples_out / 16_000 if file.reader is not None else 0.0
-        self._loaded(file, read_s, "" if file.moments.decoded else kind)
+        self._loaded(file, read_s, "" if file.moments.decoded else kind, {names.OUTCOME: kind})
         device = str(spec.device)
         if file.moments.submitted or file.moments.decoded:
             done_s = file.progress.audio_s if file.reader is not None else 0.0
@@ -75,11 +75,18 @@ class Report:
             self._aligned(file, file.assembly.main_language, device, kind)
         self._over(file, kind)
 
-    def _loaded(self, file: RunFile, duration_s: float, error: str = "") -> None:
+    def _loaded(
+        self,
+        file: RunFile,
+        duration_s: float,
+        error: str = "",
+        more: Mapping[str, names.AttributeValue] = MappingProxyType({}),
+    ) -> None:
         when = Stretch(file.moments.opened, file.moments.decoded or file.moments.finished)
         attributes: dict[str, names.AttributeValue] = {
             names.AUDIO_PATH: file.source.name,
             names.AUDIO_DURATION_S: round(duration_s, 3),
+            **more,
         }
         self._telemetry.span(names.LOAD_AUDIO, when, attributes, parent=self._parent, error=error)
 

@@ -42,7 +42,7 @@ class JobTraces:
         if said.job and said.job not in self._contexts:
             return  # of a job that nobody knows
         if isinstance(said, SpanMade):
-            if is_replaced and said.error == Cancelled.__name__:
+            if is_replaced and Cancelled.__name__ in (said.error, said.attributes.get(names.OUTCOME)):
                 return
             context = self._contexts.get(said.job)
             self._telemetry.span(said.name, said.when, said.attributes, parent=context, error=said.error)
