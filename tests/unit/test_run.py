@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.device import FailureCause
-from autorag_whisper.domain.errors import Cancelled, DeviceError, EngineError
+from autorag_whisper.domain.errors import Cancelled, DeviceError, EngineError, GpuBusy
 from autorag_whisper.domain.request import Quality, TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import Hypothesis
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from autorag_whisper.transcriber import Progress
+    from autorag_whisper.transcriber.outcome import FileOutcome
 
 
 def card_fails(stage: str, cause: FailureCause = FailureCause.STICKY, *, at: int = 1) -> Callable[[str, int], None]:
@@ -373,3 +374,34 @@ def test_the_quality_reaches_the_engine_as_beam_and_window(tmp_path: Path) -> No
         [attempt] = transcript.segments[0].attempts
         found[quality.value] = (attempt.beam_size, attempt.window_frames)
     assert found == {"fast": (1, 1000), "balanced": (5, 1000), "best": (5, 3000)}
+
+
+def test_an_error_that_is_no_files_fault_ends_every_file_of_its_batch(tmp_path: Path) -> None:
+    # Only the first of them had an outcome; the run waited for the others for ever.
+    world, all_read = World(), Event()
+
+    def busy(stage: str, number: int) -> None:
+        if stage == "generate" and number in (3, 4):  # both workers: the others go together
+            all_read.wait(20)
+        elif stage == "generate" and number > 4:
+            raise GpuBusy("whisper", "llm", 1.0)
+
+    def read(progress: Progress) -> None:
+        if progress.source.name == files[-1].name:
+            all_read.set()
+
+    world.faults["cpu"].fail = busy
+    files = [write_speech(tmp_path / f"{n}.wav", speech_samples(3)) for n in range(12)]
+    outcomes: list[FileOutcome] = []
+
+    def transcribe() -> None:
+        options = TranscribeOptions(language="en")
+        outcomes.extend(world.transcriber.transcribe_many(files, options, model="fake", on_progress=read))
+
+    reader = Thread(target=transcribe, daemon=True)
+    reader.start()
+    reader.join(30)
+    assert not reader.is_alive()
+    assert max(world.faults["cpu"].batches) > 1
+    assert sorted(outcome.source.name for outcome in outcomes) == sorted(file.name for file in files)
+    assert {type(outcome.error) for outcome in outcomes} == {type(None), GpuBusy}

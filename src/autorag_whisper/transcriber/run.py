@@ -311,12 +311,10 @@ class Run:
             _log.warning("a batch of %d failed and is done one by one: %s", len(job.tasks), type(error).__name__)
             self._redo += [Job((task,), may_be_undecided=False) for task in job.tasks]
         elif isinstance(error, AutoragWhisperError | MemoryError):
-            file = self._files.get(job.tasks[0].file)
-            if file is not None:
-                known = (
-                    error if isinstance(error, AutoragWhisperError) else EngineError("engine", "batch", "out of memory")
-                )
-                yield self._fail(file, known)
+            known = error if isinstance(error, AutoragWhisperError) else EngineError("engine", "batch", "out of memory")
+            for index in dict.fromkeys(task.file for task in job.tasks):  # a batch may be of several files
+                if (file := self._files.get(index)) is not None:
+                    yield self._fail(file, known)
         else:
             raise error
 
