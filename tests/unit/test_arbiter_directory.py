@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autorag_whisper.domain.errors import GpuBusy, GpuDirectoryUnsafe
-from autorag_whisper.runtime.arbiter import core, processes
+from autorag_whisper.runtime.arbiter import core, facts, processes
 from autorag_whisper.runtime.arbiter.directory import Directory, LockedFile
 from autorag_whisper.runtime.arbiter.lease import Released, Tenant, Wish
 from autorag_whisper.runtime.arbiter.letters import Question, ask
@@ -332,3 +332,20 @@ def test_nothing_is_left_open_when_an_arbiter_is_closed(tmp_path: Path) -> None:
 
 def open_files() -> int:
     return len(list(Path("/proc/self/fd").glob("*")))
+
+
+@pytest.mark.parametrize("number", [facts.HIGHEST, 10**18 - 1])
+def test_a_number_that_is_none_of_ours_holds_nobody_up(tmp_path: Path, number: int) -> None:
+    # The next one has a digit too many to be seen: whoever drew looked for its own ticket for ever.
+    directory = Directory(tmp_path / "gpu")
+    (tmp_path / "gpu" / f"{number}.ticket").write_text("{}")
+    drawn, file = directory.draw(FACTS)
+    assert drawn < facts.HIGHEST
+    file.close()
+
+
+def test_a_folder_whose_numbers_are_used_up_says_so(tmp_path: Path) -> None:
+    directory = Directory(tmp_path / "gpu")
+    (tmp_path / "gpu" / f"{facts.HIGHEST - 1}.ticket").write_text("{}")
+    with pytest.raises(GpuDirectoryUnsafe, match="99999999999999999"):
+        directory.draw(FACTS)

@@ -172,6 +172,8 @@ class Directory:
         while True:
             numbers = [*self._numbers(), *self._last_number()]
             number = max(numbers) + 1 if numbers else self._clock_us()
+            if number >= facts.HIGHEST:
+                raise GpuDirectoryUnsafe(str(self.folder), f"it holds a ticket with the number {number - 1}")
             scratch, file = self._scratch()
             try:
                 file.write({**said, "number": number})
@@ -287,7 +289,7 @@ class Directory:
 
     def _numbers(self) -> list[int]:
         names = (path.name.removesuffix(_TICKET) for path in self._files() if path.suffix == _TICKET)
-        return [int(name) for name in names if _NUMBER.fullmatch(name)]
+        return [int(name) for name in names if _NUMBER.fullmatch(name) and int(name) < facts.HIGHEST]
 
     def _last_number(self) -> list[int]:
         """That of the last grant, which no ticket may fall behind."""
