@@ -83,9 +83,10 @@ class WorkerProcess:
 
     def forgive(self, seconds: float) -> None:
         """This process was held up for so long and may not have heard it: that is not the other's fault."""
-        self.started_s += seconds
-        self.heard_s += seconds
-        self.got_on_s += seconds
+        now = self._clock()  # what it has said since is forgiven no further
+        self.started_s = min(now, self.started_s + seconds)
+        self.heard_s = min(now, self.heard_s + seconds)
+        self.got_on_s = min(now, self.got_on_s + seconds)
 
     def reap(self) -> None:
         """See to it that its end is told, also where a fork of this process holds the other end of the socket."""

@@ -122,9 +122,9 @@ class Supervisor:
             try:
                 self._thread = threading.current_thread()
                 self._work()
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - whoever comes meanwhile is served all the same
+                _log.exception("the supervision of the worker process failed")
                 self._fail(error)
-                raise
             finally:
                 self._serving.release()
             if self._inbox.empty():
@@ -173,6 +173,8 @@ class Supervisor:
 
     def _advance(self) -> None:
         """Begin what can be begun."""
+        if self._process is not None and self._process.is_gone:
+            return  # it says so behind all else that it said: what it left undone is taken up then
         while self._call is None and self._waiting:
             self._call = self._waiting.popleft()
             self._begin_round(self._call)
@@ -280,7 +282,7 @@ class Supervisor:
     # ------------------------------------------------------------ the process
 
     def _running(self) -> WorkerProcess:
-        if self._process is None or self._process.is_gone:
+        if self._process is None:
             self._process = self._start_process(lambda process, said: self._inbox.put(Heard(process, said)))
         return self._process
 
@@ -327,6 +329,12 @@ class Supervisor:
         return by_itself
 
     def _close(self, closing: Close) -> None:
+        try:
+            self._end_all()
+        finally:
+            closing.done.put(None)
+
+    def _end_all(self) -> None:
         call = self._call
         for waiting in self._waiting:
             waiting.finish(Cancelled())
@@ -340,7 +348,6 @@ class Supervisor:
         for question in self._questions.values():
             question.answer.put(Cancelled())
         self._questions.clear()
-        closing.done.put(None)
 
     def _fail(self, error: BaseException) -> None:
         """Something is wrong in here: nobody is to wait for ever."""

@@ -1,0 +1,107 @@
+"""The supervisor of a worker process: nobody waits for ever for one that died, or that cannot be started."""
+
+from __future__ import annotations
+
+import sys
+from threading import Thread
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from autorag_whisper.domain.errors import AutoragWhisperError, WorkerDied
+from autorag_whisper.telemetry import Telemetry
+from autorag_whisper.worker.call import Close, Question
+from autorag_whisper.worker.client import WorkerTranscriber
+from autorag_whisper.worker.messages import Answer, Ask
+from autorag_whisper.worker.process import Gone, WorkerProcess
+from autorag_whisper.worker.supervision import Limits, Seen
+from autorag_whisper.worker.supervisor import Heard, Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from autorag_whisper.worker.messages import FromParent
+
+
+class FakeProcess:
+    """What a supervisor says to a process is in `told`."""
+
+    pid, pin, broken = 1, None, ""
+
+    def __init__(self) -> None:
+        self.told: list[FromParent] = []
+        self.is_gone = False
+
+    def send(self, message: FromParent) -> None:
+        self.told.append(message)
+
+    def seen(self, idle_since_s: float | None = None) -> Seen:
+        return Seen(idle_s=idle_since_s)
+
+
+@pytest.mark.parametrize("another_comes", [False, True])
+def test_what_a_process_that_died_was_asked_is_asked_of_the_next(another_comes: bool) -> None:
+    # A question that came between its death and the news of it began the next process, and the news was refused.
+    begun: list[FakeProcess] = []
+
+    def begin(_tell: Callable[..., object]) -> WorkerProcess:
+        begun.append(FakeProcess())
+        return cast("WorkerProcess", begun[-1])
+
+    supervisor = Supervisor(begin, Limits(), Telemetry(), lambda: 0.0)
+    questions = [Question(), Question()][: 1 + another_comes]
+    supervisor._take(questions[0])
+    supervisor._advance()
+    [first] = begun
+    first.is_gone = True
+    if another_comes:
+        supervisor._take(questions[1])
+        supervisor._advance()
+    supervisor._take(Heard(cast("WorkerProcess", first), Gone(-9)))
+    supervisor._advance()
+    _, second = begun
+    asked = [said.number for said in second.told if isinstance(said, Ask)]
+    assert len(asked) == len(questions)
+    for number in asked:
+        supervisor._take(Heard(cast("WorkerProcess", second), Answer(number, "cpu")))
+    assert [question.answer.get(timeout=1) for question in questions] == [Answer(number, "cpu") for number in asked]
+
+
+def test_whoever_comes_while_no_process_can_be_started_is_told_so_too(tmp_path: Path) -> None:
+    # The thread ended with what had come meanwhile in its inbox.
+    audio = tmp_path / "a.wav"
+    audio.write_bytes(b"RIFF")
+    worker = WorkerTranscriber(program=(str(tmp_path / "no such program"),))
+    supervisor, question, closing = worker._supervisor.get(), Question(), Close()
+    errors: list[BaseException] = []
+
+    def transcribe() -> None:
+        try:
+            worker.transcribe(audio)
+        except AutoragWhisperError as error:
+            errors.append(error)
+
+    supervisor._inbox.put(question)
+    caller = Thread(target=transcribe, daemon=True)
+    caller.start()
+    caller.join(10)
+    assert [type(error) for error in errors] == [WorkerDied]
+    assert isinstance(question.answer.get(timeout=10), WorkerDied)
+    supervisor.submit(closing)
+    closing.done.get(timeout=10)
+
+
+def test_a_process_is_forgiven_its_silence_and_no_later_one() -> None:
+    # After an hour without a job one that was stuck had another hour.
+    now = [0.0]
+    program = (sys.executable, "-c", "import time; time.sleep(60)")
+    process = WorkerProcess({}, lambda: now[0], lambda *_: None, program)
+    try:
+        now[0] = 3600.0
+        process.heard_s = 3599.0
+        process.forgive(3600.0)
+        now[0] += 20.0
+        assert process.seen().silent_s == 20.0
+    finally:
+        process.kill()
