@@ -120,7 +120,7 @@ def assert_all_words_come(world: Attacked, talk: Path, aligner: Aligner) -> None
         ends = [0.0]
         for word in transcript.words:
             assert ends[-1] <= word.start_s <= word.end_s <= transcript.duration_s
-            ends.append(word.start_s)
+            ends.append(word.end_s)
 
 
 def card_failed(what: str) -> bool:

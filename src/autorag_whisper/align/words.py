@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.align.tokens import split_words
@@ -100,7 +100,7 @@ def words_timed(
 ) -> list[TimedWord]:
     """The words of `groups` with the times of `timing`: inside `place`, starts in order, none without length.
 
-    A word is moved by `_LEAST_S` at most to get one.
+    A word is moved by `_LEAST_S` at most to get one. They may reach into each other: `apart` parts them.
     """
     timed: list[TimedWord] = []
     earliest = place.start_s
@@ -115,6 +115,26 @@ def words_timed(
         timed.append(TimedWord(word, tuple(token_ids[group.first : group.stop])))
         earliest = start_s
     return timed
+
+
+def apart(words: Sequence[TimedWord]) -> tuple[TimedWord, ...]:
+    """`words`, in their order, of which none reaches into the next; all stay between the first start and the last end.
+
+    A word ends where the next one starts; of those that start at one moment each has `_LEAST_S` while there is room.
+    """
+    found: list[TimedWord] = []
+    last_s = max((timed.word.end_s for timed in words), default=0.0)
+    earliest_s = 0.0
+    for n, timed in enumerate(words):
+        word = timed.word
+        next_s = words[n + 1].word.start_s if n + 1 < len(words) else last_s
+        start_s, end_s = max(word.start_s, earliest_s), word.end_s
+        if start_s > word.start_s or end_s > next_s:
+            end_s = max(min(end_s, next_s), min(start_s + _LEAST_S, last_s))
+            timed = replace(timed, word=replace(word, start_s=start_s, end_s=end_s))  # noqa: PLW2901 - the same word, moved
+        found.append(timed)
+        earliest_s = end_s
+    return tuple(found)
 
 
 def _share(value: float) -> float:

@@ -11,6 +11,7 @@ import itertools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from autorag_whisper.align.words import apart
 from autorag_whisper.recognition.alignment import Aligned
 from autorag_whisper.recognition.holes import around, halves, holes, missing_s
 from autorag_whisper.recognition.quality import Fault
@@ -84,7 +85,7 @@ def _joined(result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
     attempts = (*result.attempts, *(attempt for part in parts for attempt in part.attempts))
     offsets = itertools.accumulate((len(part.attempts) for part in parts), initial=len(result.attempts))
     kept = [offset + part.kept for offset, part in zip(offsets, parts, strict=False) if part.words]
-    words = _in_order([timed for part in parts for timed in part.words])
+    words = apart([timed for part in parts for timed in part.words])
     return replace(
         result,
         text=" ".join(part.text for part in parts if part.text),
@@ -96,19 +97,6 @@ def _joined(result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
         aligned=_aligned([part.aligned for part in parts], words),
         time=_time(result.time, [part.time for part in parts]),
     )
-
-
-def _in_order(words: Sequence[TimedWord]) -> tuple[TimedWord, ...]:
-    """A word that reaches into the next part ends where that one's first begins."""
-    ordered: list[TimedWord] = []
-    for timed in words:
-        if ordered and timed.word.start_s < ordered[-1].word.end_s:
-            before = ordered[-1].word
-            start_s = max(timed.word.start_s, before.start_s)
-            ordered[-1] = replace(ordered[-1], word=replace(before, end_s=min(before.end_s, start_s)))
-            timed = replace(timed, word=replace(timed.word, start_s=start_s, end_s=max(start_s, timed.word.end_s)))  # noqa: PLW2901 - the same word, moved
-        ordered.append(timed)
-    return tuple(ordered)
 
 
 def _aligned(parts: Sequence[Aligned], words: tuple[TimedWord, ...]) -> Aligned:

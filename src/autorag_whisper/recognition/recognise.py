@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from autorag_whisper.align.words import apart
 from autorag_whisper.domain.errors import Cancelled
 from autorag_whisper.domain.request import Task
 from autorag_whisper.domain.transcript import Attempt, join_words
@@ -352,7 +353,7 @@ class Recognition:
             task=row.task,
             language=row.language,
             text=self._text(row.hypothesis.token_ids),
-            words=tuple(words),
+            words=apart(words),
             attempts=tuple(row.attempts),
             kept=row.kept,
             needs_redo=not final,
