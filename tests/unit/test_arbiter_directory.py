@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -16,6 +18,7 @@ import pytest
 from autorag_whisper.domain.errors import GpuBusy, GpuDirectoryUnsafe
 from autorag_whisper.runtime.arbiter import core, facts, processes
 from autorag_whisper.runtime.arbiter.directory import Directory, LockedFile
+from autorag_whisper.runtime.arbiter.directory import _open_files as still_open
 from autorag_whisper.runtime.arbiter.lease import Released, Tenant, Wish
 from autorag_whisper.runtime.arbiter.letters import Question, ask
 from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
@@ -349,3 +352,43 @@ def test_a_folder_whose_numbers_are_used_up_says_so(tmp_path: Path) -> None:
     (tmp_path / "gpu" / f"{facts.HIGHEST - 1}.ticket").write_text("{}")
     with pytest.raises(GpuDirectoryUnsafe, match="99999999999999999"):
         directory.draw(FACTS)
+
+
+@pytest.mark.parametrize("what", ["link", "ftruncate"])
+def test_a_ticket_that_cannot_be_written_is_told_and_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    directory, before = Directory(tmp_path / "gpu"), set(still_open)
+    monkeypatch.setattr(os, what, refuse)
+    with pytest.raises(GpuDirectoryUnsafe, match="No space left"):
+        directory.draw(FACTS)
+    assert set(still_open) == before
+    assert list((tmp_path / "gpu").iterdir()) == []
+
+
+def test_a_claim_that_cannot_be_put_there_is_told_and_leaves_nothing_open(tmp_path: Path) -> None:
+    directory, before = Directory(tmp_path / "gpu"), set(still_open)
+    (tmp_path / "gpu" / "whisper-p1.claim").mkdir()
+    with pytest.raises(GpuDirectoryUnsafe, match="claim"):
+        directory.claim(core.Claim("whisper", "p1", 5))
+    assert set(still_open) == before
+    assert [path.name for path in (tmp_path / "gpu").iterdir()] == ["whisper-p1.claim"]
+
+
+def test_a_folder_that_cannot_be_made_again_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    home = tmp_path / "home"
+    arbiter = ProcessArbiter(home / "gpu")
+    arbiter.register(Tenant("whisper", lambda _: Released()))
+    shutil.rmtree(home)
+    home.write_text("")
+    for _ in range(5):
+        arbiter._say_again()
+    assert sum("cannot be asked" in record.message for record in caplog.records) == 1
+    assert sum("was taken away" in record.message for record in caplog.records) == 1
+    home.unlink()
+    arbiter._say_again()
+    assert list((home / "gpu").glob("*.sock"))
+    arbiter.close()

@@ -183,6 +183,9 @@ class Directory:
             except (FileExistsError, FileNotFoundError):  # another was faster; the folder is gone
                 file.close()
                 continue
+            except OSError as error:  # no room; a file system without hard links
+                file.close()
+                raise GpuDirectoryUnsafe(str(self.folder), f"it takes no ticket ({error.strerror})") from error
             finally:
                 scratch.unlink(missing_ok=True)
             if max(self._numbers(), default=0) == number:
@@ -249,12 +252,16 @@ class Directory:
         path = self.folder / f"{claim.tenant}-{claim.owner}{_CLAIM}"
         while True:
             scratch, file = self._scratch()
-            file.write(asdict(claim))
             try:
+                file.write(asdict(claim))
                 scratch.rename(path)
             except FileNotFoundError:  # the folder is gone
                 file.close()
                 continue
+            except OSError as error:
+                file.close()
+                _take_away(scratch)
+                raise GpuDirectoryUnsafe(str(self.folder), f"it takes no claim ({error.strerror})") from error
             file.path = path
             return file
 

@@ -98,6 +98,7 @@ class ProcessArbiter:
         self._letterboxes: dict[str, Letterbox] = {}
         self._claims: dict[str, tuple[LockedFile, int]] = {}
         self._draining: dict[str, int] = {}
+        self._is_cut_off = False  # its folder cannot be made again, which was told
 
     def register(self, tenant: Tenant) -> None:
         require_own(self._pid, "an arbiter")
@@ -341,7 +342,8 @@ class ProcessArbiter:
             boxes = [box for box in self._letterboxes.values() if not box.is_there]
         if not lost and not boxes:
             return
-        _log.warning("the GPU's folder was taken away: %s, and is made again", self.directory.folder.name)
+        if not self._is_cut_off:
+            _log.warning("the GPU's folder was taken away: %s, and is made again", self.directory.folder.name)
         for name, size in lost:
             self._say(name, size)
         try:
@@ -349,4 +351,8 @@ class ProcessArbiter:
             for box in boxes:
                 box.bind()
         except (GpuDirectoryUnsafe, OSError) as error:
-            _log.warning("this process cannot be asked to leave the card: %s", error)
+            if not self._is_cut_off:  # a letterbox tries again every other second, for days
+                _log.warning("this process cannot be asked to leave the card: %s", error)
+            self._is_cut_off = True
+        else:
+            self._is_cut_off = False
