@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
+from autorag_whisper.domain.errors import EngineError, ModelDamaged
 from autorag_whisper.domain.request import Task, TranscribeOptions
 from autorag_whisper.domain.transcript import Word
 from autorag_whisper.engines.base import Hypothesis, TokenTimes
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from autorag_whisper.engines.base import Decoding, Encoded
 
 HZ = SAMPLE_RATE_HZ
+DAMAGED = ModelDamaged("fake", "model.bin", "is missing")  # a copy that samples is loaded late
 
 
 FIRST_S = 5.2
@@ -86,6 +88,19 @@ def test_a_hole_that_stays_empty_is_listed_and_the_text_is_what_it_was(tmp_path:
     [hole] = transcript.coverage.holes
     assert (hole.start_s, hole.end_s) == (pytest.approx(5.2, abs=0.3), pytest.approx(9.4, abs=0.3))
     assert transcript.coverage.skipped_s == pytest.approx(1.6, abs=0.25)
+
+
+@pytest.mark.parametrize("error", [EngineError("fake", "generate", "no"), MemoryError("generate"), DAMAGED])
+def test_where_the_parts_fail_the_chunk_keeps_its_words(tmp_path: Path, error: Exception) -> None:
+    def fail(stage: str, number: int) -> None:
+        if stage == "generate" and number > 1:
+            raise error
+
+    world = World(script=ends_early, engine=EarlyWords)
+    world.faults["cpu"].fail = fail
+    transcript = world.transcriber.transcribe(two_utterances(tmp_path / "a.wav"), model="fake")
+    assert transcript.text == "six"
+    assert len(transcript.coverage.holes) == 1
 
 
 def test_a_translation_is_never_recognised_in_parts_for_its_holes(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ HOLE_S = 1.0
 """Sure speech between two words from which something is missing. Of 231 chunks of the kit 4 have as much; of chunks
 with a lost utterance all that were looked at, but for those with less than a second of it."""
 LEAST_PART_S = 2.0
-"""No part is shorter, and no chunk shorter than two of them is cut because of its text."""
+"""No chunk shorter than two of them is cut because of its text."""
 _PAD = SAMPLE_RATE_HZ // 10
 _QUIET = SAMPLE_RATE_HZ // 50
 

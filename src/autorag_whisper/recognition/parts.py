@@ -1,17 +1,20 @@
 """A chunk whose text is not all of it: recognised again in parts, each as a chunk of its own.
 
 What is missing is found by `recognition.holes`; what was cut by the token cap is known from the attempt. Parts are
-judged by the same rules as any chunk. They cost as much again as the chunk did: once where it has a hole, and each time
-that it is halved because of its text, `MOST_CUTS` times at most.
+judged by the same rules as any chunk, and cut again where they have a hole or a cut text themselves. Each time they
+cost as much again as the chunk did, `MOST_CUTS` times at most.
 """
 
 from __future__ import annotations
 
 import itertools
+import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.align.words import apart
+from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError
+from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.alignment import Aligned
 from autorag_whisper.recognition.holes import around, halves, holes, missing_s
 from autorag_whisper.recognition.quality import Fault
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.transcript import Word
     from autorag_whisper.recognition.recognise import Recognition
 
+_log = logging.getLogger(__name__)
+
 MOST_CUTS = 4
 """How often a chunk of 30 s can be halved until a part is as short as it may be."""
 _WORTH_S = 0.5
@@ -34,8 +39,18 @@ _WORTH_S = 0.5
 def completed(recognition: Recognition, result: ChunkResult, *, cuts: int = 0) -> ChunkResult:
     """`result`, or where speech of its chunk has no words or its text was cut, what its parts give.
 
-    Raises as `Recognition.batch` does.
+    Where these fail, `result` is as good as it was. Raises Cancelled, and DeviceError.
     """
+    try:
+        return _completed(recognition, result, cuts)
+    except (AutoragWhisperError, MemoryError) as error:
+        if isinstance(error, Cancelled | DeviceError):
+            raise
+        _log.warning("a chunk could not be recognised in parts, the whole stands: %s", told(error))
+        return result
+
+
+def _completed(recognition: Recognition, result: ChunkResult, cuts: int) -> ChunkResult:
     if result.undecided or cuts >= MOST_CUTS:
         return result
     chunk = result.task.chunk
