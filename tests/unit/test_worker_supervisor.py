@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, cast
 
@@ -105,3 +107,34 @@ def test_a_process_is_forgiven_its_silence_and_no_later_one() -> None:
         assert process.seen().silent_s == 20.0
     finally:
         process.kill()
+
+
+def test_a_process_that_reads_nothing_holds_up_nobody() -> None:
+    # A job of many files fills the socket: whoever was to notice that the process is stuck waited for it to read.
+    program = (sys.executable, "-c", "import time; time.sleep(60)")
+    worker = WorkerTranscriber(program=program, limits=Limits(start_s=0.3))
+    errors: list[BaseException] = []
+
+    def transcribe() -> None:
+        try:
+            list(worker.transcribe_many([f"/there/is/none/{n}.wav" for n in range(20_000)]))
+        except AutoragWhisperError as error:
+            errors.append(error)
+
+    caller = Thread(target=transcribe, daemon=True)
+    caller.start()
+    caller.join(20)
+    assert [type(error) for error in errors] == [WorkerDied]
+    worker.close()
+
+
+def test_a_process_that_died_leaves_no_thread_behind() -> None:
+    told: SimpleQueue[object] = SimpleQueue()
+    before = set(threading.enumerate())
+    process = WorkerProcess({}, lambda: 0.0, lambda _, said: told.put(said), (sys.executable, "-c", ""))
+    assert told.get(timeout=20) == Gone(0)
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.endswith("worker"):
+            thread.join(10)
+            assert not thread.is_alive()
+    assert process.is_gone

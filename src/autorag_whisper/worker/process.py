@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import socket
 import subprocess
 import sys
 import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.domain.device import FailureCause
@@ -41,7 +43,8 @@ class Gone:
 
 
 class WorkerProcess:
-    """One process, used by one thread. What it says is read by another, so that a sign of life is never overlooked.
+    """One process, used by one thread. What it says is read by another, so that a sign of life is never overlooked, and
+    what it is told is written by a third: one that is stuck reads nothing, and would hold up whoever judges it.
 
     `tell(process, said)` is called by that other thread with all that is said but the signs of life.
     """
@@ -65,7 +68,10 @@ class WorkerProcess:
         self.beat: Beat | None = None
         self.is_ready = self.is_gone = False
         self._inherited: CpuPin | None = None
+        self._letters: SimpleQueue[tuple[bytes, Spool | None] | None] = SimpleQueue()
+        self._writer = threading.Thread(target=self._write, name="autorag-whisper-to-worker", daemon=True)
         self._reader = threading.Thread(target=self._read, name="autorag-whisper-worker", daemon=True)
+        self._writer.start()
         self._reader.start()
 
     def seen(self, idle_since_s: float | None = None) -> Seen:
@@ -108,16 +114,12 @@ class WorkerProcess:
     def begin(self, message: Start | Load, spool: Spool | None = None) -> None:
         """Give it a job, and the file that its audio lies in; its time without progress counts from now."""
         self._inherited = message.pin
-        self.send(message)
-        if spool is not None:
-            with contextlib.suppress(OSError):  # as in `send`
-                send_descriptor(self._connection, spool.descriptor)
+        self._letters.put((pickle.dumps(message), spool))
         self.got_on_s = self._clock()
 
     def send(self, message: FromParent) -> None:
-        """Say something; to one that is gone, nothing."""
-        with contextlib.suppress(OSError):  # what there is to know is that it is gone, and that is read
-            self._connection.send(message)
+        """Say something, without waiting until it is read; to one that is gone, nothing."""
+        self._letters.put((pickle.dumps(message), None))
 
     def end(self, timeout_s: float) -> bool:
         """Have it end, and wait; kill it where it takes longer than that. All that it said has been told then.
@@ -141,6 +143,8 @@ class WorkerProcess:
 
     def _close(self) -> None:
         self._hang_up()
+        self._letters.put(None)
+        self._writer.join()
         self._reader.join()
         self._connection.close()
         self._socket.close()
@@ -149,6 +153,14 @@ class WorkerProcess:
         """Nothing more comes from the other end; what came already is still read."""
         with contextlib.suppress(OSError):  # it was done before
             self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _write(self) -> None:
+        while (letter := self._letters.get()) is not None:
+            message, spool = letter
+            with contextlib.suppress(OSError):  # what there is to know is that it is gone, and that is read
+                self._connection.send_bytes(message)
+                if spool is not None:
+                    send_descriptor(self._connection, spool.descriptor)
 
     def _read(self) -> None:
         while True:
@@ -171,6 +183,7 @@ class WorkerProcess:
             if not isinstance(said, Answer):
                 self.got_on_s = self.heard_s
             self._tell(self, said)
+        self._letters.put(None)
         code = self._process.wait()
         self.is_gone = True
         self._tell(self, Gone(code))
