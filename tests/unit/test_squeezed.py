@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.request import TranscribeOptions
@@ -74,3 +75,12 @@ def test_a_translation_has_its_words_in_another_order_and_keeps_them() -> None:
     result = recognised(task="translate")
     assert [timed.word.text for timed in result.words] == ["one", "two", "three"]
     assert not result.rejected
+
+
+@pytest.mark.parametrize("signs", ["☀ ☁ ☂ ☃ ★", "€ $ £ ¥ ₩", "😂 😂 😂 😂 😂", "- - - - - -"])
+def test_signs_that_have_no_sound_are_no_repetition(signs: str) -> None:
+    # Each was compared by its letters, of which it has none: all were the same word, and four were taken out.
+    result = recognised(f"one {signs} two", part=0.4)
+    assert result.rejected == ()
+    assert result.text.split() == ["one", *signs.split(), "two"]
+    assert "".join(timed.word.text for timed in result.words) == result.text.replace(" ", "")

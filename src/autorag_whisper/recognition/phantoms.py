@@ -156,10 +156,12 @@ def squeezed_repeat(words: Sequence[TimedWord]) -> slice:
     """The words that are rejected under `SQUEEZED_REPEAT`, all of them in a loop of the text; an empty slice if none.
 
     They are whole periods of the loop, begun anywhere in it: the text without them says the same once less, and of two
-    sayings that share the sound (one has its beginning, the other its end) the times of both serve.
+    sayings that share the sound (one has its beginning, the other its end) the times of both serve. Signs alone (emoji,
+    currency) have no sound of their own and are never rejected here.
     """
-    loop = find_loop(["".join(re.findall(r"\w", timed.word.text.lower())) for timed in words])
-    if loop is None:
+    letters = ["".join(re.findall(r"\w", timed.word.text.lower())) for timed in words]
+    loop = find_loop([said or timed.word.text for said, timed in zip(letters, words, strict=True)])
+    if loop is None or not any(letters[loop.start : loop.stop]):
         return slice(0, 0)
     count = -(-_SQUEEZED_REPEAT_WORDS // loop.period) * loop.period
     starts = range(loop.start, loop.stop - count + 1) if loop.stop - loop.start - count >= loop.period else range(0)
