@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.device import FailureCause
-from autorag_whisper.domain.errors import Cancelled, DeviceError, EngineError, GpuBusy
+from autorag_whisper.domain.errors import Cancelled, DeviceError, EngineError, GpuBusy, ModelDamaged
 from autorag_whisper.domain.request import Quality, TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import Hypothesis
@@ -22,11 +22,12 @@ from autorag_whisper.testing import FakeRecognizer, speech_samples, write_speech
 from run_world import CARD, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import numpy as np
 
+    from autorag_whisper.engines.base import Decoding, Encoded
     from autorag_whisper.transcriber import Progress
     from autorag_whisper.transcriber.outcome import FileOutcome
 
@@ -405,3 +406,22 @@ def test_an_error_that_is_no_files_fault_ends_every_file_of_its_batch(tmp_path: 
     assert max(world.faults["cpu"].batches) > 1
     assert sorted(outcome.source.name for outcome in outcomes) == sorted(file.name for file in files)
     assert {type(outcome.error) for outcome in outcomes} == {type(None), GpuBusy}
+
+
+@pytest.mark.parametrize("error", [ModelDamaged("fake", "model.bin", "is missing"), EngineError("fake", "load", "no")])
+def test_a_text_stays_where_nothing_can_be_sampled(tmp_path: Path, error: Exception) -> None:
+    class NoSamples(FakeRecognizer):
+        def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
+            if decoding.temperature > 0:
+                raise error
+            return super().generate(encoded, prompts, decoding)
+
+    doubtful = Hypothesis(FakeRecognizer().tokenizer.encode(" hello there"), -1.5, 0.01, cap_hit=False)
+    world, audio = (
+        World(engine=NoSamples, script=lambda _: doubtful),
+        write_speech(tmp_path / "a.wav", speech_samples(3)),
+    )
+    transcript = world.transcriber.transcribe(audio, TranscribeOptions(language="en"), model="fake")
+    assert transcript.text == "hello there"
+    with pytest.raises(type(error)):
+        world.transcriber.transcribe(audio, TranscribeOptions(language="en", temperatures=(0.4,)), model="fake")

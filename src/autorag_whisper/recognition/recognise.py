@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.align.words import apart
-from autorag_whisper.domain.errors import Cancelled
+from autorag_whisper.domain.errors import Cancelled, EngineError, ModelDamaged
 from autorag_whisper.domain.request import Task
 from autorag_whisper.domain.transcript import Attempt, join_words
 from autorag_whisper.engines.base import WINDOW_FRAMES, Decoding
+from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.alignment import Aligned, Alignment, Spoken
 from autorag_whisper.recognition.effort import MOST_KEPT, may_try_again, steps_of
 from autorag_whisper.recognition.language import LanguageChoice, choose
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.engines.base import Encoded, Hypothesis, Recognizer
     from autorag_whisper.recognition.ctc_alignment import CtcAligner
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +247,14 @@ class Recognition:
         hypotheses: list[Hypothesis | None] = [None] * len(row.attempts)
         spent = 0
         for decoding in self._search.ways(row.task.chunk, row.language):
-            hypothesis = self._generate(encoded, [row], decoding)[0]
+            try:
+                hypothesis = self._generate(encoded, [row], decoding)[0]
+            except (EngineError, ModelDamaged, MemoryError) as error:
+                if not decoding.temperature or not any(hypotheses):
+                    raise
+                # What samples is loaded for that: its files may be gone by now. The text that there is stays.
+                _log.warning("a chunk could not be sampled, the best text before that stands: %s", told(error))
+                break
             hypotheses.append(hypothesis)
             spent += steps_of(len(hypothesis.token_ids), decoding.max_new_tokens, sampled=decoding.temperature > 0)
             if self._judge(row, hypothesis, decoding):
