@@ -345,3 +345,20 @@ def test_clips_have_outputs_of_their_own_and_leave_those_of_the_whole(world: Wor
     assert {"talk.1m30s-2m45s500+1h02m03s-end.srt", "talk.srt"} <= names_in(talk.parent)
     world.build_error = AssertionError("both are finished")
     assert world.run(talk) == world.run(talk, "--clip", "1:30-2:45.5,1:02:03-") == 0
+
+
+def test_recordings_of_one_stem_never_replace_each_others_outputs(world: World, tmp_path: Path) -> None:
+    for suffix in ("mp3", "wav", "m4a", "ogg", "flac"):
+        (tmp_path / f"talk.{suffix}").write_text(f"the {suffix}")
+        assert world.run(tmp_path / f"talk.{suffix}", "-f", "txt") == 0
+    texts = sorted(path.read_text() for path in tmp_path.glob("*.txt"))
+    assert texts == ["the flac\n", "the m4a\n", "the mp3\n", "the ogg\n", "the wav\n"]
+
+
+def test_a_folder_of_outputs_that_cannot_be_looked_at_fails_with_its_reason(
+    world: World, talk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A name that is too long is refused to root, too."""
+    assert world.run(talk, "-o", talk.parent / ("a" * 300)) not in (0, KEPT)
+    assert "file name too long" in capsys.readouterr().err
+    assert world.transcribed == []

@@ -105,13 +105,15 @@ class Job:
     def other_bases(self, identity: str, *, track: str = "") -> Iterator[str]:
         """What the outputs are called after where `base` is another recording's, or, with `track`, another track's.
 
-        `identity` tells this one from others of its name: the last name is free unless it was here before.
+        `identity` tells this one from others of its name: the last name is free unless it was here before. Others of
+        its stem (`talk.mp3`, `talk.wav`) may have all names but that one.
         """
         if track:
             yield _fitted(f"{self.base}.{int(track) + 1}", self.marks)
         elif self.input.path is not None and (folder := _plain(self.input.path.absolute().parent.name)):
             yield _fitted(f"{self.base}~{folder}", self.marks)
-        yield _fitted(f"{self.base}~{hashlib.sha256(os.fsencode(identity)).hexdigest()[:8]}", self.marks)
+        for mine in (identity, f"{identity} {self.input.name}"):
+            yield _fitted(f"{self.base}~{hashlib.sha256(os.fsencode(mine)).hexdigest()[:8]}", self.marks)
 
     def fresh(self, base: str) -> Iterator[str]:
         """What the outputs are called after where `base` was taken by a stranger while this job was at work."""

@@ -201,12 +201,16 @@ def _names(job: Job, subject: Subject, base: str, language: str) -> dict[str, st
 
 
 def _content(path: Path) -> str | None:
-    """The digest of a file's content; None where there is nothing, `_UNKNOWN` for what is no file or cannot be read."""
+    """The digest of a file's content; None where nothing can be seen, `_UNKNOWN` for what is no file or unreadable."""
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):  # a link is somebody's own arrangement
-            return _UNKNOWN
+        mode = path.lstat().st_mode
+    except (OSError, ValueError):  # a name that is not known yet is no name at all; a new file replaces nothing anyway
+        return None
+    if not stat.S_ISREG(mode):  # a link is somebody's own arrangement
+        return _UNKNOWN
+    try:
         return sha256_of(path)
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # a name that is not known yet is no name at all
+    except FileNotFoundError:
         return None
     except OSError:
         return _UNKNOWN

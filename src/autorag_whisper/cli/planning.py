@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -115,7 +116,8 @@ def _writable(jobs: Sequence[Job], ledger: Ledger) -> Iterator[Job]:
 
 def _not_blocked(jobs: Sequence[Job], ledger: Ledger) -> Iterator[Job]:
     for job in jobs:
-        blocked = [path.name for path in job.targets.values() if path.is_dir()]
+        # Path's own questions raise for what may not be looked at.
+        blocked = [path.name for path in job.targets.values() if os.path.isdir(path)]  # noqa: PTH112
         if blocked:
             ledger.fail(
                 job.input.shown, f"its output {blocked[0]} is a folder; move that away, or choose another --output-dir"
@@ -126,7 +128,7 @@ def _not_blocked(jobs: Sequence[Job], ledger: Ledger) -> Iterator[Job]:
 
 def _obstacle(folder: Path) -> str:
     """Why nothing can be written in `folder`, "" if it can. One that is missing is made when it gets its first file."""
-    nearest = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    nearest = next(place for place in (folder, *folder.absolute().parents) if os.path.exists(place))  # noqa: PTH110
     try:
         make_writable(nearest)
     except OSError as error:
