@@ -299,6 +299,14 @@ def test_an_flv_that_another_tool_has_shortened_is_whole(tmp_path: Path) -> None
     assert damage_of(tmp_path / "b", bytes(data[:-300])).truncated
 
 
+@pytest.mark.parametrize("length", [0, 40])
+def test_a_matroska_whose_length_was_never_filled_in_is_whole(tmp_path: Path, length: int) -> None:
+    data = make(tmp_path / "a", KINDS["mka"], 3.0).replace(b"\x53\xac", b"\x53\xae")  # and no places of its parts
+    at = data.index(b"\x18\x53\x80\x67") + 4
+    damage = damage_of(tmp_path / "b", data[:at] + bytes((1,)) + length.to_bytes(7, "big") + data[at + 8 :])
+    assert not damage
+
+
 @pytest.mark.kit
 def test_no_recording_of_the_kit_is_said_to_be_cut_off_but_those_that_are(kit: Path, nasty: Path) -> None:
     short = [clip for clip in read_manifest(kit / "real") if clip.duration_s is None or clip.duration_s < 30]

@@ -283,7 +283,9 @@ def matroska(file: BinaryIO) -> Promise:
         at = body + part
     if first is None:
         return NOTHING
-    end = min(place for place in ends if place > first)
+    end = min((place for place in ends if place > first), default=None)
+    if end is None:  # a length that was never filled in, or lies
+        return Promise(is_cut=_is_last_block_cut(file))
     return Promise(whole_bytes=end - first, there_bytes=max(1, min(end, size) - first))
 
 
