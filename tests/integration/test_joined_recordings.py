@@ -126,6 +126,18 @@ def test_what_only_looks_like_another_recording_changes_nothing(tmp_path: Path, 
     assert not notes
 
 
+@pytest.mark.parametrize("tail", [b"", b"TAG" + bytes(125), bytes(64)])
+@pytest.mark.parametrize("suffix", ["wav", "aiff", "au"])
+def test_tags_behind_a_recording_are_no_other_one(tmp_path: Path, suffix: str, tail: bytes) -> None:
+    codec = "pcm_s16le" if suffix == "wav" else "pcm_s16be"
+    place = write(tmp_path / f"a.{suffix}", [(0.0, 2.0, A)], codec=codec, rate=16_000)
+    lyrics = b"la la " * 1500 + bytes(1024)
+    tag = b"ID3\x03\0\0" + bytes((0, 0, len(lyrics) >> 7, len(lyrics) & 0x7F)) + lyrics
+    place.write_bytes(place.read_bytes() + tag + tail)
+    samples, damage, notes = decode(place)
+    assert (len(samples), bool(damage), notes) == (32_000, False, ())
+
+
 _PAGE, _FIRST = b"OggS\0\0page", b"OggS\0\2page"
 
 

@@ -63,7 +63,7 @@ def behind_tags(file: BinaryIO) -> int:
     at, found_ape = 0, False
     for _ in range(_MAX_TAGS):
         head = _read(file, at, 32)
-        length = _tag_length(head)
+        length = tag_length(head)
         if not length:
             break
         found_ape |= head[:8] == b"APETAGEX"
@@ -129,7 +129,7 @@ def _adts_frame(head: bytes) -> int:
     return size if size > 7 else 0
 
 
-def _tag_length(head: bytes) -> int:
+def tag_length(head: bytes) -> int:
     """Bytes of the tag that begins here, 0 if none does."""
     if head[:3] == b"ID3" and len(head) >= 10 and head[3] != 0xFF and max(head[6:10]) < 0x80:
         size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]

@@ -16,6 +16,8 @@ import os
 import re
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from autorag_whisper.audio.lead_in import tag_length
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,6 +42,7 @@ _OVERLAP_BYTES = 80
 _OGG_FIRST_PAGE = 2
 _BLOCK_BYTES = 1 << 20
 _MAX_BOXES = 100_000
+_MAX_TAGS = 16
 _UNKNOWN_32 = frozenset((0, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF))
 
 
@@ -53,7 +56,7 @@ class Window(io.RawIOBase):
         self._file, self.start = file, start
         size = file.seek(0, os.SEEK_END)
         self.stop = size if stop is None else min(stop, size)
-        self._size, self._at = size, start
+        self._at = start
         head = _read(file, start, 16)
         self._joint = next((pattern for magic, pattern in _JOINTS.items() if head.startswith(magic)), None)
         self._seen_to, self._tail, self._in_body = start, b"", False
@@ -61,16 +64,12 @@ class Window(io.RawIOBase):
         self.next_start: int | None = None
         end = structural_end(file, start, self.stop)
         if end is not None and end < self.stop and begins_at(file, end):
-            self.next_start = self.stop = end
+            self.next_start = end if _is_more_than_tags(file, end) else None
+            self.stop = end
 
     def part(self, start: int, stop: int) -> Window:
         """Another window on the same file."""
         return Window(self._file, start, stop)
-
-    @property
-    def is_all(self) -> bool:
-        """Whether there is nothing in the file besides."""
-        return self.start == 0 and self.stop == self._size
 
     def tell(self) -> int:
         return self._at - self.start
@@ -141,6 +140,16 @@ class Window(io.RawIOBase):
 def begins_at(file: BinaryIO, at: int) -> bool:
     """Whether a recording of a kind that is known by its first bytes begins at `at`."""
     return bool(_BEGINNINGS.match(_read(file, at, 16)))
+
+
+def _is_more_than_tags(file: BinaryIO, at: int) -> bool:
+    """Whether anything follows the tags that begin at `at`, if some do: taggers put them behind a recording, too."""
+    for _ in range(_MAX_TAGS):
+        length = tag_length(_read(file, at, 32))
+        if not length:
+            break
+        at += length
+    return any(_read(file, at, 16))
 
 
 def structural_end(file: BinaryIO, start: int, stop: int) -> int | None:
