@@ -168,3 +168,8 @@ def test_a_list_of_words_beside_its_whole_result_is_left_out(tmp_path: Path) -> 
     (tmp_path / "neko.words.json").write_text(render(japanese, "words"))
     assert convert(*sorted(tmp_path.glob("*.json")), "-f", "srt,json", "-o", tmp_path / "out") == SUCCESS
     assert json.loads((tmp_path / "out" / "neko.json").read_text())["language_code"] == "ja"
+
+
+def test_what_was_printed_counts_as_done(result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert convert(result, tmp_path / "missing.json", "-o", "-") == FAILED
+    assert "1 of 2 files failed" in capsys.readouterr().err

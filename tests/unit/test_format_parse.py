@@ -174,3 +174,14 @@ def test_the_schema_is_a_schema() -> None:
 )  # fmt: skip
 def test_text_of_a_language_that_nobody_names_is_told_by_its_letters(text: str, language: str) -> None:
     assert parse(json.dumps([{"w": text, "s": 0, "e": 1, "p": 1}])).language == language
+
+
+def test_a_word_without_times_behind_one_that_reaches_into_the_next_lies_before_that() -> None:
+    words = [{"word": "a", "start": 0, "end": 5}, {"word": "7"}, {"word": "b", "start": 3, "end": 6}]
+    transcript = parse(json.dumps({"segments": [{"text": "a 7 b", "words": words}]}))
+    assert [(word.start_s, word.end_s) for word in transcript.words] == [(0.0, 3.0), (3.0, 3.0), (3.0, 6.0)]
+
+
+def test_an_empty_language_says_nothing() -> None:
+    words = [{"word": "gut", "start": 0, "end": 1}]
+    assert parse(json.dumps({"language": "", "words": words}), language="de").language == "de"

@@ -110,6 +110,7 @@ def _deliver(source: _Source, transcript: Transcript, conversion: Conversion, le
     texts = {form: render(transcript, form, conversion.subtitles).encode() for form in formats}
     if conversion.printing:
         _print(texts[formats[0]])
+        ledger.done += 1
         return
     folder = _folder(source, conversion)
     contents = {source.base + FORMATS[form].suffix: data for form, data in texts.items()}

@@ -47,7 +47,7 @@ def read_foreign(root: Node, language: str | None) -> Transcript:
     """
     own = None
     if isinstance(root.value, dict):
-        own = language_of(root.get("language")) if root.has("language") else None
+        own = language_of(root.get("language")) if root.has("language") and root.value["language"] != "" else None
     code = own or language or _language_of_words(root)
     segments = _segments(root, code)
     if not segments and not _may_be_empty(root):
@@ -191,7 +191,8 @@ def _times(nodes: Sequence[Node]) -> list[tuple[float, float, bool]]:
             times.append((*own, True))
             continue
         ahead = [time[0] for time in known[index:] if time is not None]
-        begin = times[-1][1] if times else ahead[0]
+        # The word before may reach into the next one that has times.
+        begin = min(times[-1][1] if times else ahead[0], *ahead[:1])
         left = next((at for at, time in enumerate(known[index:]) if time is not None), 1)
         times.append((begin, begin + max(0.0, (ahead or [begin])[0] - begin) / left, False))
     return times
