@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorag_whisper.audio.decode import MediaDecoder
+from autorag_whisper.domain.errors import MediaError
 from autorag_whisper.domain.notes import NoteKind
 from kit import read_manifest, unpack_nasty
 from pcm_files import RATE, Pcm, aiff, au, caf, floats, integers, rf64, voice, w64, wav
@@ -370,3 +371,17 @@ def test_any_one_field_may_lie(name: str, channels: int, lie: tuple[str, int], s
     samples, notes = decode(wav(lying))
     assert same(samples, sound, min(16, pcm.width * 8))
     assert lying == pcm or lie[0] == "byte_rate" or notes
+
+
+@pytest.mark.parametrize(("frame_bytes", "bits"), [(5, 24), (6, 32), (7, 16)])
+def test_a_caf_whose_frames_have_a_size_that_no_sample_has_is_read_or_refused(frame_bytes: int, bits: int) -> None:
+    """`bits` fit into such a frame, so neither field names a width for it."""
+    data = bytearray(caf(integers(voice(0.5), 2)))
+    at = data.index(b"desc") + 12
+    data[at + 16 : at + 20], data[at + 28 : at + 32] = frame_bytes.to_bytes(4, "big"), bits.to_bytes(4, "big")
+    try:
+        with MediaDecoder(io.BytesIO(data), "sound") as decoder:
+            heard = sum(map(len, decoder))
+    except MediaError:
+        return
+    assert heard > 0

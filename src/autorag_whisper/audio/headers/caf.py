@@ -53,11 +53,11 @@ def _claims(raw: bytes, data_at: int, data_end: int) -> Claims | None:
     is_float = bool(flags & _FLOAT)
     candidates = formats([by_packet, by_bits], channels, is_float=is_float)
     candidates = candidates or formats([by_packet, by_bits], channels, is_float=False)
-    if not candidates:
-        return None
     # Core Audio keeps 20 or 24 bits in 4 bytes as it pleases: fewer bits than a packet holds contradict nothing.
     valid = bits if not is_float and bits and by_packet and bits < by_packet * 8 else None
     candidates = [form for form in candidates if valid is None or form.width == by_packet]
+    if not candidates:
+        return None
     disagreement = ""
     if len(candidates) > 1 or is_float != candidates[0].is_float:
         disagreement = f"its header contradicts itself ({bits} bits, {packet} bytes a frame, {channels} channels)"
