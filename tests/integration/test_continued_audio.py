@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
+from autorag_whisper.audio.decode import MediaDecoder
 from made_media import decode, heard, write
 
 if TYPE_CHECKING:
@@ -178,3 +180,25 @@ def test_the_same_pid_may_carry_another_codec(tmp_path: Path, codecs: tuple[str,
     found = heard(samples)
     assert found[1:5] + found[7:11] == [A] * 4 + [B] * 4
     assert damage.damaged_packets <= 3  # about the joint itself
+
+
+class _Counting(io.BytesIO):
+    """A file that knows how much of it was read."""
+
+    count = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self.count += len(data)
+        return data
+
+
+def test_what_follows_a_filled_gap_is_heard_before_the_file_is_read_to_its_end(tmp_path: Path) -> None:
+    """NUT does not say how long a packet of Opus is: all packets behind the gap were held in memory."""
+    place = write(tmp_path / "a.nut", [(3.0, 120.0, A), (0.0, 3.0, B)], codec="libopus", rate=48_000)
+    file = _Counting(place.read_bytes())
+    with MediaDecoder(file, place.name) as decoder:
+        file.count = 0
+        while decoder.samples_out < 8 * 16_000:
+            next(decoder)
+    assert file.count < place.stat().st_size / 2

@@ -11,7 +11,7 @@ import av.error
 
 from autorag_whisper.audio import promise
 from autorag_whisper.audio.container import Opened, open_another
-from autorag_whisper.audio.following import CONFIRM_S, Following, Gap
+from autorag_whisper.audio.following import CONFIRM_S, UNKNOWN_PACKET_S, Following, Gap
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -181,7 +181,7 @@ class Demuxer:
             yield self._link.opened, packet
             return
         self._held.append(packet)
-        self._held_s += duration_s
+        self._held_s += duration_s or UNKNOWN_PACKET_S
         if self._held_s >= CONFIRM_S:
             yield from self._settle()
 

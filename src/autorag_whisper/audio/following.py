@@ -26,7 +26,8 @@ CONFIRM_S = 2.5
 """So much of the chosen stream is awaited behind a pause before it is filled, to see whether the other one runs on."""
 
 _LEAST_S = 0.25
-_UNKNOWN_PACKET_S = 0.02
+UNKNOWN_PACKET_S = 0.02
+"""What a packet counts for that does not say how long it is (Opus in NUT, ALAC in Matroska)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Following:
         other = self._others.setdefault(stream, _Other())
         if not other.ahead_s:
             other.first_s, other.last_s, other.byte = time_s, time_s, byte
-        other.ahead_s += duration_s or _UNKNOWN_PACKET_S
+        other.ahead_s += duration_s or UNKNOWN_PACKET_S
         other.last_s = max(other.last_s, time_s + duration_s)
 
     def chosen(self, time_s: float, duration_s: float) -> Gap | None:
@@ -78,11 +79,11 @@ class Following:
         for other in self._others.values():
             # A chosen packet accounts for as much of the others: one that the demuxer held back to the end of the file
             # (the last PES of a transport stream) does not make ten minutes of another stream run beside it.
-            beside_s = 0.0 if paused else min(other.ahead_s, duration_s or _UNKNOWN_PACKET_S)
+            beside_s = 0.0 if paused else min(other.ahead_s, duration_s or UNKNOWN_PACKET_S)
             other.beside_s += beside_s
             other.first_s += beside_s
             other.ahead_s = 0.0 if paused else other.ahead_s - beside_s
-        self._chosen_s += duration_s or _UNKNOWN_PACKET_S
+        self._chosen_s += duration_s or UNKNOWN_PACKET_S
         return gap
 
     def finish(self) -> Gap:
