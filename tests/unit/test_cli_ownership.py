@@ -362,3 +362,22 @@ def test_a_folder_of_outputs_that_cannot_be_looked_at_fails_with_its_reason(
     assert world.run(talk, "-o", talk.parent / ("a" * 300)) not in (0, KEPT)
     assert "file name too long" in capsys.readouterr().err
     assert world.transcribed == []
+
+
+def test_another_run_at_work_on_a_namesake_does_not_keep_a_recording_from_being_transcribed(
+    world: World, tmp_path: Path
+) -> None:
+    for day in ("mon", "tue"):
+        (tmp_path / day).mkdir()
+        (tmp_path / day / "rec1.wav").write_text(f"it is {day}")
+    out, codes = tmp_path / "out", list[int]()
+    other = World(environ={"AUTORAG_WHISPER_CACHE_DIR": world.cache.name})
+
+    def run_the_others(_name: str) -> None:
+        codes.append(other.run(tmp_path / "tue" / "rec1.wav", "-o", out, "-f", "txt"))
+        codes.append(other.run(tmp_path / "mon" / "rec1.wav", "-o", out, "-f", "txt"))
+
+    world.before_file = run_the_others
+    assert world.run(tmp_path / "mon" / "rec1.wav", "-o", out, "-f", "txt") == 0
+    assert codes == [0, KEPT]  # of the same recording the first run has the claim
+    assert sorted(path.read_text() for path in out.glob("*.txt")) == ["it is mon\n", "it is tue\n"]

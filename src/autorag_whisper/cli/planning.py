@@ -116,8 +116,8 @@ def _writable(jobs: Sequence[Job], ledger: Ledger) -> Iterator[Job]:
 
 def _not_blocked(jobs: Sequence[Job], ledger: Ledger) -> Iterator[Job]:
     for job in jobs:
-        # Path's own questions raise for what may not be looked at.
-        blocked = [path.name for path in job.targets.values() if os.path.isdir(path)]  # noqa: PTH112
+        targets = job.targets.values()
+        blocked = [path.name for path in targets if os.path.isdir(path)]  # noqa: PTH112 - Path.is_dir raises EACCES
         if blocked:
             ledger.fail(
                 job.input.shown, f"its output {blocked[0]} is a folder; move that away, or choose another --output-dir"
@@ -128,7 +128,8 @@ def _not_blocked(jobs: Sequence[Job], ledger: Ledger) -> Iterator[Job]:
 
 def _obstacle(folder: Path) -> str:
     """Why nothing can be written in `folder`, "" if it can. One that is missing is made when it gets its first file."""
-    nearest = next(place for place in (folder, *folder.absolute().parents) if os.path.exists(place))  # noqa: PTH110
+    here_and_above = (folder, *folder.absolute().parents)
+    nearest = next(place for place in here_and_above if os.path.exists(place))  # noqa: PTH110 - as there
     try:
         make_writable(nearest)
     except OSError as error:

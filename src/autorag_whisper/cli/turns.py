@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from typing import TYPE_CHECKING, Self
 
 from autorag_whisper.cli import manifest
@@ -87,5 +89,13 @@ class Turns:
 
 
 def _place(job: Job) -> Path:
-    """What is claimed: the outputs of one audio track."""
-    return job.folder / f"{job.base}*{job.marks.selector}"
+    """What is claimed: the outputs of one audio track of one file. Another file of that name has others."""
+    path = job.input.path
+    # Each text through standard input is its own, so that every run has another claim.
+    origin = os.fsencode(_real(path)) if path is not None else str(os.getpid()).encode()
+    return job.folder / f"{job.base}*{job.marks.selector}*{hashlib.sha256(origin).hexdigest()[:16]}"
+
+
+def _real(path: Path) -> str:
+    """A file by its real folder and its name there, as `cli.inputs` tells files apart."""
+    return os.path.realpath(path.parent) + os.sep + path.name
