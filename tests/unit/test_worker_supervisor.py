@@ -38,7 +38,7 @@ class FakeProcess:
     def send(self, message: FromParent) -> None:
         self.told.append(message)
 
-    def seen(self, idle_since_s: float | None = None) -> Seen:
+    def seen(self, now: float, idle_since_s: float | None = None) -> Seen:
         return Seen(idle_s=idle_since_s)
 
 
@@ -102,9 +102,9 @@ def test_a_process_is_forgiven_its_silence_and_no_later_one() -> None:
     try:
         now[0] = 3600.0
         process.heard_s = 3599.0
-        process.forgive(3600.0)
+        process.forgive(3600.0, now[0])
         now[0] += 20.0
-        assert process.seen().silent_s == 20.0
+        assert process.seen(now[0]).silent_s == 20.0
     finally:
         process.kill()
 

@@ -74,9 +74,8 @@ class WorkerProcess:
         self._writer.start()
         self._reader.start()
 
-    def seen(self, idle_since_s: float | None = None) -> Seen:
-        """What the supervision wants to know; `idle_since_s` None: it has a job."""
-        now = self._clock()
+    def seen(self, now: float, idle_since_s: float | None = None) -> Seen:
+        """What the supervision wants to know at `now`, by the clock; `idle_since_s` None: it has a job."""
         return Seen(
             silent_s=now - self.heard_s,
             stalled_s=now - self.got_on_s,
@@ -87,9 +86,9 @@ class WorkerProcess:
             broken=self.broken,
         )
 
-    def forgive(self, seconds: float) -> None:
+    def forgive(self, seconds: float, now: float) -> None:
         """This process was held up for so long and may not have heard it: that is not the other's fault."""
-        now = self._clock()  # what it has said since is forgiven no further
+        # What it has said since is forgiven no further.
         self.started_s = min(now, self.started_s + seconds)
         self.heard_s = min(now, self.heard_s + seconds)
         self.got_on_s = min(now, self.got_on_s + seconds)

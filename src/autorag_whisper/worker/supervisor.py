@@ -188,19 +188,19 @@ class Supervisor:
                 self._running().send(Ask(number, question.model, question.device_hint))
 
     def _look(self) -> None:
-        """Judge the process."""
+        """Judge the process, as of one moment: this one may be stopped between any two lines."""
         now = self._clock()
         passed, self._looked_s = now - self._looked_s, now
         process, call = self._process, self._call
         if process is None:
             return
         if passed > _HELD_UP_S:
-            process.forgive(passed)
+            process.forgive(passed, now)
         process.reap()
         if call is not None and call.is_abandoned and not self._is_stopped:
             self._is_stopped = True
             process.send(Stop(self._number))
-        verdict = judge(process.seen(self._idle_since_s if call is None else None), self._limits)
+        verdict = judge(process.seen(now, self._idle_since_s if call is None else None), self._limits)
         if verdict.act is Act.KILL:
             process.kill()
             self._lose_process(verdict.reason)
