@@ -16,7 +16,9 @@ CACHE = ROOT / ".cache"
 KIT, REQUIRE_KIT = "AUTORAG_WHISPER_KIT", "AUTORAG_WHISPER_REQUIRE_KIT"
 
 # No deadline: two cores are shared with whatever else runs, and a slow example is no wrong one.
-settings.register_profile("house", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "house", derandomize=True, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("house")
 
 
