@@ -161,7 +161,9 @@ def test_signals_at_any_moment_leave_every_job_its_own_words(worker: WorkerTrans
     sender = threading.Thread(target=send)
     sender.start()
     try:
-        for _ in range(100):
+        jobs = 0
+        while jobs < 100 or count[0] <= 50:  # on a busy machine a job may be over before its signal comes
+            jobs += 1
             job = chance.choice((one, streamed, closed, several, handle))
             with suppress(InterruptError):
                 is_armed[0] = True
@@ -172,4 +174,3 @@ def test_signals_at_any_moment_leave_every_job_its_own_words(worker: WorkerTrans
         over.set()
         sender.join()
         signal.signal(signal.SIGUSR1, before)
-    assert count[0] > 50
