@@ -1,11 +1,14 @@
-"""Word times against the truth: synthetic speech with exact times, recordings with times by phoneticians.
+"""Word times against the truth: synthetic speech with exact times, recordings with times by people.
 
     .venv/bin/python benchmarks/word_times.py [--model base] [--aligner auto] [--half 0|1] [--json F]
+    .venv/bin/python benchmarks/word_times.py --only hesitant --only human       # groups whose name holds one of these
+    .venv/bin/python benchmarks/word_times.py --worst 20                         # and the words that are furthest off
     .venv/bin/python benchmarks/word_times.py --engine fw-sequential    # a peer of benchmarks/compare in our place
     .venv/bin/python benchmarks/word_times.py --drift       # the hour: its first tenth against its last
     .venv/bin/python benchmarks/word_times.py --plot benchmarks/results/word-times.png ours=F1 faster-whisper=F2
 
-AUTORAG_WHISPER_KIT names the recordings.
+AUTORAG_WHISPER_KIT names the recordings; `timing/made.py` makes more of them, `timing/groups.py` says what is in which
+group.
 
 Errors are in milliseconds, starts and ends apart, over the words that were recognised right; `found` is their share of
 all words with a true time. Matching is the kit's own (`score.py`). Ours is told the language, a peer finds it.
@@ -19,94 +22,47 @@ import itertools
 import json
 import os
 import sys
+import tempfile
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from autorag_whisper.bootstrap import build_transcriber
 from autorag_whisper.domain.request import DEFAULT_TEMPERATURES, TranscribeOptions
+from autorag_whisper.telemetry import STAGE, STAGE_DURATION, Telemetry
+from benchmarks.timing.figures import QUANTILES, Errors, Figures, Tally, TimedPair, show
+from benchmarks.timing.groups import GROUPS, WORD_GROUPS, rows_of, word_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    Row = dict[str, Any]
-    """A line of a manifest."""
+    from autorag_whisper.telemetry import AttributeValue
+    from benchmarks.timing.groups import Row
+
     Words = list[dict[str, Any]]
     """Words as they leave us, {"w", "s", "e", "p"}."""
     Hear = Callable[[Path, Row], Words]
 
-GROUPS: dict[str, Callable[[dict[str, Any]], bool]] = {
-    "clean English, exact": lambda row: row["language"] == "en" and {"clean"} <= tags(row) and exact(row),
-    "noisy, telephone, reverberant": lambda row: exact(row) and not {"clean", "long", "espeak"} & tags(row),
-    "ten minutes": lambda row: row["path"].startswith("long_10min"),
-    "other languages, exact": lambda row: row["language"] != "en" and exact(row),
-    "human": lambda row: row.get("word_trust") == "human" and "overlap" not in tags(row),
-    "digits at known places": lambda row: row.get("word_trust") == "constructed",
-}
-PAUSE_S = 1.0
-AFTER_PAUSES = "after pauses of 1 s and more, exact"
-NUMBERS, PLAIN = "numbers and abbreviations, exact", "plain words, exact"
-"""Groups of words, not of files: of clean English with exact times; after pauses also of the ten minutes."""
-WITHIN_MS = (20, 50, 100, 200)
-ABBREVIATED = {"dr", "mr", "mrs", "ms", "st", "vs", "etc", "prof", "jr", "sr"}
-QUANTILES = tuple(range(101))
 
+class Stages(Telemetry):
+    """Keeps how long the engine recognised and aligned, in seconds, and nothing else."""
 
-def tags(row: dict[str, Any]) -> set[str]:
-    return set(row["tags"])
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: Counter[str] = Counter()
 
+    def duration(self, name: str, seconds: float, attributes: Mapping[str, AttributeValue]) -> None:
+        if name == STAGE_DURATION:
+            self.seconds[str(attributes[STAGE])] += seconds
 
-def exact(row: dict[str, Any]) -> bool:
-    return row.get("word_trust") == "exact"
-
-
-@dataclass(frozen=True, slots=True)
-class Errors:
-    """Errors of one edge, in milliseconds; `within` are percentages in the order of `WITHIN_MS`."""
-
-    words: int
-    bias: float
-    median: float
-    mean: float
-    p95: float
-    within: tuple[float, ...]
-    quantiles: tuple[float, ...]
-    """Of the sizes, from the smallest to the largest in steps of a hundredth."""
-
-    @classmethod
-    def of(cls, errors_s: Sequence[float]) -> Errors:
-        signed = 1000 * np.asarray(errors_s)
-        size = np.abs(signed)
-        within = tuple(round(100 * float(np.mean(size <= limit)), 1) for limit in WITHIN_MS)
-        figures = (np.median(signed), np.median(size), size.mean(), np.percentile(size, 95))
-        rounded = (round(float(figure), 1) for figure in figures)
-        return cls(len(size), *rounded, within, tuple(np.round(np.percentile(size, QUANTILES), 1).tolist()))
-
-
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """A group's figures. Of `asked` words with a true time so many percent were `found`; `heard`: words that came out,
-    0 for a group of words."""
-
-    start: Errors
-    end: Errors
-    found: float
-    asked: int
-    heard: int
-
-    def recall(self, errors: Errors) -> list[float]:
-        """Percent of all words with a true time that are within `WITHIN_MS`: a misheard word is a miss."""
-        return [round(share * errors.words / self.asked, 1) for share in errors.within]
-
-    def precision(self, errors: Errors) -> list[float]:
-        """Percent of all words that came out that are right and within `WITHIN_MS`."""
-        return [round(share * errors.words / self.heard, 1) if self.heard else 0.0 for share in errors.within]
+    @property
+    def align_share(self) -> float:
+        """The alignment's share of the time in the engine, in percent."""
+        return round(100 * self.seconds["align"] / max(1e-9, sum(self.seconds.values())), 1)
 
 
 def scorer(kit: Path) -> Any:
@@ -117,35 +73,6 @@ def scorer(kit: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def rows_of(kit: Path, model: str, half: int | None) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Files with trusted times that this model can be asked for, every second one for a `half`."""
-    for folder in ("tts", "real"):
-        lines = (kit / folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
-        for n, row in enumerate(map(json.loads, lines)):
-            wanted = any(member(row) for member in GROUPS.values()) and "60min" not in row["path"]
-            if wanted and (half is None or n % 2 == half) and (row["language"] == "en" or not model.endswith(".en")):
-                yield kit / folder, row
-
-
-@dataclass(slots=True)
-class Tally:
-    """The errors of a group so far, in seconds; how many of its words were `asked` for, and came out (`heard`)."""
-
-    asked: int = 0
-    heard: int = 0
-    starts: list[float] = field(default_factory=list)
-    ends: list[float] = field(default_factory=list)
-
-    def add(self, asked: int, errors: Sequence[tuple[float, float]]) -> None:
-        self.asked += asked
-        self.starts += [start for start, _ in errors]
-        self.ends += [end for _, end in errors]
-
-    def figures(self) -> Figures:
-        found = round(100 * len(self.starts) / self.asked, 1)
-        return Figures(Errors.of(self.starts), Errors.of(self.ends), found, self.asked, self.heard)
 
 
 def measure(
@@ -159,29 +86,59 @@ def measure(
     """Our figures by group, and how many words each aligner timed."""
     sources: Counter[str] = Counter()
     with ours(model, aligner, sources, temperatures) as hear:
-        return figures_of(hear, [row for row in rows_of(kit, model, half) if only(row[1])], scorer(kit)), dict(sources)
+        tallies = listened(hear, kit, model, half, only)
+        return {group: tally.figures() for group, tally in tallies.items()}, dict(sources)
 
 
-def figures_of(hear: Hear, rows: Sequence[tuple[Path, Row]], score: Any) -> dict[str, Figures]:
-    tallies = {group: Tally() for group in (*GROUPS, AFTER_PAUSES, NUMBERS, PLAIN)}
+def listened(
+    hear: Hear, kit: Path, model: str, half: int | None = None, only: Callable[[Row], bool] = lambda _: True
+) -> dict[str, Tally]:
+    """The words of every group that has any."""
+    with tempfile.TemporaryDirectory() as scratch:
+        rows = [(folder, row) for folder, row in rows_of(kit, Path(scratch), model, half) if only(row)]
+        return tallied(hear, rows, scorer(kit))
+
+
+def tallied(hear: Hear, rows: Sequence[tuple[Path, Row]], score: Any) -> dict[str, Tally]:
+    tallies = {group: Tally() for group in (*GROUPS, *WORD_GROUPS)}
     for folder, row in rows:
         words = hear(folder / row["path"], row)
         result = score.score_file(row, {"words": words, "text": " ".join(word["w"] for word in words)})
-        both = zip(result["start"], result["end"], strict=True)
-        errors = {start[2]: (start[0], end[0]) for start, end in both}  # by the word's true start
+        pairs = paired(row, result)
+        overlaps = sum(later["s"] < earlier["e"] - 1e-6 for earlier, later in itertools.pairwise(words))
         for group in (name for name, member in GROUPS.items() if member(row)):
-            tallies[group].add(result["ref_timed"], list(errors.values()))
+            tallies[group].add(result["ref_timed"], pairs.values())
             tallies[group].heard += len(words)
+            tallies[group].overlaps += overlaps
         for group, chosen in word_groups(row).items():
-            tallies[group].add(len(chosen), [errors[at] for at in chosen if at in errors])
-    return {group: tally.figures() for group, tally in tallies.items() if tally.starts}
+            tallies[group].add(len(chosen), [pairs[at] for at in chosen if at in pairs])
+    return {group: tally for group, tally in tallies.items() if tally.pairs}
+
+
+def paired(row: Row, result: dict[str, Any]) -> dict[float, TimedPair]:
+    """By the word's true start. Of a word that was said twice and came out once, the saying that is nearer counts."""
+    ends = {word["s"]: word["e"] for word in row["words"] if "s" in word}
+    twins = dict(row.get("twice", ())) | {second: first for first, second in row.get("twice", ())}
+    pairs: dict[float, TimedPair] = {}
+    both = zip(result["start"], result["end"], strict=True)
+    found = {start[2]: (f"{row['path']}: {start[1]}", start[2] + start[0], end[2] + end[0]) for start, end in both}
+    for at, (name, start, end) in found.items():
+        twin = twins.get(at)
+        nearer = twin is not None and twin not in found and abs(start - twin) < abs(start - at)
+        true_start = twin if twin is not None and nearer else at
+        pairs[at] = TimedPair(name, true_start, ends[true_start], start, end)
+    return pairs
 
 
 @contextmanager
 def ours(
-    model: str, aligner: str, sources: Counter[str], temperatures: tuple[float, ...] = DEFAULT_TEMPERATURES
+    model: str,
+    aligner: str,
+    sources: Counter[str],
+    temperatures: tuple[float, ...] = DEFAULT_TEMPERATURES,
+    telemetry: Telemetry | None = None,
 ) -> Iterator[Hear]:
-    with build_transcriber() as transcriber:
+    with build_transcriber(telemetry=telemetry) as transcriber:
 
         def hear(path: Path, row: Row) -> Words:
             options = TranscribeOptions(language=row["language"], aligner=aligner, temperatures=temperatures)
@@ -203,25 +160,6 @@ def peer(engine: str, model: str) -> Hear:
     return lambda path, _: list(next(iter(loaded.run([str(path)]))).words)
 
 
-def word_groups(row: Row) -> dict[str, set[float]]:
-    """The true starts of the words that belong to a group of words, in a file of clean English with exact times."""
-    if not exact(row) or row["language"] != "en" or not {"clean", "long"} & tags(row):
-        return {}
-    timed = [word for word in row["words"] if "s" in word]
-    late = {after["s"] for before, after in itertools.pairwise(timed) if after["s"] - before["e"] >= PAUSE_S}
-    if "clean" not in tags(row):
-        return {AFTER_PAUSES: late}
-    numbers = {word["s"] for word in timed if not spoken_as_written(word["w"])}
-    return {AFTER_PAUSES: late, NUMBERS: numbers, PLAIN: {word["s"] for word in timed} - numbers}
-
-
-def spoken_as_written(word: str) -> bool:
-    """False for what is read otherwise than it is spelled: digits, signs, "Dr.", "e.g." and BBC."""
-    core = word.strip('.,;:!?"()')
-    letters = core.replace("'", "").replace("-", "")
-    return letters.isalpha() and not (len(core) > 1 and core.isupper()) and core.casefold() not in ABBREVIATED
-
-
 def drift(kit: Path, model: str) -> tuple[Errors, Errors]:
     """Errors of the starts in the first and in the last tenth of the file of an hour."""
     rows = map(json.loads, (kit / "tts" / "manifest.jsonl").read_text(encoding="utf-8").splitlines())
@@ -237,18 +175,6 @@ def drift(kit: Path, model: str) -> tuple[Errors, Errors]:
     return Errors.of(first), Errors.of(last)
 
 
-def show(figures: dict[str, Figures]) -> None:
-    columns = ("group", "edge", "words", "found %", "bias", "median", "mean", "p95")
-    print("|", " | ".join(columns), "| within 20/50/100/200 ms, % | recall | precision |")
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
-    for group, figure in figures.items():
-        for edge, errors in (("start", figure.start), ("end", figure.end)):
-            shares = (errors.within, figure.recall(errors), figure.precision(errors) if figure.heard else ())
-            within = " | ".join(" / ".join(f"{share:.0f}" for share in one) for one in shares)
-            numbers = f"{errors.bias:.0f} | {errors.median:.1f} | {errors.mean:.0f} | {errors.p95:.0f}"
-            print(f"| {group} | {edge} | {errors.words} | {figure.found:.0f} | {numbers} | {within} |")
-
-
 def plot(path: Path, files: dict[str, Path]) -> None:
     """Which share of the right words is within how many milliseconds: a line for each file of `--json`."""
     import matplotlib as mpl
@@ -256,7 +182,7 @@ def plot(path: Path, files: dict[str, Path]) -> None:
     mpl.use("Agg")  # no screen is needed
     from matplotlib import pyplot as plt
 
-    groups = ("clean English, exact", "noisy, telephone, reverberant", "human")
+    groups = ("clean English, exact", "hesitant", "human, spontaneous")
     figure, axes = plt.subplots(2, len(groups), figsize=(10, 5.6), sharex=True, sharey=True, layout="constrained")
     for name, file in files.items():
         figures = json.loads(file.read_text())
@@ -280,17 +206,23 @@ def plot(path: Path, files: dict[str, Path]) -> None:
     figure.savefig(path, dpi=130)
 
 
-def main() -> None:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="base")
     parser.add_argument("--aligner", default="auto")
     parser.add_argument("--engine", help="a peer's name in benchmarks/compare; ours without it")
     parser.add_argument("--half", type=int, choices=(0, 1))
+    parser.add_argument("--only", action="append", help="groups of files whose name holds this; may be given again")
+    parser.add_argument("--worst", type=int, default=0)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--drift", action="store_true")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("lines", nargs="*", help="NAME=FILE, for --plot")
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = parse()
     if given.plot:
         plot(given.plot, {name: Path(file) for name, _, file in (line.partition("=") for line in given.lines)})
         return
@@ -301,16 +233,31 @@ def main() -> None:
         for tenth, errors in zip(("first", "last"), drift(kit, given.model), strict=True):
             print(f"{tenth} tenth: {errors.words} words, bias {errors.bias} ms, median {errors.median} ms")
         return
+    wanted = [member for name, member in GROUPS.items() if not given.only or any(part in name for part in given.only)]
+
+    def only(row: Row) -> bool:
+        return any(member(row) for member in wanted)
+
+    sources: Counter[str] = Counter()
+    stages = Stages()
     if given.engine:
-        hear = peer(given.engine, given.model)
-        figures = figures_of(hear, list(rows_of(kit, given.model, given.half)), scorer(kit))
-        show(figures)
+        tallies = listened(peer(given.engine, given.model), kit, given.model, given.half, only)
     else:
-        figures, sources = measure(kit, given.model, given.aligner, given.half)
-        show(figures)
-        print("words by aligner:", sources)
+        with ours(given.model, given.aligner, sources, telemetry=stages) as hear:
+            tallies = listened(hear, kit, given.model, given.half, only)
+    figures = {group: tally.figures() for group, tally in tallies.items()}
+    show(figures)
+    if sources:
+        print(f"words by aligner: {dict(sources)}; alignment takes {stages.align_share} % of the engine's time")
+    for pair in worst(tallies, given.worst):
+        print(f"{pair.name}: true {pair.true_start:.2f}-{pair.true_end:.2f}, {pair.start:.2f}-{pair.end:.2f}")
     if given.json:
         given.json.write_text(json.dumps({group: asdict(f) for group, f in figures.items()}) + "\n")
+
+
+def worst(tallies: dict[str, Tally], count: int) -> list[TimedPair]:
+    pairs = {pair for group in tallies for pair in tallies[group].pairs}
+    return sorted(pairs, key=lambda pair: pair.off_by, reverse=True)[:count]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,61 @@
+"""What the benchmark of word times counts, on words whose figures can be told by hand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from benchmarks.sounds import HZ
+from benchmarks.timing.figures import Tally, TimedPair
+from benchmarks.timing.groups import at_pauses
+from benchmarks.timing.made import at, hesitate
+from benchmarks.word_times import paired
+
+RIGHT = TimedPair("word", 1.0, 1.4, 1.0, 1.4)
+
+
+def test_figures_of_a_group() -> None:
+    tally = Tally(heard=5, overlaps=1)
+    tally.add(8, [RIGHT, replace(RIGHT, start=1.01), replace(RIGHT, start=0.9), replace(RIGHT, start=0.2, end=0.8)])
+    figures = tally.figures()
+    assert (figures.found, figures.far, figures.overlaps, figures.placed) == (50.0, 1, 1, 75.0)
+    assert figures.start.mean == pytest.approx(227.5)
+    assert figures.start.within == (50.0, 50.0, 75.0, 75.0)
+    # Two starts within 20 ms: of 8 words asked for 25 %, of 5 that came out 40 %.
+    assert figures.f1(figures.start) == pytest.approx(2 * 25 * 40 / 65, abs=0.1)
+
+
+def test_words_at_pauses_are_those_beside_long_gaps() -> None:
+    timed = [at("one", 0.7, 1.0), at("two", 1.1, 1.4), at("three", 1.4, 2.0), at("four", 2.6, 3.0), at("five", 3, 3.4)]
+    assert at_pauses(timed, duration_s=3.5) == {0.7, 1.4, 2.6}
+    assert at_pauses(timed, duration_s=4.0) == {0.7, 1.4, 2.6, 3}
+
+
+def test_of_a_word_said_twice_and_written_once_the_nearer_saying_counts() -> None:
+    row = {"path": "f.wav", "words": [at("the", 1.0, 1.2), at("the", 1.5, 1.7)], "twice": [[1.0, 1.5]]}
+    once = {"start": [(0.49, "the", 1.0)], "end": [(0.52, "the", 1.2)]}
+    [pair] = paired(row, once).values()
+    assert (pair.true_start, pair.true_end) == (1.5, 1.7)
+    assert pair.start == pytest.approx(1.49)
+    both = {"start": [(0.49, "the", 1.0), (0.0, "the", 1.5)], "end": [(0.52, "the", 1.2), (0.0, "the", 1.7)]}
+    assert [pair.true_start for pair in paired(row, both).values()] == [1.0, 1.5]  # written twice: each its own
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_hesitant_speech_has_its_words_where_its_truth_says(seed: int) -> None:
+    # Each word is a level of its own between stretches of nothing, so that the samples tell which one they are.
+    levels = np.linspace(0.1, 0.9, 17)
+    samples = np.concatenate([np.repeat([0.0, level, 0.0], [400, 3200, 400]) for level in levels])
+    words = [at(f"w{n}", 0.25 * n + 0.025, 0.25 * n + 0.225) for n in range(len(levels))]
+    rng = np.random.default_rng(seed)
+    pieces, placed, twice = hesitate(rng, samples, words, [np.full(HZ // 4, -1.0)])
+    heard = np.concatenate(pieces)
+    assert {word["w"] for word in placed} == {word["w"] for word in words}
+    assert len(placed) == len(words) + len(twice)
+    for word in placed:
+        middle = heard[int((word["s"] + word["e"]) / 2 * HZ)]
+        assert middle == pytest.approx(levels[int(word["w"][1:])])
+        assert heard[int((word["s"] - 0.01) * HZ)] == pytest.approx(0.0)
+    assert all(first < second for first, second in twice)
+    assert {start for both in twice for start in both} <= {word["s"] for word in placed}
