@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.align.characters import MAX_TOKENS, marks, scores, spell
-from autorag_whisper.align.pauses import silences, word_spans
+from autorag_whisper.align.edges import word_spans
+from autorag_whisper.align.pauses import quiet_frames, silences
 
 WORD = st.text(st.characters(exclude_categories=("Cs", "Z", "Cc")), min_size=1, max_size=12)
 TEXTS = st.lists(WORD, min_size=1, max_size=20)
@@ -96,3 +97,15 @@ def test_silences_lie_in_the_audio_and_in_order(count: int, seed: int) -> None:
     found = silences(samples, [])
     assert all(0 <= a < b <= count / 16_000 + 0.01 for a, b in found)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(found))
+
+
+@given(st.integers(0, 9000), st.integers(0, 60), st.integers(0, 1000))
+def test_a_frame_inside_a_silence_is_quiet(count: int, frames: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    samples = (rng.normal(size=count) * np.repeat(rng.choice([0.0, 0.3], count // 900 + 1), 900)[:count]).astype("f4")
+    quiet = quiet_frames(samples, frames)
+    assert quiet.shape == (frames,)
+    assert ((quiet >= 0) & (quiet <= 1)).all()
+    for start, end in silences(samples, []):
+        inside = quiet[int(np.ceil(start / 0.02)) : int(end / 0.02)][: max(0, count // 80 - 1) // 4]
+        assert (inside > 0.2).all()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from autorag_whisper.align.characters import MAX_TOKENS, Marks, marks, spell, steadied
-from autorag_whisper.align.pauses import silences, word_spans
+from autorag_whisper.align.edges import word_spans
 from autorag_whisper.align.text_normalization import spoken_words
 
 
@@ -140,36 +140,3 @@ def test_a_run_of_words_far_from_their_tokens_takes_the_tokens_times_and_a_pair_
     found = steadied(path, tokens)
     assert found.first.tolist() == [0.0, 1.4, 2.4, 3.4, 4.0, 5.0]
     assert found.end.tolist() == [0.5, 1.5, 2.5, 3.8, 4.5, 5.5]
-
-
-def tone(*parts: tuple[float, float]) -> np.ndarray:
-    """float32[n]: (seconds, amplitude) after one another, of noise."""
-    rng = np.random.default_rng(1)
-    return np.concatenate([a * rng.normal(size=round(s * 16_000)) for s, a in parts]).astype(np.float32)
-
-
-def test_a_planted_silence_is_found_to_ten_milliseconds() -> None:
-    [(start, end)] = silences(tone((0.6, 0.2), (0.4, 1e-4), (0.7, 0.2)), [])
-    assert start == pytest.approx(0.6, abs=0.011)
-    assert end == pytest.approx(1.0, abs=0.011)
-
-
-def test_a_pause_filled_with_noise_far_below_the_speech_is_a_silence() -> None:
-    [(start, end)] = silences(tone((1.0, 0.5), (0.6, 0.5 / 10 ** (30 / 20)), (1.0, 0.5)), [])
-    assert (start, end) == (pytest.approx(1.0, abs=0.01), pytest.approx(1.6, abs=0.01))
-
-
-def test_a_click_in_a_silence_does_not_part_it() -> None:
-    assert len(silences(tone((0.6, 0.2), (0.2, 1e-4), (0.004, 0.2), (0.2, 1e-4), (0.7, 0.2)), [])) == 1
-
-
-def test_speech_that_voice_activity_hears_is_no_silence_though_it_is_soft() -> None:
-    soft = tone((0.6, 0.2), (0.8, 2e-4), (0.7, 0.2))
-    assert len(silences(soft, [])) == 1
-    assert silences(soft, [(0.0, 2.1)]) == []
-
-
-def test_where_energy_tells_nothing_voice_activity_does() -> None:
-    noise = tone((3.0, 0.2))
-    assert silences(noise, []) == []
-    assert silences(noise, [(0.2, 1.0), (2.0, 2.9)]) == [(pytest.approx(1.1), pytest.approx(1.9))]

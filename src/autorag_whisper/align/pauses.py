@@ -1,12 +1,12 @@
-"""Where nobody speaks, to 5 ms, and word edges moved there: the path is worst next to a pause.
+"""Where nobody speaks, to 5 ms: silence is silence in every band of the sound that tells speech from the rest.
 
 ```
-energy     ▂▇▆▇▇▅▂......................▂▆▇▇▅     first letter of the next word:   ^ seen anywhere in the pause
-silence           [--------------------)
-words      [--------)        [-------------)      as the path has them
-           [------)                      [---)    edges at the silence
+150 - 900 Hz    ▂▇▆▇▇▅▃▃▃▂......................▂▆▇▇▅     voice: "m", "n", "w", "l" are loud in this band alone
+900 - 3500 Hz   ..▃▇▇▆▂.........................▂▆▇▅.     the vowels
+3500 - 7600 Hz  ▇▅..................................▅     "s", "f", and what a "t" ends in
+silence                   [--------------------)
 ```
-A closed mouth inside a word (the stop of "p", "t", "k") is a silence too: short ones stay with the word around them.
+A band in which speech does not stand out from what lies under it (hiss, hum, what a telephone cuts off) is not asked.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autorag_whisper.align.characters import END_EARLY_S
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 
 if TYPE_CHECKING:
@@ -23,26 +22,31 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from autorag_whisper.align.characters import Marks
     from autorag_whisper.domain.audio import Samples
 
     Spans = Sequence[tuple[float, float]]
 
-_HOP = 80
-_HOP_S = _HOP / SAMPLE_RATE_HZ
-_DEPTH_DB, _SHARE, _CONTRAST_DB = 40.0, 0.35, 22.0
-"""Silence lies this far under the loud parts, or in this share of the way up from the floor, far below them."""
+HOP_S = 0.005
+_HOP = round(HOP_S * SAMPLE_RATE_HZ)
+_FRAME_HOPS = 4
+"""An encoder frame of 20 ms."""
+
+_BANDS_HZ = ((150, 900), (900, 3500), (3500, 7600))
+_WIDTH, _FFT, _BLOCK = 3 * _HOP, 256, 2048
+_DEPTH_DB, _SHARE, _CONTRAST_DB = 40.0, 0.35, 15.0
+"""A band is silent this far under its loud parts, or in this share of the way up from its floor, far below them."""
+_LIFT_DB = 6.0
+"""A level wavers by as much without anyone speaking."""
+_SOFT_DB = 2.0
+"""So far from the limit of silence a frame counts as silent by three quarters, or by one."""
+
 _ABOVE_FLOOR_DB = 8.0
-_CLICK_HOPS = 2
-_MIN_S = 0.1
+_CLICK_HOPS = 4
+_MIN_S = 0.07
 _VETO_S = 0.4
 """A silence so long that voice activity would have noticed it: if it did not, someone speaks softly."""
 _VOICE_EDGE_S = 0.1
 """How far the edges of voice activity are off, at most, most of the time."""
-
-_TOLERANCE_S, _INSIDE_S, _CLOSURE_S = 0.1, 0.08, 0.15
-_LATE_S, _EARLY_S = 0.15, 0.2
-_LEAST_S = 0.02
 
 
 def silences(samples: Samples, speech: Spans) -> list[tuple[float, float]]:
@@ -51,24 +55,57 @@ def silences(samples: Samples, speech: Spans) -> list[tuple[float, float]]:
     By energy where it tells speech from the rest; else what voice activity leaves between `speech`, its spans in the
     same seconds, less what its edges are off.
     """
-    level = _level_db(samples)
-    if not len(level):
-        return []
-    loud, floor = np.percentile(level, (95, 3))
-    if loud - floor < _CONTRAST_DB:
+    above = _above_silence_db(samples)
+    if above is None:
         return _between(speech, len(samples) / SAMPLE_RATE_HZ)
-    quiet = level < max(loud - _DEPTH_DB, floor + _SHARE * (loud - floor))
-    found = [_to_floor(level, first, stop) for first, stop in _runs(_without_clicks(quiet))]
-    spans = [(first * _HOP_S, (stop + 1) * _HOP_S) for first, stop in found]
+    found = [_to_floor(above, first, stop) for first, stop in _runs(_without_clicks(above < 0))]
+    spans = [(first * HOP_S, (stop + 1) * HOP_S) for first, stop in found]
     return [(a, b) for a, b in spans if b - a >= _MIN_S and not _is_soft_speech(a, b, speech)]
 
 
-def _level_db(samples: Samples) -> NDArray[np.float64]:
-    """float64[n]: level of every 10 ms, each 5 ms; high frequencies raised, for "f" and "s" are quiet otherwise."""
-    count = len(samples) // _HOP
-    raised = np.diff(samples, prepend=samples[:1])[: count * _HOP].astype(np.float64)
-    energy = (raised.reshape(count, _HOP) ** 2).sum(axis=1)
-    return np.asarray(10 * np.log10((energy[:-1] + energy[1:]) / (2 * _HOP) + 1e-10))
+def quiet_frames(samples: Samples, frames: int) -> NDArray[np.float32]:
+    """float32[frames]: how silent each 20 ms of `samples` are, from 0 (someone speaks) to 1, 0.5 at the limit.
+
+    All 0 where energy does not tell, and behind the end of the samples.
+    """
+    quiet = np.zeros(frames, np.float32)
+    above = _above_silence_db(samples)
+    if above is None:
+        return quiet
+    silent = 1 / (1 + np.exp(np.clip(above / _SOFT_DB, -30, 30)))
+    known = silent[: len(silent) // _FRAME_HOPS * _FRAME_HOPS].reshape(-1, _FRAME_HOPS).mean(axis=1)[:frames]
+    quiet[: len(known)] = known
+    return quiet
+
+
+def _above_silence_db(samples: Samples) -> NDArray[np.float64] | None:
+    """float64[n]: how far the loudest band is above its limit of silence, every 5 ms; None where no band tells."""
+    levels = _levels_db(samples)
+    if not levels.shape[1]:
+        return None
+    loud, floor = np.percentile(levels, (95, 3), axis=1)
+    tells = loud - floor >= _CONTRAST_DB
+    if not tells.any():
+        return None
+    limits = np.maximum(loud - _DEPTH_DB, floor + np.maximum(_SHARE * (loud - floor), _LIFT_DB))
+    return np.asarray((levels - limits[:, np.newaxis])[tells].max(axis=0))
+
+
+def _levels_db(samples: Samples) -> NDArray[np.float64]:
+    """float64[bands, n]: the level of every band over the 10 ms from each 5 ms on, and a little on both sides."""
+    count = max(0, len(samples) // _HOP - 1)
+    levels = np.empty((len(_BANDS_HZ), count))
+    if not count:
+        return levels
+    padded = np.pad(np.asarray(samples, np.float32), (_HOP // 2, _WIDTH))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, _WIDTH)[::_HOP]
+    shape = np.hanning(_WIDTH + 2)[1:-1].astype(np.float32)
+    hertz = np.fft.rfftfreq(_FFT, 1 / SAMPLE_RATE_HZ)
+    bands = np.stack([(hertz >= low) & (hertz < high) for low, high in _BANDS_HZ]).astype(np.float64)
+    for first in range(0, count, _BLOCK):  # a window of 30 s at once would take 12 MB
+        power = np.abs(np.fft.rfft(windows[first : min(count, first + _BLOCK)] * shape, _FFT)) ** 2
+        levels[:, first : first + len(power)] = 10 * np.log10(bands @ power.T / _FFT + 1e-10)
+    return levels
 
 
 def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -104,83 +141,3 @@ def _between(speech: Spans, duration_s: float) -> list[tuple[float, float]]:
     edges = [0.0, *(edge for span in speech for edge in span), duration_s]
     gaps = [(edges[n] + _VOICE_EDGE_S, edges[n + 1] - _VOICE_EDGE_S) for n in range(0, len(edges), 2)]
     return [(a, b) for a, b in gaps if b - a >= _MIN_S]
-
-
-def word_spans(marks: Marks, quiet: Spans, duration_s: float) -> NDArray[np.float64]:
-    """float64[n, 2]: start and end of n words, from the path's marks and the silences in `duration_s` of audio.
-
-    Starts are non-decreasing. In running speech a word ends where the next one starts: the first letter is what the
-    path places best.
-    """
-    words = _Words(marks)
-    for start_s, end_s in quiet:
-        words.part(start_s, end_s, is_last=end_s >= duration_s - 2 * _HOP_S)
-    return words.spans()
-
-
-class _Words:
-    """Word edges while silences are taken out of them, one after the other, in order."""
-
-    def __init__(self, marks: Marks) -> None:
-        self._marks = marks
-        self._starts = marks.starts
-        self._ends = np.append(self._starts[1:], marks.end[-1:])
-        self._heard_until = np.maximum.accumulate(marks.end - END_EARLY_S)
-
-    def part(self, start_s: float, end_s: float, *, is_last: bool) -> None:
-        """Words end before this silence or start after it, unless it lies inside one.
-
-        Nothing starts after the last one, at the end of the audio: words that the path has in there stay there.
-        """
-        after = self._first_after(start_s, end_s)
-        if after is None:
-            return
-        if after > 0:
-            self._end_before(after - 1, start_s)
-        if after < len(self._starts) and not is_last:
-            self._start_at(after, end_s)
-
-    def _first_after(self, start_s: float, end_s: float) -> int | None:
-        """The first word behind a silence, None if it is part of a word.
-
-        A word's last letter tells on which side it is: the first one is often seen before the pause, or in it. What is
-        said as several words ("2-6-9", "$25") may have been said with a pause in it.
-        """
-        tolerance = min(_TOLERANCE_S, (end_s - start_s) / 2)
-        after = int(np.searchsorted(self._heard_until, start_s + tolerance, side="right"))
-        if after == len(self._starts):
-            return after
-        marks = self._marks
-        if marks.second[after] >= start_s - _LEAST_S or marks.first[after] >= start_s - _INSIDE_S:
-            return after
-        if end_s - start_s < _CLOSURE_S or after in marks.several:
-            return None
-        return after + int(np.mean(marks.letters[after] < start_s) > 0.5)
-
-    def _end_before(self, word: int, silence_s: float) -> None:
-        if silence_s - self._ends[word] >= _EARLY_S:
-            return
-        self._ends[word] = silence_s
-        while word >= 0 and self._starts[word] > silence_s - _LEAST_S:
-            self._starts[word] = max(0.0, silence_s - 2 * _LEAST_S)
-            word -= 1
-
-    def _start_at(self, word: int, speech_s: float) -> None:
-        """Start a word where speech begins again, and move those that it overtakes behind it, by their letters."""
-        starts, ends = self._starts, self._ends
-        if starts[word] - speech_s >= _LATE_S:
-            return
-        starts[word] = speech_s
-        stop = word + 1
-        while stop < len(starts) and starts[stop] < speech_s + 1.5 * _LEAST_S * (stop - word):
-            stop += 1
-        moved = stop - word
-        limit = starts[stop] if stop < len(starts) else max(ends[-1], speech_s + 4 * _LEAST_S * moved)
-        share = np.cumsum([len(letters) for letters in self._marks.letters[word:stop]])
-        starts[word + 1 : stop] = speech_s + (limit - speech_s) * share[:-1] / share[-1]
-        ends[word : stop - 1] = starts[word + 1 : stop]
-        ends[stop - 1] = max(ends[stop - 1], starts[stop - 1] + _LEAST_S)
-
-    def spans(self) -> NDArray[np.float64]:
-        starts = np.maximum.accumulate(self._starts)
-        return np.stack((starts, np.maximum(starts, self._ends)), axis=1)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from autorag_whisper.align.characters import marks, scores, spell, steadied
-from autorag_whisper.align.pauses import silences, word_spans
+from autorag_whisper.align.edges import word_spans
+from autorag_whisper.align.pauses import silences
 from autorag_whisper.align.text_normalization import spoken_words
 from autorag_whisper.align.tokens import split_words
 from autorag_whisper.align.words import Place, TimedWord, Timing, words_from_path, words_interpolated, words_timed
