@@ -28,7 +28,8 @@ from autorag_whisper.engines.ctranslate2 import LoadRequest, load
 from autorag_whisper.engines.silero import SileroVoiceActivity
 from autorag_whisper.models.store import ModelStore
 from autorag_whisper.recognition import phantoms
-from autorag_whisper.recognition.recognise import ChunkTask, Recognition
+from autorag_whisper.recognition.chunk_result import ChunkTask
+from autorag_whisper.recognition.recognise import Recognition
 from autorag_whisper.settings import Settings
 from autorag_whisper.transcriber.reading import Reader
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.transcript import Attempt
-    from autorag_whisper.recognition.recognise import ChunkResult
+    from autorag_whisper.recognition.chunk_result import ChunkResult
 
 VOICES, DOUBTS = (0.5, 0.65, 0.75, 0.85, 0.95, 1.01), (0.45, 0.55, 0.65, 0.75, 0.9)
 _NORMAL = EnglishTextNormalizer()

@@ -15,7 +15,7 @@ from autorag_whisper.align.words import TimedWord
 from autorag_whisper.domain.audio import SpeechChunk, SpeechSpan
 from autorag_whisper.domain.transcript import Attempt, Word, WordSource
 from autorag_whisper.recognition.alignment import Aligned
-from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask, EngineTime, Rejection
+from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection
 from autorag_whisper.transcriber.book import Finished
 from autorag_whisper.transcriber.checkpoint import dumps, loads
 

@@ -15,7 +15,7 @@ from autorag_whisper.audio.chunking import ChunkingRules
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.domain.request import TranscribeOptions
-from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask
+from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
 from autorag_whisper.testing import FakeVoiceActivity, speech_samples, write_speech
 from autorag_whisper.transcriber.assembly import Assembly
 from autorag_whisper.transcriber.file import RunFile

@@ -14,7 +14,7 @@ from autorag_whisper.recognition.batching import MOST_PASSED_OVER, Batch, Pool
 from autorag_whisper.recognition.windows import window_frames
 
 if TYPE_CHECKING:
-    from autorag_whisper.recognition.recognise import ChunkTask
+    from autorag_whisper.recognition.chunk_result import ChunkTask
 
 
 def chunk(index: int, seconds: float) -> SpeechChunk:

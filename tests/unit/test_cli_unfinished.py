@@ -11,7 +11,7 @@ import pytest
 
 from autorag_whisper.cli.unfinished import KEPT_S, Unfinished
 from autorag_whisper.domain.audio import SpeechChunk, SpeechSpan
-from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask
+from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
 from autorag_whisper.transcriber.book import Finished
 
 if TYPE_CHECKING:

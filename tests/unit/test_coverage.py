@@ -11,8 +11,8 @@ from autorag_whisper.align.words import TimedWord
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, MediaInfo, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.transcript import Attempt, Coverage, Hole, Transcript, Word
 from autorag_whisper.format import render
+from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, Rejection
 from autorag_whisper.recognition.phantoms import Phantom
-from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask, Rejection
 from autorag_whisper.transcriber.assembly import Assembly
 
 if TYPE_CHECKING:

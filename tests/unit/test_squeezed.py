@@ -10,8 +10,9 @@ import pytest
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.engines.base import Hypothesis, TokenTimes
+from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
 from autorag_whisper.recognition.phantoms import SQUEEZED, SQUEEZED_REPEAT
-from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask, Recognition
+from autorag_whisper.recognition.recognise import Recognition
 from autorag_whisper.testing import FakeRecognizer, speech_samples
 
 if TYPE_CHECKING:

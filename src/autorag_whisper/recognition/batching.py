@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from autorag_whisper.engines.base import WINDOW_FRAMES
-from autorag_whisper.recognition.recognise import ChunkTask
+from autorag_whisper.recognition.chunk_result import ChunkTask
 
 if TYPE_CHECKING:
     from autorag_whisper.domain.audio import SpeechChunk

@@ -16,9 +16,9 @@ from autorag_whisper.align.words import apart
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError
 from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.alignment import Aligned
+from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime
 from autorag_whisper.recognition.holes import around, halves, holes, missing_s
 from autorag_whisper.recognition.quality import Fault
-from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask, EngineTime
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

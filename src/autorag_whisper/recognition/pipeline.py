@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.engines.base import Decoding, PipelineRecognizer, Wording
-from autorag_whisper.recognition.recognise import EngineTime, Recognition
+from autorag_whisper.recognition.chunk_result import EngineTime
+from autorag_whisper.recognition.recognise import Recognition
 from autorag_whisper.recognition.windows import token_cap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from autorag_whisper.engines.base import Encoded, Recognizer
-    from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask, Row
+    from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, Row
 
 
 class PipelineRecognition(Recognition):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.align.words import apart
@@ -13,7 +13,8 @@ from autorag_whisper.domain.request import Task
 from autorag_whisper.domain.transcript import Attempt, join_words
 from autorag_whisper.engines.base import WINDOW_FRAMES, Decoding
 from autorag_whisper.recognition.aligner_fallback import told
-from autorag_whisper.recognition.alignment import Aligned, Alignment, Spoken
+from autorag_whisper.recognition.alignment import Alignment, Spoken
+from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection, Row
 from autorag_whisper.recognition.effort import MOST_KEPT, may_try_again, steps_of
 from autorag_whisper.recognition.language import LanguageChoice, choose
 from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
@@ -28,7 +29,7 @@ from autorag_whisper.recognition.phantoms import (
 from autorag_whisper.recognition.quality import Fault, best_of, compression_ratio, fault_of
 from autorag_whisper.recognition.sampling import seed_of
 from autorag_whisper.recognition.search import Asked, TextSearch
-from autorag_whisper.recognition.windows import features_of, window_frames
+from autorag_whisper.recognition.windows import features_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,86 +41,6 @@ if TYPE_CHECKING:
     from autorag_whisper.recognition.ctc_alignment import CtcAligner
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkTask:
-    """A chunk to recognise. `file` tells the files of a run apart; `language` None is to be detected."""
-
-    file: int
-    chunk: SpeechChunk
-    language: str | None
-    redo: bool = False
-    earlier: tuple[Attempt, ...] = ()
-
-    def again(self, language: str, attempts: tuple[Attempt, ...]) -> ChunkTask:
-        """This chunk, to be redone with care."""
-        return replace(self, language=language, redo=True, earlier=attempts)
-
-    def window(self, *, strict: bool) -> int:
-        """Mel frames of its encoder window; a redo has the full one."""
-        return window_frames(len(self.chunk.samples), strict=strict or self.redo)
-
-
-@dataclass(frozen=True, slots=True)
-class EngineTime:
-    """A chunk's share of the seconds in the engine, and when its batch began, turned to alignment and ended.
-
-    The moments are those of `time.perf_counter`.
-    """
-
-    recognise_s: float = 0.0
-    align_s: float = 0.0
-    began: float = 0.0
-    turned: float = 0.0
-    ended: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """Text that was not accepted, and the documented rule (`phantoms`, `loops`)."""
-
-    text: str
-    rule: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkResult:
-    """What came of a chunk. Exactly one of these holds: it needs a redo, it is undecided, or its text is final.
-
-    `undecided`: it is the first of a file and its language is unsure: nothing was decoded.
-    `rejected`: what was decoded too but not accepted. `aligned` says how the times were found.
-    """
-
-    task: ChunkTask
-    language: str
-    text: str = ""
-    words: tuple[TimedWord, ...] = ()
-    attempts: tuple[Attempt, ...] = ()
-    kept: int = 0
-    needs_redo: bool = False
-    undecided: bool = False
-    rejected: tuple[Rejection, ...] = ()
-    aligned: Aligned = field(default_factory=Aligned)
-    time: EngineTime = field(default_factory=EngineTime)
-
-    @property
-    def attempt(self) -> Attempt | None:
-        """The attempt whose text this is."""
-        return self.attempts[self.kept] if self.attempts else None
-
-
-@dataclass(slots=True)
-class Row:
-    """A task on its way through the batch."""
-
-    task: ChunkTask
-    language: str
-    hypothesis: Hypothesis | None = None
-    attempts: list[Attempt] = field(default_factory=list)
-    kept: int = 0
-    rejected: list[Rejection] = field(default_factory=list)
-    aligned: Aligned = field(default_factory=Aligned)
 
 
 class Recognition:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from autorag_whisper.audio.decode import MediaDecoder
     from autorag_whisper.domain.clips import Clip
     from autorag_whisper.engines.base import RecognizerSpec
-    from autorag_whisper.recognition.recognise import ChunkResult
+    from autorag_whisper.recognition.chunk_result import ChunkResult
 
 UNKNOWN_LANGUAGE = "en"
 """Said of a file in which nobody spoke, with probability 0: there is no code for "none"."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from autorag_whisper.domain.audio import SpeechChunk
-    from autorag_whisper.recognition.recognise import ChunkResult
+    from autorag_whisper.recognition.chunk_result import ChunkResult
     from autorag_whisper.transcriber.outcome import OnSegment
 
 

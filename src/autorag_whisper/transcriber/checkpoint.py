@@ -22,7 +22,7 @@ from autorag_whisper.domain.audio import Samples, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.errors import RequestError
 from autorag_whisper.domain.transcript import Attempt, Word, WordSource
 from autorag_whisper.recognition.alignment import Aligned
-from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask, EngineTime, Rejection
+from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection
 from autorag_whisper.transcriber.book import Finished
 
 # Most of them are imported for type checkers alone where they are used.

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import DeviceFallbackStep, Segment
     from autorag_whisper.engines.base import VoiceActivity
+    from autorag_whisper.recognition.chunk_result import ChunkResult
     from autorag_whisper.recognition.language import LanguageChoice
-    from autorag_whisper.recognition.recognise import ChunkResult
     from autorag_whisper.transcriber.assembly import Assembly
     from autorag_whisper.transcriber.book import Supervised
 

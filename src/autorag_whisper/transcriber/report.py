@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import DeviceFallbackStep, Transcript
     from autorag_whisper.engines.base import RecognizerSpec
-    from autorag_whisper.recognition.recognise import ChunkResult
+    from autorag_whisper.recognition.chunk_result import ChunkResult
     from autorag_whisper.telemetry import Telemetry
     from autorag_whisper.transcriber.file import RunFile
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import DeviceFallbackStep, Segment
     from autorag_whisper.engines.base import RecognizerSpec
-    from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask
+    from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
     from autorag_whisper.transcriber.outcome import FileOutcome
     from autorag_whisper.transcriber.start import RunParts
 

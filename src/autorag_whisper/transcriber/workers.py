@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.device import ModelKey
     from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
     from autorag_whisper.recognition.ctc_alignment import HeldLeases
     from autorag_whisper.recognition.language import LanguageChoice
-    from autorag_whisper.recognition.recognise import ChunkResult, ChunkTask
     from autorag_whisper.telemetry import Telemetry
     from autorag_whisper.transcriber.seat import Seat
 
