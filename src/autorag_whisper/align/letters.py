@@ -1,0 +1,86 @@
+"""Which letter is heard in each 20 ms: a small classifier of the encoder's output.
+
+Three frames of the encoder's output go through one hidden layer; what comes out is silence, one of the letters that
+the classifier was trained on, or any other letter. `scripts/train_letters.py` makes the weights, for one encoder each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SILENCE = 0
+"""The symbol of a frame in which nobody speaks."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LetterClassifier:
+    """Weights for the encoder of one model, all float32.
+
+    `mean`, `spread` [width]: of the encoder's output, over the speech of the training. `hidden_weights`
+    [3 * width, hidden] takes the frame before, the frame and the frame behind. `output_weights` [hidden, symbols].
+    `prior` [symbols]: logarithms of the symbols' frequencies in the training. `alphabet`: the letters for which symbols
+    1, 2, ... stand, in the form of NFKD and lower case; symbol 0 is silence, the last one any other letter.
+
+    Raises ValueError for shapes that do not fit each other, and for numbers that are none.
+    """
+
+    mean: NDArray[np.float32]
+    spread: NDArray[np.float32]
+    hidden_weights: NDArray[np.float32]
+    hidden_bias: NDArray[np.float32]
+    output_weights: NDArray[np.float32]
+    output_bias: NDArray[np.float32]
+    prior: NDArray[np.float32]
+    alphabet: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        width, hidden, symbols = len(self.mean), len(self.hidden_bias), len(self.alphabet) + 2
+        shapes = {
+            "mean": (width,),
+            "spread": (width,),
+            "hidden_weights": (3 * width, hidden),
+            "hidden_bias": (hidden,),
+            "output_weights": (hidden, symbols),
+            "output_bias": (symbols,),
+            "prior": (symbols,),
+        }
+        for name, shape in shapes.items():
+            values = getattr(self, name)
+            if values.shape != shape:
+                message = f"{name} is {values.shape}, which does not fit {shape}"
+                raise ValueError(message)
+            if not np.isfinite(values).all():
+                message = f"{name} has values that are no numbers"
+                raise ValueError(message)
+        if not self.alphabet or len(set(self.alphabet)) < len(self.alphabet) or {len(a) for a in self.alphabet} != {1}:
+            message = "the alphabet is not one of single, different letters"
+            raise ValueError(message)
+        if (self.spread <= 0).any():
+            message = "spread has values that are not above 0"
+            raise ValueError(message)
+
+    @property
+    def width(self) -> int:
+        """Values in a frame of the encoder's output."""
+        return len(self.mean)
+
+    @property
+    def other(self) -> int:
+        """The symbol of a letter that is not in the alphabet."""
+        return len(self.alphabet) + 1
+
+    def log_probabilities(self, encoded: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32[frames, symbols], natural logarithms, of float32[frames, width]: a row of encoder output."""
+        frames = (np.asarray(encoded, np.float32) - self.mean) / self.spread
+        padded = np.pad(frames, ((1, 1), (0, 0)), mode="edge")
+        around = np.concatenate((padded[:-2], padded[1:-1], padded[2:]), axis=1)
+        hidden = np.maximum(around @ self.hidden_weights + self.hidden_bias, 0.0)
+        scores = hidden @ self.output_weights + self.output_bias
+        scores -= scores.max(axis=1, keepdims=True)
+        return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)), np.float32)
