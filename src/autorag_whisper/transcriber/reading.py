@@ -13,6 +13,7 @@ import numpy as np
 from autorag_whisper.audio.chunking import Chunker, GaplessChunker
 from autorag_whisper.audio.decode import MediaDecoder
 from autorag_whisper.audio.highpass import HighPass
+from autorag_whisper.audio.narrow_band import BandExtension
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechSpan, seconds
 from autorag_whisper.domain.clips import Clip
 
@@ -109,7 +110,8 @@ class _Part:
     def __init__(self, start: int, chunks: int, voice: VoiceActivityStream, chunker: Chunker) -> None:
         """`start`: its first sample; `chunks`: how many the clips before it had."""
         self.chunks = chunks
-        self._start, self._voice, self._chunker, self._high_pass = start, voice, chunker, HighPass()
+        self._start, self._voice, self._chunker = start, voice, chunker
+        self._extension, self._high_pass = BandExtension(), HighPass()
 
     @property
     def judged_s(self) -> float:
@@ -118,7 +120,7 @@ class _Part:
 
     def push(self, block: Samples) -> list[SpeechChunk]:
         """The next samples of it."""
-        probabilities = self._voice.push(self._high_pass.push(block))
+        probabilities = self._voice.push(self._high_pass.push(self._extension.push(block)))
         return [self._placed(chunk) for chunk in self._chunker.push(block, probabilities)]
 
     def finish(self) -> list[SpeechChunk]:
