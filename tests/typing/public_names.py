@@ -1,12 +1,14 @@
 """What a user's type checker sees. Checked by mypy, never run."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import assert_type
 
 import numpy as np
 
 from autorag_whisper import (
+    Aligner,
     AutoragWhisperError,
     FileOutcome,
     LoadedModel,
@@ -14,6 +16,8 @@ from autorag_whisper import (
     Progress,
     Quality,
     Segment,
+    SubtitleOptions,
+    Task,
     TranscribeOptions,
     Transcriber,
     Transcript,
@@ -25,6 +29,8 @@ from autorag_whisper import (
     resolved_device,
     transcribe_segment,
 )
+from autorag_whisper.domain.clips import Clip
+from autorag_whisper.format.options import Highlight
 
 model = get_model("base", "cuda:1")
 assert_type(model, LoadedModel)
@@ -53,7 +59,19 @@ def on_progress(progress: Progress) -> None:
     assert_type(progress.total_s, float | None)
 
 
+# What is accepted as plain text at run time is accepted by the type, and read back in its one form.
 options = TranscribeOptions(language="en", quality=Quality.FAST)
+plain = TranscribeOptions(quality="fast", task="translate", aligner="none", clips="1:30-2:45", suppress_tokens="-1,50")
+assert_type(plain.quality, Quality)
+assert_type(plain.task, Task)
+assert_type(plain.aligner, Aligner)
+assert_type(plain.clips, tuple[Clip, ...])
+assert_type(plain.suppress_tokens, tuple[int, ...])
+assert_type(replace(plain, quality="best", temperatures=[0.0], allowed_languages="en,de"), TranscribeOptions)
+assert_type(SubtitleOptions(highlight="karaoke").highlight, Highlight)
+TranscribeOptions(quality="fats")  # type: ignore[arg-type]  # no quality is called that
+TranscribeOptions(clips=[(1.0, None), "2:00-", Clip(0.0, 1.0)], task="summarise")  # type: ignore[arg-type]
+SubtitleOptions(highlight="blink")  # type: ignore[arg-type]
 for outcome in transcriber.transcribe_many(["a.mp3"], options, on_progress=on_progress):
     assert_type(outcome, FileOutcome)
     if outcome.error is None:

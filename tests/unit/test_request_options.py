@@ -7,7 +7,7 @@ import dataclasses
 import json
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -16,10 +16,19 @@ from autorag_whisper.audio.chunking import ChunkingRules
 from autorag_whisper.cli.fingerprint import options_digest
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.notes import NoteKind
-from autorag_whisper.domain.request import Search, TranscribeOptions
+from autorag_whisper.domain.request import (
+    Aligner,
+    AlignerName,
+    Quality,
+    QualityName,
+    Search,
+    Task,
+    TaskName,
+    TranscribeOptions,
+)
 from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.format import render
-from autorag_whisper.format.options import SubtitleOptions
+from autorag_whisper.format.options import Highlight, HighlightName, SubtitleOptions
 from autorag_whisper.recognition.search import MAX_PREFIX_TOKENS
 from autorag_whisper.settings import Settings
 from autorag_whisper.testing import (
@@ -33,6 +42,7 @@ from autorag_whisper.transcriber.run import chunking_rules
 from run_world import World
 
 if TYPE_CHECKING:
+    from enum import StrEnum
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -283,3 +293,25 @@ def test_any_value_of_any_field_is_taken_or_an_invalid_option(kind: type[Any]) -
 def test_allowed_languages_may_be_one_text() -> None:
     languages: Any = "en, German"
     assert TranscribeOptions(allowed_languages=languages).allowed_languages == ("en", "de")
+
+
+@pytest.mark.parametrize(
+    ("names", "values"),
+    [(TaskName, Task), (QualityName, Quality), (AlignerName, Aligner), (HighlightName, Highlight)],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_type_checker_accepts_the_names_that_the_run_time_accepts(names: object, values: type[StrEnum]) -> None:
+    assert get_args(names) == tuple(value.value for value in values)
+
+
+def test_what_is_given_as_a_name_is_held_as_its_value() -> None:
+    options = TranscribeOptions(task="translate", quality="fast", aligner="none")
+    assert (options.task, options.quality, options.aligner) == (Task.TRANSLATE, Quality.FAST, Aligner.NONE)
+    assert isinstance(options.quality, Quality)
+    assert isinstance(SubtitleOptions(highlight="karaoke").highlight, Highlight)
+
+
+@pytest.mark.parametrize("options", [TranscribeOptions, SubtitleOptions])
+def test_the_annotations_of_options_can_be_evaluated(options: type) -> None:
+    """Libraries that make command lines or schemas of dataclasses do so."""
+    assert get_type_hints(options).keys() == {field.name for field in dataclasses.fields(options)}

@@ -55,6 +55,10 @@ class Clip:
         return f"{clock(self.start_s)}-{end}"
 
 
+ClipLike = Clip | str | tuple[float, float | None]
+"""A clip, one as people write it, or its start and end in seconds; an end of None is the recording's."""
+
+
 def clock(time_s: float) -> str:
     """Seconds as minutes and seconds, with hours where there are some: 90.5 is 1:30.5."""
     milliseconds = round(time_s * 1000)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from autorag_whisper.domain.clips import Clip, parse_clips
+from autorag_whisper.domain.accepts import Accepts  # noqa: TC001 - typing.get_type_hints looks for it here
+from autorag_whisper.domain.clips import Clip, ClipLike, parse_clips
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.language import SCRIPTS, parse_spelled
 
@@ -30,6 +31,10 @@ class Quality(StrEnum):
     FAST = "fast"
     BALANCED = "balanced"
     BEST = "best"
+
+
+TaskName = Literal["transcribe", "translate"]
+QualityName = Literal["fast", "balanced", "best"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,8 @@ class Aligner(StrEnum):
     TOKENS = "tokens"
     NONE = "none"
 
+
+AlignerName = Literal["auto", "ctc", "characters", "tokens", "none"]
 
 DEFAULT_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Whisper's temperature fallback (Radford et al. 2022, section 4.5): the next one only after a failed attempt."""
@@ -131,12 +138,13 @@ class TranscribeOptions:
     """
 
     language: str | None = None
-    allowed_languages: tuple[str, ...] = ()
+    # The defaults are held as they are, which a type checker cannot know of a field that accepts several forms.
+    allowed_languages: Accepts[tuple[str, ...], str | Iterable[str]] = ()  # type: ignore[assignment]
     code_switching: bool = False
-    task: Task = Task.TRANSCRIBE
-    quality: Quality = Quality.BALANCED
+    task: Accepts[Task, TaskName] = Task.TRANSCRIBE  # type: ignore[assignment]
+    quality: Accepts[Quality, QualityName] = Quality.BALANCED  # type: ignore[assignment]
     beam_size: int | None = None
-    temperatures: tuple[float, ...] = DEFAULT_TEMPERATURES
+    temperatures: Accepts[tuple[float, ...], Sequence[float]] = DEFAULT_TEMPERATURES  # type: ignore[assignment]
     initial_prompt: str = ""
     hotwords: str = ""
     batch_size: int | None = None
@@ -145,20 +153,20 @@ class TranscribeOptions:
     logprob_threshold: float = -1.0
     no_speech_threshold: float = 0.6
     vad_threshold: float = 0.5
-    aligner: Aligner = Aligner.AUTO
+    aligner: Accepts[Aligner, AlignerName] = Aligner.AUTO  # type: ignore[assignment]
     max_duration_s: float | None = None
     script: str = ""
     vad: bool = True
     vad_min_speech_s: float = 0.1
     vad_min_silence_s: float = 0.16
     vad_pad_s: float = 0.4
-    clips: tuple[Clip, ...] = ()
+    clips: Accepts[tuple[Clip, ...], str | Iterable[ClipLike]] = ()  # type: ignore[assignment]
     prefix: str = ""
     patience: float = 1.0
     length_penalty: float = 1.0
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
-    suppress_tokens: tuple[int, ...] = DEFAULT_SUPPRESSED
+    suppress_tokens: Accepts[tuple[int, ...], str | Iterable[int]] = DEFAULT_SUPPRESSED  # type: ignore[assignment]
     suppress_blank: bool = True
     max_new_tokens: int | None = None
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from autorag_whisper.domain.accepts import Accepts  # noqa: TC001 - typing.get_type_hints looks for it here
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.format.presets import STYLES, Preset, preset_for
 
@@ -23,6 +24,9 @@ class Highlight(StrEnum):
     NONE = "none"
     UNDERLINE = "underline"
     KARAOKE = "karaoke"
+
+
+HighlightName = Literal["none", "underline", "karaoke"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +55,7 @@ class SubtitleOptions:
     min_duration_s: float | None = None
     max_duration_s: float | None = None
     min_gap_s: float | None = None
-    highlight: Highlight = Highlight.NONE
+    highlight: Accepts[Highlight, HighlightName] = Highlight.NONE  # type: ignore[assignment]  # held as it is
 
     def __post_init__(self) -> None:
         if self.style not in STYLES:
@@ -65,6 +69,7 @@ class SubtitleOptions:
         _check_number("gap", self.min_gap_s, (0, 10))
         if self.highlight not in list(Highlight):
             raise InvalidOption("highlight", self.highlight, ", ".join(Highlight))
+        object.__setattr__(self, "highlight", Highlight(self.highlight))
         limits = self.limits("en")
         if limits.min_ms > limits.max_ms:
             durations = (limits.min_ms / 1000, limits.max_ms / 1000)
