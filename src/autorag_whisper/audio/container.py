@@ -18,6 +18,7 @@ from autorag_whisper.audio.scale import USUAL, Scale
 from autorag_whisper.audio.whitelist import CODECS, HEADERLESS, container_options, headerless
 from autorag_whisper.domain.audio import MediaInfo
 from autorag_whisper.domain.errors import MediaDamaged, MediaError, MediaNotRecognised, MediaUnreadable, NoAudioStream
+from autorag_whisper.domain.interruptions import let_signals_through
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -159,6 +160,7 @@ def _open(file: BinaryIO, name: str) -> tuple[_Found, InputContainer]:
             found = _find(file, start)
             return found, _open_found(found, name)
     except OSError as error:  # from the file's own `read`
+        let_signals_through(error)
         raise unreadable(error, name) from error
 
 

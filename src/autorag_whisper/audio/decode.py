@@ -16,6 +16,7 @@ from autorag_whisper.audio.loudness import Loudness, tracks_with_sound
 from autorag_whisper.audio.timeline import MAX_OVERLAP_S, Piece, Silence, Timeline
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, MediaDamage, MediaInfo, Samples
 from autorag_whisper.domain.errors import AudioStreamNotFound, MediaDamaged, MediaEmpty, MediaError, MediaTooLong
+from autorag_whisper.domain.interruptions import let_signals_through
 from autorag_whisper.domain.notes import Note, NoteKind
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ class MediaDecoder:
         try:
             window = Window(self._file, start)
         except OSError as error:
+            let_signals_through(error)
             raise unreadable(error, self._name) from error
         try:
             opened = open_container(window.as_file(), self._name, self._wanted)

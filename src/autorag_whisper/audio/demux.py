@@ -12,6 +12,7 @@ import av.error
 from autorag_whisper.audio import promise
 from autorag_whisper.audio.container import Opened, open_another
 from autorag_whisper.audio.following import CONFIRM_S, UNKNOWN_PACKET_S, Following, Gap
+from autorag_whisper.domain.interruptions import let_signals_through
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -321,7 +322,8 @@ def _read(link: Link, losses: Losses) -> Iterator[Packet[AudioStream]]:
                         yield packet
             except IndexError:  # PyAV, at the end, of a stream that appeared on the way
                 pass
-            except (av.error.FFmpegError, OSError):
+            except (av.error.FFmpegError, OSError) as error:
+                let_signals_through(error)
                 failures += 1
                 continue
             break

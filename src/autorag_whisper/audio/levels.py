@@ -9,6 +9,7 @@ import av.error
 
 from autorag_whisper.audio.frames import raw_rows
 from autorag_whisper.audio.scale import Scale, measure
+from autorag_whisper.domain.interruptions import let_signals_through
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -31,7 +32,8 @@ def float_scale(container: InputContainer, stream: AudioStream) -> Scale:
     for place in range(1, PLACES if duration > 0 else 0):
         try:
             container.seek((stream.start_time or 0) + duration * place // PLACES, stream=stream)
-        except (av.error.FFmpegError, OSError):
+        except (av.error.FFmpegError, OSError) as error:
+            let_signals_through(error)
             break
         windows += _frames(container, stream, 1)
     return measure(windows)
@@ -45,6 +47,7 @@ def _frames(container: InputContainer, stream: AudioStream, count: int) -> list[
                 found += [raw_rows(frame).ravel() for frame in packet.decode()]
                 if len(found) >= count:
                     break
-    except (av.error.FFmpegError, OSError, ValueError):
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+        let_signals_through(error)
         return found  # what is damaged says nothing here; decoding will tell
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import av.error
@@ -11,6 +11,7 @@ import numpy as np
 from autorag_whisper.audio.container import audio_streams, open_another
 from autorag_whisper.audio.frames import pieces
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
+from autorag_whisper.domain.interruptions import let_signals_through
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,10 +71,13 @@ def _has_sound(file: Window, name: str, opened: Opened, track: AudioTrack) -> bo
     if other is None:
         return False
     loudness = Loudness()
-    with closing(other.container), suppress(av.error.FFmpegError, OSError, ValueError):
-        for frame in other.container.decode(other.stream):
-            for piece in pieces(frame):
-                loudness.push(piece.pcm, piece.rate_hz)
-            if loudness.total_s > _LISTEN_S or loudness.loud_s > _ENOUGH_S:
-                break
+    with closing(other.container):
+        try:
+            for frame in other.container.decode(other.stream):
+                for piece in pieces(frame):
+                    loudness.push(piece.pcm, piece.rate_hz)
+                if loudness.total_s > _LISTEN_S or loudness.loud_s > _ENOUGH_S:
+                    break
+        except (av.error.FFmpegError, OSError, ValueError) as error:
+            let_signals_through(error)
     return loudness.loud_s > _ENOUGH_S or not loudness.is_silent

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from autorag_whisper.audio.faults import fault_of
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 from autorag_whisper.domain.errors import MediaError
+from autorag_whisper.domain.interruptions import let_signals_through
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +26,10 @@ _OTHERS = (
 
 
 def holds_audio(path: Path) -> bool:
-    """Whether audio can be decoded from the file at `path`, undamaged at its beginning. Never raises."""
+    """Whether audio can be decoded from the file at `path`, undamaged at its beginning.
+
+    Raises nothing of its own; what a signal handler raises meanwhile goes through.
+    """
     source = MediaSource.from_path(path)
     try:
         with source.open() as file:
@@ -41,8 +46,13 @@ def holds_audio(path: Path) -> bool:
                     if heard >= _LEAST_SAMPLES:
                         break
                 return heard >= _LEAST_SAMPLES and not decoder.damage
-    except (MediaError, OSError):
+    except (MediaError, OSError) as error:
+        let_signals_through(error)
         return False
+    except Exception as error:
+        if fault_of(error, source.name) is None:
+            raise
+        return True  # it is transcribed, and so the user is told what is wrong with it
 
 
 def _is_text(start: bytes) -> bool:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from autorag_whisper.audio import streamed, structure
 from autorag_whisper.audio.structure import NOTHING, Promise
 from autorag_whisper.audio.timeline import MAX_GAP_S
+from autorag_whisper.domain.interruptions import let_signals_through
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +111,8 @@ def ends_early(opened: Opened, decoded_s: float, ending: Ending) -> bool:
     trust = next((_TABLE[name] for name in sorted(kinds(opened)) if name in _TABLE), _OTHER)
     try:
         promised = _promise(trust, opened)
-    except (OSError, IndexError):
+    except (OSError, IndexError) as error:
+        let_signals_through(error)
         promised = replace(NOTHING, is_cut=True)
     is_cut = promised.is_cut or (trust.short_packet and ending.broke_off)
     if ending.packet is not None and any(bytes(ending.packet)):  # zeros are padding

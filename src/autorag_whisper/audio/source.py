@@ -24,6 +24,7 @@ from autorag_whisper.domain.errors import (
     MediaUnreadable,
     RequestError,
 )
+from autorag_whisper.domain.interruptions import let_signals_through
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -173,6 +174,7 @@ def spool(stream: BinaryIO, name: str = "<stdin>") -> MediaSource:
         try:
             shutil.copyfileobj(stream, file, _COPY_BYTES)
         except OSError as error:
+            let_signals_through(error)
             raise MediaUnreadable(name, (error.strerror or "cannot be read").lower()) from error
         if file.tell() == 0:
             raise MediaEmpty(name)
@@ -188,6 +190,7 @@ def _open_regular(path: Path, name: str) -> BinaryIO:
     except ValueError as error:  # a NUL byte, or characters the file system's encoding lacks: no file has that name
         raise MediaNotFound(name) from error
     except OSError as error:
+        let_signals_through(error)
         raise _refusal(error, name) from error
     file = os.fdopen(descriptor, "rb")
     try:
@@ -233,6 +236,7 @@ def _open_file(file: BinaryIO, name: str) -> BinaryIO:
         view.read(1)  # of text, or by a coroutine, it is refused here
         view.seek(0)
     except OSError as error:
+        let_signals_through(error)
         raise _refusal(error, name) from error
     return io.BufferedReader(view)
 
@@ -244,7 +248,10 @@ def _is_seekable(file: Any) -> bool:
 
 
 class _Foreign:
-    """A file object of the caller's, whose own exceptions are a failure to read like any other."""
+    """A file object of the caller's, whose own exceptions are a failure to read like any other.
+
+    What a signal handler raises while it is at work is not its own, and goes through.
+    """
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -271,6 +278,7 @@ class _Foreign:
         except OSError:
             raise
         except Exception as error:
+            let_signals_through(error)
             raise OSError(errno.EIO, f"its {method}() raised {type(error).__name__}") from error
 
 
@@ -297,7 +305,10 @@ class _View(io.RawIOBase):
         return self._file.seek(offset, whence)
 
     def close(self) -> None:
-        if not self.closed:
-            with contextlib.suppress(OSError):  # the caller may have closed it by now
+        try:
+            if not self.closed:
                 self._file.seek(self._stood)
-        super().close()
+        except OSError as error:  # the caller may have closed it by now
+            let_signals_through(error)
+        finally:
+            super().close()

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.audio.chunking import ChunkingRules
+from autorag_whisper.audio.faults import fault_of
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError, EngineError, InvalidOption
 from autorag_whisper.domain.request import Aligner, Task
 from autorag_whisper.recognition.batching import Batch, Pool
@@ -187,15 +188,18 @@ class Run:
         try:
             if file.reader is None:
                 file.open(self._options, self._parts.voice, chunking_rules(self._spec, self._options))
-            for chunk in file.read():
-                known = self._known(file, chunk)
-                if known is None:
-                    self._pool.add(file.index, chunk)
-                else:
-                    yield from segments_of(file, known, self._parts.supervised)
-        except AutoragWhisperError as error:
-            yield self._fail(file, error)
+            chunks = file.read()
+        except Exception as error:
+            if (fault := fault_of(error, file.source.name)) is None:
+                raise
+            yield self._fail(file, fault)
             return
+        for chunk in chunks:
+            known = self._known(file, chunk)
+            if known is None:
+                self._pool.add(file.index, chunk)
+            else:
+                yield from segments_of(file, known, self._parts.supervised)
         if file.decoded:
             self._reading = None
             file.moments.decoded = self._parts.telemetry.clock_ns()

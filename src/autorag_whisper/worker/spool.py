@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from autorag_whisper.audio.memory import MemoryFile, Refused
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import MediaUnreadable, RequestError
+from autorag_whisper.domain.interruptions import let_signals_through
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -89,6 +90,7 @@ class Spool:
         except RequestError as error:
             return MediaSource(source.name, held=Refused(error))
         except OSError as error:
+            let_signals_through(error)
             self._file.truncate(start)
             reason = (error.strerror or "cannot be read").lower()
             return MediaSource(source.name, held=Refused(MediaUnreadable(source.name, reason)))
