@@ -14,6 +14,7 @@ import pytest
 
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import Cancelled, InvalidOption, MediaNotFound
+from autorag_whisper.domain.media_errors import MediaAddress
 from autorag_whisper.domain.process_errors import TranscriberClosed
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.testing import speech_samples, write_speech
@@ -250,6 +251,25 @@ def test_what_names_no_model_is_said_at_the_call(transcriber: TranscriberProtoco
 def test_what_is_no_options_is_said_at_the_call(transcriber: TranscriberProtocol, talk: Path, options: Any) -> None:
     with pytest.raises(InvalidOption, match="options cannot be"):
         transcriber.transcribe(talk, options, model="fake")
+
+
+@pytest.mark.parametrize("call", ["transcribe", "stream", "transcribe_many"])
+@pytest.mark.parametrize(
+    ("argument", "value"), [("cancel", threading.Event()), ("cancel", True), ("on_progress", 5), ("on_progress", "yes")]
+)
+def test_what_cannot_cancel_or_be_called_is_said_at_the_call(
+    transcriber: TranscriberProtocol, talk: Path, call: str, argument: str, value: Any
+) -> None:
+    """An AttributeError or a TypeError came from inside, when the job was on."""
+    media = [talk] if call == "transcribe_many" else talk
+    with pytest.raises(InvalidOption, match=f"{argument} cannot be"):
+        getattr(transcriber, call)(media, ENGLISH, model="fake", **{argument: value})
+
+
+def test_an_address_is_no_file_and_the_error_says_what_to_do(transcriber: TranscriberProtocol) -> None:
+    for address in ("https://example.org/a/talk.mp3", Path("https://example.org") / "talk.mp3", "rtsp://camera"):
+        with pytest.raises(MediaAddress, match=r".*//?[a-z/.3]+: an address, and no file.*fetch it first"):
+            transcriber.transcribe(address, ENGLISH, model="fake")
 
 
 @pytest.mark.parametrize("kind", ["text", "path", "bytes", "file", "samples", "number", "nothing"])

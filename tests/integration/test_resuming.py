@@ -71,7 +71,9 @@ def test_a_run_that_ends_in_a_file_goes_on_behind_its_chunks(
     assert stat.S_IMODE(chunks.stat().st_mode) == 0o600
     kept = len(chunks.read_bytes().splitlines()) - 1
     assert kept >= 1
-    assert run(talk, str(talk), "-f", "txt")[0] == 0
+    code, said = run(talk, str(talk), "-f", "txt")
+    assert code == 0
+    assert f"goes on behind {kept} piece" in said
     assert len(heard(talk)) == len(COUNTS) - kept
     assert talk.with_suffix(".txt").read_text() == undisturbed
     assert unfinished(talk) == []

@@ -139,6 +139,23 @@ def test_a_file_that_is_no_result_is_told_and_the_others_are_converted(
     assert "missing.json: no such file or directory" in said
 
 
+def test_a_command_line_that_names_no_file_is_bad_usage_as_in_transcribe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`transcribe gone.wav` ended with 2, `convert gone.json` with 1."""
+    gone, folder = tmp_path / "gone.json", tmp_path / "folder"
+    folder.mkdir()
+    for arguments, said in (
+        ((gone,), "gone.json: no such file"),
+        ((folder, gone), "folder: a folder, of which nothing is taken by itself"),
+        (("https://example.org/talk.json",), "fetch it first"),
+        (("",), "'': no such file"),
+    ):
+        assert convert(*arguments) == BAD_USAGE == World().run(*arguments)
+        assert "nothing to convert: " in (err := capsys.readouterr().err)
+        assert said in err
+
+
 @pytest.mark.parametrize(
     "wrong",
     [("-f", "docx"), ("--line-length", "2"), ("--min-duration", "9"), ("-l", "klingon"), ("-o", ""), ("--style", "x")],

@@ -110,6 +110,10 @@ def test_a_command_is_never_taken_for_a_file_of_its_name(tmp_path: Path, monkeyp
         (["transcripe", "talk.mp4"], "no command and no file called 'transcripe'. Did you mean 'transcribe'?"),
         (["xyz"], "no command and no file called 'xyz'."),
         (["gone.mp4"], "nothing to transcribe: gone.mp4: no such file or folder"),
+        (
+            ["https://example.org/talk.mp3?x=1"],
+            "nothing to transcribe: https://example.org/talk.mp3?x=1: only files are",
+        ),
         (["./gone"], "nothing to transcribe: ./gone: no such file or folder"),
         (["--modell", "small", "talk.mp4"], "--modell"),
     ],

@@ -51,6 +51,12 @@ def test_no_speech_is_said_where_none_was_found() -> None:
     assert status("a.wav", SILENT) == "a.wav (0:00) [no speech found]"
 
 
+def test_the_language_of_a_text_that_was_all_rejected_is_told() -> None:
+    rejected = replace(SILENT, rejected=(FAINT,), language="fr")
+    assert status("a.wav", rejected).startswith("a.wav (0:00, French) ")
+    assert "language unsure: French 40%" in status("a.wav", replace(rejected, language_probability=0.4))
+
+
 def test_speech_whose_text_was_rejected_is_no_lack_of_speech() -> None:
     """ "[no speech found]" was said of 5.6 s of speech, all of whose text had been rejected."""
     rejected = replace(SILENT, rejected=(FAINT,), coverage=Coverage(5.6, 0.0, 5.6))

@@ -25,6 +25,7 @@ from autorag_whisper.domain.errors import (
     RequestError,
 )
 from autorag_whisper.domain.interruptions import let_signals_through
+from autorag_whisper.domain.media_errors import MediaAddress, is_address
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -72,6 +73,8 @@ class MediaSource:
     def from_path(cls, path: str | os.PathLike[str]) -> MediaSource:
         """A source of the file at `path`, named by its last part. Looks at nothing yet."""
         place = Path(path)
+        if is_address(os.fspath(path)):
+            return cls(name=printable(os.fspath(path)), path=place)
         return cls(name=printable(place.name or str(place)), path=place)
 
     @classmethod
@@ -212,7 +215,7 @@ def _require_regular(status: os.stat_result, name: str) -> None:
 
 def _refusal(error: OSError, name: str) -> MediaError:
     if error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG}:
-        return MediaNotFound(name)
+        return MediaAddress(name) if is_address(name) else MediaNotFound(name)
     if error.errno == errno.ELOOP:
         return MediaUnreadable(name, "is a symbolic link in a circle")
     return MediaUnreadable(name, (error.strerror or "cannot be read").lower())

@@ -18,13 +18,14 @@ import click
 from autorag_whisper.cli import manifest
 from autorag_whisper.cli.exits import BadUsage, CannotPrint
 from autorag_whisper.cli.fingerprint import Stamp, sha256_of
-from autorag_whisper.cli.inputs import STANDARD_INPUT
+from autorag_whisper.cli.inputs import STANDARD_INPUT, is_folder, is_there
 from autorag_whisper.cli.ledger import Ledger, why
 from autorag_whisper.cli.manifest import Entry, Manifest, Output, Recording
 from autorag_whisper.cli.naming import stem_of
 from autorag_whisper.cli.outputs import set_aside, write_together
 from autorag_whisper.cli.ownership import Standing, standing_of
 from autorag_whisper.cli.progress import say
+from autorag_whisper.domain.media_errors import HOW_TO_FETCH, is_address
 from autorag_whisper.domain.transcript_errors import InvalidTranscript
 from autorag_whisper.format import FORMATS, parse, render
 
@@ -74,6 +75,7 @@ class _Source:
 def do(conversion: Conversion) -> int:
     """Convert every file; the exit code."""
     ledger = Ledger()
+    _refuse_if_nothing_is_there(conversion.arguments)
     for argument in _without_poorer(dict.fromkeys(conversion.arguments)):
         try:
             source = _read(argument)
@@ -84,6 +86,23 @@ def do(conversion: Conversion) -> int:
         except OSError as error:
             ledger.fail(argument, why(error))
     return ledger.close()
+
+
+def _refuse_if_nothing_is_there(arguments: Sequence[str]) -> None:
+    """As `transcribe` does: a command line that names no file at all is a mistake, not a file that failed."""
+    reasons = {argument: _why_missing(argument) for argument in arguments}
+    if all(reasons.values()):
+        said = "; ".join(f"{argument or repr(argument)}: {reason}" for argument, reason in reasons.items())
+        raise BadUsage(f"nothing to convert: {said}", "name results in JSON")
+
+
+def _why_missing(argument: str) -> str:
+    """Why nothing is there that could be read; "" where something is."""
+    if argument == STANDARD_INPUT or (is_there(argument) and not is_folder(argument)):
+        return ""
+    if is_folder(argument):
+        return "a folder, of which nothing is taken by itself; a pattern such as FOLDER/*.json names files"
+    return HOW_TO_FETCH if is_address(argument) else "no such file"
 
 
 def _without_poorer(arguments: Iterable[str]) -> list[str]:

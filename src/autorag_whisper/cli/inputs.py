@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from autorag_whisper.audio.whitelist import SUFFIXES
+from autorag_whisper.domain.media_errors import HOW_TO_FETCH, is_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -98,7 +99,7 @@ def expand(
 def looks_like_a_file(argument: str) -> bool:
     """Whether an argument is meant to be a file, a folder or a pattern: it is there, or is spelt like one."""
     spelt = _MAGIC.search(argument) or os.sep in argument or PurePath(argument).suffix.lower() in SUFFIXES
-    return bool(spelt) or _is_there(argument)
+    return bool(spelt) or is_there(argument)
 
 
 class _Search:
@@ -113,14 +114,15 @@ class _Search:
     def take(self, argument: str) -> None:
         if argument == STANDARD_INPUT:
             self.inputs.setdefault(("", ""), Input(None, "standard input"))
-        elif argument and _is_folder(argument):
+        elif argument and is_folder(argument):
             self._take_folder(Path(argument), Path(argument))
-        elif _is_there(argument):  # before patterns: a file may be called "star*.wav"
+        elif is_there(argument):  # before patterns: a file may be called "star*.wav"
             self._add(Path(argument), PurePath())
-        elif _MAGIC.search(argument):
+        elif _MAGIC.search(argument) and not is_address(argument):
             self._take_pattern(argument)
         else:
-            self.problems.append(Problem(argument or "''", "no such file or folder"))
+            reason = HOW_TO_FETCH if is_address(argument) else "no such file or folder"
+            self.problems.append(Problem(argument or "''", reason))
 
     def _take_folder(self, folder: Path, top: Path) -> None:
         found = [file for file in self._files_below(folder) if self._is_media(file)]
@@ -137,11 +139,11 @@ class _Search:
         fixed = next(index for index, part in enumerate(parts) if _MAGIC.search(part))
         base = Path(*parts[:fixed])
         matches = sorted(set(self._matches(base, parts[fixed:])), key=lambda path: path.parts)
-        found = [path for path in matches if _is_folder(path) or self._is_wanted(path, endings)]
+        found = [path for path in matches if is_folder(path) or self._is_wanted(path, endings)]
         if not found:
             self.problems.append(Problem(pattern, "matches no media file"))
         for path in found:
-            if _is_folder(path):
+            if is_folder(path):
                 self._take_folder(path, base)
             else:
                 self._add(path, path.parent.relative_to(base))
@@ -182,7 +184,7 @@ class _Search:
                 hidden = entry.name.startswith(".") and not parts[0].startswith(".")
                 if not hidden and fnmatch.fnmatchcase(entry.name, parts[0]) and (not parts[1:] or _leads_on(entry)):
                     yield from self._matches(Path(entry), parts[1:])
-        elif _is_there(str(base / parts[0])):
+        elif is_there(str(base / parts[0])):
             yield from self._matches(base / parts[0], parts[1:])
 
     def _files_below(self, folder: Path) -> Iterator[Path]:
@@ -220,7 +222,8 @@ class _Search:
         self.inputs.setdefault(key, Input(path, str(path), below))
 
 
-def _is_folder(path: str | Path) -> bool:
+def is_folder(path: str | Path) -> bool:
+    """Whether it is a folder, or a link to one."""
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises for what may not be looked at
 
 
@@ -232,7 +235,7 @@ def _leads_on(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _is_there(name: str) -> bool:
+def is_there(name: str) -> bool:
     """Whether anything has this name, a broken link too. What may not be looked at is there: opening it says why."""
     try:
         os.lstat(name)

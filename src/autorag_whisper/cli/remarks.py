@@ -28,7 +28,7 @@ _WORTH_SAYING_S = 0.05
 def status(shown: str, transcript: Transcript) -> str:
     """One line for a file that is done."""
     facts = [clock_time(transcript.duration_s)]
-    if transcript.segments:
+    if transcript.segments or transcript.rejected:
         facts.append(languages(transcript))
     said = [*remarks(transcript)]
     return f"{shown} ({', '.join(facts)})" + (f" [{'; '.join(said)}]" if said else "")
@@ -43,8 +43,11 @@ def heard_s(transcript: Transcript) -> float:
 
 
 def languages(transcript: Transcript) -> str:
-    """The English name of the language, or of all that were found in pieces of the file, the first heard first."""
-    codes = dict.fromkeys(segment.language for segment in transcript.segments)
+    """The English name of the language, or of all that were found in pieces of the file, the first heard first.
+
+    Where all text was rejected: the language that the rejected text was taken to be in.
+    """
+    codes = dict.fromkeys(segment.language for segment in transcript.segments) or {transcript.language: None}
     return ", ".join(LANGUAGES.get(code, code).title() for code in codes)
 
 
@@ -53,7 +56,7 @@ def remarks(transcript: Transcript) -> Iterator[str]:
     yield from _damage(transcript)
     yield from _left_out(transcript)
     probability = transcript.language_probability
-    if transcript.segments and probability < UNSURE_BELOW:
+    if (transcript.segments or transcript.rejected) and probability < UNSURE_BELOW:
         name = LANGUAGES.get(transcript.language, transcript.language).title()
         yield f"language unsure: {name} {probability:.0%}, --language sets it"
     yield from _fallbacks(transcript.device_fallbacks)

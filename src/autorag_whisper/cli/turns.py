@@ -49,7 +49,10 @@ class Turns:
         """The files that this run does."""
         for source, job in self._work.items():
             if self._request.printing or self._take(job):
-                self._numbers[source] = self.chunks.begin(job.input.path)
+                self._numbers[source] = number = self.chunks.begin(job.input.path)
+                if done := len(self.chunks.finished(number)):
+                    pieces = "1 piece" if done == 1 else f"{done} pieces"
+                    say(f"{job.input.shown}: goes on behind {pieces} that an earlier run has finished")
                 yield source
             else:
                 self._tally.files -= 1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.transcriber.cancellation import CancelToken
 
 if TYPE_CHECKING:
     from autorag_whisper.audio.source import Media
@@ -31,6 +32,19 @@ def require_model(model: Model) -> None:
     """See that `model` names a model. Raises InvalidOption."""
     if not isinstance(model, str | os.PathLike) and not (hasattr(model, "size") and hasattr(model, "device_hint")):
         raise InvalidOption("model", type(model).__name__, "a size, a hub id, a folder, or a handle of get_model")
+
+
+def require_callback(on_progress: object) -> None:
+    """See that it can be called. Raises InvalidOption."""
+    if on_progress is not None and not callable(on_progress):
+        raise InvalidOption("on_progress", type(on_progress).__name__, "a function that takes a Progress, or None")
+
+
+def token_of(cancel: CancelToken | None) -> CancelToken:
+    """The token that stops a call: what a caller gave, or one of its own. Raises InvalidOption."""
+    if cancel is not None and not isinstance(cancel, CancelToken):
+        raise InvalidOption("cancel", type(cancel).__name__, "a CancelToken(), whose cancel() stops the call, or None")
+    return cancel or CancelToken()
 
 
 def source_of(media: Media) -> MediaSource:

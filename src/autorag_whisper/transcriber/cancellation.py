@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from autorag_whisper.domain.errors import Cancelled
+from autorag_whisper.domain.errors import Cancelled, InvalidOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +22,9 @@ class CancelToken:
     __slots__ = ("_flags", "_own")
 
     def __init__(self, *parents: CancelToken) -> None:
+        for parent in parents:
+            if not isinstance(parent, CancelToken):
+                raise InvalidOption("parent of a CancelToken", type(parent).__name__, "another CancelToken")
         self._own = _Flag()
         self._flags: tuple[_Flag, ...] = (self._own, *(f for parent in parents for f in parent._flags))  # noqa: SLF001 - its own kind
 

@@ -15,7 +15,14 @@ from autorag_whisper.runtime.card_sharing import CardSharing
 from autorag_whisper.runtime.placement import hint_text, meaning_of
 from autorag_whisper.runtime.processes import PerProcess, in_one_process
 from autorag_whisper.transcriber import start
-from autorag_whisper.transcriber.arguments import options_of, require_model, source_of, sources_of
+from autorag_whisper.transcriber.arguments import (
+    options_of,
+    require_callback,
+    require_model,
+    source_of,
+    sources_of,
+    token_of,
+)
 from autorag_whisper.transcriber.cancellation import CancelToken
 from autorag_whisper.transcriber.seat import Seat
 from autorag_whisper.transcriber.start import RunParts
@@ -163,7 +170,7 @@ class Transcriber:
         cancel: CancelToken | None = None,
     ) -> TranscriptStream:
         """Start on one file. Nothing is opened before the first segment is asked for."""
-        own = CancelToken(*([cancel] if cancel is not None else []))
+        own = CancelToken(token_of(cancel))
         source = source_of(media)
         return TranscriptStream(self._events([source], options, model=model, on_progress=on_progress, cancel=own), own)
 
@@ -231,13 +238,14 @@ class Transcriber:
 
         Close it to stop. `supervised`: for a run that may have to be begun again elsewhere.
         """
+        require_callback(on_progress)
         aligners = self._parts.alignment_models
         lease = aligners.lease if aligners is not None else None
         parts = RunParts(
             self._seat(model),
             self._parts.voice,
             self._parts.telemetry,
-            cancel or CancelToken(),
+            token_of(cancel),
             on_progress,
             lease,
             supervised,

@@ -11,7 +11,14 @@ from autorag_whisper.models.catalogue import find
 from autorag_whisper.runtime.placement import hint_text, meaning_of
 from autorag_whisper.runtime.processes import PerProcess, in_one_process
 from autorag_whisper.telemetry import Telemetry
-from autorag_whisper.transcriber.arguments import options_of, require_model, source_of, sources_of
+from autorag_whisper.transcriber.arguments import (
+    options_of,
+    require_callback,
+    require_model,
+    source_of,
+    sources_of,
+    token_of,
+)
 from autorag_whisper.transcriber.cancellation import CancelToken
 from autorag_whisper.transcriber.outcome import Progress
 from autorag_whisper.transcriber.stream import TranscriptStream
@@ -126,7 +133,7 @@ class WorkerTranscriber:
         cancel: CancelToken | None = None,
     ) -> TranscriptStream:
         """Start on one file. Nothing is opened before the first segment is asked for."""
-        own = CancelToken(*([cancel] if cancel is not None else []))
+        own = CancelToken(token_of(cancel))
         return TranscriptStream(self._events((source_of(media),), options, model, on_progress, own), own)
 
     def transcribe(
@@ -156,7 +163,7 @@ class WorkerTranscriber:
         An iterator of sources is read to its end at the call.
         """
         files = tuple(sources_of(sources))
-        return outcomes_of(self._events(files, options, model, on_progress, cancel or CancelToken()))
+        return outcomes_of(self._events(files, options, model, on_progress, token_of(cancel)))
 
     @property
     def process_id(self) -> int | None:
@@ -185,6 +192,7 @@ class WorkerTranscriber:
         cancel: CancelToken,
     ) -> Generator[Segment | FileOutcome]:
         options_of(options)
+        require_callback(on_progress)
         size, hint = _named(model)
         return in_one_process(self._run(Job(files, options, size, hint), on_progress, cancel), "a stream")
 
