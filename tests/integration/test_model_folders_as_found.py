@@ -126,6 +126,19 @@ def test_languages_are_found_without_lang_ids(tmp_path: Path, demo_sample: Path)
     assert len(words(folder, tmp_path / "cache", demo_sample, None)) > 10
 
 
+@pytest.mark.parametrize("wrong", [[], [50258], [0, 1, 2], list(range(50260, 50360)), [50359]], ids=str)
+def test_ids_of_languages_that_are_none_are_derived_anew(wrong: list[int], tmp_path: Path) -> None:
+    """In range and of no language: each language was then found with some other token's probability, or none at all."""
+    folder = configured(laid_out(tmp_path / "model", "base"), lambda config: config.update(lang_ids=wrong))
+    derived = json.loads((completed(folder, "mine", tmp_path / "cache") / "config.json").read_text())
+    assert derived["lang_ids"] == list(range(50259, 50358))
+
+
+def test_a_choice_of_languages_is_left_as_it_is(tmp_path: Path) -> None:
+    folder = configured(laid_out(tmp_path / "model", "base"), lambda config: config.update(lang_ids=[50259, 50261]))
+    assert completed(folder, "mine", tmp_path / "cache") == folder
+
+
 @pytest.mark.parametrize("model", ["base", "tiny.en"])
 def test_what_is_derived_is_what_the_converter_wrote(model: str, tmp_path: Path) -> None:
     folder = laid_out(tmp_path / "model", model, ("model.bin", "vocabulary.txt"))

@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_FORMAT = "1"
+_FORMAT = "2"
 """Counted up when what is derived changes."""
 _HEAD_WIDTH = 64
+_MULTILINGUAL_ROWS = 51_865
+_LANGUAGE = re.compile(r"<\|[a-z]{2,3}\|>")
 _TIMES = "<|notimestamps|>"
 _SYMBOLS = [
     *'"#()*+/:;<=>@[\\]^_`{|}~「」『』',
@@ -111,7 +114,7 @@ def _derived(config: dict[str, Any], known: _Known) -> dict[str, Any]:
         found["suppress_ids"] = _suppressed(known.tokens, ids)
     if not _are_ids(config.get("suppress_ids_begin"), known.rows):
         found["suppress_ids_begin"] = [*ByteVocabulary(known.tokens).encode(" "), ids[END]]
-    if not _are_ids(config.get("lang_ids"), known.rows):
+    if not _are_languages(config.get("lang_ids"), known):
         found["lang_ids"] = [ids[f"<|{code}|>"] for code in LANGUAGES if f"<|{code}|>" in ids]
         found["lang_ids"].sort()
     if not _are_heads(config.get("alignment_heads"), known):
@@ -122,6 +125,15 @@ def _derived(config: dict[str, Any], known: _Known) -> dict[str, Any]:
 
 def _are_ids(value: object, rows: int) -> bool:
     return isinstance(value, list) and all(type(n) is int and 0 <= n < rows for n in value)
+
+
+def _are_languages(value: object, known: _Known) -> bool:
+    """Whether they are ids of languages' tokens. An English-only model has no use for them."""
+    if not isinstance(value, list) or not _are_ids(value, known.rows):
+        return False
+    if known.rows < _MULTILINGUAL_ROWS:
+        return True
+    return bool(value) and all(n < len(known.tokens) and _LANGUAGE.fullmatch(known.tokens[n]) for n in value)
 
 
 def _are_heads(value: object, known: _Known) -> bool:
