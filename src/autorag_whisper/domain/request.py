@@ -138,13 +138,13 @@ class TranscribeOptions:
     """
 
     language: str | None = None
-    # The defaults are held as they are, which a type checker cannot know of a field that accepts several forms.
-    allowed_languages: Accepts[tuple[str, ...], str | Iterable[str]] = ()  # type: ignore[assignment]
+    # A default is a value already, which a type checker cannot know of a field that accepts several forms.
+    allowed_languages: Accepts[tuple[str, ...], str | Iterable[str]] = ()  # type: ignore[assignment]  # its value
     code_switching: bool = False
-    task: Accepts[Task, TaskName] = Task.TRANSCRIBE  # type: ignore[assignment]
-    quality: Accepts[Quality, QualityName] = Quality.BALANCED  # type: ignore[assignment]
+    task: Accepts[Task, TaskName] = Task.TRANSCRIBE  # type: ignore[assignment]  # its value
+    quality: Accepts[Quality, QualityName] = Quality.BALANCED  # type: ignore[assignment]  # its value
     beam_size: int | None = None
-    temperatures: Accepts[tuple[float, ...], Sequence[float]] = DEFAULT_TEMPERATURES  # type: ignore[assignment]
+    temperatures: Accepts[tuple[float, ...], Sequence[float]] = DEFAULT_TEMPERATURES  # type: ignore[assignment]  # its value
     initial_prompt: str = ""
     hotwords: str = ""
     batch_size: int | None = None
@@ -153,20 +153,20 @@ class TranscribeOptions:
     logprob_threshold: float = -1.0
     no_speech_threshold: float = 0.6
     vad_threshold: float = 0.5
-    aligner: Accepts[Aligner, AlignerName] = Aligner.AUTO  # type: ignore[assignment]
+    aligner: Accepts[Aligner, AlignerName] = Aligner.AUTO  # type: ignore[assignment]  # its value
     max_duration_s: float | None = None
     script: str = ""
     vad: bool = True
     vad_min_speech_s: float = 0.1
     vad_min_silence_s: float = 0.16
     vad_pad_s: float = 0.4
-    clips: Accepts[tuple[Clip, ...], str | Iterable[ClipLike]] = ()  # type: ignore[assignment]
+    clips: Accepts[tuple[Clip, ...], str | Iterable[ClipLike]] = ()  # type: ignore[assignment]  # its value
     prefix: str = ""
     patience: float = 1.0
     length_penalty: float = 1.0
     repetition_penalty: float = 1.0
     no_repeat_ngram_size: int = 0
-    suppress_tokens: Accepts[tuple[int, ...], str | Iterable[int]] = DEFAULT_SUPPRESSED  # type: ignore[assignment]
+    suppress_tokens: Accepts[tuple[int, ...], str | Iterable[int]] = DEFAULT_SUPPRESSED  # type: ignore[assignment]  # its value
     suppress_blank: bool = True
     max_new_tokens: int | None = None
 
