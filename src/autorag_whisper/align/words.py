@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autorag_whisper.align.tokens import split_words
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from autorag_whisper.align.tokens import Decode, WordTokens
 
 
-_LEAST_S = 0.02
+LEAST_S = 0.02
+"""Seconds that every word has where there is room for them: an aligner may give it none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +63,7 @@ def words_from_path(
     """Words timed by their tokens.
 
     `path`: float64[2, n + 1]; row 0 holds the second (on the file's timeline) at which each token starts, the last one
-    the end of the text; row 1 the tokens' probabilities (its last value is not used). Starts come out non-decreasing
-    and inside `place`.
+    the end of the text; row 1 the tokens' probabilities (its last value is not used).
     """
     groups = split_words(token_ids, decode, language)
     spans = [(float(path[0, group.first]), float(path[0, group.stop])) for group in groups]
@@ -98,43 +98,41 @@ def _moment(share: float, place: Place) -> float:
 def words_timed(
     token_ids: Sequence[int], groups: Sequence[WordTokens], timing: Timing, place: Place
 ) -> list[TimedWord]:
-    """The words of `groups` with the times of `timing`: inside `place`, starts in order, none without length.
+    """The words of `groups` with the times of `timing`: inside `place`, in order, and none reaches into the next.
 
-    A word is moved by `_LEAST_S` at most to get one. They may reach into each other: `apart` parts them.
+    Each has a length where the place has room for it.
     """
     timed: list[TimedWord] = []
-    earliest = place.start_s
-    for n, group in enumerate(groups):
-        start_s = max(earliest, place.clamp(timing.spans[n][0]))
-        end_s = max(min(start_s + _LEAST_S, place.end_s), place.clamp(timing.spans[n][1]))
-        start_s = max(earliest, min(start_s, end_s - _LEAST_S))
+    spans = in_order(timing.spans[: len(groups)], place)
+    for n, (group, (start_s, end_s)) in enumerate(zip(groups, spans, strict=True)):
         source = timing.sources[n] if timing.sources else timing.source
         score = _share(timing.scores[n]) if timing.scores and source is not WordSource.INTERPOLATED else None
         space_before = _has_space_before(group, groups)
         word = Word(group.text.strip(), start_s, end_s, _share(timing.probabilities[n]), source, score, space_before)
         timed.append(TimedWord(word, tuple(token_ids[group.first : group.stop])))
-        earliest = start_s
     return timed
 
 
-def apart(words: Sequence[TimedWord]) -> tuple[TimedWord, ...]:
-    """`words`, in their order, of which none reaches into the next; all stay between the first start and the last end.
+def in_order(spans: Sequence[tuple[float, float]], place: Place) -> list[tuple[float, float]]:
+    """`spans` inside `place`: each starts where the one before it ends, or later.
 
-    A word ends where the next one starts; of those that start at one moment each has `_LEAST_S` while there is room.
+    A start is pushed back by as much as those before it need, `LEAST_S` each, and forward by what those behind it need
+    up to the end of the place: nothing where every word has its length. A word ends where the next one starts at the
+    latest.
     """
-    found: list[TimedWord] = []
-    last_s = max((timed.word.end_s for timed in words), default=0.0)
-    earliest_s = 0.0
-    for n, timed in enumerate(words):
-        word = timed.word
-        next_s = words[n + 1].word.start_s if n + 1 < len(words) else last_s
-        start_s, end_s = max(word.start_s, earliest_s), word.end_s
-        if start_s > word.start_s or end_s > next_s:
-            end_s = max(min(end_s, next_s), min(start_s + _LEAST_S, last_s))
-            timed = replace(timed, word=replace(word, start_s=start_s, end_s=end_s))  # noqa: PLW2901 - the same word, moved
-        found.append(timed)
-        earliest_s = end_s
-    return tuple(found)
+    least_s = min(LEAST_S, (place.end_s - place.start_s) / max(1, len(spans)))
+    starts: list[float] = []
+    earliest_s = place.start_s
+    for start_s, _ in spans:
+        starts.append(max(earliest_s, place.clamp(start_s)))
+        earliest_s = starts[-1] + least_s
+    found: list[tuple[float, float]] = []
+    latest_s = place.end_s
+    for start_s, (_, end_s) in zip(reversed(starts), reversed(spans), strict=True):
+        begins_s = max(place.start_s, min(start_s, latest_s - least_s))
+        found.append((begins_s, min(latest_s, max(begins_s + least_s, place.clamp(end_s)))))
+        latest_s = begins_s
+    return found[::-1]
 
 
 def _share(value: float) -> float:

@@ -12,7 +12,6 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from autorag_whisper.align.words import apart
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError
 from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.alignment import Aligned
@@ -100,7 +99,7 @@ def _joined(result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
     attempts = (*result.attempts, *(attempt for part in parts for attempt in part.attempts))
     offsets = itertools.accumulate((len(part.attempts) for part in parts), initial=len(result.attempts))
     kept = [offset + part.kept for offset, part in zip(offsets, parts, strict=False) if part.words]
-    words = apart([timed for part in parts for timed in part.words])
+    words = tuple(timed for part in parts for timed in part.words)  # parts do not overlap, and so their words
     return replace(
         result,
         text=" ".join(part.text for part in parts if part.text),

@@ -32,6 +32,7 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from autorag_whisper.align.words import LEAST_S
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.recognition.loops import find_loop
 
@@ -146,9 +147,10 @@ def squeezed_from(words: Sequence[TimedWord], speech: Sequence[SpeechSpan]) -> i
     `speech`: of the words' chunk. Words without an alignment are spread over it and never rejected here.
     """
     behind_s = seconds(speech[-1].stop) + _BEHIND_S if speech else 0.0
-    kept = len(words)
-    while kept and words[kept - 1].word.start_s >= max(behind_s, words[-1].word.end_s - _SPOT_S):
+    kept, spot_s = len(words), _SPOT_S
+    while kept and words[kept - 1].word.start_s >= max(behind_s, words[-1].word.end_s - spot_s):
         kept -= 1
+        spot_s += LEAST_S
     return kept if len(words) - kept >= _SQUEEZED_WORDS else len(words)
 
 
@@ -165,7 +167,8 @@ def squeezed_repeat(words: Sequence[TimedWord]) -> slice:
         return slice(0, 0)
     count = -(-_SQUEEZED_REPEAT_WORDS // loop.period) * loop.period
     starts = range(loop.start, loop.stop - count + 1) if loop.stop - loop.start - count >= loop.period else range(0)
-    found = [at for at in starts if words[at + count - 1].word.start_s - words[at].word.start_s <= _SPOT_S]
+    spot_s = _SPOT_S + (count - 1) * LEAST_S
+    found = [at for at in starts if words[at + count - 1].word.start_s - words[at].word.start_s <= spot_s]
     if not found:
         return slice(0, 0)
     at = min(found, key=lambda at: sum(timed.word.end_s - timed.word.start_s for timed in words[at : at + count]))

@@ -7,7 +7,6 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from autorag_whisper.align.words import apart
 from autorag_whisper.domain.errors import Cancelled, EngineError, ModelDamaged
 from autorag_whisper.domain.request import Task
 from autorag_whisper.domain.transcript import Attempt, join_words
@@ -285,7 +284,7 @@ class Recognition:
             task=row.task,
             language=row.language,
             text=self._text(row.hypothesis.token_ids),
-            words=apart(words),
+            words=tuple(words),
             attempts=tuple(row.attempts),
             kept=row.kept,
             needs_redo=not final,
