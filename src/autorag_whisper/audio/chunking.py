@@ -22,16 +22,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
+from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, VOICE_WINDOW, SpeechChunk, SpeechSpan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from autorag_whisper.domain.audio import Samples
 
-WINDOW = 512
+WINDOW = VOICE_WINDOW
 
 _CLEAR, _CLEAR_WINDOWS = 0.8, 8
 """Probability of a voice beyond doubt, and the windows (a quarter of a second) for which it must be heard."""
@@ -263,23 +263,20 @@ class Chunker:
         self._bound = max(min(stop, self._now), bound)
         total = self._samples.stop
         spans = spans or [_Span(start, self._bound, sure=False)]
+        speech = tuple(SpeechSpan(s.start * WINDOW, min(s.stop * WINDOW, total), s.sure) for s in spans)
+        first = self._probabilities_from
+        heard = np.asarray(self._probabilities[start - first : min(stop, self._now) - first], dtype=np.float32)
         chunk = SpeechChunk(
             index=self._index,
             start=start * WINDOW,
             samples=self._samples.take(start * WINDOW, min(min(stop, self._now) * WINDOW, total)),
-            speech=tuple(SpeechSpan(s.start * WINDOW, min(s.stop * WINDOW, total), s.sure) for s in spans),
-            voice=self._voice(spans),
+            speech=speech,
+            voice=voice_in(heard, start * WINDOW, speech),
+            probabilities=heard,
         )
         self._index += 1
         self._max = _limit(self._rules.max_chunk_s)
         return chunk
-
-    def _voice(self, spans: list[_Span]) -> float:
-        """How sure voice activity is in `spans` at its best (`SpeechChunk.voice`)."""
-        offset = self._probabilities_from
-        heard = [p for span in spans for p in self._probabilities[span.start - offset : span.stop - offset]]
-        surest = sorted(heard)[-_SUREST:]
-        return sum(surest) / len(surest)
 
     @property
     def judged_s(self) -> float:
@@ -345,6 +342,13 @@ class GaplessChunker(Chunker):
         edges = np.flatnonzero(np.diff(quiet)).reshape(-1, 2)
         start, stop = edges[np.argmax(edges[:, 1] - edges[:, 0])]
         return first + int(start + stop) // 2
+
+
+def voice_in(probabilities: NDArray[np.float32], start: int, speech: Sequence[SpeechSpan]) -> float:
+    """How sure voice activity is at its best in `speech` (`SpeechChunk.voice`); `probabilities` begin at `start`."""
+    windows = [slice(max(0, span.start - start) // WINDOW, -((start - span.stop) // WINDOW)) for span in speech]
+    surest = sorted(p for window in windows for p in probabilities[window].tolist())[-_SUREST:]
+    return sum(surest) / len(surest) if surest else 0.0
 
 
 class _SampleBuffer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from autorag_whisper.domain.errors import InvalidOption
 
 SAMPLE_RATE_HZ = 16_000
+
+VOICE_WINDOW = 512
+"""Samples of a window of voice activity."""
 
 Samples = NDArray[np.float32]
 """float32[n]: mono samples at `SAMPLE_RATE_HZ`, finite."""
@@ -99,7 +102,8 @@ class SpeechChunk:
 
     `start` is the sample on the file's timeline at which `samples` begins, exact. `speech` are the spans of voice
     activity inside it, also on the file's timeline. `voice` (0..1) says how sure voice activity is at its best: the
-    mean over the half second of speech in which it hears a voice most.
+    mean over the half second of speech in which it hears a voice most. `probabilities`: float32[n], how likely a voice
+    is in each window of `VOICE_WINDOW` samples from `start`; empty where that is not known.
     """
 
     index: int
@@ -107,6 +111,7 @@ class SpeechChunk:
     samples: Samples
     speech: tuple[SpeechSpan, ...]
     voice: float = 1.0
+    probabilities: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @property
     def stop(self) -> int:

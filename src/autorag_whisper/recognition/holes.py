@@ -4,11 +4,14 @@ Where the voice or the recording changes inside a chunk, a decoder may end early
 words of others are stretched over their place. After alignment that is visible:
 
 ```
-speech        [-----------]   [------]    [-------]
+speech        [-----------]   [------]    [-------]     [--]
 words          aa bbb c dd                  ee  ff
-hole                         |-------|                    HOLE_S of sure speech and more between two words
-parts         |--------------|-----------|--------|       cut in the pauses around it, each recognised as a chunk
+holes                        |-------|                  |--|
+parts         |--------------|-----------|------------|----|     cut in the pauses around them
 ```
+
+A hole is `HOLE_S` of sure speech and more between two words, or an *island*: speech of `ISLAND_S` and more with a pause
+on both sides that has next to no word. The parts are recognised as chunks of their own.
 
 A chunk whose text was cut by the token cap is done again in two parts, cut in its longest pause near the middle.
 """
@@ -21,7 +24,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechSpan, seconds
+from autorag_whisper.audio.chunking import voice_in
+from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, VOICE_WINDOW, SpeechSpan, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,9 +36,14 @@ if TYPE_CHECKING:
 HOLE_S = 1.0
 """Sure speech between two words from which something is missing. Of 231 chunks of the kit 4 have as much; of chunks
 with a lost utterance all that were looked at, but for those with less than a second of it."""
+ISLAND_S, APART_S, _ISLAND_SHARE = 0.3, 0.3, 0.7
+"""Speech of an island without a word, the pauses around it, and the part of it that has no word at least. Of the 231
+chunks 6 have one."""
 LEAST_PART_S = 2.0
 """No chunk shorter than two of them is cut because of its text."""
-_PAD = SAMPLE_RATE_HZ // 10
+LEAST_SPEECH_S = 0.2
+"""Speech in a part at least; with less it stays with its neighbour."""
+_PAD = 2 * SAMPLE_RATE_HZ // 5
 _QUIET = SAMPLE_RATE_HZ // 50
 
 
@@ -47,20 +56,51 @@ class Hole:
     speech_s: float
 
 
-def holes(speech: Sequence[SpeechSpan], words: Sequence[Word], least_s: float = HOLE_S) -> tuple[Hole, ...]:
-    """Where `least_s` of sure speech and more has no word. `words` of the same audio, in any order."""
+def holes(speech: Sequence[SpeechSpan], words: Sequence[Word]) -> tuple[Hole, ...]:
+    """Where sure speech has no word, in order, apart. `words` of the same audio, in any order."""
     sure = [span for span in speech if span.sure]
     if not sure:
         return ()
     first, last = sure[0].start, sure[-1].stop
     said = sorted((round(word.start_s * SAMPLE_RATE_HZ), round(word.end_s * SAMPLE_RATE_HZ)) for word in words)
-    found, heard_to = [], first
+    found: list[Hole] = []
+    heard_to = first
     for start, stop in [*said, (last, last)]:
-        missing = sum(max(0, min(start, span.stop) - max(heard_to, span.start)) for span in sure)
-        if seconds(missing) >= least_s:
-            found.append(Hole(max(heard_to, first), min(start, last), seconds(missing)))
+        found += _between(sure, max(heard_to, first), min(start, last))
         heard_to = max(heard_to, stop)
     return tuple(found)
+
+
+def _between(sure: Sequence[SpeechSpan], start: int, stop: int) -> list[Hole]:
+    """The holes between a word that ends at `start` and one that begins at `stop`."""
+    missing_s = _speech_s(sure, start, stop)
+    if missing_s >= HOLE_S:
+        return [Hole(start, stop, missing_s)]
+    if missing_s < ISLAND_S:
+        return []
+    found = []
+    for island in _islands(sure):
+        first, last = max(start, island[0].start), min(stop, island[-1].stop)
+        without_s, whole_s = _speech_s(island, first, last), sum(span.duration_s for span in island)
+        if without_s >= max(ISLAND_S, _ISLAND_SHARE * whole_s):
+            found.append(Hole(first, last, without_s))
+    return found
+
+
+def _islands(sure: Sequence[SpeechSpan]) -> list[list[SpeechSpan]]:
+    """The spans with `APART_S` and more between them and the next ones."""
+    found = [[sure[0]]]
+    for before, span in itertools.pairwise(sure):
+        if seconds(span.start - before.stop) < APART_S:
+            found[-1].append(span)
+        else:
+            found.append([span])
+    return found
+
+
+def _speech_s(spans: Sequence[SpeechSpan], start: int, stop: int) -> float:
+    """Seconds of `spans` in [start, stop)."""
+    return seconds(sum(max(0, min(stop, span.stop) - max(start, span.start)) for span in spans))
 
 
 def missing_s(speech: Sequence[SpeechSpan], words: Sequence[Word]) -> float:
@@ -70,9 +110,8 @@ def missing_s(speech: Sequence[SpeechSpan], words: Sequence[Word]) -> float:
 
 def around(chunk: SpeechChunk, found: Sequence[Hole]) -> tuple[SpeechChunk, ...]:
     """`chunk` cut before and behind each hole, in the pause that is there; alone where nothing is to be cut."""
-    first, last = chunk.speech[0].start, chunk.speech[-1].stop
-    edges = [edge for hole in found for edge in (hole.start, hole.stop) if first < edge < last]
-    return _cut(chunk, [_pause_at(chunk, edge) for edge in edges])
+    edges = [edge for hole in found for edge in (hole.start, hole.stop)]
+    return _cut(chunk, [place for edge in edges if (place := _pause_at(chunk, edge)) is not None])
 
 
 def halves(chunk: SpeechChunk) -> tuple[SpeechChunk, ...]:
@@ -91,17 +130,20 @@ def _pauses(chunk: SpeechChunk) -> list[tuple[int, int]]:
     return [(a.stop, b.start) for a, b in itertools.pairwise(chunk.speech) if a.stop < b.start]
 
 
-def _pause_at(chunk: SpeechChunk, edge: int) -> int:
-    """The middle of the pause that `edge` is in, or of the next one within half of `HOLE_S`; else `edge` itself."""
+def _pause_at(chunk: SpeechChunk, edge: int) -> int | None:
+    """The middle of the pause that `edge` is in, or of the next one within half of `HOLE_S`; else `edge` itself.
+
+    None where that is the beginning of all speech or its end.
+    """
 
     def distance(pause: tuple[int, int]) -> int:
         return max(pause[0] - edge, edge - pause[1], 0)
 
-    pauses = _pauses(chunk)
-    if not pauses:
+    outside = [(chunk.start, chunk.speech[0].start), (chunk.speech[-1].stop, chunk.stop)]
+    pause = min(outside + _pauses(chunk), key=distance)
+    if seconds(distance(pause)) > HOLE_S / 2:
         return edge
-    start, stop = min(pauses, key=distance)
-    return (start + stop) // 2 if seconds(distance((start, stop))) <= HOLE_S / 2 else edge
+    return None if pause in outside else sum(pause) // 2
 
 
 def _quietest(chunk: SpeechChunk, start: int, stop: int) -> int:
@@ -112,23 +154,38 @@ def _quietest(chunk: SpeechChunk, start: int, stop: int) -> int:
 
 
 def _cut(chunk: SpeechChunk, places: Sequence[int]) -> tuple[SpeechChunk, ...]:
-    """The parts of `chunk` between `places`, without those in which nobody speaks."""
-    bounds = sorted({chunk.start, chunk.stop, *(place for place in places if chunk.start < place < chunk.stop)})
-    parts = [_part(chunk, start, stop) for start, stop in itertools.pairwise(bounds)]
-    if len(parts) == 1:
+    """The parts of `chunk` between `places`, but for those that would leave a part with too little speech."""
+    bounds = [chunk.start]
+    for place in sorted({_on_a_window(chunk, place) for place in places}):
+        if (
+            min(_speech_s(chunk.speech, bounds[-1], place), _speech_s(chunk.speech, place, chunk.stop))
+            >= LEAST_SPEECH_S
+        ):
+            bounds.append(place)
+    if len(bounds) == 1:
         return (chunk,)
-    first, *others = [part for part in parts if part.speech] or [chunk]
+    first, *others = [_part(chunk, start, stop) for start, stop in itertools.pairwise([*bounds, chunk.stop])]
     # Only the first can begin a file.
     return (first, *(replace(part, index=-1) for part in others))
 
 
+def _on_a_window(chunk: SpeechChunk, place: int) -> int:
+    """`place`, where a window of voice activity begins."""
+    return chunk.start + (place - chunk.start) // VOICE_WINDOW * VOICE_WINDOW
+
+
 def _part(chunk: SpeechChunk, start: int, stop: int) -> SpeechChunk:
+    """[start, stop) of `chunk`, which holds speech, without more silence around it than a chunk has."""
     speech = tuple(
         SpeechSpan(max(span.start, start), min(span.stop, stop), span.sure)
         for span in chunk.speech
         if min(span.stop, stop) > max(span.start, start)
     )
-    if speech:  # silence around a part is of no use: a tenth of a second stays
-        start, stop = max(start, speech[0].start - _PAD), min(stop, speech[-1].stop + _PAD)
-    samples = chunk.samples[start - chunk.start : stop - chunk.start]
-    return replace(chunk, start=start, samples=samples, speech=speech)
+    start = max(start, _on_a_window(chunk, speech[0].start - _PAD))
+    stop = min(stop, speech[-1].stop + _PAD)
+    first, last = start - chunk.start, stop - chunk.start
+    heard = chunk.probabilities[first // VOICE_WINDOW : -(-last // VOICE_WINDOW)]
+    voice = voice_in(heard, start, speech) if len(heard) else chunk.voice
+    return replace(
+        chunk, start=start, samples=chunk.samples[first:last], speech=speech, voice=voice, probabilities=heard
+    )

@@ -2,7 +2,8 @@
 
 What is missing is found by `recognition.holes`; what was cut by the token cap is known from the attempt. Parts are
 judged by the same rules as any chunk, and cut again where they have a hole or a cut text themselves. Each time they
-cost as much again as the chunk did, `MOST_CUTS` times at most.
+cost as much again as the chunk did, `MOST_CUTS` times at most. The part around a hole comes first: where nothing was
+said in it, the others are not recognised again.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ if TYPE_CHECKING:
     from autorag_whisper.align.words import TimedWord
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.transcript import Word
+    from autorag_whisper.recognition.holes import Hole
     from autorag_whisper.recognition.recognise import Recognition
 
 _log = logging.getLogger(__name__)
 
 MOST_CUTS = 4
 """How often a chunk of 30 s can be halved until a part is as short as it may be."""
-_WORTH_S = 0.5
-"""Seconds of speech that must have words now and had none before."""
+_WORTH_S, _WORTH_SHARE = 0.5, 0.7
+"""Speech that must have words now and had none before: so many seconds, or this part of it where that is less."""
 
 
 def completed(recognition: Recognition, result: ChunkResult, *, cuts: int = 0) -> ChunkResult:
@@ -54,16 +56,33 @@ def _completed(recognition: Recognition, result: ChunkResult, cuts: int) -> Chun
         return result
     chunk = result.task.chunk
     if is_cut(result):
-        joined = _in_parts(recognition, result, halves(chunk), cuts)
-        return joined if joined is not None and len(joined.words) >= len(result.words) else result
+        parts = halves(chunk)
+        if len(parts) < 2:
+            return result
+        halved = _joined(result, [_alone(recognition, result, part, cuts) for part in parts])
+        return halved if len(halved.words) >= len(result.words) else result
     if result.needs_redo or recognition.translates:
         return result
     found = holes(chunk.speech, _said(result)) if result.words else ()
-    joined = _in_parts(recognition, result, around(chunk, found), cuts) if found else None
+    joined = _around(recognition, result, found, cuts) if found else None
     if joined is None:
         return result
     before_s, after_s = (missing_s(chunk.speech, _said(one)) for one in (result, joined))
-    return joined if after_s <= before_s - _WORTH_S else result
+    return joined if before_s - after_s >= min(_WORTH_S, _WORTH_SHARE * before_s) else result
+
+
+def _around(recognition: Recognition, result: ChunkResult, found: Sequence[Hole], cuts: int) -> ChunkResult | None:
+    """What the parts of a chunk around its holes give together; None where that is no more than there was."""
+    parts = around(result.task.chunk, found)
+    if len(parts) < 2:
+        return None
+    done: dict[int, ChunkResult] = {}
+    for n, part in enumerate(parts):
+        if any(hole.start < part.speech[-1].stop and part.speech[0].start < hole.stop for hole in found):
+            done[n] = _alone(recognition, result, part, cuts)
+    if not any(one.words for one in done.values()):
+        return None
+    return _joined(result, [done.get(n) or _alone(recognition, result, part, cuts) for n, part in enumerate(parts)])
 
 
 def is_cut(result: ChunkResult) -> bool:
@@ -76,22 +95,13 @@ def _said(result: ChunkResult) -> list[Word]:
     return [timed.word for timed in result.words]
 
 
-def _in_parts(
-    recognition: Recognition, result: ChunkResult, parts: Sequence[SpeechChunk], cuts: int
-) -> ChunkResult | None:
-    """What the parts of a chunk give together; None where it has only one."""
-    if len(parts) < 2:
-        return None
-    done = [_alone(recognition, ChunkTask(result.task.file, part, result.language), cuts + 1) for part in parts]
-    return _joined(result, done)
-
-
-def _alone(recognition: Recognition, task: ChunkTask, cuts: int) -> ChunkResult:
+def _alone(recognition: Recognition, whole: ChunkResult, part: SpeechChunk, cuts: int) -> ChunkResult:
+    task = ChunkTask(whole.task.file, part, whole.language)
     [found] = recognition.batch([task], may_be_undecided=False)
-    found = completed(recognition, found, cuts=cuts)
+    found = completed(recognition, found, cuts=cuts + 1)
     if found.needs_redo:
         [found] = recognition.batch([task.again(found.language, found.attempts)], may_be_undecided=False)
-        found = completed(recognition, found, cuts=cuts)
+        found = completed(recognition, found, cuts=cuts + 1)
     return found
 
 

@@ -28,7 +28,8 @@ class Finished:
     def of(cls, result: ChunkResult, language: str, probability: float) -> Finished:
         """What to keep of a result."""
         chunk = result.task.chunk
-        task = replace(result.task, chunk=replace(chunk, samples=np.zeros(0, np.float32)))
+        nothing = np.zeros(0, np.float32)
+        task = replace(result.task, chunk=replace(chunk, samples=nothing, probabilities=nothing))
         return cls(replace(result, task=task), chunk.stop, language, probability)
 
     def result_for(self, chunk: SpeechChunk) -> ChunkResult | None:
