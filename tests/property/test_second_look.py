@@ -10,10 +10,17 @@ from hypothesis import strategies as st
 
 from autorag_whisper.audio.chunking import WINDOW, Chunker, ChunkingRules
 from autorag_whisper.domain.audio import SpeechChunk
+from autorag_whisper.transcriber.run import SWITCHING
 
 ONCE = ChunkingRules(second_look=1.0)
-runs = st.lists(
-    st.tuples(st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.4, 0.55, 0.9]), st.integers(1, 200)), min_size=1, max_size=30
+# Levels around every threshold; lengths in windows around every limit: short, a pause, a pad, the longest chunk.
+levels = st.sampled_from([0.0, 0.1, 0.15, 0.2, 0.25, 0.3, 0.34, 0.35, 0.4, 0.49, 0.5, 0.55, 0.8, 0.9])
+lengths = st.one_of(
+    st.integers(1, 9), st.integers(1, 200), st.sampled_from([12, 13, 21, 22, 62, 63, 156, 157, 240, 245, 249, 930, 937])
+)
+runs = st.lists(st.tuples(levels, lengths), min_size=1, max_size=40)
+every_rules = st.sampled_from(
+    [ChunkingRules(), ChunkingRules(first_chunk_s=8.0), SWITCHING, ChunkingRules(max_chunk_s=6.0, pause_s=0.2)]
 )
 
 
@@ -43,20 +50,33 @@ def test_what_is_sure_is_the_same_with_and_without_a_second_look(run: list[tuple
     assert not windows_of(chunked(heard(run), ONCE), sure=False)
 
 
-@given(runs, st.integers(1, 500))
+CUT_IN_A_SPANS_END = [
+    *[(0.0, 1)] * 16, (0.0, 26), (0.4, 139), (0.0, 46), (0.0, 105), (0.3, 200), (0.55, 200), (0.55, 200), (0.0, 5)
+]  # fmt: skip
+"""The limit falls into the silence that might still have been a gap in the last span: it was in two chunks."""
+FAINT_IN_A_SHORT_PAUSE = [(0.0, 10), (0.55, 150), (0.0, 21), (0.3, 40), (0.0, 200)]
+"""The pause that closes the chunk is shorter than its wide pad, in which a faint span has begun."""
+
+
+@example(CUT_IN_A_SPANS_END, 10, ChunkingRules())
+@example(FAINT_IN_A_SHORT_PAUSE, 64, SWITCHING)
+@given(runs, st.integers(1, 500), every_rules)
 def test_chunks_are_exact_in_order_apart_and_bounded_however_the_blocks_fall(
-    run: list[tuple[float, int]], step: int
+    run: list[tuple[float, int]], step: int, rules: ChunkingRules
 ) -> None:
-    chunks = chunked(heard(run), step=step)
+    chunks = chunked(heard(run), rules, step)
     for chunk in chunks:
         assert chunk.samples[0] == chunk.start
         assert chunk.samples[-1] == chunk.stop - 1
-        assert chunk.duration_s <= 30
+        assert chunk.duration_s <= (
+            rules.max_chunk_s if chunk.index or not rules.first_chunk_s else rules.first_chunk_s
+        )
         assert chunk.speech
         assert all(chunk.start <= span.start < span.stop <= chunk.stop for span in chunk.speech)
         assert all(a.stop <= b.start for a, b in itertools.pairwise(chunk.speech))
     assert all(a.stop <= b.start for a, b in itertools.pairwise(chunks))
-    assert [(c.start, c.stop, c.speech) for c in chunks] == [(c.start, c.stop, c.speech) for c in chunked(heard(run))]
+    same = chunked(heard(run), rules)
+    assert [(c.start, c.stop, c.speech) for c in chunks] == [(c.start, c.stop, c.speech) for c in same]
 
 
 def test_a_faint_span_that_begins_as_the_pause_ends_is_not_cut() -> None:

@@ -138,7 +138,8 @@ class Chunker:
         if (coming := self._apart()) is not None:
             yield self._cut_between(len(self._spans), self._spans[-1], coming)
         if self._is_pause():
-            yield self._emit(len(self._spans), self._spans[-1].stop + self._pad(self._spans))
+            # What a faint span may yet begin with is not given away as padding.
+            yield self._emit(len(self._spans), min(self._spans[-1].stop + self._pad(self._spans), self._quiet_until))
         elif self._begun() and self._now - self._start() >= self._max:
             self._close_faint()
             yield self._cut()
@@ -182,8 +183,11 @@ class Chunker:
 
     def _close_span(self) -> None:
         span, self._open = self._open, None
-        if span is not None and (span.rest or span.stop - span.start >= _windows(self._rules.min_speech_s)):
+        if span is not None and span.stop > span.start and (span.rest or self._lasts(span)):
             self._spans.append(span)
+
+    def _lasts(self, span: _Span) -> bool:
+        return span.stop - span.start >= _windows(self._rules.min_speech_s)
 
     def _begun(self) -> list[_Span]:
         """The spans of the chunk being made, the last of which may be open."""
@@ -201,10 +205,14 @@ class Chunker:
     def _is_pause(self) -> bool:
         if self._open is not None or not self._spans:
             return False
-        until = self._faint.start if self._faint is not None else self._now
-        pause, length = until - self._spans[-1].stop, self._spans[-1].stop - self._start()
+        pause, length = self._quiet_until - self._spans[-1].stop, self._spans[-1].stop - self._start()
         limit = self._rules.pause_s if length >= _windows(self._rules.min_chunk_s) else self._rules.long_pause_s
         return pause >= _windows(limit)
+
+    @property
+    def _quiet_until(self) -> int:
+        """The window up to which the pause that is going on has nothing in it."""
+        return self._faint.start if self._faint is not None else self._now
 
     def _apart(self) -> _Span | None:
         """The span that has begun, if it is of another kind than the last and not next to it.
@@ -242,11 +250,22 @@ class Chunker:
         """Where a voice is least likely (mean of three windows) in the last third of the chunk."""
         first = start + 2 * self._max // 3
         tail = np.asarray(self._probabilities[first - self._probabilities_from :])
-        return self._cut_at(first + int(np.argmin(np.convolve(tail, np.ones(3) / 3, mode="same")[1:-1])) + 1)
+        cut = first + int(np.argmin(np.convolve(tail, np.ones(3) / 3, mode="same")[1:-1])) + 1
+        return self._cut_at(min(cut, self._decided))
+
+    @property
+    def _decided(self) -> int:
+        """Up to this window it is known what belongs to a span, whatever comes."""
+        if self._open is None:
+            return self._now
+        is_noise = not self._open.rest and not self._lasts(self._open)
+        return self._open.start if is_noise else self._open.stop
 
     def _cut_at(self, cut: int) -> SpeechChunk:
-        """The chunk up to window `cut`; a span that goes on behind it is divided."""
+        """The chunk up to window `cut`; a span that goes on is divided, one that may go on begins anew there."""
         spans = [*self._spans, *([self._open] if self._open else [])]
+        if self._open is not None and self._open.stop <= cut:
+            self._open = _Span(cut, cut, clear=self._open.clear, rest=True)
         at = next((n for n, span in enumerate(spans) if span.stop > cut), len(spans))
         later = spans[at:]
         if later and later[0].start < cut:
