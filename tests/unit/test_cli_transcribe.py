@@ -307,15 +307,34 @@ def test_an_output_that_is_a_folder_fails_its_file_before_any_work(
     assert world.transcribed == ["two.wav"]
 
 
-def test_outputs_that_would_meet_are_refused_before_any_work(
-    world: World, talks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_two_folders_in_one_command_may_have_files_of_one_name(world: World, tmp_path: Path) -> None:
+    """They were refused before any work."""
+    out = tmp_path / "out"
+    for folder in ("monday", "tuesday"):
+        (tmp_path / folder / "rec").mkdir(parents=True)
+        (tmp_path / folder / "rec" / "one.mp3").write_text(f"of {folder}")
+        (tmp_path / folder / f"{folder}.mp3").write_text(f"alone on {folder}")
+    both = (tmp_path / "monday", tmp_path / "tuesday", "--output-dir", out)
+    assert world.run(*both, "-f", "txt") == 0
+    assert {path.name for path in out.iterdir()} == {"rec", "monday.txt", "tuesday.txt", ".autorag-whisper.json"}
+    assert (out / "rec" / "one~monday-rec.txt").read_text() == "of monday\n"
+    assert (out / "rec" / "one~tuesday-rec.txt").read_text() == "of tuesday\n"
+    for again in (both, both[::2] + both[3:], (tmp_path / "tuesday", "--output-dir", out)):
+        assert world.run(*again, "-f", "txt") == 0
+    assert len(world.transcribed) == 4, "what was finished was done again"
+
+
+def test_a_folder_that_joins_another_one_later_has_its_own_names_and_the_first_stays(
+    world: World, tmp_path: Path
 ) -> None:
-    (tmp_path / "one.mp3").write_text("another one")
-    assert world.run(talks, tmp_path / "one.mp3", "--output-dir", tmp_path / "out") == 2
-    told = capsys.readouterr().err
-    assert "would be the output of" in told
-    assert "name the folder that holds them all" in told
-    assert not (tmp_path / "out").exists()
+    for folder in ("monday", "tuesday"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "one.mp3").write_text(f"of {folder}")
+    assert world.run(tmp_path / "monday", "--output-dir", tmp_path / "out", "-f", "txt") == 0
+    assert world.run(tmp_path / "monday", tmp_path / "tuesday", "--output-dir", tmp_path / "out", "-f", "txt") == 0
+    assert world.transcribed == ["one.mp3", "one.mp3"]
+    texts = {path.name: path.read_text() for path in (tmp_path / "out").glob("*.txt")}
+    assert texts == {"one.txt": "of monday\n", "one~tuesday.txt": "of tuesday\n"}
 
 
 def test_no_input_is_ever_overwritten(world: World, tmp_path: Path) -> None:

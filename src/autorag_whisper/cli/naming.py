@@ -1,8 +1,9 @@
 """Which file each format of each input is written to. Pure: nothing here looks at a disk.
 
 An input's outputs are called after its stem (`talk.srt`). Inputs that share a stem and a folder keep their whole names
-(`talk.mp3.srt`), and so do inputs whose outputs would still meet another's or fall on an input. What meets even then
-is refused. Names that differ only in case are the same: on many file systems they are.
+(`talk.mp3.srt`), and so do inputs whose outputs would still meet another's or fall on an input. What meets even then is
+told apart by its folder (`talk~monday.srt`, `talk~tuesday.srt`): two folders named in one command may have files of one
+name; in the end a digest of its path does. Names that differ only in case are the same: on many file systems they are.
 
 Where an output of that name belongs to another recording or audio track of an earlier run, one of `Job.other_bases` is
 taken: `talk.2.srt` for the second audio track, `talk~monday.srt` for a file from a folder `monday`.
@@ -64,15 +65,15 @@ NO_MARKS = Marks()
 class Job:
     """An input and the files to write in `folder`, called after `base`.
 
-    `whole` is the base with the input's whole name: also good where an earlier run wrote that. `left` are the formats
-    that are still to be made, None for all.
+    `also` are bases that are as good where an earlier run wrote them. `left` are the formats that are still to be made,
+    None for all.
     """
 
     input: Input
     folder: Path
     formats: tuple[str, ...]
     base: str
-    whole: str
+    also: tuple[str, ...]
     marks: Marks = NO_MARKS
     left: tuple[str, ...] | None = None
 
@@ -86,10 +87,11 @@ class Job:
         """Format -> file name; with `LANGUAGE` and `TRACK` where it has what is not known yet."""
         return {form: self.name(form, self.base) for form in self.formats}
 
-    @property
-    def whole_names(self) -> dict[str, str]:
-        """The same with the input's whole name."""
-        return {form: self.name(form, self.whole) for form in self.formats}
+    def is_called(self, form: str, name: str) -> bool:
+        """Whether an earlier run may have called this input's output so, alone or among others."""
+        bases = (self.base, *self.also)
+        known = {self.name(form, base) for base in bases}
+        return name in known or any(name.startswith(f"{base}~") for base in bases)
 
     @property
     def targets(self) -> dict[str, Path]:
@@ -141,19 +143,22 @@ def plan(
     folders = [_folder(item, output_dir) for item in inputs]
     stems = [(place(folder), _folded(stem_of(item.name))) for item, folder in zip(inputs, folders, strict=True)]
     count = Counter(stems)
-    whole = {index for index, stem in enumerate(stems) if count[stem] > 1}
+    bases = [_bases(item, label, marks) for item, label in zip(inputs, _labels(inputs), strict=True)]
+    rungs = [int(count[stem] > 1) for stem in stems]
     taken = [(place(item.path.parent), _folded(item.path.name)) for item in inputs if item.path]
     while True:
         jobs = tuple(
-            _job(item, folder, formats, marks, whole=index in whole)
-            for index, (item, folder) in enumerate(zip(inputs, folders, strict=True))
+            Job(item, folder, tuple(formats), own[rung], own[: max(rung, 2)], marks)
+            for item, folder, own, rung in zip(inputs, folders, bases, rungs, strict=True)
         )
         meeting = _meeting(jobs, taken, place)
         if not meeting:
             return jobs
-        if whole >= meeting.keys():
+        above = [index for index in meeting if rungs[index] + 1 < len(bases[index])]
+        if not above:
             raise _refusal(jobs, meeting)
-        whole |= meeting.keys()
+        for index in above:
+            rungs[index] += 1
 
 
 def stem_of(name: str) -> str:
@@ -168,11 +173,34 @@ def _folder(item: Input, output_dir: Path | None) -> Path:
     return output_dir / item.below
 
 
-def _job(item: Input, folder: Path, formats: Sequence[str], marks: Marks, *, whole: bool) -> Job:
+def _bases(item: Input, label: str, marks: Marks) -> tuple[str, ...]:
+    """What its outputs may be called after, of which the first that meets no other's is taken."""
     number = str(int(marks.track) + 1) if marks.track else TRACK
     mark = (f".{marks.clips}" if marks.clips else "") + (f".{number}" if marks.with_track else "")
-    stem, name = _fitted(stem_of(item.name) + mark, marks), _fitted(item.name + mark, marks)
-    return Job(item, folder, tuple(formats), name if whole else stem, name, marks)
+    stem, name = stem_of(item.name), item.name
+    told_apart = [f"{stem}~{label}", f"{name}~{label}"] if label else []
+    where = os.fsencode(item.path.absolute()) if item.path else name.encode()
+    last = f"{name}~{hashlib.sha256(where).hexdigest()[:8]}"
+    return tuple(_fitted(base + mark, marks) for base in (stem, name, *told_apart, last))
+
+
+def _labels(inputs: Sequence[Input]) -> list[str]:
+    """Of each input as much of its folder, from the end on, as others of its name have not; "" of standard input."""
+    parents = [item.path.absolute().parent.parts[1:] if item.path else () for item in inputs]
+    same: dict[str, list[int]] = {}
+    for index, item in enumerate(inputs):
+        same.setdefault(_folded(item.name), []).append(index)
+    labels = [""] * len(inputs)
+    for group in same.values():
+        left = group
+        for length in range(1, max(len(parents[index]) for index in group) + 1):
+            ends = Counter(parents[index][-length:] for index in left)
+            for index in left:
+                labels[index] = "-".join(filter(None, map(_plain, parents[index][-length:])))
+            left = [index for index in left if ends[parents[index][-length:]] > 1]
+            if not left:
+                break
+    return labels
 
 
 def _fitted(base: str, marks: Marks) -> str:
@@ -212,7 +240,4 @@ def _refusal(jobs: Sequence[Job], meeting: Mapping[int, str]) -> BadUsage:
     name = name.replace(LANGUAGE, "(language)").replace(TRACK, "(stream)")
     what = f"{jobs[index].folder / name} would be the output of {jobs[index].input.shown}"
     rest = f" and of {others[0]}" if others else ", and it is itself an input"
-    return BadUsage(
-        what + rest,
-        "name the folder that holds them all (its tree is mirrored), transcribe them in separate runs, or rename one",
-    )
+    return BadUsage(what + rest, "transcribe them in separate runs, or rename one")

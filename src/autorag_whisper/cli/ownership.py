@@ -134,7 +134,7 @@ def finished(job: Job, subject: Subject, digests: frozenset[str], known: Manifes
         if entry.options in digests and subject.is_current(entry):
             for form in job.formats:
                 output = entry.outputs.get(form)
-                if output is None or output.asked_for not in (job.names[form], job.whole_names[form]):
+                if output is None or not job.is_called(form, output.asked_for):
                     continue
                 found = _content(job.folder / output.name)
                 if found is None or found in output.before:
