@@ -13,6 +13,7 @@ import pytest
 from autorag_whisper.audio.decode import MediaDecoder
 from autorag_whisper.audio.whitelist import CODECS, FORMATS, SUFFIXES, TABLE, headerless
 from autorag_whisper.domain.errors import MediaError, MediaNotRecognised
+from made_media import dictation
 from pcm_files import RATE, floats, integers, voice, wav
 
 # suffix -> (FFmpeg's muxer, encoder, rate, channels)
@@ -167,17 +168,7 @@ def test_lists_pages_and_archives_are_no_sound_whatever_they_are_called(suffix: 
 
 
 def test_dictation_is_read() -> None:
-    """DSS of the low rate: frames of G.723.1 in blocks of 512 bytes, each with 6 bytes of its own."""
-    frames = write("g723_1")
-    size = 512 - 6
-    blocks = [frames[at : at + size] for at in range(0, len(frames), size)]
-    header = bytearray(2 * 512)
-    header[:4] = b"\x02dss"
-    header[12:28] = b"AUTHOR          "
-    header[38:50], header[50:62] = b"260101120000", b"260101120010"
-    header[0x2A4] = 2  # the codec: G.723.1
-    data = bytes(header) + b"".join(bytes((0, 0, 21, 0, 0xFF, 0xFF)) + block.ljust(size, b"\0") for block in blocks)
-    samples, decoder = decode(data, "note.dss")
+    samples, decoder = decode(dictation(write("g723_1")), "note.dss")
     assert decoder.info.container == "dss"
     assert sounds_like(samples, spoken()) > 0.9
 
