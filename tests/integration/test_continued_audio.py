@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -171,6 +172,38 @@ def test_where_both_languages_change_their_pids_each_goes_on_in_its_own(
     found = heard(decode(place, audio_stream=chosen)[0])
     first, second = ((A, D), (B, C))[chosen]
     assert found[1:5] + found[7:11] == [first] * 4 + [second] * 4
+
+
+def test_a_broadcast_may_change_its_codec_again_and_again(tmp_path: Path) -> None:
+    """Each change was read within the one before, so that a few hundred were too deep for the interpreter."""
+    parts = [(A, 256, 0.0, "mp2"), (B, 256, 3.0, "aac")]
+    place = transport(
+        tmp_path / "a.ts",
+        [(hertz, pid, start_s + 6.0 * n, codec) for n in range(6) for hertz, pid, start_s, codec in parts],
+    )
+    depths: list[int] = []
+    with place.open("rb") as file, MediaDecoder(Watched(file.read(), depths), "a.ts") as decoder:
+        samples = np.concatenate(list(decoder))
+        assert decoder.damage.damaged_packets <= 3 * 11
+    found = heard(samples)
+    assert len(samples) / 16_000 == pytest.approx(36.0, abs=0.6)
+    assert [found[6 * n + 3] for n in range(12)] == [A, B] * 6
+    assert max(depths[-100:]) - max(depths[:-100][-1000:]) <= 3, "it reads deeper and deeper"
+
+
+class Watched(io.BytesIO):
+    """A file that notes how deep the calls are in which it is read."""
+
+    def __init__(self, data: bytes, depths: list[int]) -> None:
+        super().__init__(data)
+        self.depths = depths
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        depth, frame = 0, sys._getframe()
+        while frame.f_back is not None:
+            frame, depth = frame.f_back, depth + 1
+        self.depths.append(depth)
+        return super().read(size)
 
 
 @pytest.mark.parametrize("codecs", [("mp2", "aac"), ("aac", "ac3"), ("ac3", "mp2")])

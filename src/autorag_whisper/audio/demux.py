@@ -125,13 +125,34 @@ class Demuxer:
         self._byte = from_byte or link.file.start
         # Where the last two packets of the chosen stream began. The last may be told late, and then of a wrong place.
         self._bytes = (self._byte, self._byte)
-        self._decoded_byte, self._damaged_before, self._is_over = self._byte, losses.damaged_packets, False
+        self._decoded_byte, self._damaged_before = self._byte, losses.damaged_packets
+        self.goes_on: Demuxer | None = None
         self._held: list[Packet[AudioStream]] = []
         self._held_s = 0.0
         self._gap: Gap | None = None
         self._gap_bytes = (0, 0)
 
     def __iter__(self) -> Iterator[Played]:
+        # However often the codec changes: one container is open behind the first, and no generator nests.
+        reader: Demuxer = self
+        try:
+            yield from reader.play()
+            while (after := reader.goes_on) is not None:
+                if reader is not self:
+                    reader.close()
+                reader = after
+                yield from reader.play()
+        finally:
+            for one in (reader, reader.goes_on):
+                if one is not None and one is not self:
+                    one.close()
+
+    def close(self) -> None:
+        """Close the link. Of a reader that opened it itself."""
+        self._link.close()
+
+    def play(self) -> Iterator[Played]:
+        """Up to the end, or to where `goes_on` reads on."""
         if len(self._link.streams()) == 1 and not self._link.is_appearing:
             for packet in _read(self._link, self._losses):
                 self._note_corrupt(packet)
@@ -161,8 +182,8 @@ class Demuxer:
                 break
             self._note_corrupt(packet)
             yield from self._place(packet, time_s, duration_s)
-            yield from self._notice_another_codec()
-            if self._is_over:
+            self.goes_on = self._behind_another_codec()
+            if self.goes_on is not None:
                 return
         yield from self._settle()
         last = self._following.finish()
@@ -194,29 +215,26 @@ class Demuxer:
         for packet in held:
             yield self._link.opened, packet
 
-    def _notice_another_codec(self) -> Iterator[Played]:
-        """Where packets have stopped to be decoded, read from there on anew if their codec is another one."""
+    def _behind_another_codec(self) -> Demuxer | None:
+        """Where packets have stopped to be decoded: what reads on from there, if their codec is another one."""
         if not self._losses.failing:
             self._decoded_byte, self._damaged_before = self._byte, self._losses.damaged_packets
         if self._losses.failing < _FAILING or not self._link.is_appearing:
-            return
+            return None
         self._losses.failing = 0
         own, key = self._link, self._link.key(self._stream)
         window = own.file.part(self._decoded_byte, own.file.stop)
         opened = open_another(window.as_file(), own.name, partial(self._pick, frozenset((key,)), frozenset[int]()))
         if opened is None:
-            return
+            return None
         link = Link(window, opened, own.name)
-        try:
-            if opened.info.codec != own.opened.info.codec:
-                self._is_over = True
-                self._losses.damaged_packets = self._damaged_before
-                tracks = self._tracks | self._following.beside
-                span = Gap(self._following.end_s, None)
-                yield own.opened, None
-                yield from Demuxer(link, self._losses, span=span, tracks=tracks, like=self._like)
-        finally:
+        if opened.info.codec == own.opened.info.codec:
             link.close()
+            return None
+        self._losses.damaged_packets = self._damaged_before
+        tracks = self._tracks | self._following.beside
+        span = Gap(self._following.end_s, None)
+        return Demuxer(link, self._losses, span=span, tracks=tracks, like=self._like)
 
     def _fill(self, gap: Gap, span: tuple[int, int]) -> Iterator[Played]:
         """What another stream has in `gap`, which lies in these bytes of the file."""
