@@ -17,6 +17,7 @@ from autorag_whisper.audio.selection import choose
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.audio import AudioTrack
 from autorag_whisper.domain.errors import AudioStreamNotFound, InvalidOption
+from autorag_whisper.domain.notes import NoteKind
 from autorag_whisper.domain.request import TranscribeOptions
 
 if TYPE_CHECKING:
@@ -153,6 +154,21 @@ def test_a_silent_stream_beside_one_with_sound_is_told(tmp_path: Path, suffix: s
     assert "there is sound in 2" in said
     assert ("Microphone" in said) == (suffix != "ts")
     assert "silent_audio_stream" not in notes_of(place, 2)
+
+
+def test_of_joined_recordings_each_is_judged_by_itself(tmp_path: Path) -> None:
+    """The last one's silence was all that counted, and a first one with sound hid it."""
+    loud, mute = [("", "", False, 300.0), SILENT], [SILENT, ("", "Microphone", False, 300.0)]
+    data = [make(tmp_path / f"{n}.mkv", tracks).read_bytes() for n, tracks in enumerate((loud, mute, loud, mute))]
+    place = tmp_path / "joined.mkv"
+    place.write_bytes(b"".join(data))
+    with place.open("rb") as file, MediaDecoder(file, place.name) as made:
+        list(made)
+        said = [note.text for note in made.notes if note.kind is NoteKind.SILENT_AUDIO_STREAM]
+    assert [text.partition(" is silent")[0][-len("of recording 2") :] for text in said] == [
+        "of recording 2",
+        "of recording 4",
+    ]
 
 
 def test_silence_everywhere_and_sound_in_the_chosen_stream_are_no_news(tmp_path: Path) -> None:

@@ -60,7 +60,8 @@ class MediaDecoder:
         self._expected_duration_s = duration / 1e6 if duration and duration > 0 else None
         self._gap_samples = self._samples_out = 0
         self._joints: list[int] = []
-        self._loudness, self._heard_elsewhere = Loudness(), ""
+        self._loudness = Loudness()
+        self._silent: list[tuple[int, str, str]] = []  # links whose stream is silent: number, stream, those with sound
         self._run = self._decode()
 
     @property
@@ -98,8 +99,9 @@ class MediaDecoder:
         if others:
             text = f"audio stream {chosen} was transcribed, not {', '.join(map(str, others))}"
             notes.append(Note(NoteKind.OTHER_AUDIO_STREAMS, text))
-        if self._heard_elsewhere:
-            text = f"audio stream {chosen} is silent, but there is sound in {self._heard_elsewhere}: choose it"
+        for number, silent, loud in self._silent:
+            of = f" of recording {number}" if self._joints else ""
+            text = f"audio stream {silent}{of} is silent, but there is sound in {loud}: choose it"
             notes.append(Note(NoteKind.SILENT_AUDIO_STREAM, text))
         if self._joints:
             count, at = len(self._joints) + 1, self._joints[0] / SAMPLE_RATE_HZ
@@ -135,6 +137,7 @@ class MediaDecoder:
             yield from self._count(blocks.finish())
             if self._loudness.is_silent:
                 self._look_elsewhere()
+            self._loudness = Loudness()
             self._judge_the_end((self._samples_out - first_sample) / SAMPLE_RATE_HZ)
             start = self._next_link()
             timeline.begin(promise.origin_s(self._link.opened))
@@ -173,9 +176,12 @@ class MediaDecoder:
         return None
 
     def _look_elsewhere(self) -> None:
-        """Where the chosen stream was silent: whether another one is not."""
-        tracks = tracks_with_sound(self._link.file, self._name, self._link.opened)
-        self._heard_elsewhere = ", ".join(map(str, tracks))
+        """Where the chosen stream of a link was silent: whether another one is not."""
+        opened = self._link.opened
+        loud = ", ".join(map(str, tracks_with_sound(self._link.file, self._name, opened)))
+        if loud:
+            silent = str(opened.info.tracks[opened.info.audio_stream])
+            self._silent.append((len(self._joints) + 1, silent, loud))
 
     def _give(self, placed: Iterator[Piece | Silence], blocks: Blocks) -> Iterator[Samples]:
         for one in placed:
