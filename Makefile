@@ -1,8 +1,10 @@
 # Everything a user or CI runs. Needs Python >= 3.11, git and make; the rest is fetched into .venv, pinned and hashed.
-# make PYTHON=/path/to/python3.12 test   chooses the Python; make PYTEST='-k words' test   passes options on.
+# make PYTHON=/path/to/python3.12 test   chooses the Python; make PYTEST='-k words' test   passes options on;
+# make PROCESSES=0 test   runs the tests in one process.
 
 export PYTHON
 PYTEST ?=
+PROCESSES ?= 2
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
@@ -15,9 +17,9 @@ demo: ## transcribe the sample that comes along: words with times
 	@scripts/venv.sh demo
 	@scripts/demo.sh
 
-test: ## all tests but the slow ones, in random order
+test: ## all tests but the slow ones, in random order, in two processes
 	@scripts/venv.sh dev
-	@$(BIN)/python -m pytest -m 'not slow' $(PYTEST)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m 'not slow' $(PYTEST)
 
 check: ## lint, format, types, the rule of the arrows
 	@scripts/venv.sh dev
