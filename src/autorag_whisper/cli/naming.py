@@ -148,7 +148,7 @@ def plan(
     taken = [(place(item.path.parent), _folded(item.path.name)) for item in inputs if item.path]
     while True:
         jobs = tuple(
-            Job(item, folder, tuple(formats), own[rung], own[: max(rung, 2)], marks)
+            Job(item, folder, tuple(formats), own[rung], own[:rung] if rung > 1 else own[1:2], marks)
             for item, folder, own, rung in zip(inputs, folders, bases, rungs, strict=True)
         )
         meeting = _meeting(jobs, taken, place)
