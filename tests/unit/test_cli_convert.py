@@ -4,10 +4,11 @@ import io
 import json
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from autorag_whisper.cli import manifest
 from autorag_whisper.cli.exits import BAD_USAGE, FAILED, KEPT, SUCCESS
 from autorag_whisper.format import FORMATS, render
 from autorag_whisper.format.options import SubtitleOptions
@@ -137,6 +138,29 @@ def test_a_file_that_is_no_result_is_told_and_the_others_are_converted(
     said = capsys.readouterr().err
     assert "bad.json: has no words with times; give the JSON that this package writes" in said
     assert "missing.json: no such file or directory" in said
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("noted", [False, True])
+def test_who_writes_between_the_look_and_the_writing_loses_nothing(
+    noted: bool, force: bool, result: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`transcribe` looks at the file once more, `convert` replaced what an editor had saved meanwhile."""
+    if noted:
+        assert convert(result, "-f", "txt") == SUCCESS
+    write, times = manifest.write, iter(range(9))
+
+    def meanwhile(*arguments: Any) -> None:
+        write(*arguments)
+        if next(times) == 0:
+            (result.parent / "editor").write_text("by hand")
+            (result.parent / "editor").replace(result.with_suffix(".txt"))
+
+    monkeypatch.setattr(manifest, "write", meanwhile)
+    assert convert(result, "-f", "txt", *(["--force"] if force else [])) == (SUCCESS if force else KEPT)
+    kept = result.with_suffix(".txt.bak" if force else ".txt")
+    assert kept.read_text() == "by hand"
+    assert [path.name for path in result.parent.glob("*.bak*")] == (["talk.txt.bak"] if force else [])
 
 
 def test_a_command_line_that_names_no_file_is_bad_usage_as_in_transcribe(

@@ -326,3 +326,13 @@ def test_a_size_and_its_alias_are_the_same_model_and_a_changed_folder_is_not(tmp
 @pytest.mark.parametrize("name", ["x" * 5000, "nul\0", "~nobody-of-that-name/x", ""])
 def test_a_model_name_that_is_no_path_is_its_own_identity(name: str) -> None:
     assert model_identity(name) == name
+
+
+def test_a_folder_that_another_program_keeps_locked_is_written_to_and_that_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It went on without the lock after ten seconds, and without a word."""
+    with manifest.alone_in(tmp_path):
+        assert "locked by another program" not in caplog.text
+        with manifest.alone_in(tmp_path, wait_s=0.05):
+            assert f"{tmp_path} has been locked by another program for 0.05 s" in caplog.text

@@ -330,6 +330,24 @@ def test_who_writes_in_the_millisecond_between_the_look_and_the_writing_loses_no
     assert (talk.parent / text).read_text() == "good morning\n"
 
 
+def test_what_is_looked_at_again_is_copied_once(world: World, talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one output was changed by somebody, the other was set aside a second time."""
+    assert world.run(talk, "-f", "vtt") == 0
+    talk.with_suffix(".txt").write_text(MINE)
+    write, times = manifest.write, iter(range(9))
+
+    def meanwhile(*arguments: Any) -> None:
+        write(*arguments)
+        if next(times) == 0:
+            talk.with_suffix(".vtt").unlink()
+            talk.with_suffix(".vtt").write_text("an editor's")
+
+    monkeypatch.setattr(manifest, "write", meanwhile)
+    assert world.run(talk, "-f", "txt,vtt", "--force") == 0
+    copies = {path.name: path.read_text() for path in talk.parent.glob("talk.*.bak*")}
+    assert copies == {"talk.txt.bak": MINE, "talk.vtt.bak": "an editor's"}
+
+
 def test_two_scripts_of_chinese_have_two_names(world: World, talk: Path) -> None:
     for language in ("zh-Hans", "zh-Hant", "zh", "zh-Hans"):
         assert world.run(talk, "--name-with", "language", "-f", "srt", "-l", language) == 0

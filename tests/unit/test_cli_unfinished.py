@@ -58,6 +58,16 @@ def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
     assert keep(tmp_path / "kept", tmp_path / "pipe.wav", 0).finished(0) == {}
 
 
+def test_a_system_that_takes_a_part_of_what_is_written_gets_the_rest(
+    tmp_path: Path, talk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rest of the line was lost, and with it the next chunk."""
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:100]))
+    keep(tmp_path / "kept", talk, 0, 1, 2)
+    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {0: "text 0", 1: "text 1", 2: "text 2"}
+
+
 def test_chunks_carry_the_number_of_their_file_in_the_run_that_reads_them(tmp_path: Path, talk: Path) -> None:
     keep(tmp_path / "kept", talk, 1)
     kept = Unfinished(tmp_path / "kept", FACTS)

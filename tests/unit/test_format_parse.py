@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from autorag_whisper.domain.errors import InvalidOption
@@ -174,6 +176,26 @@ def test_the_schema_is_a_schema() -> None:
 )  # fmt: skip
 def test_text_of_a_language_that_nobody_names_is_told_by_its_letters(text: str, language: str) -> None:
     assert parse(json.dumps([{"w": text, "s": 0, "e": 1, "p": 1}])).language == language
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(0.0, 3.0)), min_size=1, max_size=12).filter(any))
+def test_words_without_times_share_what_lies_between_their_neighbours(gaps: list[float | None]) -> None:
+    now, words = 0.0, []
+    for number, gap in enumerate(gaps):
+        if gap is not None:
+            now += gap
+        times = {} if gap is None else {"start": now, "end": now}
+        words.append({"word": f"w{number}", **times})
+    read = [word for segment in parse(json.dumps({"words": words})).segments for word in segment.words]
+    known = [n for n, gap in enumerate(gaps) if gap is not None]
+    for n, word in enumerate(read):
+        ahead = next((read[k].start_s for k in known if k >= n), None)
+        if n in known or ahead is None:
+            continue
+        before = read[n - 1].end_s if n else ahead
+        left = next(k for k in known if k >= n) - n
+        assert word.start_s == pytest.approx(before)
+        assert word.end_s == pytest.approx(before + (ahead - before) / left)
 
 
 def test_a_word_without_times_behind_one_that_reaches_into_the_next_lies_before_that() -> None:

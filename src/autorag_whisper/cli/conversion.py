@@ -22,7 +22,7 @@ from autorag_whisper.cli.inputs import STANDARD_INPUT, is_folder, is_there
 from autorag_whisper.cli.ledger import Ledger, why
 from autorag_whisper.cli.manifest import Entry, Manifest, Output, Recording
 from autorag_whisper.cli.naming import stem_of
-from autorag_whisper.cli.outputs import set_aside, write_together
+from autorag_whisper.cli.outputs import is_set_aside, set_aside, write_together
 from autorag_whisper.cli.ownership import Standing, standing_of
 from autorag_whisper.cli.progress import say
 from autorag_whisper.domain.media_errors import HOW_TO_FETCH, is_address
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 _STDIN_NAME = "stdin"
 _NO_FILE = "?"
+_FREE = (Standing.FREE, Standing.OURS)
+_ATTEMPTS = 5
+"""At files that others change in the millisecond between the look and the writing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,31 +172,42 @@ def _is_same(one: Path, other: Path) -> bool:
 def _write(
     source: _Source, folder: Path, contents: Mapping[str, bytes], conversion: Conversion, ledger: Ledger
 ) -> None:
-    """Write the outputs by name, in a folder that is locked."""
-    known = manifest.read(folder)
-    owner = _owner(source, folder, known)
-    standings = {name: _standing(folder / name, known, owner) for name in contents}
-    free = (Standing.FREE, Standing.OURS)
-    kept = {} if conversion.force else {name: who for name, who in standings.items() if who not in free}
-    names = [name for name in contents if name not in kept]
-    copies = _set_aside(folder, [name for name in names if standings[name] not in free], conversion)
-    _note(folder, known, owner, {name: contents[name] for name in names})
-    write_together(
-        {folder / name: contents[name] for name in names},
-        new=frozenset(folder / name for name in names if standings[name] is Standing.FREE),
-    )
-    ledger.done += 1
-    if kept:
-        ledger.keep(source.shown, ", ".join(f"{name} ({who.value})" for name, who in kept.items()))
-    if names:
-        say("; ".join([f"{source.shown} -> {', '.join(names)}", *copies]))
+    """Write the outputs by name, in a folder that is locked. What changes meanwhile is looked at once more."""
+    copies: list[tuple[str, str]] = []
+    for _ in range(_ATTEMPTS):
+        known = manifest.read(folder)
+        owner = _owner(source, folder, known)
+        seen = {folder / name: Stamp.of_name(folder / name) for name in contents}  # before they are looked at
+        standings = {name: _standing(folder / name, known, owner) for name in contents}
+        kept = {} if conversion.force else {name: who for name, who in standings.items() if who not in _FREE}
+        names = [name for name in contents if name not in kept]
+        made = _set_aside(folder, [name for name in names if standings[name] not in _FREE], conversion, copies)
+        seen |= {folder / name: Stamp.of_name(folder / name) for name, _ in made}  # a second name is a change
+        copies += made
+        _note(folder, known, owner, {name: contents[name] for name in names})
+        new = frozenset(folder / name for name in names if standings[name] is Standing.FREE)
+        try:
+            write_together({folder / name: contents[name] for name in names}, new=new, seen=seen)
+        except FileExistsError:
+            continue
+        ledger.done += 1
+        if kept:
+            ledger.keep(source.shown, ", ".join(f"{name} ({who.value})" for name, who in kept.items()))
+        if names:
+            aside = [f"the former {name} is now {copy}" for name, copy in copies]
+            say("; ".join([f"{source.shown} -> {', '.join(names)}", *aside]))
+        return
+    ledger.fail(source.shown, "its outputs cannot be written: other programs change them again and again")
 
 
-def _set_aside(folder: Path, names: Sequence[str], conversion: Conversion) -> list[str]:
-    """Copies of what is replaced though it is not ours, or was changed."""
+def _set_aside(
+    folder: Path, names: Sequence[str], conversion: Conversion, before: Sequence[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """Copies of what is replaced though it is not ours, or was changed, and was not copied `before`."""
     if not conversion.backup:
         return []
-    return [f"the former {name} is now {set_aside(folder / name).name}" for name in names]
+    known = {name for name, copy in before if is_set_aside(folder / name, folder / copy)}
+    return [(name, set_aside(folder / name).name) for name in names if name not in known]
 
 
 def _owner(source: _Source, folder: Path, known: Manifest) -> Entry:

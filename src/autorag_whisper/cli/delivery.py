@@ -14,7 +14,7 @@ from autorag_whisper.cli.fingerprint import Stamp, sha256_of_open
 from autorag_whisper.cli.ledger import why
 from autorag_whisper.cli.manifest import Entry, Output
 from autorag_whisper.cli.naming import TRACK
-from autorag_whisper.cli.outputs import set_aside, write_together
+from autorag_whisper.cli.outputs import is_set_aside, set_aside, write_together
 from autorag_whisper.cli.ownership import Standing, Subject, fresh_places, places, stamp_of
 from autorag_whisper.cli.printing import InOrder
 from autorag_whisper.domain.errors import MediaError
@@ -22,7 +22,7 @@ from autorag_whisper.domain.request import Task
 from autorag_whisper.format import render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.cli.manifest import Manifest
@@ -122,7 +122,7 @@ class Writer:
 
     def _write(self, job: Job, entry: Entry, contents: Mapping[str, bytes], language: str) -> Delivered:
         subject = Subject(entry.recording, job.input.path, entry.sha256)
-        copies: dict[str, str] = {}
+        copies: list[tuple[str, str]] = []  # name -> the copy's
         for _ in range(_ATTEMPTS):
             known = manifest.read(job.folder, warn=False)  # who planned with it has warned
             found = places(job, subject, known, language)
@@ -131,9 +131,11 @@ class Writer:
             names = {form: (fresh if form in kept else found.names)[form] for form in contents}
             self._note(job, entry, known, names, contents)
             seen = {job.folder / found.names[form]: stamp for form, stamp in found.stamps.items()}
-            made = self._set_aside(job, found)
-            seen |= {job.folder / name: Stamp.of_name(job.folder / name) for name in made}  # a second name is a change
-            copies |= made
+            made = self._set_aside(job, found, copies)
+            seen |= {
+                job.folder / name: Stamp.of_name(job.folder / name) for name, _ in made
+            }  # a second name is a change
+            copies += made
             new = [form for form in names if form in kept or found.standings[form] is Standing.FREE]
             try:
                 write_together(
@@ -165,12 +167,13 @@ class Writer:
             place = job.folder / manifest.MANIFEST
             _log.warning("%s cannot be written, this file will be done again: %s", place, why(error))
 
-    def _set_aside(self, job: Job, found: Places) -> dict[str, str]:
-        """Copies of what is replaced though it is not ours, or was changed: name -> the copy's."""
+    def _set_aside(self, job: Job, found: Places, before: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Copies of what is replaced though it is not ours, or was changed, and was not copied `before`."""
         if not (self._request.force and self._request.backup):
-            return {}
+            return []
         names = [found.names[form] for form in found.in_the_way(job.to_write)]
-        return {name: set_aside(job.folder / name).name for name in names}
+        known = {name for name, copy in before if is_set_aside(job.folder / name, job.folder / copy)}
+        return [(name, set_aside(job.folder / name).name) for name in names if name not in known]
 
 
 def language_of(transcript: Transcript) -> str:
@@ -179,9 +182,9 @@ def language_of(transcript: Transcript) -> str:
 
 
 def _delivered(
-    job: Job, found: Places, names: Mapping[str, str], kept: Mapping[str, Standing], copies: Mapping[str, str]
+    job: Job, found: Places, names: Mapping[str, str], kept: Mapping[str, Standing], copies: Sequence[tuple[str, str]]
 ) -> Delivered:
-    remarks = [f"the former {name} is now {copy}" for name, copy in copies.items()]
+    remarks = [f"the former {name} is now {copy}" for name, copy in copies]
     if found.base != job.base:
         remarks.append(f"what is called {job.base.replace(TRACK, '*')} is of another recording or track")
     stood = ", ".join(

@@ -179,8 +179,11 @@ def is_current(entry: Entry, path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold the folder itself locked: no lock file is left behind. Without such locks the last of two writers wins."""
+def alone_in(folder: Path, wait_s: float = _LOCK_WAIT_S) -> Iterator[None]:
+    """Hold the folder itself locked: no lock file is left behind. Without such locks the last of two writers wins.
+
+    After `wait_s` it goes on all the same, and says so.
+    """
     try:
         import fcntl
     except ImportError:  # Windows
@@ -189,7 +192,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         tick = threading.Event()
-        for _ in range(round(_LOCK_WAIT_S / _POLL_S)):
+        for _ in range(round(wait_s / _POLL_S)):
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
@@ -197,6 +200,13 @@ def alone_in(folder: Path) -> Iterator[None]:
                 tick.wait(_POLL_S)
             except OSError:  # a file system without locks
                 break
+        else:
+            _log.warning(
+                "%s has been locked by another program for %g s and is written to all the same: if that program writes "
+                "there, too, one of the two may be done again by the next run",
+                folder,
+                wait_s,
+            )
         yield
     finally:
         os.close(descriptor)

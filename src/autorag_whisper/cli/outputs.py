@@ -68,6 +68,14 @@ def write_together(
         _sync_folder(folder)
 
 
+def is_set_aside(path: Path, copy: Path) -> bool:
+    """Whether `copy` is what is called `path` still: a second copy would be of the same file."""
+    try:
+        return path.samefile(copy)
+    except OSError:
+        return False
+
+
 def set_aside(path: Path) -> Path:
     """Give a file another name, `talk.srt.bak` and so on, that no file has. The copy is the file itself.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import click
@@ -26,36 +27,39 @@ class InOrder:
     """
 
     def __init__(self, sources: Iterable[MediaSource], form: str, text: Callable[[Transcript], str]) -> None:
-        self._order = list(sources)
+        self._order = deque(sources)
         self._text = text
         self._streams: dict[MediaSource, Streamed] = {source: Streamed(form) for source in self._order}
         self._is_streamed = form in STREAMED
-        self._early: dict[MediaSource, bytes] = dict.fromkeys(self._order, b"")
-        self._printed = b""  # of the file whose turn it is
+        # What came early of each file, in pieces, of which the first `_printed` of the one whose turn it is are out.
+        self._early: dict[MediaSource, list[bytes]] = {source: [] for source in self._order}
+        self._printed = 0
         self._whole: dict[MediaSource, bytes] = {}
 
     def segment(self, source: MediaSource, segment: Segment) -> None:
         """A segment has come, of whichever file."""
         if self._is_streamed:
-            self._early[source] += self._streams[source].push(segment).encode()
+            self._early[source].append(self._streams[source].push(segment).encode())
             self._go_on()
 
     def done(self, source: MediaSource, transcript: Transcript | None) -> None:
         """A file is done; None if it failed."""
-        self._whole[source] = self._early[source] if transcript is None else self._text(transcript).encode()
+        early = b"".join(self._early[source])
+        self._whole[source] = early if transcript is None else self._text(transcript).encode()
         self._go_on()
 
     def _go_on(self) -> None:
         while self._order:
             source = self._order[0]
-            known = self._whole.get(source, self._early[source])
-            _print(known.removeprefix(self._printed))
-            self._printed = known
+            early = self._early[source]
             if source not in self._whole:
+                _print(b"".join(early[self._printed :]))
+                self._printed = len(early)
                 return
-            self._printed = b""
-            self._order.pop(0)
-            del self._whole[source], self._early[source]
+            _print(self._whole.pop(source).removeprefix(b"".join(early[: self._printed])))
+            self._printed = 0
+            self._order.popleft()
+            del self._early[source]
 
 
 class Shown:

@@ -106,7 +106,8 @@ class Unfinished:
         # For its owner alone: it is what was said.
         descriptor = os.open(place, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
-            os.write(descriptor, line)
+            while line:  # a system may take a part of it; on a full disk the next write says so
+                line = line[os.write(descriptor, line) :]
         finally:
             os.close(descriptor)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -186,16 +187,26 @@ def _times(nodes: Sequence[Node]) -> list[tuple[float, float, bool]]:
     if nodes and not any(known):
         raise nodes[0].wrong("has no times, and none of the words beside it has")
     times: list[tuple[float, float, bool]] = []
-    for index, own in enumerate(known):
+    for own, (left, ahead_s) in zip(known, _ahead(known), strict=True):
         if own is not None:
             times.append((*own, True))
             continue
-        ahead = [time[0] for time in known[index:] if time is not None]
+        before_s = times[-1][1] if times else ahead_s
         # The word before may reach into the next one that has times.
-        begin = min(times[-1][1] if times else ahead[0], *ahead[:1])
-        left = next((at for at, time in enumerate(known[index:]) if time is not None), 1)
-        times.append((begin, begin + max(0.0, (ahead or [begin])[0] - begin) / left, False))
+        begin_s = min(before_s, ahead_s)
+        end_s = begin_s if math.isinf(ahead_s) else begin_s + (ahead_s - begin_s) / left
+        times.append((begin_s, end_s, False))
     return times
+
+
+def _ahead(known: Sequence[tuple[float, float] | None]) -> list[tuple[int, float]]:
+    """For each word how many words on the next one with times is, and when that begins; infinity where none is."""
+    found: list[tuple[int, float]] = []
+    left, start_s = 1, math.inf
+    for own in reversed(known):
+        left, start_s = (0, own[0]) if own is not None else (left + 1, start_s)
+        found.append((left, start_s))
+    return found[::-1]
 
 
 def _word(node: Node, text: str, time: tuple[float, float, bool], *, space_before: bool) -> Word:
