@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import Cancelled, EngineError, ModelDamaged
 from autorag_whisper.domain.request import Task
-from autorag_whisper.domain.transcript import Attempt, join_words
+from autorag_whisper.domain.transcript import Attempt
 from autorag_whisper.engines.base import WINDOW_FRAMES, Decoding
 from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.alignment import Alignment, Spoken
@@ -17,17 +17,11 @@ from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, Eng
 from autorag_whisper.recognition.effort import MOST_KEPT, may_try_again, steps_of
 from autorag_whisper.recognition.language import LanguageChoice, choose
 from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
-from autorag_whisper.recognition.phantoms import (
-    NO_SPEECH,
-    SQUEEZED,
-    SQUEEZED_REPEAT,
-    phantom,
-    squeezed_from,
-    squeezed_repeat,
-)
+from autorag_whisper.recognition.phantoms import NO_SPEECH, phantom
 from autorag_whisper.recognition.quality import Fault, best_of, compression_ratio, fault_of
 from autorag_whisper.recognition.sampling import seed_of
 from autorag_whisper.recognition.search import Asked, TextSearch
+from autorag_whisper.recognition.unsaid import without_unsaid
 from autorag_whisper.recognition.windows import features_of
 
 if TYPE_CHECKING:
@@ -298,13 +292,8 @@ class Recognition:
         words = list(row.aligned.words)
         if self.translates:
             return words
-        kept = squeezed_from(words, row.task.chunk.speech)
-        if kept < len(words):
-            row.rejected.append(Rejection(join_words([timed.word for timed in words[kept:]]), SQUEEZED))
-            del words[kept:]
-        while repeat := words[again := squeezed_repeat(words)]:
-            row.rejected.append(Rejection(join_words([timed.word for timed in repeat]), SQUEEZED_REPEAT))
-            del words[again]
+        words, rejected = without_unsaid(words, row.task.chunk.speech)
+        row.rejected += rejected
         return words
 
     def _check(self) -> None:
