@@ -17,6 +17,7 @@ from autorag_whisper.domain.transcript import (
     Attempt,
     Coverage,
     DeviceFallbackStep,
+    LanguageShare,
     RejectedText,
     Segment,
     Transcript,
@@ -93,8 +94,13 @@ def whole_transcripts(draw: st.DrawFn, texts: st.SearchStrategy[str] = WORD_TEXT
         device_fallbacks=draw(st.lists(any_of(DeviceFallbackStep), max_size=2).map(tuple)),
         engine_s=draw(FIGURES),
         notes=draw(st.lists(any_of(Note), max_size=2).map(tuple)),
+        languages=draw(st.lists(_shares(), max_size=2).map(tuple)),
         clips=merged(draw(st.lists(_clips(), max_size=2))),
     )
+
+
+def _shares() -> st.SearchStrategy[LanguageShare]:
+    return st.builds(LanguageShare, st.sampled_from(["en", "ja"]), FIGURES, FIGURES)
 
 
 def _clips() -> st.SearchStrategy[Clip]:

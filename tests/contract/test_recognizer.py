@@ -124,6 +124,18 @@ def test_selected_rows_are_those_rows_in_that_order(engine: Recognizer, rows: np
     assert found == [whole[2], whole[0]]
 
 
+def test_excerpts_are_stretches_of_rows_and_can_be_heard(engine: Recognizer, rows: np.ndarray) -> None:
+    encoded = engine.encode(rows)
+    whole = engine.excerpts(encoded, [(2, 0), (0, 0)], rows.shape[2] // 2, 1)
+    assert engine.detect_languages(whole) == engine.detect_languages(engine.select(encoded, [2, 0]))
+    parts = engine.excerpts(encoded, [(0, 0), (0, 50), (1, 10), (2, 60)], 100, 3)
+    assert parts.rows == 4
+    votes = engine.detect_languages(parts)
+    alone = [engine.detect_languages(engine.excerpts(encoded, [place], 100, 3))[0] for place in [(0, 0), (2, 60)]]
+    for found, other in zip((votes[0], votes[3]), alone, strict=True):
+        assert found == pytest.approx(other, abs=1e-3)
+
+
 def test_probabilities_of_languages_sum_to_one_and_are_of_its_languages(engine: Recognizer, rows: np.ndarray) -> None:
     votes = engine.detect_languages(engine.encode(rows))
     assert len(votes) == 3

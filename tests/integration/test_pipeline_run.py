@@ -176,7 +176,7 @@ def test_chunks_of_two_languages_are_two_calls(tmp_path: Path) -> None:
     talk = write_speech(tmp_path / "talk.wav", loud)
 
     def heard(features: np.ndarray) -> tuple[str, float]:
-        return ("en", 0.97) if features.max(axis=0)[500:700].max() > 0 else ("de", 0.97)
+        return ("en", 0.97) if features.max(axis=0)[500:700].max(initial=0) > 0 else ("de", 0.97)
 
     world = PipelineWorld(language=heard)
     options = TranscribeOptions(code_switching=True)

@@ -108,13 +108,6 @@ def test_a_chunk_that_is_not_sure_of_its_language_has_the_files(two_languages: P
     assert {segment.language for segment in transcript.segments} == {"de"}
 
 
-def test_without_being_asked_for_a_file_has_one_language(two_languages: Path) -> None:
-    world = World(language=by_number_of_words(0.9))
-    transcript = world.transcriber.transcribe(two_languages, model="fake")
-    assert len({segment.language for segment in transcript.segments}) == 1
-    assert world.faults["cpu"].calls["detect_language"] == 1
-
-
 @pytest.mark.parametrize(
     ("tag", "code", "script"),
     [

@@ -53,7 +53,7 @@ _OPTIONS = (
         "-l", "--language", help="Code or English name, else it is found out. zh-Hans, zh-TW: characters too."
     ),
     click.option("--allowed-languages", default="", metavar="CODE[,CODE...]", help="Among which it is found out."),
-    click.option("--code-switching", is_flag=True, help="Find the language of every piece, not of the file."),
+    click.option("--code-switching", is_flag=True, help="Languages are mixed from sentence to sentence."),
     click.option(
         "--task",
         type=click.Choice([task.value for task in Task]),

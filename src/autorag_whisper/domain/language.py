@@ -48,6 +48,25 @@ ISO_639_2: dict[str, str] = dict(pair.split(":") for pair in _ISO_639_2.split())
 WITHOUT_SPACES = frozenset({"zh", "ja", "yue", "th", "lo", "my", "km"})
 """Languages written without blanks between words."""
 
+_FAMILIES = (
+    "no nn da sv", "cs sk", "hr sr bs sl", "bg mk", "ru uk be", "pt gl es ca oc", "it la", "hi ur", "ms id jw su",
+    "nl af", "de lb yi", "tr az tk", "tt ba kk uz", "fa tg", "zh yue", "bn as",
+)  # fmt: skip
+_FAMILY = {code: family.split()[0] for family in _FAMILIES for code in family.split()}
+
+WELL_KNOWN = frozenset({
+    "en", "zh", "de", "es", "ru", "fr", "pt", "ko", "ja", "tr", "pl", "it", "sv", "nl", "ca", "fi", "id", "ar", "uk",
+    "vi", "he", "el", "da", "ms", "hu", "ro", "no", "th", "cs", "ta", "ur", "hr", "sk", "bg", "hi",
+})  # fmt: skip
+"""Languages that Whisper has heard enough of to know them (the most of its training data, Radford et al. 2022,
+appendix E; and Hindi). Noise, song and accents are taken for others rather than for these."""
+
+
+def family(code: str) -> str:
+    """One name for languages that are taken for each other, of which `code` is one."""
+    return _FAMILY.get(code, code)
+
+
 _BY_NAME = {name: code for code, name in LANGUAGES.items()} | ALIASES | ISO_639_2
 
 

@@ -36,6 +36,9 @@ class NoteKind(StrEnum):
     JOINED_RECORDINGS = "joined_recordings"
     """The file is several recordings one after another; all were transcribed, and times go on."""
 
+    OTHER_LANGUAGE = "other_language"
+    """Speech sounds like another language than the one it was recognised in."""
+
     DEVICE_NOT_USED = "device_not_used"
     """Another device was asked for, or would have been used, than the one that the work began on."""
 

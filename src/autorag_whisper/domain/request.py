@@ -96,11 +96,12 @@ class TranscribeOptions:
     """Everything about one transcription except the file and the model.
 
     Attributes:
-        language: a Whisper code; None detects it. Every spelling of `parse_language` is accepted.
+        language: a Whisper code, in every spelling of `parse_language`; None detects it, again where it changes.
         script: the characters of Chinese text, one of `domain.language.SCRIPTS`; "" leaves them as the model writes
             them. A language such as `zh-Hans` or `zh-TW`, also an allowed one, sets it.
         allowed_languages: detection chooses among these alone; empty allows all. A single one is as if it were given.
-        code_switching: the language is found for every chunk, where the chunk is sure of it; else it is the file's.
+        code_switching: for speakers who mix languages from sentence to sentence: chunks are short, and each is in the
+            language that it is sure of, else in the file's.
         task: `transcribe`, or `translate` into English.
         quality: `fast` is greedy, `balanced` searches with a beam, `best` does so in windows of 30 s, as trained.
         beam_size: hypotheses kept at temperature 0; 1 is greedy search; None leaves it to the quality.

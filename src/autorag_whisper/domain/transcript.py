@@ -109,6 +109,18 @@ class Hole:
 
 
 @dataclass(frozen=True, slots=True)
+class LanguageShare:
+    """Seconds of speech that were recognised in a language, and that sounded like it beyond doubt.
+
+    What is short, faint or sung may sound like none. Nothing is heard by models of English alone.
+    """
+
+    language: str
+    recognised_s: float
+    heard_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """Seconds of speech that voice activity found, and of those: transcribed, and skipped, which is what is in `holes`.
 
@@ -140,7 +152,11 @@ class DeviceFallbackStep:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The whole result for one file. `clips`: the parts of it that were heard; () if that is all of it."""
+    """The whole result for one file. `clips`: the parts of it that were heard; () if that is all of it.
+
+    `language`: the one that most was recognised in, with the probability (0..1) that it was detected with; 1 where it
+    was given. `languages`: all of them, and those that were heard, the most recognised first.
+    """
 
     name: str
     duration_s: float
@@ -159,6 +175,7 @@ class Transcript:
     engine_s: float = 0.0
     notes: tuple[Note, ...] = ()
     clips: tuple[Clip, ...] = ()
+    languages: tuple[LanguageShare, ...] = ()
 
     @property
     def words(self) -> tuple[Word, ...]:

@@ -196,6 +196,10 @@ class Recognizer(Protocol):
         """The encoder output of some rows (at least one), in that order."""
         ...
 
+    def excerpts(self, encoded: Encoded, places: Sequence[tuple[int, int]], frames: int, step: int) -> Encoded:
+        """A row for each place (row, first encoder frame), one at least: every `step`-th of the `frames` from there."""
+        ...
+
     def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
         """For each row the probability of each language code; they sum to 1. English-only models say `{"en": 1.0}`."""
         ...

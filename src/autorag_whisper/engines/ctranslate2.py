@@ -243,10 +243,15 @@ class CTranslate2Recognizer:
         if list(rows) == list(range(encoded.rows)):
             return encoded
         with self._calls.call("select"):
-            view = encoded.value
-            if self._spec.device.is_cuda:
-                view = _on_cpu(view)
-            return Encoded(len(rows), _view(np.asarray(view)[list(rows)]))
+            return Encoded(len(rows), _view(self._array(encoded)[list(rows)]))
+
+    def excerpts(self, encoded: Encoded, places: Sequence[tuple[int, int]], frames: int, step: int) -> Encoded:
+        with self._calls.call("excerpts"):
+            array = self._array(encoded)
+            return Encoded(len(places), _view(np.stack([array[row, n : n + frames : step] for row, n in places])))
+
+    def _array(self, encoded: Encoded) -> NDArray[np.float32]:
+        return np.asarray(_on_cpu(encoded.value) if self._spec.device.is_cuda else encoded.value)
 
     def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
         if not self._spec.multilingual:

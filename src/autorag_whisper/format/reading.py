@@ -26,6 +26,7 @@ from autorag_whisper.domain.transcript import (
     Attempt,
     Coverage,
     DeviceFallbackStep,
+    LanguageShare,
     RejectedText,
     Segment,
     Transcript,
@@ -107,6 +108,7 @@ def _transcript(root: Node) -> Transcript:
         "device_fallbacks": tuple(node.record(DeviceFallbackStep) for node in root.get("device_fallbacks").items()),
         "engine_s": root.get("engine_s").number(0.0),
         "notes": tuple(node.record(Note) for node in root.get("notes").items()),
+        "languages": tuple(_share(node) for node in root.get("languages").items()),
         "clips": tuple(_clip(node) for node in root.get("clips").items()),
     }
     return root.made(Transcript, values)
@@ -114,6 +116,11 @@ def _transcript(root: Node) -> Transcript:
 
 def _clip(node: Node) -> Clip:
     return node.made(Clip, {"start_s": node.get("start").number(), "end_s": node.get("end").number(math.inf)})
+
+
+def _share(node: Node) -> LanguageShare:
+    code = language_of(node.get("language_code"))
+    return LanguageShare(code, node.get("recognised_s").number(0.0), node.get("heard_s").number(0.0))
 
 
 def media_of(node: Node) -> MediaInfo:

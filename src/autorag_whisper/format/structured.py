@@ -25,7 +25,7 @@ from autorag_whisper.format.text import encodable
 from autorag_whisper.format.times import Clock
 
 if TYPE_CHECKING:
-    from autorag_whisper.domain.transcript import Segment, Transcript, Word
+    from autorag_whisper.domain.transcript import LanguageShare, Segment, Transcript, Word
 
 MEL_FRAMES_PER_S = 100
 DECIMALS = 7
@@ -65,6 +65,7 @@ def verbose_json(transcript: Transcript) -> str:
             "language_code": code,
             "spoken_language_code": transcript.language,
             "language_probability": transcript.language_probability,
+            "languages": [_share(share) for share in transcript.languages],
         }
         | _circumstances(transcript, clock)
     )
@@ -97,6 +98,10 @@ def _circumstances(transcript: Transcript, clock: Clock) -> dict[str, Any]:
         "clips": [{"start": clip.start_s, "end": clip.end_s} for clip in transcript.clips],
         "notes": [asdict(note) for note in transcript.notes],
     }
+
+
+def _share(share: LanguageShare) -> dict[str, Any]:
+    return {"language_code": share.language, "recognised_s": share.recognised_s, "heard_s": share.heard_s}
 
 
 def _segment(segment: Segment, clock: Clock) -> dict[str, Any]:

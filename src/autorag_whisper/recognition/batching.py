@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.engines.base import WINDOW_FRAMES
 from autorag_whisper.recognition.chunk_result import ChunkTask
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from autorag_whisper.domain.audio import SpeechChunk
 
 
@@ -36,6 +38,7 @@ class Pool:
     batch: Batch
     waiting: list[ChunkTask] = field(default_factory=list)
     languages: dict[int, str] = field(default_factory=dict)
+    known: dict[int, tuple[str, ...]] = field(default_factory=dict)
     asked: set[int] = field(default_factory=set)
     passed_over: int = 0
 
@@ -44,9 +47,9 @@ class Pool:
         """Audio that waits."""
         return sum(task.chunk.duration_s for task in self.waiting)
 
-    def add(self, file: int, chunk: SpeechChunk) -> None:
-        """A new chunk of `file`, its latest."""
-        self.waiting.append(ChunkTask(file, chunk, None))
+    def add(self, file: int, chunk: SpeechChunk, *, more: bool = False) -> None:
+        """A new chunk of `file`, its latest; `more`: others will follow."""
+        self.waiting.append(ChunkTask(file, chunk, None, more=more))
 
     def put_back(self, tasks: list[ChunkTask], *, undecided: bool = False) -> None:
         """Chunks that have to be done again, in front; the language of an `undecided` one is not asked for again."""
@@ -58,14 +61,14 @@ class Pool:
         """Forget what waits of `file`."""
         self.waiting = [task for task in self.waiting if task.file != file]
 
-    def decide(self, file: int, language: str) -> None:
-        """From now on all of `file` may be recognised."""
-        self.languages[file] = language
+    def decide(self, file: int, language: str, known: Iterable[str] = ()) -> None:
+        """From now on all of `file` may be recognised, which speaks `language` now, and spoke others before."""
+        self.languages[file], self.known[file] = language, tuple(sorted({language, *known}))
 
     def eligible(self) -> list[ChunkTask]:
         """What may be recognised now: of a file of unknown language only its first chunk, and that once."""
         return [
-            ChunkTask(task.file, task.chunk, self.languages.get(task.file))
+            replace(task, language=self.languages.get(task.file), known=self.known.get(task.file, ()))
             for task in self.waiting
             if task.file in self.languages or (task.chunk.index == 0 and task.file not in self.asked)
         ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.recognition.alignment import Aligned
+from autorag_whisper.recognition.language_changes import Stretch
 from autorag_whisper.recognition.windows import window_frames
 
 if TYPE_CHECKING:
@@ -13,21 +15,45 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.transcript import Attempt
     from autorag_whisper.engines.base import Hypothesis
+    from autorag_whisper.recognition.language import Piece
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkTask:
-    """A chunk to recognise. `file` tells the files of a run apart; `language` None is to be detected."""
+    """A chunk to recognise. `file` tells the files of a run apart; `language` None is to be detected.
+
+    `known`: languages that the file had so far. `more`: other chunks of the file can be asked for its language.
+    `heard`: what its pieces sound like, once that is known. `stretches`: all of the chunk, and in which languages it
+    is recognised, once that is decided.
+    """
 
     file: int
     chunk: SpeechChunk
     language: str | None
     redo: bool = False
     earlier: tuple[Attempt, ...] = ()
+    known: tuple[str, ...] = ()
+    more: bool = False
+    heard: tuple[Piece, ...] = ()
+    stretches: tuple[Stretch, ...] = ()
 
     def again(self, language: str, attempts: tuple[Attempt, ...]) -> ChunkTask:
         """This chunk, to be redone with care."""
         return replace(self, language=language, redo=True, earlier=attempts)
+
+    @property
+    def changes_language(self) -> bool:
+        """Whether it is to be recognised in parts, each in its language."""
+        return len(self.stretches) > 1
+
+    def alone(self, chunk: SpeechChunk, language: str) -> ChunkTask:
+        """A part of this chunk, in one language."""
+        part = ChunkTask(self.file, chunk, language)
+        return replace(part, stretches=part.in_one(language))
+
+    def in_one(self, language: str) -> tuple[Stretch, ...]:
+        """All of it in one language."""
+        return (Stretch(language, self.chunk.start, self.chunk.stop),)
 
     def window(self, *, strict: bool) -> int:
         """Mel frames of its encoder window; a redo has the full one."""
@@ -57,10 +83,20 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
+class WordsIn:
+    """So many words are of this language."""
+
+    language: str
+    words: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkResult:
     """What came of a chunk. Exactly one of these holds: it needs a redo, it is undecided, or its text is final.
 
-    `undecided`: it is the first of a file and its language is unsure: nothing was decoded.
+    `undecided`: it is the first of a file and its language is unsure: nothing was decoded. What changes its language
+    (`task.changes_language`) was not decoded either, until its parts were. `spoken`: of a chunk that was done in parts
+    the languages of its words, in their order, each with the number of words.
     `rejected`: what was decoded too but not accepted. `aligned` says how the times were found.
     """
 
@@ -75,6 +111,14 @@ class ChunkResult:
     rejected: tuple[Rejection, ...] = ()
     aligned: Aligned = field(default_factory=Aligned)
     time: EngineTime = field(default_factory=EngineTime)
+    spoken: tuple[WordsIn, ...] = ()
+
+    @property
+    def by_language(self) -> list[tuple[str, tuple[TimedWord, ...]]]:
+        """Its words, in stretches of one language."""
+        runs = self.spoken or (WordsIn(self.language, len(self.words)),)
+        ends = itertools.accumulate(run.words for run in runs)
+        return [(run.language, self.words[end - run.words : end]) for run, end in zip(runs, ends, strict=True)]
 
     @property
     def attempt(self) -> Attempt | None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.transcript import Word
+    from autorag_whisper.recognition.language_changes import Stretch
 
 HOLE_S = 1.0
 """Sure speech between two words from which something is missing. Of 231 chunks of the kit 4 have as much; of chunks
@@ -124,6 +125,14 @@ def halves(chunk: SpeechChunk) -> tuple[SpeechChunk, ...]:
         start, stop = max(near, key=lambda pause: pause[1] - pause[0])
         return _cut(chunk, [(start + stop) // 2])
     return _cut(chunk, [_quietest(chunk, middle - reach, middle + reach)])
+
+
+def within(chunk: SpeechChunk, stretches: Sequence[Stretch]) -> list[tuple[Stretch, SpeechChunk]]:
+    """The parts of `chunk` that these stretches of it are, without those in which nobody speaks; one at least."""
+    parts = [(stretch, _part(chunk, stretch.start, stretch.stop)) for stretch in stretches]
+    spoken = [(stretch, part) for stretch, part in parts if part.speech] or parts[:1]
+    # Only the first can begin a file.
+    return [(stretch, part if n == 0 else replace(part, index=-1)) for n, (stretch, part) in enumerate(spoken)]
 
 
 def _pauses(chunk: SpeechChunk) -> list[tuple[int, int]]:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError
 from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.alignment import Aligned
-from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime
-from autorag_whisper.recognition.holes import around, halves, holes, missing_s
+from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, WordsIn
+from autorag_whisper.recognition.holes import around, halves, holes, missing_s, within
 from autorag_whisper.recognition.quality import Fault
 
 if TYPE_CHECKING:
@@ -40,8 +40,11 @@ _WORTH_S, _WORTH_SHARE = 0.5, 0.7
 def completed(recognition: Recognition, result: ChunkResult, *, cuts: int = 0) -> ChunkResult:
     """`result`, or where speech of its chunk has no words or its text was cut, what its parts give.
 
-    Where these fail, `result` is as good as it was. Raises Cancelled, and DeviceError.
+    Where these fail, `result` is as good as it was. Raises Cancelled, and DeviceError. A chunk that changes its
+    language has no text but its parts': what they raise is raised.
     """
+    if result.task.changes_language:
+        return _by_language(recognition, result, cuts)
     try:
         return _completed(recognition, result, cuts)
     except (AutoragWhisperError, MemoryError) as error:
@@ -59,7 +62,7 @@ def _completed(recognition: Recognition, result: ChunkResult, cuts: int) -> Chun
         parts = halves(chunk)
         if len(parts) < 2:
             return result
-        halved = _joined(result, [_alone(recognition, result, part, cuts) for part in parts])
+        halved = _joined(result, [_again(recognition, result, part, cuts) for part in parts])
         return halved if len(halved.words) >= len(result.words) else result
     if result.needs_redo or recognition.translates:
         return result
@@ -79,10 +82,10 @@ def _around(recognition: Recognition, result: ChunkResult, found: Sequence[Hole]
     done: dict[int, ChunkResult] = {}
     for n, part in enumerate(parts):
         if any(hole.start < part.speech[-1].stop and part.speech[0].start < hole.stop for hole in found):
-            done[n] = _alone(recognition, result, part, cuts)
+            done[n] = _again(recognition, result, part, cuts)
     if not any(one.words for one in done.values()):
         return None
-    return _joined(result, [done.get(n) or _alone(recognition, result, part, cuts) for n, part in enumerate(parts)])
+    return _joined(result, [done.get(n) or _again(recognition, result, part, cuts) for n, part in enumerate(parts)])
 
 
 def is_cut(result: ChunkResult) -> bool:
@@ -95,8 +98,22 @@ def _said(result: ChunkResult) -> list[Word]:
     return [timed.word for timed in result.words]
 
 
-def _alone(recognition: Recognition, whole: ChunkResult, part: SpeechChunk, cuts: int) -> ChunkResult:
-    task = ChunkTask(whole.task.file, part, whole.language)
+def _by_language(recognition: Recognition, result: ChunkResult, cuts: int) -> ChunkResult:
+    """Each stretch of one language as a chunk of its own."""
+    done = [
+        _alone(recognition, result.task.alone(part, stretch.language), cuts)
+        for stretch, part in within(result.task.chunk, result.task.stretches)
+    ]
+    longest = max(done, key=lambda part: part.task.chunk.duration_s)
+    return replace(_joined(result, done), language=longest.language)
+
+
+def _again(recognition: Recognition, result: ChunkResult, part: SpeechChunk, cuts: int) -> ChunkResult:
+    """A part of a chunk in the chunk's language."""
+    return _alone(recognition, result.task.alone(part, result.language), cuts)
+
+
+def _alone(recognition: Recognition, task: ChunkTask, cuts: int) -> ChunkResult:
     [found] = recognition.batch([task], may_be_undecided=False)
     found = completed(recognition, found, cuts=cuts + 1)
     if found.needs_redo:
@@ -120,6 +137,7 @@ def _joined(result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
         rejected=tuple(rejection for part in parts for rejection in part.rejected),
         aligned=_aligned([part.aligned for part in parts], words),
         time=_time(result.time, [part.time for part in parts]),
+        spoken=tuple(WordsIn(language, len(said)) for part in parts for language, said in part.by_language),
     )
 
 

@@ -27,8 +27,9 @@ class PipelineRecognition(Recognition):
 
     def batch(self, tasks: Sequence[ChunkTask], *, may_be_undecided: bool = True) -> list[ChunkResult]:
         started = time.perf_counter()
-        asked = [task for task in tasks if self._asks(task)]
-        found = dict(zip(map(id, asked), self._votes(self._encode(asked), asked) if asked else [], strict=True))
+        asked = [task for task in tasks if self._hearing.asks(task)]
+        choices = self._hearing.choices(self._encode(asked), asked) if asked else []
+        found = dict(zip(map(id, asked), choices, strict=True))
         rows = [self._row(task, found.get(id(task)), may_be_undecided=may_be_undecided) for task in tasks]
         return self._recognise([row for row in rows if row.language], rows, started)
 
@@ -38,15 +39,23 @@ class PipelineRecognition(Recognition):
     def _recognise(self, decided: list[Row], rows: list[Row], started: float) -> list[ChunkResult]:
         """Text, then times: one call for every language, as the engine speaks one at a time."""
         said = []
-        for language in dict.fromkeys(row.language for row in decided):
-            group = [row for row in decided if row.language == language]
-            said.append((self._say(group, language), group))
+        whole = [row for row in decided if not row.task.changes_language]
+        for language in dict.fromkeys(row.language for row in whole):
+            group = [row for row in whole if row.language == language]
+            encoded = self._say(group, language)
+            self._note_languages(encoded, group)
+            said.append((encoded, group))
         turned = time.perf_counter()
         for encoded, group in said:
             self._align(encoded, group)
         ended, count = time.perf_counter(), len(rows)
         share = EngineTime((turned - started) / count, (ended - turned) / count, started, turned, ended)
         return self._results(rows, share)
+
+    def _note_languages(self, encoded: Encoded, rows: list[Row]) -> None:
+        """What they sound like is known when they are decoded: whoever has the whole file asks again if it differs."""
+        for row, heard in zip(rows, self._hearing.pieces(encoded, [row.task for row in rows]), strict=True):
+            row.task = replace(row.task, heard=heard, stretches=row.task.in_one(row.language))
 
     def _say(self, group: list[Row], language: str) -> Encoded:
         self._check()

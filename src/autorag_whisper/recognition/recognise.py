@@ -15,7 +15,7 @@ from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.alignment import Alignment, Spoken
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection, Row
 from autorag_whisper.recognition.effort import MOST_KEPT, may_try_again, steps_of
-from autorag_whisper.recognition.language import LanguageChoice, choose
+from autorag_whisper.recognition.hearing import Hearing
 from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
 from autorag_whisper.recognition.phantoms import NO_SPEECH, phantom
 from autorag_whisper.recognition.quality import Fault, best_of, compression_ratio, fault_of
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.engines.base import Encoded, Hypothesis, Recognizer
     from autorag_whisper.recognition.ctc_alignment import CtcAligner
+    from autorag_whisper.recognition.language import LanguageChoice
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Recognition:
         self._alignment = Alignment(recognizer, options, ctc)
         self._full_window = recognizer.spec.strict_window or options.effort.full_window
         self._search = TextSearch(recognizer, options)
+        self._hearing = Hearing(recognizer, options)
 
     @property
     def translates(self) -> bool:
@@ -65,8 +67,10 @@ class Recognition:
     def batch(self, tasks: Sequence[ChunkTask], *, may_be_undecided: bool = True) -> list[ChunkResult]:
         """Recognise chunks of one window. Raises what the engine raises, and Cancelled between two engine calls."""
         started = time.perf_counter()
+        if all(task.changes_language for task in tasks):  # in which languages they are is known, their parts are next
+            return [ChunkResult(task, task.stretches[0].language) for task in tasks]
         encoded = self._encode(tasks)
-        votes = self._votes(encoded, tasks)
+        votes = self._hearing.choices(encoded, tasks)
         rows = [
             self._row(task, vote, may_be_undecided=may_be_undecided) for task, vote in zip(tasks, votes, strict=True)
         ]
@@ -84,13 +88,13 @@ class Recognition:
         """
         looked_at = [self._encode([task], full=True) for task in tasks]
         votes = [self._engine.detect_languages(encoded)[0] for encoded in looked_at]
-        choice = choose(votes, self._options.allowed_languages)
+        choice = self._hearing.choice(votes)
         self._on_language(tasks[0].file, choice)
         results = []
         for task, full, vote in zip(tasks, looked_at, votes, strict=True):
             encoded = full if task.window(strict=self._full_window) == WINDOW_FRAMES else self._encode([task])
-            own = choose([vote], self._options.allowed_languages)
-            row = Row(task, own.code if self._options.code_switching and own.is_sure else choice.code)
+            own = self._hearing.choice([vote])
+            row = Row(task, own.code if self._options.code_switching and own.is_sure() else choice.code)
             results += self._decode(encoded, [row], [row], time.perf_counter())
         return results
 
@@ -100,37 +104,35 @@ class Recognition:
         frames = tasks[0].window(strict=full or self._full_window)
         return self._engine.encode(features_of([task.chunk for task in tasks], spec.n_mels, frames))
 
-    def _votes(self, encoded: Encoded, tasks: Sequence[ChunkTask]) -> list[LanguageChoice | None]:
-        """For each task its detected language, None where it is known already."""
-        asked = [n for n, task in enumerate(tasks) if self._asks(task)]
-        if not asked:
-            return [None] * len(tasks)
-        found = self._engine.detect_languages(self._engine.select(encoded, asked))
-        allowed = self._options.allowed_languages
-        choices = {n: choose([vote], allowed) for n, vote in zip(asked, found, strict=True)}
-        return [choices.get(n) for n in range(len(tasks))]
-
-    def _asks(self, task: ChunkTask) -> bool:
-        """Whether its language is to be detected."""
-        return task.language is None or (self._options.code_switching and not task.redo)
-
     def _row(self, task: ChunkTask, choice: LanguageChoice | None, *, may_be_undecided: bool) -> Row:
         if choice is None:
             return Row(task, task.language or "en")
         if task.language is not None:
-            return Row(task, choice.code if choice.is_sure else task.language)
-        if may_be_undecided and not choice.is_sure:
+            return Row(task, choice.code if choice.is_sure() else task.language)
+        if may_be_undecided and not choice.is_sure(more=task.more):
             return Row(task, "")
         self._on_language(task.file, choice)
         return Row(task, choice.code)
 
+    def _listen(self, encoded: Encoded, rows: list[Row]) -> None:
+        """Hear where the language changes, and with which one each of these chunks goes on."""
+        for row, heard in zip(rows, self._hearing.pieces(encoded, [row.task for row in rows]), strict=True):
+            stretches = row.task.stretches or self._hearing.stretches(row.task, row.language, heard)
+            row.task, row.language = replace(row.task, heard=heard, stretches=stretches), stretches[0].language
+
     def _decode(self, encoded: Encoded, decided: list[Row], rows: list[Row], started: float) -> list[ChunkResult]:
-        if decided[0].task.redo:
+        self._listen(encoded, decided)
+        whole = [n for n, row in enumerate(decided) if not row.task.changes_language]
+        encoded, decided = self._engine.select(encoded, whole) if whole else encoded, [decided[n] for n in whole]
+        if not decided:
+            pass
+        elif decided[0].task.redo:
             self._redo(encoded, decided[0])
         else:
             self._first_attempt(encoded, decided)
         turned = time.perf_counter()
-        self._align(encoded, decided)
+        if decided:
+            self._align(encoded, decided)
         ended = time.perf_counter()
         count = len(rows)
         return self._results(
@@ -269,8 +271,8 @@ class Recognition:
         return [self._result(row, charge) for row in rows]
 
     def _result(self, row: Row, charge: EngineTime) -> ChunkResult:
-        if not row.language:
-            return ChunkResult(row.task, "", undecided=True, time=charge)
+        if not row.language or row.task.changes_language:
+            return ChunkResult(row.task, row.language, undecided=not row.language, time=charge)
         assert row.hypothesis is not None
         final = self._is_final(row)
         words = self._accepted(row) if final and self._has_text(row) else []

@@ -19,10 +19,10 @@ _LOUD = 0.05
 _WORD_S, _PAUSE_S = 0.4, 0.4
 
 
-def speech_samples(words: int, *, lead_s: float = 0.5, tail_s: float = 0.5) -> Samples:
+def speech_samples(words: int, *, lead_s: float = 0.5, tail_s: float = 0.5, pitch_hz: float = 440.0) -> Samples:
     """float32[n]: `words` beeps of 0.4 s with 0.4 s between them, between silences."""
     at = np.arange(round(_WORD_S * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
-    beep = 0.5 * np.sin(2 * np.pi * 440.0 * at)
+    beep = 0.5 * np.sin(2 * np.pi * pitch_hz * at)
     pause = np.zeros(round(_PAUSE_S * SAMPLE_RATE_HZ))
     word = np.concatenate((beep, pause))
     edges = (np.zeros(round(lead_s * SAMPLE_RATE_HZ)), np.zeros(round(tail_s * SAMPLE_RATE_HZ)))

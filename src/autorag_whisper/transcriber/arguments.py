@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import InvalidOption
-from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.domain.request import Task, TranscribeOptions
 from autorag_whisper.transcriber.cancellation import CancelToken
 
 if TYPE_CHECKING:
     from autorag_whisper.audio.source import Media
+    from autorag_whisper.engines.base import RecognizerSpec
     from autorag_whisper.transcriber.protocol import Model
 
 _SINGLE = (str, bytes, bytearray, memoryview, os.PathLike, MediaSource, io.IOBase)
@@ -74,3 +75,22 @@ def _is_sound(media: object) -> bool:
     """Whether it is one row of samples; an array of paths, or of several rows, is a list of media."""
     kind = getattr(getattr(media, "dtype", None), "kind", "f")  # a tensor's type has none
     return getattr(media, "ndim", 0) == 1 and kind in "fiu"
+
+
+def check_options(spec: RecognizerSpec, options: TranscribeOptions) -> None:
+    """Whether this model can do what was asked for. Raises InvalidOption."""
+    beyond = [token for token in options.suppress_tokens if token >= spec.vocabulary]
+    if beyond:
+        raise InvalidOption("suppressed tokens", beyond, f"ids below {spec.vocabulary} (model {spec.model})")
+    given = {"prefix": options.prefix, "new tokens": options.max_new_tokens}
+    for name, value in given.items() if spec.pipeline else ():
+        if value:
+            raise InvalidOption(name, value, "the engine ctranslate2: this one has no such option")
+    unknown = [code for code in options.allowed_languages if code not in spec.languages]
+    if unknown:
+        raise InvalidOption("allowed language", ", ".join(unknown), f"languages that model {spec.model} knows")
+    if not spec.multilingual and options.task is Task.TRANSLATE:
+        raise InvalidOption("task", options.task.value, f"a multilingual model: {spec.model} only transcribes English")
+    if options.language is not None and options.language not in spec.languages:
+        known = "en" if not spec.multilingual else "a language of this model, or none to detect it"
+        raise InvalidOption("language", options.language, f"{known} (model {spec.model})")

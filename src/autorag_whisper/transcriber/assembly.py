@@ -11,16 +11,18 @@ from autorag_whisper.domain.notes import Note, NoteKind
 from autorag_whisper.domain.request import Task
 from autorag_whisper.domain.transcript import Coverage, DeviceFallbackStep, Hole, RejectedText, Segment, Transcript
 from autorag_whisper.recognition.holes import holes
+from autorag_whisper.transcriber.language_track import LanguageTrack
 from autorag_whisper.transcriber.script import Writing
 from autorag_whisper.transcriber.segments import cut_segments, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from autorag_whisper.align.words import TimedWord
     from autorag_whisper.audio.decode import MediaDecoder
     from autorag_whisper.domain.clips import Clip
     from autorag_whisper.engines.base import RecognizerSpec
-    from autorag_whisper.recognition.chunk_result import ChunkResult
+    from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
 
 UNKNOWN_LANGUAGE = "en"
 """Said of a file in which nobody spoke, with probability 0: there is no code for "none"."""
@@ -44,6 +46,9 @@ class Assembly:
     align_s: float = 0.0
     writing: Writing = field(default_factory=Writing)
     notes: tuple[Note, ...] = ()
+    track: LanguageTrack = field(default_factory=LanguageTrack)
+    again: list[ChunkTask] = field(default_factory=list)
+    """Chunks that are next in order and have to be recognised in another language, for whoever owns the run to take."""
     _early: dict[int, ChunkResult] = field(default_factory=dict)
     _next: int = 0
 
@@ -56,6 +61,10 @@ class Assembly:
         """A chunk's final result; the segments that are next in order by now."""
         self._early[result.task.chunk.index] = result
         while (following := self._early.pop(self._next, None)) is not None:
+            again = self.track.again(following)
+            if again is not None:
+                self.again.append(again)
+                return
             self._next += 1
             yield from self._in_order(following)
 
@@ -89,7 +98,12 @@ class Assembly:
             text = self.writing.text(rejection.text, result.language)
             self.rejected.append(RejectedText(chunk.start_s, seconds(chunk.stop), text, rejection.rule))
         self.holes += holes_of(result, translated=self.task == Task.TRANSLATE)
-        for words in cut_segments(self.writing.words(result.words, result.language)):
+        for language, said in result.by_language:
+            yield from self._segments(result, language, said)
+
+    def _segments(self, result: ChunkResult, language: str, said: tuple[TimedWord, ...]) -> Iterator[Segment]:
+        """Those of the words of one language."""
+        for words in cut_segments(self.writing.words(said, language)):
             attempt = result.attempt
             assert attempt is not None
             segment = Segment(
@@ -98,8 +112,8 @@ class Assembly:
                 end_s=max(timed.word.end_s for timed in words),
                 text=text_of(words),
                 words=tuple(timed.word for timed in words),
-                language=result.language,
-                seek_s=chunk.start_s,
+                language=language,
+                seek_s=result.task.chunk.start_s,
                 token_ids=tuple(token for timed in words for token in timed.token_ids),
                 avg_logprob=attempt.avg_logprob,
                 compression_ratio=attempt.compression_ratio,
@@ -116,7 +130,8 @@ class Assembly:
             name=self.name,
             duration_s=seconds(decoder.samples_out),
             language=self.main_language,
-            language_probability=self.language_probability,
+            language_probability=self.track.probability(self.main_language, self.language_probability),
+            languages=self.track.shares,
             task=self.task,
             segments=tuple(self.segments),
             model=spec.model,
@@ -128,7 +143,7 @@ class Assembly:
             coverage=self.coverage,
             device_fallbacks=tuple(self.steps),
             engine_s=self.recognise_s + self.align_s,
-            notes=(*self.notes, *decoder.notes, *_notes(self.clips, seconds(decoder.samples_out))),
+            notes=(*self.notes, *decoder.notes, *_notes(self.clips, seconds(decoder.samples_out)), *self.track.notes()),
             clips=self.clips,
         )
 

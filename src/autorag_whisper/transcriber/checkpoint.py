@@ -22,7 +22,9 @@ from autorag_whisper.domain.audio import Samples, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.errors import RequestError
 from autorag_whisper.domain.transcript import Attempt, Word, WordSource
 from autorag_whisper.recognition.alignment import Aligned
-from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection
+from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection, WordsIn
+from autorag_whisper.recognition.language import Piece
+from autorag_whisper.recognition.language_changes import Stretch
 from autorag_whisper.transcriber.book import Finished
 
 # Most of them are imported for type checkers alone where they are used.
@@ -30,7 +32,7 @@ _KNOWN = {
     known.__name__: known
     for known in (
         TimedWord, SpeechChunk, SpeechSpan, Attempt, Word, WordSource, Aligned, ChunkResult, ChunkTask, EngineTime,
-        Rejection, Finished,
+        Rejection, Finished, Piece, Stretch, WordsIn,
     )
 } | {"Samples": Samples}  # fmt: skip
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from autorag_whisper.transcriber.assembly import Assembly
     from autorag_whisper.transcriber.book import Supervised
 
+_MORE_S = 10.0
+
 
 @dataclass(slots=True)
 class Moments:
@@ -97,7 +99,14 @@ class RunFile:
         """The language was found."""
         self.language = choice.code
         self.assembly.language, self.assembly.language_probability = choice.code, choice.probability
+        self.assembly.track.begin(choice.code)
         self.voting = False
+
+    def goes_on_behind(self, chunk: SpeechChunk) -> bool:
+        """Whether other chunks of it can be asked for its language, as far as its header says."""
+        assert self.reader is not None
+        total_s = self.reader.decoder.expected_duration_s
+        return total_s is None or total_s - seconds(chunk.stop) > _MORE_S
 
     @property
     def method(self) -> str:

@@ -16,14 +16,17 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.audio.chunking import ChunkingRules
 from autorag_whisper.audio.faults import fault_of
-from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError, EngineError, InvalidOption
-from autorag_whisper.domain.request import Aligner, Task
+from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError, EngineError
+from autorag_whisper.domain.request import Aligner
 from autorag_whisper.recognition.batching import Batch, Pool
 from autorag_whisper.recognition.ctc_alignment import HeldLeases
+from autorag_whisper.recognition.hearing import follows
 from autorag_whisper.recognition.language import VOTING_CHUNKS, LanguageChoice
+from autorag_whisper.transcriber.arguments import check_options
 from autorag_whisper.transcriber.assembly import Assembly
 from autorag_whisper.transcriber.book import Finished
 from autorag_whisper.transcriber.file import RunFile, segments_of
+from autorag_whisper.transcriber.language_track import LanguageTrack
 from autorag_whisper.transcriber.outcome import FileDone, FileFailed
 from autorag_whisper.transcriber.report import Report
 from autorag_whisper.transcriber.script import Writing
@@ -172,8 +175,8 @@ class Run:
         for index in {task.file for task in job.tasks} & self._files.keys():
             file = self._files[index]
             file.moments.submitted = file.moments.submitted or self._parts.telemetry.clock_ns()
-            file.batch_size = max(file.batch_size, rows_of(job))
-            file.batch_size_since = max(file.batch_size_since, rows_of(job))
+            file.batch_size = max(file.batch_size, job.rows)
+            file.batch_size_since = max(file.batch_size_since, job.rows)
             file.voting = file.voting and not job.voting
         self._workers.submit(job)
         return True
@@ -197,9 +200,9 @@ class Run:
         for chunk in chunks:
             known = self._known(file, chunk)
             if known is None:
-                self._pool.add(file.index, chunk)
+                self._pool.add(file.index, chunk, more=file.goes_on_behind(chunk))
             else:
-                yield from segments_of(file, known, self._parts.supervised)
+                yield from self._settle(file, known)
         if file.decoded:
             self._reading = None
             file.moments.decoded = self._parts.telemetry.clock_ns()
@@ -226,7 +229,8 @@ class Run:
     def _assembly(self, name: str) -> Assembly:
         task = self._options.task.value
         writing = Writing(self._options.script, task)
-        return Assembly(name, task, self._options.clips, writing=writing, notes=self._seat.notes)
+        track = LanguageTrack(follows=follows(self._options))
+        return Assembly(name, task, self._options.clips, writing=writing, notes=self._seat.notes, track=track)
 
     def _known(self, file: RunFile, chunk: SpeechChunk) -> ChunkResult | None:
         """The result of a chunk that an earlier run has done, and with it the file's language."""
@@ -280,9 +284,18 @@ class Run:
                 self._parts.supervised.book.note(
                     file.index, Finished.of(result, language, file.assembly.language_probability)
                 )
-            yield from segments_of(file, result, self._parts.supervised)
+            yield from self._settle(file, result)
             self._tell(file)
             yield from self._finish(file)
+
+    def _settle(self, file: RunFile, result: ChunkResult) -> Iterator[Segment]:
+        """The segments that are next in order now; a chunk that is of another language than it was is done again."""
+        yield from segments_of(file, result, self._parts.supervised)
+        self._redo += [Job((task,), may_be_undecided=False) for task in file.assembly.again]
+        file.assembly.again.clear()
+        speaking = file.assembly.track.speaking
+        if speaking is not None:
+            self._pool.decide(file.index, speaking.language, speaking.known)
 
     def _finish(self, file: RunFile) -> Iterator[FileOutcome]:
         if not file.is_complete:
@@ -326,7 +339,7 @@ class Run:
         """Do the batch again elsewhere. Others in flight on the same device come back in their own time."""
         if key == self._seat.key or not key.device.is_cuda:
             before = len(self._seat.steps)
-            self._seat.leave(key, error, error.detail.partition(":")[0], rows_of(job))
+            self._seat.leave(key, error, error.detail.partition(":")[0], job.rows)
             spec = self._seat.prepare() if self._seat.key != key else self._spec
             for step in self._seat.steps[before:]:
                 self._note_step(step, self._files)
@@ -359,11 +372,6 @@ def batch_of(spec: RecognizerSpec, options: TranscribeOptions, limit: int | None
     return Batch(size, stretches=options.batch_size is None)
 
 
-def rows_of(job: Job) -> int:
-    """Chunks that were in the engine at once: those of a vote go one by one."""
-    return 1 if job.voting else len(job.tasks)
-
-
 def chunking_rules(spec: RecognizerSpec, options: TranscribeOptions) -> ChunkingRules:
     """How speech is packed: no short first chunk where every window costs what the full one does."""
     full_window = spec.strict_window or options.effort.full_window
@@ -376,22 +384,3 @@ def chunking_rules(spec: RecognizerSpec, options: TranscribeOptions) -> Chunking
         pad_s=options.vad_pad_s,
         unclear_pad_s=max(rules.unclear_pad_s, options.vad_pad_s),
     )
-
-
-def check_options(spec: RecognizerSpec, options: TranscribeOptions) -> None:
-    """Whether this model can do what was asked for. Raises InvalidOption."""
-    beyond = [token for token in options.suppress_tokens if token >= spec.vocabulary]
-    if beyond:
-        raise InvalidOption("suppressed tokens", beyond, f"ids below {spec.vocabulary} (model {spec.model})")
-    given = {"prefix": options.prefix, "new tokens": options.max_new_tokens}
-    for name, value in given.items() if spec.pipeline else ():
-        if value:
-            raise InvalidOption(name, value, "the engine ctranslate2: this one has no such option")
-    unknown = [code for code in options.allowed_languages if code not in spec.languages]
-    if unknown:
-        raise InvalidOption("allowed language", ", ".join(unknown), f"languages that model {spec.model} knows")
-    if not spec.multilingual and options.task is Task.TRANSLATE:
-        raise InvalidOption("task", options.task.value, f"a multilingual model: {spec.model} only transcribes English")
-    if options.language is not None and options.language not in spec.languages:
-        known = "en" if not spec.multilingual else "a language of this model, or none to detect it"
-        raise InvalidOption("language", options.language, f"{known} (model {spec.model})")

@@ -31,6 +31,11 @@ class Job:
     voting: bool = False
     may_be_undecided: bool = True
 
+    @property
+    def rows(self) -> int:
+        """Chunks that are in the engine at once: those of a vote go one by one."""
+        return 1 if self.voting else len(self.tasks)
+
 
 @dataclass(frozen=True, slots=True)
 class LanguageFound:

@@ -1,0 +1,75 @@
+"""Languages heard on a batch's encoder output: of whole chunks, and of pieces of 5 s."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autorag_whisper.recognition.language import PIECE_FRAMES, PIECE_STEP, choose, piece_frames, pieces_of
+from autorag_whisper.recognition.language_changes import Speaking, follow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.engines.base import Encoded, Recognizer
+    from autorag_whisper.recognition.chunk_result import ChunkTask
+    from autorag_whisper.recognition.language import LanguageChoice, Piece
+    from autorag_whisper.recognition.language_changes import Stretch
+
+
+def follows(options: TranscribeOptions) -> bool:
+    """Whether a file's language is found, and looked for again where it changes.
+
+    With `code_switching` every chunk decides for itself instead.
+    """
+    return options.language is None and not options.code_switching
+
+
+class Hearing:
+    """Hears on one recogniser, under one set of options. Thread-safe: it keeps nothing."""
+
+    def __init__(self, recognizer: Recognizer, options: TranscribeOptions) -> None:
+        self._engine, self._options = recognizer, options
+
+    def choices(self, encoded: Encoded, tasks: Sequence[ChunkTask]) -> list[LanguageChoice | None]:
+        """For each row its detected language, None where it is known already."""
+        asked = [n for n, task in enumerate(tasks) if self.asks(task)]
+        if not asked:
+            return [None] * len(tasks)
+        found = self._engine.detect_languages(self._engine.select(encoded, asked))
+        choices = {n: self.choice([vote]) for n, vote in zip(asked, found, strict=True)}
+        return [choices.get(n) for n in range(len(tasks))]
+
+    def asks(self, task: ChunkTask) -> bool:
+        """Whether its language is to be detected."""
+        return task.language is None or (self._options.code_switching and not task.redo and not task.stretches)
+
+    def choice(self, votes: Sequence[dict[str, float]]) -> LanguageChoice:
+        """Of the allowed languages."""
+        return choose(votes, self._options.allowed_languages)
+
+    def stretches(self, task: ChunkTask, language: str, heard: Sequence[Piece]) -> tuple[Stretch, ...]:
+        """In which languages a chunk is recognised whose file speaks `language`."""
+        if not follows(self._options):
+            heard = ()
+        return follow(Speaking.begin(language, task.known), task.chunk, heard)[1]
+
+    def pieces(self, encoded: Encoded, tasks: Sequence[ChunkTask]) -> list[tuple[Piece, ...]]:
+        """For each row what its chunk sounds like; what is known of it already, and nothing where only one is spoken.
+
+        One call for all of them: together they take what 15 s of a single row do (`PIECE_STEP`).
+        """
+        found = [task.heard for task in tasks]
+        rows = [n for n, task in enumerate(tasks) if not (task.heard or task.stretches)]
+        if not rows or not self._engine.spec.multilingual:
+            return found
+        firsts = {n: piece_frames(tasks[n].chunk) for n in rows}
+        places = [(n, first) for n in rows for first in firsts[n]]
+        heard = self._engine.detect_languages(self._engine.excerpts(encoded, places, PIECE_FRAMES, PIECE_STEP))
+        ends = np.cumsum([len(firsts[n]) for n in rows])
+        for n, end in zip(rows, ends, strict=True):
+            votes = heard[end - len(firsts[n]) : end]
+            found[n] = pieces_of(tasks[n].chunk, firsts[n], votes, self._options.allowed_languages)
+        return found

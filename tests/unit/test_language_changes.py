@@ -1,0 +1,244 @@
+"""Where a recording goes on in another language, its text does; where that is not sure, the result says so.
+
+An interview began with seven seconds of an English jingle: its first chunk was sure, with a probability of 1.0, and an
+hour of German came out as an English translation.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
+from autorag_whisper.domain.notes import NoteKind
+from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.recognition.language import LEAST_TOLD, PIECE_FRAMES, Piece, piece_frames, pieces_of
+from autorag_whisper.recognition.language_changes import Speaking, follow
+from autorag_whisper.testing import speech_samples, write_speech
+from run_world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from autorag_whisper.domain.transcript import Transcript
+
+HZ = SAMPLE_RATE_HZ
+SURE_EN, SURE_DE = {"en": 0.99}, {"de": 0.99}
+
+
+def chunk_of(pieces: Sequence[dict[str, float]], start_s: float = 0.0, speech_s: float = 4.0) -> SpeechChunk:
+    """A chunk of pieces of 5 s, each beginning with so much speech."""
+    start = round(start_s * HZ)
+    speech = tuple(
+        SpeechSpan(start + n * 5 * HZ, start + n * 5 * HZ + round(speech_s * HZ)) for n in range(len(pieces))
+    )
+    return SpeechChunk(0, start, np.zeros(5 * HZ * len(pieces), np.float32), speech)
+
+
+def heard(chunk: SpeechChunk, votes: Sequence[dict[str, float]]) -> tuple[Piece, ...]:
+    return pieces_of(chunk, piece_frames(chunk), votes)
+
+
+def languages(votes: Sequence[dict[str, float]], *, begins: str = "en", speech_s: float = 4.0) -> list[str]:
+    """Of each piece, in chunks of six."""
+    speaking, found = Speaking.begin(begins), list[str]()
+    for n in range(0, len(votes), 6):
+        part = votes[n : n + 6]
+        chunk = chunk_of(part, 5.0 * n, speech_s)
+        speaking, stretches = follow(speaking, chunk, heard(chunk, part))
+        middles = [(2 * (n + k) + 1) * 5 * HZ // 2 for k in range(len(part))]
+        found += [next(s.language for s in stretches if s.start <= middle < s.stop) for middle in middles]
+    return found
+
+
+def test_two_sure_pieces_change_the_language_where_they_began() -> None:
+    assert languages([SURE_EN, SURE_DE, SURE_DE, SURE_DE]) == ["en", "de", "de", "de"]
+
+
+def test_one_sure_piece_does_not_and_one_is_enough_to_go_back() -> None:
+    assert languages([SURE_EN, SURE_EN, SURE_DE, SURE_EN]) == ["en"] * 4
+    assert languages([SURE_DE, SURE_DE, SURE_EN, SURE_DE]) == ["de", "de", "en", "de"]
+
+
+def test_little_speech_says_little() -> None:
+    # "OK", a name or a number sounds like anything.
+    assert languages([SURE_EN, SURE_DE, SURE_DE], speech_s=0.8) == ["en"] * 3
+
+
+def test_pieces_that_are_sure_of_nothing_never_change_it() -> None:
+    assert languages([{"zh": 0.4, "th": 0.2, "haw": 0.1}] * 60) == ["en"] * 60
+    assert languages([{"de": 0.6, "en": 0.2}] * 200) == ["en"] * 200
+
+
+def test_sisters_are_one_rival_from_outside_and_hardly_one_among_themselves() -> None:
+    assert languages([SURE_EN, *[{"pt": 0.55, "gl": 0.4}] * 3]) == ["en", "pt", "pt", "pt"]
+    assert languages([{"nn": 0.7, "no": 0.25}] * 12, begins="no") == ["no"] * 12
+    assert languages([{"es": 0.99}] * 6, begins="pt") == ["es"] * 6
+
+
+def test_what_whisper_hardly_knows_needs_twice_the_evidence() -> None:
+    assert languages([SURE_EN, {"la": 0.99}, {"la": 0.99}, SURE_EN]) == ["en"] * 4
+    assert languages([SURE_EN, *[{"cy": 0.99}] * 4]) == ["en", *["cy"] * 4]
+
+
+VOTES = st.lists(
+    st.sampled_from([SURE_EN, SURE_DE, {"de": 0.7, "en": 0.3}, {"fr": 0.95, "de": 0.01}, {"nn": 0.3, "en": 0.2}, {}]),
+    min_size=1, max_size=6,
+)  # fmt: skip
+
+
+@given(VOTES, st.floats(0.1, 5), st.integers(1, 4))
+def test_stretches_are_all_of_the_chunk_whatever_is_heard(
+    votes: list[dict[str, float]], speech_s: float, size: int
+) -> None:
+    speaking = Speaking.begin("en")
+    for n in range(0, len(votes), size):
+        part = votes[n : n + size]
+        chunk = chunk_of(part, n * 5.0, speech_s)
+        before = speaking
+        speaking, stretches = follow(speaking, chunk, heard(chunk, part))
+        assert (stretches[0].start, stretches[-1].stop) == (chunk.start, chunk.stop)
+        for a, b in itertools.pairwise(stretches):
+            assert a.stop == b.start
+            assert a.language != b.language
+        assert stretches[-1].language == speaking.language
+        assert {s.language for s in stretches} <= speaking.known
+        assert before.known <= speaking.known
+        assert all(stretch.start < stretch.stop for stretch in stretches)
+
+
+@given(VOTES, st.integers(1, 4))
+def test_the_language_at_the_end_does_not_depend_on_where_chunks_begin(
+    votes: list[dict[str, float]], size: int
+) -> None:
+    whole = chunk_of(votes)
+    together, _ = follow(Speaking.begin("en"), whole, heard(whole, votes))
+    apart = Speaking.begin("en")
+    for n in range(0, len(votes), size):
+        chunk = chunk_of(votes[n : n + size], n * 5.0)
+        apart, _ = follow(apart, chunk, heard(chunk, votes[n : n + size]))
+    assert (apart.language, apart.known) == (together.language, together.known)
+
+
+@given(st.integers(1, 30 * HZ), st.integers(0, 10**9))
+def test_pieces_are_all_of_the_chunk_side_by_side(samples: int, start: int) -> None:
+    chunk = SpeechChunk(0, start, np.zeros(samples, np.float32), (SpeechSpan(start, start + samples),))
+    firsts = piece_frames(chunk)
+    assert all(0 <= first <= max(0, samples // 320 - PIECE_FRAMES) for first in firsts)
+    pieces = pieces_of(chunk, firsts, [{"en": 0.7, "de": 0.2999, "fr": LEAST_TOLD / 2}] * len(firsts))
+    assert (pieces[0].start, pieces[-1].stop) == (chunk.start, chunk.stop)
+    assert all(a.stop == b.start for a, b in itertools.pairwise(pieces))
+    assert sum(piece.speech_s for piece in pieces) == pytest.approx(samples / HZ)
+    assert {piece.codes for piece in pieces} == {("en", "de")}
+
+
+def test_of_the_allowed_languages_a_piece_has_their_shares() -> None:
+    chunk = chunk_of([{}])
+    [piece] = pieces_of(chunk, [0], [{"cy": 0.6, "en": 0.3, "de": 0.1}], ("en", "de"))
+    assert piece.told == {"en": 0.75, "de": 0.25}
+    [deaf] = pieces_of(chunk, [0], [{"cy": 1.0}], ("en", "de"))
+    assert deaf.told == {}
+
+
+# ------------------------------------------------------------ whole files, over fakes: German is what is high
+
+ENGLISH_HZ, GERMAN_HZ = 440.0, 1500.0
+RUNNING = TranscribeOptions(vad_min_silence_s=0.5)
+"""The pauses between beeps are none between two stretches of speech."""
+
+
+def by_pitch(row: np.ndarray) -> tuple[str, float]:
+    """What most of the loud frames are, and how much of them."""
+    loud = row[:, row.max(axis=0) > row.max() - 0.5]
+    high = float(np.mean(np.argmax(loud, axis=0) > 20)) if loud.size and row.max() > 0 else 0.5
+    return ("de", max(0.01, high)) if high > 0.5 else ("en", max(0.5, 1 - high) - 0.001)
+
+
+def recording(tmp_path: Path, *parts: tuple[float, int]) -> Path:
+    """Words of these pitches, so many each."""
+    samples = [speech_samples(words, pitch_hz=pitch, tail_s=0.8) for pitch, words in parts]
+    return write_speech(tmp_path / "talk.wav", np.concatenate(samples))
+
+
+def spoken(transcript: Transcript) -> list[tuple[str, int]]:
+    """Runs of one language, with their numbers of words."""
+    runs = itertools.groupby(transcript.segments, key=lambda segment: segment.language)
+    return [(language, sum(len(segment.words) for segment in run)) for language, run in runs]
+
+
+def test_seven_seconds_do_not_decide_for_the_rest(tmp_path: Path) -> None:
+    talk = recording(tmp_path, (ENGLISH_HZ, 8), (GERMAN_HZ, 100))
+    transcript = World(language=by_pitch).transcriber.transcribe(talk, RUNNING, model="fake")
+    assert spoken(transcript) == [("en", 8), ("de", 100)]
+    assert transcript.language == "de"
+    assert transcript.language_probability > 0.9
+    shares = {share.language: share for share in transcript.languages}
+    assert list(shares) == ["de", "en"]
+    assert shares["de"].recognised_s == pytest.approx(100 * 0.8, rel=0.6)
+    assert not transcript.notes
+
+
+def test_a_short_file_in_two_languages_is_cut_between_them(tmp_path: Path) -> None:
+    talk = recording(tmp_path, (ENGLISH_HZ, 12), (GERMAN_HZ, 18))
+    transcript = World(language=by_pitch).transcriber.transcribe(talk, RUNNING, model="fake")
+    assert spoken(transcript) == [("en", 12), ("de", 18)]
+    assert [word.text for word in transcript.words[:1]] == ["one"]
+
+
+def test_a_remark_in_another_language_stays_and_is_told(tmp_path: Path) -> None:
+    talk = recording(tmp_path, (ENGLISH_HZ, 60), (GERMAN_HZ, 8), (ENGLISH_HZ, 60))
+    transcript = World(language=by_pitch).transcriber.transcribe(talk, RUNNING, model="fake")
+    assert len(transcript.words) == 128
+    assert spoken(transcript) == [("en", 128)]
+    english, german = transcript.languages
+    assert (english.language, german.language, german.recognised_s) == ("en", "de", 0.0)
+    assert 4 < german.heard_s < 8
+    assert [note.kind for note in transcript.notes] == [NoteKind.OTHER_LANGUAGE]
+
+
+def test_a_language_that_was_given_stays_and_is_told_where_it_is_contradicted(tmp_path: Path) -> None:
+    talk = recording(tmp_path, (GERMAN_HZ, 20))
+    options = replace(RUNNING, language="en")
+    transcript = World(language=by_pitch).transcriber.transcribe(talk, options, model="fake")
+    assert spoken(transcript) == [("en", 20)]
+    [note] = transcript.notes
+    assert note.kind is NoteKind.OTHER_LANGUAGE
+    assert "German" in note.text
+    assert "English" in note.text
+    assert World(language=by_pitch).transcriber.transcribe(
+        talk, replace(RUNNING, language="de"), model="fake"
+    ).notes == ()  # fmt: skip
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 5])
+def test_the_text_does_not_depend_on_what_was_recognised_beside_it(tmp_path: Path, batch_size: int) -> None:
+    parts = [(ENGLISH_HZ, 8), (GERMAN_HZ, 40), (ENGLISH_HZ, 50), (GERMAN_HZ, 6), (ENGLISH_HZ, 30), (GERMAN_HZ, 40)]
+    talk = recording(tmp_path, *parts)
+    first = World(language=by_pitch).transcriber.transcribe(talk, replace(RUNNING, batch_size=4), model="fake")
+    other = World(language=by_pitch).transcriber.transcribe(talk, replace(RUNNING, batch_size=batch_size), model="fake")
+    assert [(s.language, s.words) for s in other.segments] == [(s.language, s.words) for s in first.segments]
+    assert other.languages == first.languages
+    assert {language for language, _ in spoken(first)} == {"en", "de"}
+
+
+def test_a_chunk_that_began_in_the_former_language_is_recognised_again_before_it_leaves(tmp_path: Path) -> None:
+    """Only its predecessors tell that it is German: it was recognised beside them."""
+    unsure = 900.0
+
+    def hears(row: np.ndarray) -> tuple[str, float]:
+        loud = row[:, row.max(axis=0) > row.max() - 0.5]
+        bins = np.argmax(loud, axis=0) if loud.size and row.max() > 0 else np.zeros(1)
+        if 14 < float(np.median(bins)) <= 24:
+            return ("de", 0.5)
+        return ("de", 0.99) if float(np.median(bins)) > 24 else ("en", 0.99)
+
+    talk = recording(tmp_path, (ENGLISH_HZ, 8), (2500.0, 34), (unsure, 34))
+    transcript = World(language=hears).transcriber.transcribe(talk, replace(RUNNING, batch_size=8), model="fake")
+    assert spoken(transcript) == [("en", 8), ("de", 68)]
