@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.transcript import Attempt
     from autorag_whisper.engines.base import Hypothesis
-    from autorag_whisper.recognition.language import Piece
+    from autorag_whisper.recognition.language import LanguageChoice, Piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +128,11 @@ class ChunkResult:
 
 @dataclass(slots=True)
 class Row:
-    """A task on its way through the batch."""
+    """A task on its way through the batch. `choice`: its file's language as detected, while it is not settled."""
 
     task: ChunkTask
     language: str
+    choice: LanguageChoice | None = None
     hypothesis: Hypothesis | None = None
     attempts: list[Attempt] = field(default_factory=list)
     kept: int = 0

@@ -21,6 +21,8 @@ SURE, SURE_WITH_MORE = 0.5, 0.75
 Of the kit's clips at 0.5 to 0.75 one in four was wrong, and in the full window most of them still (dev/LOG.md).
 """
 VOTING_CHUNKS = 4
+RIVAL, MOST_RIVALS = 0.03, 2
+"""Probability from which a language is a rival of the likeliest, and how many are looked at."""
 
 PIECE_S = 5.0
 PIECE_FRAMES, PIECE_STEP = round(PIECE_S / ENCODER_FRAME_S), 3
@@ -35,10 +37,11 @@ SURE_PIECE, SURE_PIECE_S = 0.9, 2.0
 
 @dataclass(frozen=True, slots=True)
 class LanguageChoice:
-    """A language code and its probability (0..1)."""
+    """A language code and its probability (0..1); `rivals` are those that are nearly as likely, the likeliest first."""
 
     code: str
     probability: float
+    rivals: tuple[LanguageChoice, ...] = ()
 
     def is_sure(self, *, more: bool = False) -> bool:
         """Whether one chunk decides with it; `more`: there are other chunks that can be asked."""
@@ -87,9 +90,11 @@ def choose(votes: Sequence[Mapping[str, float]], allowed: Collection[str] = ()) 
         for code, probability in vote.items():
             if not allowed or code in totals:
                 totals[code] = totals.get(code, 0.0) + probability
-    code = max(totals, key=lambda name: (totals[name], name))
     whole = sum(totals.values()) if allowed else float(len(votes))
-    return LanguageChoice(code, min(1.0, totals[code] / whole) if whole else 1 / len(totals))
+    shares = {code: min(1.0, total / whole) if whole else 1 / len(totals) for code, total in totals.items()}
+    code, *others = sorted(shares, key=lambda name: (shares[name], name), reverse=True)
+    rivals = [LanguageChoice(other, shares[other]) for other in others[:MOST_RIVALS] if shares[other] >= RIVAL]
+    return LanguageChoice(code, shares[code], tuple(rivals))
 
 
 def piece_frames(chunk: SpeechChunk) -> list[int]:

@@ -19,6 +19,8 @@ class Fault(StrEnum):
     REPETITION = "compression_ratio"
     IMPROBABLE = "avg_logprob"
     TOKEN_CAP = "token_cap"  # noqa: S105 - the name of a limit, no secret
+    LANGUAGE = "language"
+    """The text in another language is likelier."""
 
 
 def compression_ratio(text: str) -> float:

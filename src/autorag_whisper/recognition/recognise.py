@@ -19,6 +19,7 @@ from autorag_whisper.recognition.hearing import Hearing
 from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
 from autorag_whisper.recognition.phantoms import NO_SPEECH, phantom
 from autorag_whisper.recognition.quality import Fault, best_of, compression_ratio, fault_of
+from autorag_whisper.recognition.rival_languages import Reading, is_doubtful, likeliest
 from autorag_whisper.recognition.sampling import seed_of
 from autorag_whisper.recognition.search import Asked, TextSearch
 from autorag_whisper.recognition.unsaid import without_unsaid
@@ -40,7 +41,8 @@ _log = logging.getLogger(__name__)
 class Recognition:
     """Recognises batches on one recogniser, under one set of options. Thread-safe: it keeps nothing.
 
-    `on_language(file, choice)` is told a detected language before anything is decoded in it.
+    `on_language(file, choice)` is told a detected language: before anything is decoded in it, or, where others are
+    nearly as likely, when the first text is there.
     """
 
     def __init__(
@@ -89,12 +91,14 @@ class Recognition:
         looked_at = [self._encode([task], full=True) for task in tasks]
         votes = [self._engine.detect_languages(encoded)[0] for encoded in looked_at]
         choice = self._hearing.choice(votes)
-        self._on_language(tasks[0].file, choice)
+        unsettled = choice if len(tasks) == 1 and self._has_rivals(choice) else None
+        if unsettled is None:
+            self._on_language(tasks[0].file, choice)
         results = []
         for task, full, vote in zip(tasks, looked_at, votes, strict=True):
             encoded = full if task.window(strict=self._full_window) == WINDOW_FRAMES else self._encode([task])
             own = self._hearing.choice([vote])
-            row = Row(task, own.code if self._options.code_switching and own.is_sure() else choice.code)
+            row = Row(task, own.code if self._options.code_switching and own.is_sure() else choice.code, unsettled)
             results += self._decode(encoded, [row], [row], time.perf_counter())
         return results
 
@@ -111,8 +115,15 @@ class Recognition:
             return Row(task, choice.code if choice.is_sure() else task.language)
         if may_be_undecided and not choice.is_sure(more=task.more):
             return Row(task, "")
+        if self._has_rivals(choice):
+            return Row(task, choice.code, choice)
         self._on_language(task.file, choice)
         return Row(task, choice.code)
+
+    def _has_rivals(self, choice: LanguageChoice) -> bool:
+        """Whether the first text is to be heard before a file has this language."""
+        own_text = not self.translates and not self._options.code_switching
+        return bool(choice.rivals) and own_text and not self._options.temperatures[0]
 
     def _listen(self, encoded: Encoded, rows: list[Row]) -> None:
         """Hear where the language changes, and with which one each of these chunks goes on."""
@@ -122,6 +133,10 @@ class Recognition:
 
     def _decode(self, encoded: Encoded, decided: list[Row], rows: list[Row], started: float) -> list[ChunkResult]:
         self._listen(encoded, decided)
+        for row in decided:
+            if row.choice is not None and (row.task.changes_language or row.language != row.choice.code):
+                self._on_language(row.task.file, row.choice)
+                row.choice = None
         whole = [n for n, row in enumerate(decided) if not row.task.changes_language]
         encoded, decided = self._engine.select(encoded, whole) if whole else encoded, [decided[n] for n in whole]
         if not decided:
@@ -145,9 +160,39 @@ class Recognition:
             hypotheses = self._sampled(encoded, rows, decoding)
         else:
             hypotheses = self._generate(encoded, rows, decoding)
-        for row, hypothesis in zip(rows, hypotheses, strict=True):
-            if self._judge(row, hypothesis, decoding):
+        for n, (row, hypothesis) in enumerate(zip(rows, hypotheses, strict=True)):
+            self._judge(row, hypothesis, decoding)
+            if row.choice is not None:
+                self._settle_language(self._engine.select(encoded, [n]), row, row.choice, decoding)
+            if self._is_final(row):
                 self._reject(row)
+
+    def _settle_language(self, encoded: Encoded, row: Row, choice: LanguageChoice, decoding: Decoding) -> None:
+        """Where its text puts the detected language in doubt, try its rivals too; the likeliest is the file's.
+
+        `encoded` has this row alone.
+        """
+        assert row.hypothesis is not None
+        rows = [row]
+        if is_doubtful(self._text(row.hypothesis.token_ids), row.attempts[-1], row.task.chunk):
+            rows += [Row(row.task, rival.code, rival) for rival in choice.rivals]
+        for rival in rows[1:]:
+            self._judge(rival, self._generate(encoded, [rival], decoding)[0], decoding)
+        best = rows[likeliest([self._reading(one) for one in rows])]
+        if best is not row:
+            row.attempts = [replace(row.attempts[-1], rejected_for=Fault.LANGUAGE.value), *best.attempts]
+            row.hypothesis, row.kept = best.hypothesis, len(row.attempts) - 1
+            row.language = best.language
+            row.task = replace(row.task, stretches=row.task.in_one(row.language))
+        assert best.choice is not None
+        self._on_language(row.task.file, best.choice)
+
+    def _reading(self, row: Row) -> Reading:
+        assert row.choice is not None
+        assert row.hypothesis is not None
+        attempt, text = row.attempts[row.kept], self._text(row.hypothesis.token_ids)
+        rule = phantom(text, attempt, row.task.chunk, self._options)
+        return Reading(row.choice, text, attempt, len(row.hypothesis.token_ids), rejected=rule is not None)
 
     def _sampled(self, encoded: Encoded, rows: list[Row], decoding: Decoding) -> list[Hypothesis]:
         """Row by row, each with its own seed: of a batch the samples would depend on what it was batched with."""

@@ -91,7 +91,7 @@ class FakeRecognizer:
         *,
         device: Device = CPU,
         workers: int = 2,
-        language: tuple[str, float] | Callable[[NDArray[np.float32]], tuple[str, float]] = ("en", 0.9),
+        language: tuple[str, float] | Callable[[NDArray[np.float32]], tuple[str, float]] = ("en", 0.95),
         script: Script | None = None,
         faults: Faults | None = None,
         characters: CharacterHeads | None = None,

@@ -1,0 +1,69 @@
+"""Whether a file's first text says that its language was mistaken, and which of the next likely ones it is in then.
+
+Over noise and in rooms English is taken for Welsh, Latin or Nynorsk, with probabilities up to 0.9, and comes out as
+syllables of these. The text in the right language is far likelier, so a doubtful one is tried in the rivals too.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autorag_whisper.recognition.phantoms import FAINT_VOICE, is_loop
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from autorag_whisper.domain.audio import SpeechChunk
+    from autorag_whisper.domain.transcript import Attempt
+    from autorag_whisper.recognition.language import LanguageChoice
+
+SURE_TEXT, CLEARLY = -0.3, 0.1
+"""Mean log-probability from which a text leaves its language in no doubt, and by how much another's must be better."""
+
+
+def is_doubtful(text: str, attempt: Attempt, chunk: SpeechChunk) -> bool:
+    """Whether the first text of a file puts its detected language in doubt.
+
+    Only where a voice is heard: over other sounds no language is right, and each would be one more text to reject. And
+    only where there are letters: "2 9 3" is of every language.
+    """
+    is_told = chunk.voice >= FAINT_VOICE and any(character.isalpha() for character in text)
+    return is_told and (bool(attempt.rejected_for) or attempt.avg_logprob < SURE_TEXT)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A chunk's text in one language, how it was judged, and its tokens; `rejected`: a rule takes it for phantom."""
+
+    choice: LanguageChoice
+    text: str
+    attempt: Attempt
+    tokens: int
+    rejected: bool
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it may speak for its language."""
+        has_letters = any(character.isalpha() for character in self.text)
+        return has_letters and not (self.rejected or self.attempt.rejected_for or is_loop(self.text))
+
+    @property
+    def together(self) -> float:
+        """The log-probability of the language and of all of its text."""
+        return math.log(max(self.choice.probability, 1e-9)) + self.attempt.avg_logprob * (self.tokens + 1)
+
+
+def likeliest(readings: Sequence[Reading]) -> int:
+    """Which reading of a chunk is the likeliest; the first, the detected language's, unless a sound one is clearly so.
+
+    A language and its text are judged together, as one probability. By that alone a short text would beat a long one,
+    so it has to be better by token too. A text that is not sound says nothing for its language.
+    """
+    first = readings[0]
+    rivals = [n for n, other in enumerate(readings) if n and other.is_sound]
+    if first.is_sound:
+        enough = first.attempt.avg_logprob + CLEARLY
+        rivals = [0, *(n for n in rivals if readings[n].attempt.avg_logprob > enough)]
+    return max(rivals or [0], key=lambda n: readings[n].together)
