@@ -51,6 +51,7 @@ def coverage(results: Sequence[ChunkResult]) -> tuple[Coverage, Assembly]:
     assembly = Assembly("a.wav", "transcribe", "en", 1.0)
     for one in results:
         list(assembly.add(one))
+    list(assembly.finish())
     return assembly.coverage, assembly
 
 

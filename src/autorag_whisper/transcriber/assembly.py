@@ -1,8 +1,12 @@
-"""Step 8 of a file's life: results in any order become segments in order and, at the end, the transcript."""
+"""Step 8 of a file's life: results in any order become segments in order and, at the end, the transcript.
+
+A chunk's last segment waits for the next chunk where a sentence may go on there (`recognition.borders`); all others
+leave at once. What has left never changes.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.audio import seconds
@@ -10,13 +14,14 @@ from autorag_whisper.domain.clips import clock
 from autorag_whisper.domain.notes import Note, NoteKind
 from autorag_whisper.domain.request import Task
 from autorag_whisper.domain.transcript import Coverage, DeviceFallbackStep, Hole, RejectedText, Segment, Transcript
+from autorag_whisper.recognition.borders import gap_s, joint, may_go_on
 from autorag_whisper.recognition.holes import holes
 from autorag_whisper.transcriber.language_track import LanguageTrack
 from autorag_whisper.transcriber.script import Writing
 from autorag_whisper.transcriber.segments import cut_segments, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from autorag_whisper.align.words import TimedWord
     from autorag_whisper.audio.decode import MediaDecoder
@@ -51,6 +56,8 @@ class Assembly:
     """Chunks that are next in order and have to be recognised in another language, for whoever owns the run to take."""
     _early: dict[int, ChunkResult] = field(default_factory=dict)
     _next: int = 0
+    _held: tuple[ChunkResult, str, list[TimedWord]] | None = None
+    """The last words of the chunk before, in their language, which wait for the next one."""
 
     def charge(self, result: ChunkResult) -> None:
         """Engine time counts also where the work has to be done again."""
@@ -68,9 +75,15 @@ class Assembly:
             self._next += 1
             yield from self._in_order(following)
 
+    def finish(self) -> Iterator[Segment]:
+        """Every chunk was added: the segment that waited for another."""
+        if self._held is not None:
+            (result, language, words), self._held = self._held, None
+            yield self._segment(result, language, words)
+
     @property
     def chunks_done(self) -> int:
-        """Chunks whose segments have left."""
+        """Chunks whose segments have left, but for one that waits for the next chunk."""
         return self._next
 
     @property
@@ -99,30 +112,46 @@ class Assembly:
             self.rejected.append(RejectedText(chunk.start_s, seconds(chunk.stop), text, rejection.rule))
         self.holes += holes_of(result, translated=self.task == Task.TRANSLATE)
         for language, said in result.by_language:
-            yield from self._segments(result, language, said)
+            words = self._joined(result, language, self.writing.words(said, language))
+            yield from self.finish()
+            *pieces, last = [*cut_segments(words)] or [[]]
+            for piece in pieces:
+                yield self._segment(result, language, piece)
+            self._held = (result, language, last) if last else None
+        if not may_go_on(chunk):
+            yield from self.finish()
 
-    def _segments(self, result: ChunkResult, language: str, said: tuple[TimedWord, ...]) -> Iterator[Segment]:
-        """Those of the words of one language."""
-        for words in cut_segments(self.writing.words(said, language)):
-            attempt = result.attempt
-            assert attempt is not None
-            segment = Segment(
-                index=len(self.segments),
-                start_s=words[0].word.start_s,
-                end_s=max(timed.word.end_s for timed in words),
-                text=text_of(words),
-                words=tuple(timed.word for timed in words),
-                language=language,
-                seek_s=result.task.chunk.start_s,
-                token_ids=tuple(token for timed in words for token in timed.token_ids),
-                avg_logprob=attempt.avg_logprob,
-                compression_ratio=attempt.compression_ratio,
-                no_speech_prob=attempt.no_speech_prob,
-                temperature=attempt.temperature,
-                attempts=result.attempts,
-            )
-            self.segments.append(segment)
-            yield segment
+    def _joined(self, result: ChunkResult, language: str, words: Sequence[TimedWord]) -> Sequence[TimedWord]:
+        """`words` of a chunk as they go on behind those that are held, which are mended too."""
+        if self._held is None or not words or self._held[1] != language or self._held[0] is result:
+            return words
+        before, _, held = self._held
+        pause_s = gap_s(before.task.chunk, result.task.chunk)
+        found = joint(held[-1].word, [timed.word for timed in words], language, pause_s)
+        self._held = before, language, [*held[:-1], replace(held[-1], word=found.left)]
+        return [replace(words[0], word=found.right), *words[1:]]
+
+    def _segment(self, result: ChunkResult, language: str, words: Sequence[TimedWord]) -> Segment:
+        """The next segment, of words of a chunk that are in one language."""
+        attempt = result.attempt
+        assert attempt is not None
+        segment = Segment(
+            index=len(self.segments),
+            start_s=words[0].word.start_s,
+            end_s=max(timed.word.end_s for timed in words),
+            text=text_of(words),
+            words=tuple(timed.word for timed in words),
+            language=language,
+            seek_s=result.task.chunk.start_s,
+            token_ids=tuple(token for timed in words for token in timed.token_ids),
+            avg_logprob=attempt.avg_logprob,
+            compression_ratio=attempt.compression_ratio,
+            no_speech_prob=attempt.no_speech_prob,
+            temperature=attempt.temperature,
+            attempts=result.attempts,
+        )
+        self.segments.append(segment)
+        return segment
 
     def transcript(self, decoder: MediaDecoder, spec: RecognizerSpec) -> Transcript:
         """The whole, once every chunk was added and the file is decoded."""

@@ -131,10 +131,13 @@ class RunFile:
         return Progress(self.source, min([judged_s, *islice(self._starts_s, 1)]), total_s)
 
 
-def segments_of(file: RunFile, result: ChunkResult, supervised: Supervised | None) -> Iterator[Segment]:
-    """The segments that are next in order with a chunk's result; whoever wants to know is told whose they are."""
+def segments_of(file: RunFile, result: ChunkResult | None, supervised: Supervised | None) -> Iterator[Segment]:
+    """The segments that are next in order with a chunk's result; whoever wants to know is told whose they are.
+
+    Without a result: the one that waited for another chunk.
+    """
     on_segment = supervised.on_segment if supervised is not None else None
-    for segment in file.assembly.add(result):
+    for segment in file.assembly.add(result) if result is not None else file.assembly.finish():
         if on_segment is not None:
             on_segment(file.source, segment)
         yield segment

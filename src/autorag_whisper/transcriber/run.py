@@ -195,7 +195,7 @@ class Run:
         except Exception as error:
             if (fault := fault_of(error, file.source.name)) is None:
                 raise
-            yield self._fail(file, fault)
+            yield from self._fail(file, fault)
             return
         for chunk in chunks:
             known = self._known(file, chunk)
@@ -297,18 +297,20 @@ class Run:
         if speaking is not None:
             self._pool.decide(file.index, speaking.language, speaking.known)
 
-    def _finish(self, file: RunFile) -> Iterator[FileOutcome]:
+    def _finish(self, file: RunFile) -> Iterator[Segment | FileOutcome]:
         if not file.is_complete:
             return
         assert file.reader is not None
+        yield from segments_of(file, None, self._parts.supervised)
         del self._files[file.index]
         file.moments.finished = self._parts.telemetry.clock_ns()
         transcript = file.assembly.transcript(file.reader.decoder, self._spec)
         self._report.complete(file, transcript, self._seat.pin)
         yield FileDone(file.source, transcript)
 
-    def _fail(self, file: RunFile, error: AutoragWhisperError) -> FileOutcome:
+    def _fail(self, file: RunFile, error: AutoragWhisperError) -> Iterator[Segment | FileOutcome]:
         """Take a file out of the run; what is in flight of it is ignored when it comes back."""
+        yield from segments_of(file, None, self._parts.supervised)
         self._files.pop(file.index, None)
         if self._reading is file:
             self._reading = None
@@ -317,9 +319,9 @@ class Run:
         file.close()
         file.moments.finished = self._parts.telemetry.clock_ns()
         self._report.ended(file, type(error).__name__, self._spec)
-        return FileFailed(file.source, error)
+        yield FileFailed(file.source, error)
 
-    def _recover(self, event: JobFailed) -> Iterator[FileOutcome]:
+    def _recover(self, event: JobFailed) -> Iterator[Segment | FileOutcome]:
         """A batch failed: on another device if its own is at fault, else chunk by chunk, to find whose fault it is."""
         job, error = event.job, event.error
         if isinstance(error, DeviceError):
@@ -331,7 +333,7 @@ class Run:
             known = error if isinstance(error, AutoragWhisperError) else EngineError("engine", "batch", "out of memory")
             for index in dict.fromkeys(task.file for task in job.tasks):  # a batch may be of several files
                 if (file := self._files.get(index)) is not None:
-                    yield self._fail(file, known)
+                    yield from self._fail(file, known)
         else:
             raise error
 

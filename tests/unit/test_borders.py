@@ -1,0 +1,213 @@
+"""Where one chunk ends and the next begins no sentence is torn, and nothing but marks and case changes."""
+
+# ruff: noqa: RUF001 - letters of other scripts are the point
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autorag_whisper.align.words import TimedWord
+from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
+from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.domain.transcript import Attempt, Segment, Word
+from autorag_whisper.engines.base import Hypothesis
+from autorag_whisper.recognition.borders import LONGEST_PAUSE_S, joint, lower
+from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
+from autorag_whisper.testing import speech_samples, write_speech
+from autorag_whisper.transcriber.assembly import Assembly
+from run_world import CARD, World
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+def words(text: str) -> list[Word]:
+    return [Word(each, float(n), n + 0.5, 0.9) for n, each in enumerate(text.split())]
+
+
+def joined(left: str, right: str, language: str = "en", pause_s: float = 0.4) -> str:
+    before = words(left)
+    found = joint(before[-1], words(right), language, pause_s)
+    return " ".join([*left.split()[:-1], found.left.text, "|", found.right.text, *right.split()[1:]])
+
+
+@pytest.mark.parametrize(
+    ("language", "left", "right", "expected"),
+    [
+        # What base made of read prose (LJ Speech 1 to 32), where faster-whisper has no stop.
+        ("en", "at present concerned.", "differs from most, if", "at present concerned, | differs from most, if"),
+        ("en", "should be fine in form.", "especially as. No", "should be fine in form, | especially as. No"),
+        ("en", "the true printed book,", "The invention of", "the true printed book, | the invention of"),
+        ("en", "in the year 1462,", "It imitates a", "in the year 1462, | it imitates a"),
+        ("en", "he went over", "The hills and", "he went over | the hills and"),
+        ("de", "das Haus,", "Das er sah", "das Haus, | das er sah"),
+        ("de", "kam er an.", "und ging Heim.", "kam er an, | und ging Heim."),
+        ("fr", "la maison,", "Qui est", "la maison, | qui est"),
+        ("es", "a la casa.", "que era Suya.", "a la casa, | que era Suya."),
+        ("ru", "пришёл домой.", "и сказал: Да.", "пришёл домой, | и сказал: Да."),
+        ("tr", "eve geldi.", "ışık yandı.", "eve geldi, | ışık yandı."),
+    ],
+)
+def test_a_sentence_that_goes_on_is_not_torn(language: str, left: str, right: str, expected: str) -> None:
+    assert joined(left, right, language) == expected
+
+
+@pytest.mark.parametrize(
+    ("language", "left", "right"),
+    [
+        ("en", "in black letter.", "The letter is"),  # two sentences
+        ("en", "in letters, i.e.", "the letter"),  # abbreviations
+        ("en", "met Mr.", "smith, who Is"),
+        ("en", "pens, paper, etc.", "and Ink."),
+        ("en", "in the U.S.", "in May."),
+        ("en", "the point 3.", "iPhone users."),  # a word of its own making
+        ("en", "we know that,", "I think, he"),  # never small
+        ("en", "we know that,", "I'm here."),
+        ("en", "he met her in", "Paris in May."),  # names
+        ("en", "he said:", "The house."),
+        ("en", "he waited...", "and then Went."),  # an ellipsis
+        ("en", "is it so?", "and that. Is"),  # a question is heard, not guessed
+        ("en", "this is right.", "so then we went there and we saw it"),  # written without marks
+        ("de", "wir sahen,", "Häuser und"),  # nouns
+        ("de", "wir wissen,", "Sie kommen."),  # politeness
+        ("da", "men,", "I ved det."),
+        ("zh", "我们知道。", "但是,他不知道。"),  # no case
+        ("hi", "वह आया।", "और गया।"),
+        ("ar", "جاء الرجل.", "ثم ذهب."),
+        ("ja", "そうです。", "それで、"),
+    ],
+)
+def test_other_borders_stay_as_they_were_decoded(language: str, left: str, right: str) -> None:
+    assert joined(left, right, language) == f"{left} | {right}"
+
+
+def test_a_chunk_that_was_cut_in_speech_has_no_comma_there() -> None:
+    assert joined("from wood blocks.", "engraved in Relief.", pause_s=0.0) == "from wood blocks | engraved in Relief."
+
+
+def test_a_stop_inside_quotes_is_mended_inside_them() -> None:
+    assert joined("the “missal type.”", "and was, in") == "the “missal type,” | and was, in"
+
+
+def test_minutes_apart_nothing_is_mended() -> None:
+    assert joined("at present.", "differs, from", pause_s=LONGEST_PAUSE_S) == "at present. | differs, from"
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "small"),
+    [("tr", "Işık", "ışık"), ("tr", "İki", "iki"), ("en", "In", "in"), ("en", "USA", "USA"), ("el", "Και", "και")],
+)
+def test_small_letters_are_those_of_the_language(language: str, text: str, small: str) -> None:
+    assert lower(text, language) == small
+
+
+TEXT = st.text(st.sampled_from("aAbBiIİßñД我।.,;:!?…'\"”(-1"), min_size=1, max_size=6).filter(str.strip)
+
+
+@given(TEXT, st.lists(TEXT, min_size=1, max_size=4), st.sampled_from(["en", "de", "tr", "zh", "xx"]), st.floats(0, 3))
+def test_nothing_but_marks_and_case_changes(left: str, right: list[str], language: str, pause_s: float) -> None:
+    before, after = Word(left, 1.0, 2.0, 0.5), [Word(text, 3.0, 4.0, 0.5, space_before=False) for text in right]
+    found = joint(before, after, language, pause_s)
+    for now, was in ((found.left, before), (found.right, after[0])):
+        assert (now.start_s, now.end_s, now.probability, now.source, now.space_before) == (
+            was.start_s, was.end_s, was.probability, was.source, was.space_before,
+        )  # fmt: skip
+        assert letters(now.text) == letters(was.text)
+    assert bool(found.reason) == ((found.left, found.right) != (before, after[0]))
+    again = joint(found.left, [found.right, *after[1:]], language, pause_s)
+    assert (again.left, again.right) == (found.left, found.right), "what is mended is not mended again"
+
+
+def letters(text: str) -> str:
+    small = text.replace("İ", "i").replace("I", "ı").lower()
+    return "".join(c for c in small if c.isalnum()).replace("ı", "i")
+
+
+def result(index: int, text: str, *, tail_s: float = 0.1, language: str = "en") -> ChunkResult:
+    """Chunk `index` of ten seconds, with speech up to `tail_s` before its end."""
+    start = index * 10 * SAMPLE_RATE_HZ
+    stop = start + round((10 - tail_s) * SAMPLE_RATE_HZ)
+    chunk = SpeechChunk(index, start, np.zeros(10 * SAMPLE_RATE_HZ, np.float32), (SpeechSpan(start, stop),))
+    timed = [
+        TimedWord(Word(each, index * 10.0 + n * 0.5, index * 10.0 + n * 0.5 + 0.4, 0.9), (n,))
+        for n, each in enumerate(text.split())
+    ]
+    attempts = (Attempt(0.0, 5, 1000, -0.2, 1.0, 0.1),)
+    return ChunkResult(ChunkTask(0, chunk, language), language, words=tuple(timed), attempts=attempts)
+
+
+TORN = ["It was so. We are at present concerned.", "differs from most, if not all books,", "The end came.", "Yes, so."]
+
+
+def assembled(results: Sequence[ChunkResult]) -> tuple[list[Segment], Assembly]:
+    assembly = Assembly("a.wav", "transcribe")
+    left = [segment for one in results for segment in assembly.add(one)]
+    return [*left, *assembly.finish()], assembly
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(range(4))])
+def test_segments_leave_in_order_and_what_has_left_never_changes(order: Sequence[int]) -> None:
+    left, assembly = assembled([result(n, TORN[n]) for n in order])
+    assert left == assembly.segments
+    assert [segment.index for segment in left] == list(range(len(left)))
+    assert " ".join(segment.text for segment in left) == (
+        "It was so. We are at present concerned, differs from most, if not all books, the end came. Yes, so."
+    )
+    assert [token for segment in left for token in segment.token_ids] == [
+        n for text in TORN for n in range(len(text.split()))
+    ]
+
+
+def test_only_the_last_segment_waits_and_only_where_a_sentence_may_go_on() -> None:
+    assembly = Assembly("a.wav", "transcribe")
+    assert [segment.text for segment in assembly.add(result(0, TORN[0]))] == ["It was so."]
+    assert [segment.text for segment in assembly.add(result(1, "Done with it.", tail_s=0.4))] == [
+        "We are at present concerned.",
+        "Done with it.",
+    ]
+    assert not list(assembly.finish())
+
+
+@pytest.mark.parametrize("between", [result(1, ""), result(1, "differs, Sie", language="de")])
+def test_behind_silence_or_another_language_no_sentence_goes_on(between: ChunkResult) -> None:
+    left, _ = assembled([result(0, TORN[0]), between, result(2, "differs from most, if")])
+    assert left[1].text == "We are at present concerned."
+
+
+def and_so_on(_row: object) -> Hypothesis:
+    return Hypothesis(tuple(map(ord, " and so On.")), -0.2, 0.01, cap_hit=False)
+
+
+def test_a_whole_run_joins_its_chunks_and_a_stream_gives_what_the_transcript_has(tmp_path: Path) -> None:
+    world = World(script=and_so_on)
+    path = write_speech(tmp_path / "talk.wav", speech_samples(120))
+    with world.transcriber.stream(path, TranscribeOptions(language="en"), model="fake") as stream:
+        told = list(stream)
+        transcript = stream.result()
+    assert tuple(told) == transcript.segments
+    assert len(told) > 3
+    assert transcript.text == "and so On, " * (len(told) - 1) + "and so On."
+
+
+def test_of_a_file_that_fails_the_segment_that_waits_is_told(tmp_path: Path) -> None:
+    world = World(CARD, script=and_so_on)  # a card has one worker: one chunk after the other
+
+    def fail(stage: str, number: int) -> None:
+        if stage == "generate" and number >= 2:
+            raise EngineError("fake", stage, "out of order")
+
+    world.faults["cuda"].fail = fail
+    path = write_speech(tmp_path / "talk.wav", speech_samples(120))
+    told: list[Segment] = []
+    stream = world.transcriber.stream(path, TranscribeOptions(language="en", batch_size=1), model="fake")
+    with stream, pytest.raises(EngineError):
+        told.extend(stream)
+    assert [segment.text for segment in told] == ["and so On."]
