@@ -29,8 +29,9 @@ from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import speech_samples, write_speech
 from autorag_whisper.transcriber import CancelToken
 from autorag_whisper.worker import parent
+from autorag_whisper.worker.call import Look
 from autorag_whisper.worker.client import WorkerTranscriber
-from autorag_whisper.worker.messages import Noted, Ready, Told
+from autorag_whisper.worker.messages import UNREAD_OUTCOMES, UNREAD_SEGMENTS, Noted, Ready, Told
 from autorag_whisper.worker.parent import Parent
 from autorag_whisper.worker.supervision import Limits
 from autorag_whisper.worker.supervisor import Heard
@@ -46,6 +47,28 @@ QUICK = Limits(silent_s=2.0, stalled_s=60.0, idle_s=None)
 ENGLISH = TranscribeOptions(language="en")
 
 
+class Hand:
+    """A clock that stands still unless a test moves it: however busy the machine is, nothing takes too long."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def passes(self, worker: WorkerTranscriber, seconds: int) -> None:
+        """Second by second, each of which the supervision sees: two that it misses would be its own delay."""
+        supervisor = worker._supervisor.get()
+        for _ in range(seconds):
+            self.now += 1.0
+            until(lambda: supervisor.submit(Look()) or supervisor._looked_s == self.now)
+
+    def passes_until(self, worker: WorkerTranscriber, true: Callable[[], bool]) -> None:
+        """As many seconds as it takes."""
+        while not true():
+            self.passes(worker, 1)
+
+
 @pytest.fixture
 def orders(tmp_path: Path) -> Path:
     (tmp_path / "orders").mkdir()
@@ -56,9 +79,11 @@ def orders(tmp_path: Path) -> Path:
 def make(orders: Path) -> Iterator[Callable[..., WorkerTranscriber]]:
     made: list[WorkerTranscriber] = []
 
-    def make(limits: Limits = QUICK, telemetry: Telemetry | None = None) -> WorkerTranscriber:
+    def make(
+        limits: Limits = QUICK, telemetry: Telemetry | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> WorkerTranscriber:
         program = (sys.executable, str(CHILD), str(orders))
-        made.append(WorkerTranscriber(limits=limits, telemetry=telemetry, program=program))
+        made.append(WorkerTranscriber(limits=limits, telemetry=telemetry, program=program, clock=clock))
         return made[-1]
 
     yield make
@@ -164,12 +189,13 @@ def test_a_process_that_lives_and_gets_nothing_done_is_replaced(
     make: Callable[..., WorkerTranscriber], orders: Path, talk: Path, undisturbed: str
 ) -> None:
     (orders / "hold-at-12").write_text("")
-    worker = make(Limits(silent_s=30.0, stalled_s=3.0, idle_s=None))
+    clock = Hand()
+    worker = make(Limits(silent_s=1000.0, stalled_s=3.0, idle_s=None), clock=clock)
     with ThreadPoolExecutor(1) as pool:
         job = pool.submit(worker.transcribe, talk, ENGLISH, model="fake")
         until(lambda: worker.process_id is not None and (orders / "heard").exists() and 12 in heard(orders))
         first = worker.process_id
-        until(lambda: worker.process_id not in (None, first))
+        clock.passes_until(worker, lambda: worker.process_id not in (None, first))
         (orders / "hold-at-12").unlink()
         assert job.result(60).text == undisturbed
 
@@ -271,11 +297,15 @@ def test_a_slow_caller_kills_no_healthy_process(
     make: Callable[..., WorkerTranscriber], orders: Path, talk: Path, undisturbed: str
 ) -> None:
     """His time between two segments counted as a stall: with 3.5 s twice his file was called poison."""
-    worker, pause = make(Limits(silent_s=15.0, stalled_s=4.0, idle_s=None)), threading.Event()
+    clock = Hand()
+    worker = make(Limits(silent_s=1000.0, stalled_s=4.0, idle_s=None), clock=clock)
     stream = worker.stream(talk, ENGLISH, model="fake")
     texts = [next(stream).text]
     first = worker.process_id
-    pause.wait(6.0)
+    until(lambda: len(heard(orders)) == 4)
+    supervisor = worker._supervisor.get()
+    until(lambda: supervisor._call is None)  # all is told, and nothing is left to do
+    clock.passes(worker, 6)
     texts += [segment.text for segment in stream]
     assert " ".join(texts) == undisturbed
     assert worker.process_id == first
@@ -285,17 +315,59 @@ def test_a_slow_caller_kills_no_healthy_process(
 def test_a_process_whose_caller_does_not_read_waits_and_is_not_stalled(
     make: Callable[..., WorkerTranscriber], orders: Path, tmp_path: Path
 ) -> None:
-    worker, pause = make(Limits(silent_s=15.0, stalled_s=4.0, idle_s=None)), threading.Event()
+    clock = Hand()
+    worker = make(Limits(silent_s=1000.0, stalled_s=4.0, idle_s=None), clock=clock)
     files = [write_speech(tmp_path / f"{n}.wav", speech_samples(1 + n % 5)) for n in range(80)]
     outcomes = worker.transcribe_many(files, TranscribeOptions(language="en", batch_size=1), model="fake")
     done = [next(outcomes)]
     process = worker._supervisor.get()._process
     assert process is not None
     until(lambda: process.beat is not None and process.beat.waits)
-    pause.wait(6.0)
+    for _ in range(6):
+        clock.passes(worker, 1)
+        until(lambda: process.got_on_s == clock.now)  # its heartbeat has said that it waits
     assert len(heard(orders)) < 60, "what is not read is bounded"
     done += outcomes
     assert worker.process_id == process.pid
+    assert {o.source.name: len(o.result().words) for o in done} == {f"{n}.wav": 1 + n % 5 for n in range(80)}
+
+
+def test_a_process_that_follows_another_one_tells_what_that_one_has_not(
+    worker: WorkerTranscriber, orders: Path, tmp_path: Path
+) -> None:
+    """Of a file with more segments than may be unread, all were told again, which nobody read: it waited for ever."""
+    count = UNREAD_SEGMENTS + 44
+    long = write_speech(
+        tmp_path / "long.wav", np.concatenate([*[speech_samples(1, tail_s=0.7)] * count, speech_samples(19)])
+    )
+    # Each clip is a chunk, and so a segment, of its own.
+    clips = [*((2.0 * n, 2.0 * n + 1.8) for n in range(count)), (2.0 * count, None)]
+    (orders / "kill-at-19").write_text("once")
+    segments = list(worker.stream(long, TranscribeOptions(language="en", clips=clips), model="fake"))
+    assert [segment.index for segment in segments] == list(range(count + 1))
+    assert [len(segment.words) for segment in segments] == [1] * count + [19]
+    assert not (orders / "kill-at-19").exists()
+
+
+def test_what_is_unread_counts_for_the_next_process_too(
+    worker: WorkerTranscriber, orders: Path, tmp_path: Path
+) -> None:
+    """Each process that followed told as much again as may be unread: with each death more lay in memory."""
+    files = [write_speech(tmp_path / f"{n}.wav", speech_samples(1 + n % 5)) for n in range(80)]
+    outcomes = worker.transcribe_many(files, TranscribeOptions(language="en", batch_size=1), model="fake")
+    done = [next(outcomes)]
+    process = worker._supervisor.get()._process
+    assert process is not None
+    until(lambda: process.beat is not None and process.beat.waits)
+    os.kill(process.pid, signal.SIGKILL)
+    until(lambda: worker.process_id not in (None, process.pid))
+    second = worker._supervisor.get()._process
+    assert second is not None
+    until(lambda: second.beat is not None and second.beat.waits)
+    call = worker._supervisor.get()._call
+    assert call is not None
+    assert call.unread <= UNREAD_OUTCOMES
+    done += outcomes
     assert {o.source.name: len(o.result().words) for o in done} == {f"{n}.wav": 1 + n % 5 for n in range(80)}
 
 
@@ -303,11 +375,13 @@ def test_a_process_that_hangs_is_found_though_its_caller_does_not_read(
     make: Callable[..., WorkerTranscriber], orders: Path, talk: Path, undisturbed: str
 ) -> None:
     (orders / "hold-at-11").write_text("")
-    worker = make(Limits(silent_s=30.0, stalled_s=4.0, idle_s=None))
+    clock = Hand()
+    worker = make(Limits(silent_s=1000.0, stalled_s=4.0, idle_s=None), clock=clock)
     stream = worker.stream(talk, ENGLISH, model="fake")
     texts = [next(stream).text]
     first = worker.process_id
-    until(lambda: worker.process_id not in (None, first))
+    until(lambda: 11 in heard(orders))
+    clock.passes_until(worker, lambda: worker.process_id not in (None, first))
     (orders / "hold-at-11").unlink()
     texts += [segment.text for segment in stream]
     assert " ".join(texts) == undisturbed
@@ -600,6 +674,21 @@ def is_running(pid: int) -> bool:
         ).replace(" ", "")
     except OSError:
         return False
+
+
+def test_a_job_that_nobody_reads_to_its_end_does_not_keep_the_interpreter(orders: Path, talk: Path) -> None:
+    """Its generator was ended by the interpreter's own end, where a thread that is started never runs."""
+    program = f"""
+import sys
+from autorag_whisper.worker.client import WorkerTranscriber
+worker = WorkerTranscriber(program=({sys.executable!r}, {str(CHILD)!r}, {str(orders)!r}))
+outcomes = worker.transcribe_many([{str(talk)!r}] * 2, model="fake")
+next(outcomes)
+worker.close()
+kept = [outcomes]
+kept.append(kept)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
 def test_no_thread_and_no_descriptor_is_left(make: Callable[..., WorkerTranscriber], talk: Path) -> None:

@@ -49,6 +49,7 @@ class Call:
     def __init__(self, job: Job, context: Context, tell: Callable[[Taken | Look], object]) -> None:
         self.job, self.context, self._tell = job, context, tell
         self.is_abandoned = False
+        self.unread = 0  # segments and outcomes; counted in the supervisor's thread
         self._events: SimpleQueue[Segment | FileOutcome | Progress | End | None] = SimpleQueue()
         self._ended: SimpleQueue[None] = SimpleQueue()
 
@@ -68,9 +69,9 @@ class Call:
     def abandon(self, wait_s: float) -> None:
         """Nobody wants any more of it. Waits for its end a little: what it leaves in the trace is there then."""
         self.is_abandoned = True
-        self._tell(Look())
         if sys.is_finalizing():
-            return  # the interpreter ends, and with it whoever would answer
+            return  # the interpreter ends, and with it whoever would answer; a thread that is started now never runs
+        self._tell(Look())
         try:
             self._ended.get(timeout=wait_s)
         except Empty:
@@ -81,6 +82,7 @@ class Call:
 
     def give(self, event: Segment | FileOutcome | Progress) -> None:
         """Something for the caller."""
+        self.unread += not isinstance(event, Progress)
         self._events.put(event)
 
     def finish(self, error: BaseException | None = None) -> None:

@@ -110,8 +110,8 @@ class Unread:
     def take(self) -> None:
         """Wait until one more may be told."""
         with self._changed:
-            self.is_waited_for = not self._left and not self._is_over
-            self._changed.wait_for(lambda: self._left or self._is_over)
+            self.is_waited_for = self._left <= 0 and not self._is_over
+            self._changed.wait_for(lambda: self._left > 0 or self._is_over)
             self.is_waited_for = False
             self._left -= 1
 
@@ -181,8 +181,7 @@ class Worker:
             elif isinstance(said, Stop | Credit):
                 self._control(said)
             else:
-                several = isinstance(said, Start) and len(said.files) > 1
-                self._controls[said.job] = Control(UNREAD_OUTCOMES if several else UNREAD_SEGMENTS)
+                self._controls[said.job] = Control(_limit(said))
                 self._jobs.put(said)
 
     def _quit(self) -> None:
@@ -268,13 +267,19 @@ class Worker:
 
     def _tell(self, job: Start, event: Segment | FileOutcome, numbers: Mapping[int, int], unread: Unread) -> None:
         if isinstance(event, Segment):
-            # Segments are only streamed for a job of one file; of many, the outcome has them.
-            if len(job.files) == 1:
+            if job.streams and event.index >= job.told:  # of many files the outcomes have them
                 unread.take()
                 self._line.send(Told(job.job, 0, event))
             return
         unread.take()
         self._line.send(Told(job.job, numbers[id(event.source)], Over(event.transcript, event.error)))
+
+
+def _limit(said: Start | Load) -> int:
+    """How much may be told until the caller has read some of it."""
+    if isinstance(said, Load):
+        return UNREAD_OUTCOMES
+    return (UNREAD_SEGMENTS if said.streams else UNREAD_OUTCOMES) - said.unread
 
 
 def _linger(wait: Callable[[], None]) -> None:

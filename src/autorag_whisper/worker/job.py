@@ -84,15 +84,28 @@ class Job:
         """The files that the process has opened and not ended."""
         return tuple(self._as_begun(file) for file in sorted(self._in_hand))
 
-    def message(self, number: int, pin: CpuPin | None) -> Start | Load:
-        """What a process is told."""
+    def message(self, number: int, pin: CpuPin | None, unread: int = 0) -> Start | Load:
+        """What a process is told. `unread`: what the job's caller has not read of what earlier ones told."""
         if not self.files:
             return Load(number, self.model, hint_text(self.device_hint), pin)
         sent = self._sent or self.files
         files = tuple(_absolute(sent[file]) for file in self._round.files)
         done = {n: self._done[file] for n, file in enumerate(self._round.files) if file in self._done}
         options, hint = self.options or TranscribeOptions(), hint_text(self.device_hint)
-        return Start(number, files, options, self.model, hint, done, pin, has_spool=self.spool is not None)
+        one = len(self.files) == 1
+        return Start(
+            number,
+            files,
+            options,
+            self.model,
+            hint,
+            done,
+            pin,
+            has_spool=self.spool is not None,
+            streams=one,
+            told=self._segments if one else 0,
+            unread=unread,
+        )
 
     def begun(self, at: int, now_ns: int) -> None:
         """The process has opened a file."""

@@ -39,6 +39,9 @@ UNREAD_SEGMENTS, UNREAD_OUTCOMES = 256, 16
 class Start:
     """Do these files. `done`: file -> chunk -> what an earlier process pickled of it (`transcriber.book.Finished`).
 
+    `streams`: segments are told, of a job that is one file; the first `told` of them an earlier process has told.
+    `unread`: what the caller has not read of that and of outcomes.
+
     `has_spool`: an open file comes behind this message, of which some of the `files` are parts (`worker.spool`);
     `spool` is it in the process that has it.
     """
@@ -52,6 +55,9 @@ class Start:
     pin: CpuPin | None = None
     has_spool: bool = False
     spool: int = -1
+    streams: bool = False
+    told: int = 0
+    unread: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,8 +162,10 @@ class Supervisor:
                 self._waiting.append(item)
             case Question():
                 self._questions[next(self._numbers)] = item
-            case Taken(call) if call is self._call and self._process is not None:
-                self._process.send(Credit(self._number, 1))
+            case Taken(call):
+                call.unread -= 1
+                if call is self._call and self._process is not None:
+                    self._process.send(Credit(self._number, 1))
             case Heard(process, said) if process is self._process:
                 self._hear(process, said)
             case Close():
@@ -228,7 +230,7 @@ class Supervisor:
         process, self._number = self._running(), next(self._numbers)
         self._is_stopped = self._is_replaced = self._is_free = False
         self._traces.begin(self._number, call.context)
-        process.begin(job.message(self._number, self._pin), job.spool)
+        process.begin(job.message(self._number, self._pin, call.unread), job.spool)
         return None
 
     def _hear(self, process: WorkerProcess, said: FromChild | Gone) -> None:
