@@ -136,6 +136,22 @@ def test_excerpts_are_stretches_of_rows_and_can_be_heard(engine: Recognizer, row
         assert found == pytest.approx(other, abs=1e-3)
 
 
+def test_the_encoder_output_is_an_array_of_its_rows_on_the_host_that_nobody_writes_to(
+    engine: Recognizer, rows: np.ndarray
+) -> None:
+    encoded = engine.encode(rows)
+    output = engine.as_array(encoded)
+    assert (output.dtype, output.ndim, output.shape[:2]) == (np.float32, 3, (3, 500))
+    assert np.isfinite(output).all()
+    assert not np.array_equal(output[0], output[1])
+    np.testing.assert_array_equal(engine.as_array(engine.select(encoded, [2, 0])), output[[2, 0]])
+    with pytest.raises(ValueError, match="read-only"):
+        output[0, 0, 0] = 1.0
+    engine.close()
+    with pytest.raises(EngineError, match="closed"):
+        engine.as_array(encoded)
+
+
 def test_probabilities_of_languages_sum_to_one_and_are_of_its_languages(engine: Recognizer, rows: np.ndarray) -> None:
     votes = engine.detect_languages(engine.encode(rows))
     assert len(votes) == 3

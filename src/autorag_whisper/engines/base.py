@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from autorag_whisper.align.letters import LetterClassifier
     from autorag_whisper.align.spelling import CtcVocabulary
     from autorag_whisper.domain.audio import Samples
     from autorag_whisper.domain.device import Device
@@ -53,8 +54,8 @@ class RecognizerSpec:
     calls that run at the same time; more callers wait. `batch_size`: the default for this device. `languages`: the
     codes that it can be told, `en` alone if it is not multilingual. `vocabulary`: how many tokens it has.
     `pipeline`: it is a `PipelineRecognizer`. `characters`: the heads with which it aligns, None if it does so with its
-    own, which are made for whole tokens. `spells_below`: token ids below this one are aligned fastest when a text is
-    spelled; None if all cost the same.
+    own, which are made for whole tokens. `letters`: what hears letters in its encoder output, if anything does.
+    `spells_below`: token ids below this one are aligned fastest when a text is spelled; None if all cost the same.
     """
 
     model: str
@@ -67,6 +68,7 @@ class RecognizerSpec:
     batch_size: int
     languages: frozenset[str]
     characters: CharacterHeads | None = None
+    letters: LetterClassifier | None = None
     spells_below: int | None = None
     vocabulary: int = 51_864
     pipeline: bool = False
@@ -98,7 +100,6 @@ class Hypothesis:
     and the end of text.
 
     `probabilities`: of each token, where the engine tells them while it decodes; None where only `align` does.
-
     `cap_hit`: decoding stopped at `max_new_tokens`, not at an end of text.
     """
 
@@ -198,6 +199,10 @@ class Recognizer(Protocol):
 
     def excerpts(self, encoded: Encoded, places: Sequence[tuple[int, int]], frames: int, step: int) -> Encoded:
         """A row for each place (row, first encoder frame), one at least: every `step`-th of the `frames` from there."""
+        ...
+
+    def as_array(self, encoded: Encoded) -> NDArray[np.float32]:
+        """The encoder output as float32[rows, frames, width] on the host, not to be written to; a card's is copied."""
         ...
 
     def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:

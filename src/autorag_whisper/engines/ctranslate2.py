@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autorag_whisper.domain.device import Device, FailureCause, Hardware
-from autorag_whisper.domain.errors import DeviceError, EngineError
+from autorag_whisper.domain.device import Hardware
+from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.engines.base import Encoded, RecognizerSpec
+from autorag_whisper.engines.cuda_libraries import preload
 from autorag_whisper.engines.fork_safety import at_work, kept_in_forks
 from autorag_whisper.engines.in_flight import Engine, InFlight, failures, first_line, unload
 from autorag_whisper.engines.native_threads import require_threads
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from autorag_whisper.align.letters import LetterClassifier
+    from autorag_whisper.domain.device import Device
     from autorag_whisper.engines.base import CharacterHeads, Decoding, Hypothesis, TokenTimes
     from autorag_whisper.models.small_vocabulary import SmallVocabulary
 
@@ -56,6 +59,7 @@ class LoadRequest:
     """What to load: `name` is for people, `workers` are CPU threads, one engine worker each (CUDA has one worker).
 
     `characters`: the alignment heads that the folder's `config.json` names, if they were chosen for single letters.
+    `letters`: what hears letters in the output of this model's encoder.
     `speller`: a smaller decoder of this model that aligns what is spelled.
     """
 
@@ -66,6 +70,7 @@ class LoadRequest:
     workers: int
     strict_window: bool
     characters: CharacterHeads | None = None
+    letters: LetterClassifier | None = None
     speller: SmallVocabulary | None = None
 
 
@@ -115,6 +120,7 @@ def describe(
         batch_size=batch_size,
         languages=tokenizer.languages if model.is_multilingual else frozenset({"en"}),
         characters=request.characters,
+        letters=request.letters,
         spells_below=request.speller.kept if request.speller else None,
         vocabulary=tokenizer.size,
     )
@@ -128,7 +134,7 @@ def prepare(device: Device, workers: int) -> None:
     keep_no_primitives()
     require_threads(1 if device.is_cuda else workers, _ENGINE)
     if device.is_cuda:
-        _preload_cuda_libraries(device)
+        preload(device)
 
 
 def prove(recognizer: CTranslate2Recognizer) -> None:
@@ -161,27 +167,6 @@ def _whisper(request: LoadRequest, folder: Path, workers: int) -> Any:
 def _speller(request: LoadRequest, workers: int) -> Speller | None:
     small = request.speller
     return Speller(small, lambda: _whisper(request, small.folder, workers)) if small is not None else None
-
-
-def _preload_cuda_libraries(device: Device) -> None:
-    """Open the CUDA 12 libraries of the extra `[cuda]`, so that CTranslate2 finds them by name. Never run on a card."""
-    import ctypes
-    from importlib.util import find_spec
-    from pathlib import Path
-
-    for package, pattern in (("nvidia.cuda_runtime", "libcudart.so*"), ("nvidia.cublas", "libcublas*.so*")):
-        try:
-            found = find_spec(package)
-        except ModuleNotFoundError:  # the extra is not installed: the system's libraries are used, if it has any
-            continue
-        for folder in (found.submodule_search_locations or ()) if found else ():
-            # libcublas needs libcublasLt, which sorts behind it.
-            for library in sorted(Path(folder, "lib").glob(pattern), reverse=True):
-                try:
-                    ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
-                except OSError as error:
-                    message = f"load: {library.name} cannot be opened"
-                    raise DeviceError(str(device), FailureCause.MISSING_LIBRARY, message) from error
 
 
 class Sampler:
@@ -251,7 +236,13 @@ class CTranslate2Recognizer:
             return Encoded(len(places), _view(np.stack([array[row, n : n + frames : step] for row, n in places])))
 
     def _array(self, encoded: Encoded) -> NDArray[np.float32]:
-        return np.asarray(_on_cpu(encoded.value) if self._spec.device.is_cuda else encoded.value)
+        return np.asarray(_on_host(encoded.value) if self._spec.device.is_cuda else encoded.value)
+
+    def as_array(self, encoded: Encoded) -> NDArray[np.float32]:
+        with self._calls.call("as_array"):
+            array = self._array(encoded).astype(np.float32, copy=False)
+        array.flags.writeable = False
+        return array
 
     def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
         if not self._spec.multilingual:
@@ -377,10 +368,11 @@ def _view(array: NDArray[np.float32]) -> Any:
     return ctranslate2.StorageView.from_array(np.ascontiguousarray(array))
 
 
-def _on_cpu(view: Any) -> Any:
+def _on_host(view: Any) -> Any:
+    """A card's StorageView in the host's memory, of float32: NumPy knows no bfloat16."""
     import ctranslate2
 
-    return view.to_device(ctranslate2.Device.cpu)
+    return view.to_device(ctranslate2.Device.cpu).to(ctranslate2.DataType.float32)
 
 
 def _require(good: bool, what: str) -> None:

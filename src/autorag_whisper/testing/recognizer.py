@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Condition, Event, Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from autorag_whisper.align.letters import LetterClassifier
     from autorag_whisper.engines.base import CharacterHeads, Decoding
 
 NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
@@ -53,7 +54,7 @@ class FakeTokenizer:
 
 @dataclass(slots=True)
 class Faults:
-    """What goes wrong, by stage ("encode", "detect_language", "generate", "align", "offload", "restore", "close").
+    """What goes wrong, by stage ("encode", "as_array", "generate", "align", "offload", "close", ...).
 
     `fail(stage, number)` is asked at every call, with that stage's running number from 1, and raises what it likes or
     returns. A call of a stage in `hold` waits until its event is set. `calls` counts them; `batches` are the
@@ -98,7 +99,8 @@ class FakeRecognizer:
     ) -> None:
         self._spec = RecognizerSpec(
             "fake", device, "float32", 80, multilingual=True, strict_window=False, workers=workers, batch_size=4,
-            languages=frozenset(_LANGUAGES), characters=characters, vocabulary=_VOCABULARY,
+            languages=frozenset(_LANGUAGES), characters=characters,
+            vocabulary=_VOCABULARY,
         )  # fmt: skip
         self._tokenizer = FakeTokenizer()
         self._language, self._script = language, script or self._count
@@ -107,6 +109,11 @@ class FakeRecognizer:
         self._running = 0
         self.closed = self.away = False
         self.decodings: list[Decoding] = []
+
+    def hearing(self, letters: LetterClassifier) -> Self:
+        """This one, with a classifier of letters; what it hears is the frames of its features, one of two."""
+        self._spec = replace(self._spec, letters=letters)
+        return self
 
     @property
     def spec(self) -> RecognizerSpec:
@@ -131,6 +138,12 @@ class FakeRecognizer:
             _require(bool(places) and step > 0)  # a beep would not be one in every `step`-th of its frames
             cut = [encoded.value[row, :, 2 * n : 2 * (n + frames)] for row, n in places]
             return Encoded(len(places), np.stack(cut))
+
+    def as_array(self, encoded: Encoded) -> NDArray[np.float32]:
+        with self._call("as_array"):
+            output = np.ascontiguousarray(encoded.value[:, :, ::2].transpose(0, 2, 1))
+            output.flags.writeable = False
+            return output
 
     def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
         with self._call("detect_language"):
