@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper import telemetry as names
 from autorag_whisper.domain.errors import ModelNotFound
 from autorag_whisper.domain.request import Aligner
-from autorag_whisper.engines import ctranslate2
+from autorag_whisper.engines import ctranslate2, letter_classifiers
 from autorag_whisper.engines.alignment_heads import CHARACTER_HEADS
 from autorag_whisper.engines.base import CharacterHeads
 from autorag_whisper.engines.silero import SileroVoiceActivity
@@ -241,6 +241,7 @@ def _request(
         workers,
         files.strict_window,
         characters=heads,
+        letters=letter_classifiers.classifier_for(files.folder, cache_dir),
         speller=_speller(folder, files.name, cache_dir) if heads is not None and not key.device.is_cuda else None,
     )
 

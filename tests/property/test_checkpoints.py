@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from autorag_whisper.align.words import TimedWord
 from autorag_whisper.domain.audio import SpeechChunk, SpeechSpan
-from autorag_whisper.domain.transcript import Attempt, Word, WordSource
-from autorag_whisper.recognition.alignment import Aligned
+from autorag_whisper.domain.transcript import Attempt, Unspoken, Word, WordSource
+from autorag_whisper.recognition.alignment import Aligned, LettersBy
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection
 from autorag_whisper.transcriber.book import Finished
 from autorag_whisper.transcriber.checkpoint import dumps, loads
@@ -45,9 +45,12 @@ RESULTS = st.builds(
     attempts=ATTEMPTS,
     kept=st.integers(0, 2),
     rejected=st.lists(st.builds(Rejection, TEXTS, TEXTS), max_size=2).map(tuple),
-    aligned=st.builds(Aligned, st.lists(TIMED, max_size=2).map(tuple), SOURCES, SOURCES),
+    aligned=st.builds(
+        Aligned, st.lists(TIMED, max_size=2).map(tuple), SOURCES, SOURCES, st.none() | st.sampled_from(LettersBy),
+        st.booleans(), st.lists(st.builds(Unspoken, NUMBERS, NUMBERS), max_size=2).map(tuple),
+    ),
     time=st.builds(EngineTime, NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
-)
+)  # fmt: skip
 FINISHED = st.builds(Finished.of, RESULTS, st.just("en"), SHARES)
 
 

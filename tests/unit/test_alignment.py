@@ -12,8 +12,9 @@ from autorag_whisper.domain.errors import EngineError, InvalidOption
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import CharacterHeads, Hypothesis, TokenTimes
-from autorag_whisper.recognition.alignment import Aligned, Alignment, Spoken
+from autorag_whisper.recognition.alignment import Aligned, Alignment, LettersBy, Spoken
 from autorag_whisper.testing import FakeRecognizer, Faults, speech_samples
+from letter_hearing import planted, reading_classifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -121,6 +122,104 @@ def test_two_thousand_letters_in_one_chunk_are_words_all_the_same() -> None:
     [shortened] = align(texts=(fitting[:400],))
     assert shortened.source is WordSource.CHARACTERS
     assert len(shortened.words) == 25
+
+
+HEARD = "...oooonnnnee.....uuuuhhhhh....ttttwwwooo......"
+"""Of a chunk: 20 ms a letter."""
+
+
+def heard(
+    texts: tuple[str, ...] = (" One two",),
+    *,
+    fail: Callable[[str, int], None] = lambda _stage, _number: None,
+    hears: str = HEARD,
+    heads: CharacterHeads | None = HEADS,
+    told: bool = True,
+    task: str = "transcribe",
+    aligner: str = "auto",
+) -> tuple[list[Aligned], FakeRecognizer]:
+    """Chunks of 4 s from second 1 on, in each of which the classifier hears `hears`; and who was asked."""
+    classifier = reading_classifier(width=80)
+    engine = FakeRecognizer(characters=heads, faults=Faults(fail=fail)).hearing(classifier)
+    features = np.zeros((len(texts), 80, 400), np.float32)
+    features[:, 0, :] = 1.0
+    features[:, :, : 2 * len(hears) : 2] = planted(hears, classifier).T
+    loud = np.random.default_rng(1).normal(0, 0.1, 64_000).astype(np.float32)
+    chunk = SpeechChunk(0, 16_000, loud, (SpeechSpan(16_000, 80_000),))
+    spoken = []
+    for n, text in enumerate(texts):
+        tokens = engine.tokenizer.encode(text)
+        said = Hypothesis(tokens, -0.2, 0.01, cap_hit=False, probabilities=(0.8,) * len(tokens) if told else None)
+        spoken.append(Spoken(n, chunk, "en", said))
+    encoded = engine.encode(features)
+    return Alignment(engine, TranscribeOptions(aligner=aligner, task=task)).align(encoded, spoken), engine
+
+
+def test_letters_that_a_classifier_hears_time_the_words_on_the_files_timeline_without_the_decoder() -> None:
+    [aligned], engine = heard()
+    assert (aligned.source, aligned.letters, aligned.fallbacks) == (WordSource.CHARACTERS, LettersBy.CLASSIFIER, ())
+    assert [(w.word.text, w.word.start_s, w.word.end_s) for w in aligned.words] == [
+        ("One", pytest.approx(1.06), pytest.approx(1.26)),
+        ("two", pytest.approx(1.62), pytest.approx(1.82)),
+    ]
+    assert [w.word.probability for w in aligned.words] == [pytest.approx(0.8)] * 2
+    assert all((w.word.score or 0) > 0.9 for w in aligned.words)
+    assert "align" not in engine.faults.calls
+
+
+def test_speech_that_no_word_has_is_told_with_its_span() -> None:
+    [aligned], _ = heard()
+    assert [(one.start_s, one.end_s) for one in aligned.unspoken] == [(pytest.approx(1.36), pytest.approx(1.54))]
+
+
+def test_a_text_in_another_script_is_timed_by_the_decoders_attention_and_that_is_no_fallback() -> None:
+    found, engine = heard((" One two", " Добрый день", " one two"))
+    assert [one.letters for one in found] == [LettersBy.CLASSIFIER, LettersBy.ATTENTION, LettersBy.CLASSIFIER]
+    assert [one.fallbacks for one in found] == [(), (), ()]
+    assert engine.faults.calls["align"] == 1
+
+
+def test_what_search_has_not_told_of_the_tokens_the_decoder_is_asked_for_once() -> None:
+    [aligned], engine = heard(told=False)
+    assert aligned.letters is LettersBy.CLASSIFIER
+    assert [w.word.probability for w in aligned.words] == [pytest.approx(0.9)] * 2
+    assert engine.faults.calls["align"] == 1
+
+
+def test_where_the_classifier_fails_the_attention_serves_and_it_is_told() -> None:
+    def fail(stage: str, _number: int) -> None:
+        if stage == "as_array":
+            raise EngineError("fake", "as_array", "on request")
+
+    [aligned], _ = heard(fail=fail)
+    assert (aligned.source, aligned.letters) == (WordSource.CHARACTERS, LettersBy.ATTENTION)
+    assert aligned.fallbacks == ((LettersBy.CLASSIFIER, LettersBy.ATTENTION),)
+    [without_heads], _ = heard(fail=fail, heads=None)
+    assert without_heads.source is WordSource.TOKENS
+    assert without_heads.fallbacks == ((WordSource.CHARACTERS, WordSource.TOKENS),)
+
+
+def test_encoder_output_that_is_no_numbers_costs_the_words_nothing_but_their_classifier() -> None:
+    class Broken(FakeRecognizer):
+        def as_array(self, encoded: Encoded) -> np.ndarray:
+            return np.full((encoded.rows, 200, 80), np.nan, np.float32)
+
+    engine = Broken(characters=HEADS).hearing(reading_classifier(width=80))
+    chunk = SpeechChunk(0, 0, speech_samples(3), (SpeechSpan(0, 48_000),))
+    spoken = Spoken(0, chunk, "en", Hypothesis(engine.tokenizer.encode(TEXT), -0.2, 0.01, cap_hit=False))
+    encoded = engine.encode(np.zeros((1, 80, 1000), np.float32))
+    [aligned] = Alignment(engine, TranscribeOptions()).align(encoded, [spoken])
+    assert (aligned.letters, aligned.classifier_failed) == (LettersBy.ATTENTION, True)
+    assert [timed.word.text for timed in aligned.words] == WORDS
+
+
+@pytest.mark.parametrize(("task", "aligner"), [("translate", "auto"), ("transcribe", "tokens"), ("transcribe", "none")])
+def test_a_classifier_is_not_asked_for_a_translation_or_where_another_aligner_is_wanted(
+    task: str, aligner: str
+) -> None:
+    [aligned], engine = heard(task=task, aligner=aligner)
+    assert aligned.letters is not LettersBy.CLASSIFIER
+    assert "as_array" not in engine.faults.calls
 
 
 class PlantedRecognizer(FakeRecognizer):

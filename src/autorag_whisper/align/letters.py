@@ -76,11 +76,18 @@ class LetterClassifier:
         return len(self.alphabet) + 1
 
     def log_probabilities(self, encoded: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32[frames, symbols], natural logarithms, of float32[frames, width]: a row of encoder output."""
+        """float32[frames, symbols], natural logarithms, of float32[frames, width], a row of encoder output.
+
+        Raises ValueError for another width.
+        """
         frames = (np.asarray(encoded, np.float32) - self.mean) / self.spread
-        padded = np.pad(frames, ((1, 1), (0, 0)), mode="edge")
-        around = np.concatenate((padded[:-2], padded[1:-1], padded[2:]), axis=1)
-        hidden = np.maximum(around @ self.hidden_weights + self.hidden_bias, 0.0)
+        hidden_size = len(self.hidden_bias)
+        # Each frame once against the weights of its three places, which saves copying it three times.
+        at_place = frames @ np.concatenate(np.split(self.hidden_weights, 3), axis=1)
+        hidden = at_place[:, hidden_size : 2 * hidden_size] + self.hidden_bias
+        hidden += at_place[[0, *range(len(frames) - 1)], :hidden_size]
+        hidden += at_place[[*range(1, len(frames)), len(frames) - 1], 2 * hidden_size :]
+        np.maximum(hidden, 0.0, out=hidden)
         scores = hidden @ self.output_weights + self.output_bias
         scores -= scores.max(axis=1, keepdims=True)
         return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)), np.float32)

@@ -32,7 +32,7 @@ _FRAME_HOPS = 4
 """An encoder frame of 20 ms."""
 
 _BANDS_HZ = ((150, 900), (900, 3500), (3500, 7600))
-_WIDTH, _FFT, _BLOCK = 3 * _HOP, 256, 2048
+_WIDTH, _FFT, _BLOCK = 3 * _HOP, 256, 512
 _DEPTH_DB, _SHARE, _CONTRAST_DB = 40.0, 0.35, 15.0
 """A band is silent this far under its loud parts, or in this share of the way up from its floor, far below them."""
 _LIFT_DB = 6.0
@@ -101,9 +101,10 @@ def _levels_db(samples: Samples) -> NDArray[np.float64]:
     windows = np.lib.stride_tricks.sliding_window_view(padded, _WIDTH)[::_HOP]
     shape = np.hanning(_WIDTH + 2)[1:-1].astype(np.float32)
     hertz = np.fft.rfftfreq(_FFT, 1 / SAMPLE_RATE_HZ)
-    bands = np.stack([(hertz >= low) & (hertz < high) for low, high in _BANDS_HZ]).astype(np.float64)
-    for first in range(0, count, _BLOCK):  # a window of 30 s at once would take 12 MB
-        power = np.abs(np.fft.rfft(windows[first : min(count, first + _BLOCK)] * shape, _FFT)) ** 2
+    bands = np.stack([(hertz >= low) & (hertz < high) for low, high in _BANDS_HZ]).astype(np.float32)
+    for first in range(0, count, _BLOCK):  # what stays in the processor's cache: an eighth of the time
+        spectrum = np.fft.rfft(windows[first : min(count, first + _BLOCK)] * shape, _FFT)
+        power = spectrum.real**2 + spectrum.imag**2
         levels[:, first : first + len(power)] = 10 * np.log10(bands @ power.T / _FFT + 1e-10)
     return levels
 

@@ -15,7 +15,7 @@ from autorag_whisper.align import numbers
 from autorag_whisper.align.spoken_names import DECIMAL_POINT, MONTHS, NAMES, SpokenNames
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 _NOTHING = SpokenNames("", "", {})
 _NUMBER = r"\d[\d.,\u00a0\u202f']*"
@@ -44,6 +44,38 @@ def spoken_words(words: Sequence[str], language: str) -> list[tuple[str, ...]]:
             said, unit = (*said, *unit.split()), ""
         spoken.append(said)
     return spoken
+
+
+def readings(words: Sequence[str], language: str) -> list[list[tuple[str, ...]]]:
+    """For each written word the ways in which it may be said, the usual one first; none for what is not said.
+
+    A number of three digits and more may be said in several: $1250 is twelve fifty dollars, one thousand two hundred
+    fifty dollars, or one two five zero dollars.
+    """
+    usual = spoken_words(words, language)
+    return [
+        list(dict.fromkeys([said, *_otherwise(said, word, language)])) if said else []
+        for word, said in zip(words, usual, strict=True)
+    ]
+
+
+def _otherwise(said: tuple[str, ...], word: str, language: str) -> Iterator[tuple[str, ...]]:
+    """`said` with each number in `word` said in another way."""
+    for number in re.findall(_NUMBER, _half_width(word)):
+        ways = [tuple(way.split()) for way in _ways(_split(number, language)[0], language) if way]
+        here = [(n, way) for way in ways for n in range(len(said)) if said[n : n + len(way)] == way]
+        for place, usual in here[:1]:
+            yield from ((*said[:place], *way, *said[place + len(usual) :]) for way in ways)
+
+
+def _ways(digits: str, language: str) -> Iterator[str | None]:
+    """As one number, digit by digit, and the last two digits apart from what is before them."""
+    if 3 <= len(digits) <= 9:
+        yield numbers.cardinal(int(digits), language)
+        yield _plain(digits, language)
+        yield numbers.by_digit(digits, language)
+    if 3 <= len(digits) <= 4:
+        yield _joined(numbers.cardinal(int(digits[:-2]), language), numbers.cardinal(int(digits[-2:]), language))
 
 
 def _spoken(text: str, before: str, language: str, *, is_last: bool) -> tuple[str, ...]:
@@ -190,13 +222,17 @@ def _ordinal(text: str, before: str, names: SpokenNames, language: str, *, is_la
 def _pieces(text: str, names: SpokenNames, language: str) -> str:
     """Letters, numbers and signs one after the other: `COVID-19`, `mp3`, `555-0199`, `4x4`, `-5`."""
     said: list[str] = [names.minus] if re.match(r"[-\u2212]\d", text) else []
+    before = ""
     for run in _runs(text):
         if run[0].isdecimal():
             said.append(_number(run, language))
+        elif before[:1].isdecimal() and run.lower() in names.short:
+            said.append(names.short[run.lower()])  # "64GB": a unit, whatever its case
         elif _LETTERS_ALOUD.fullmatch(run):
             said += list(run)
         else:
             said.append(names.short.get(run.lower()) or _sign(run, names))
+        before = run
     return _joined(*said)
 
 

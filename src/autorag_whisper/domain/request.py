@@ -133,8 +133,9 @@ class TranscribeOptions:
         suppress_blank: a text does not begin with its end, or with a blank alone.
         max_new_tokens: tokens (1..440) that a piece may have; what is longer is cut off. None: twice what the fastest
             speech needs.
-        aligner: `characters` where the model's heads for it are known (`auto`), a `ctc` model of the text's language
-            (not for translations, whose words nobody said), the model's own `tokens`, or `none`: spread evenly.
+        aligner: `characters` where the model has a classifier of letters or heads for them (`auto`), a `ctc` model of
+            the text's language (not for translations, whose words nobody said), the model's own `tokens`, or `none`:
+            spread evenly.
         max_duration_s: more audio than this raises MediaTooLong while decoding; None has no limit.
     """
 

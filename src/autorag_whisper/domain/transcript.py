@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 class WordSource(StrEnum):
-    """The aligner that found a word's time; `interpolated` when none could."""
+    """The aligner that found a word's time; `interpolated` when none could.
+
+    `characters`: by the letters of the text, heard in the encoder's output or seen by the decoder's attention.
+    """
 
     CTC = "ctc"
     CHARACTERS = "characters"
@@ -118,6 +121,15 @@ class LanguageShare:
     language: str
     recognised_s: float
     heard_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unspoken:
+    """A stretch between two words in which somebody speaks and no word of the text is heard: "um", a word said twice,
+    what the recogniser left out."""
+
+    start_s: float
+    end_s: float
 
 
 @dataclass(frozen=True, slots=True)

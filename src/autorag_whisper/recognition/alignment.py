@@ -1,7 +1,9 @@
 """The words of recognised chunks with their times, and the aligner fallback: never fatal, never fewer words.
 
 ```
-ctc, if asked for -> characters (the engine spells the text) -> tokens (it aligns what it decoded) -> interpolated
+ctc, if asked for -> characters -> tokens (the engine aligns what it decoded) -> interpolated
+                     |  a classifier hears the letters in the encoder's output (`letter_alignment`), without the decoder
+                     |  the decoder spells the text: of models without a classifier, and where it knows no such letters
 ```
 Each chunk takes these steps for itself, from whatever was raised (`aligner_fallback`). Where the engine did not tell
 the tokens' probabilities when it decoded, or the heads for letters need an eye on them, the tokens are aligned first.
@@ -11,7 +13,8 @@ from __future__ import annotations
 
 import itertools
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -29,6 +32,7 @@ from autorag_whisper.domain.request import Aligner, Task
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import ENCODER_FRAME_S, WINDOW_FRAMES, Hypothesis, TokenTimes
 from autorag_whisper.recognition.aligner_fallback import goes_down, told
+from autorag_whisper.recognition.letter_alignment import heard_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +40,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from autorag_whisper.align.characters import Spelled
+    from autorag_whisper.align.letters import LetterClassifier
     from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.domain.transcript import Unspoken
     from autorag_whisper.engines.base import CharacterHeads, Encoded, Recognizer
     from autorag_whisper.recognition.ctc_alignment import CtcAligner
 
@@ -72,24 +78,38 @@ class Spoken:
         return min(WINDOW_FRAMES, frame_count(len(self.chunk.samples)))
 
 
+class LettersBy(StrEnum):
+    """Who finds letters: a classifier of the encoder's output, or the decoder by the attention of a few heads."""
+
+    CLASSIFIER = "classifier"
+    ATTENTION = "attention"
+
+
 @dataclass(frozen=True, slots=True)
 class Aligned:
     """The words of a chunk, and how their times were found; `wanted` is the way that was to be taken.
 
-    A chunk without words has neither.
+    A chunk without words has neither. `letters`: who found them, if anyone did; `classifier_failed`: who would have had
+    to. `unspoken`: what else the classifier heard.
     """
 
     words: tuple[TimedWord, ...] = ()
     wanted: WordSource | None = None
     source: WordSource | None = None
+    letters: LettersBy | None = None
+    classifier_failed: bool = False
+    unspoken: tuple[Unspoken, ...] = ()
 
     @property
-    def fallbacks(self) -> tuple[tuple[WordSource, WordSource], ...]:
+    def fallbacks(self) -> tuple[tuple[StrEnum, StrEnum], ...]:
         """The steps of the aligner fallback that were taken: from, to."""
         if self.wanted is None or self.source is None:
             return ()
         ways = _WAYS[_WAYS.index(self.wanted) : _WAYS.index(self.source) + 1]
-        return tuple(itertools.pairwise(ways))
+        steps: list[tuple[StrEnum, StrEnum]] = list(itertools.pairwise(ways))
+        if self.classifier_failed and self.letters is LettersBy.ATTENTION:
+            steps.append((LettersBy.CLASSIFIER, LettersBy.ATTENTION))
+        return tuple(steps)
 
 
 class Alignment:
@@ -100,11 +120,17 @@ class Alignment:
 
     @property
     def wanted(self) -> WordSource:
-        """The way that is tried first: `auto` spells where the model's heads are known to be good at it."""
-        asked, can_spell = self._options.aligner, self._engine.spec.characters is not None
+        """The way that is tried first: `auto` takes letters where the model has a classifier or heads for them."""
+        asked, heads = self._options.aligner, self._engine.spec.characters
+        can_spell = heads is not None or self._classifier is not None
         if asked is Aligner.AUTO:
             return WordSource.CHARACTERS if can_spell else WordSource.TOKENS
         return WordSource.INTERPOLATED if asked is Aligner.NONE else WordSource(asked.value)
+
+    @property
+    def _classifier(self) -> LetterClassifier | None:
+        """What hears the letters of the text. A translation has others than were spoken."""
+        return None if self._options.task is Task.TRANSLATE else self._engine.spec.letters
 
     def align(self, encoded: Encoded, spoken: Sequence[Spoken]) -> list[Aligned]:
         """The words of every chunk, a batch for each language. Of a card a DeviceError is raised, and Cancelled; of
@@ -122,20 +148,22 @@ class Alignment:
         """Chunks of one language."""
         if self.wanted is WordSource.INTERPOLATED:
             return [self._interpolated(one) for one in group]
-        heads = self._engine.spec.characters
         are_told = all(one.hypothesis.probabilities is not None for one in group)
-        if self.wanted is WordSource.TOKENS or not are_told or (heads and heads.loses_its_place):
+        if self.wanted is WordSource.TOKENS or not are_told:
             aligned = self._by_tokens(encoded, group)
         else:
             aligned = [self._untimed(one) for one in group]
         if self.wanted is WordSource.CTC:
             aligned = self._by_ctc(group, aligned)
-        if self.wanted is not WordSource.TOKENS and heads is not None:
-            left = [n for n, one in enumerate(aligned) if one.source is not WordSource.CTC]
-            spelled = self._by_characters(encoded, [group[n] for n in left], [aligned[n] for n in left], heads)
-            aligned = _with(aligned, left, spelled)
-        untimed = [n for n, one in enumerate(aligned) if one.source is None]
-        return _with(aligned, untimed, self._by_tokens(encoded, [group[n] for n in untimed]))
+        if self.wanted is not WordSource.TOKENS:
+            aligned = self._by_attention(encoded, group, self._by_letters(encoded, group, aligned))
+        return self._by_tokens_if(encoded, group, aligned, lambda one: one.source is None)
+
+    def _by_tokens_if(
+        self, encoded: Encoded, group: list[Spoken], before: list[Aligned], needed: Callable[[Aligned], bool]
+    ) -> list[Aligned]:
+        places = [n for n, one in enumerate(before) if needed(one)]
+        return _with(before, places, self._by_tokens(encoded, [group[n] for n in places]))
 
     def _by_ctc(self, group: list[Spoken], before: list[Aligned]) -> list[Aligned]:
         """Chunks timed by a model of their language; those for which that fails as they were before."""
@@ -169,6 +197,51 @@ class Alignment:
             [timed.word.source for timed in found],
         )
         return self._timed(one, timing)
+
+    def _by_letters(self, encoded: Encoded, group: list[Spoken], before: list[Aligned]) -> list[Aligned]:
+        """Chunks whose letters the classifier hears; the others as they were before."""
+        classifier = self._classifier
+        left = [n for n, one in enumerate(before) if one.source is not WordSource.CTC]
+        if classifier is None or not left:
+            return before
+        output = self._tried(partial(self._engine.as_array, encoded))
+        found = list(before)
+        for n in left:
+            heard = None
+            if output is not None:
+                heard = self._tried(partial(self._heard, output[group[n].row], group[n], before[n], classifier))
+            found[n] = heard or replace(before[n], classifier_failed=True)
+        return found
+
+    def _heard(
+        self, output: NDArray[np.float32], one: Spoken, before: Aligned, classifier: LetterClassifier
+    ) -> Aligned:
+        """The words of `before` where their letters are heard; `before` where it is another script's letters."""
+        words = [timed.word.text for timed in before.words]
+        frames = output[: (one.frames + 1) // 2]
+        heard = heard_words(classifier, frames, one.chunk, words, one.language)
+        if heard is None:
+            return before
+        probabilities = [timed.word.probability for timed in before.words]
+        timed = self._timed(one, Timing(WordSource.CHARACTERS, heard.spans, probabilities, heard.scores))
+        return replace(timed, letters=LettersBy.CLASSIFIER, unspoken=heard.unspoken)
+
+    def _by_attention(self, encoded: Encoded, group: list[Spoken], before: list[Aligned]) -> list[Aligned]:
+        """Chunks that the decoder spells, of those that have no times by CTC or their letters."""
+        heads = self._engine.spec.characters
+        if heads is None:
+            return before
+
+        def is_left(one: Aligned) -> bool:
+            return one.source is not WordSource.CTC and one.letters is None
+
+        if heads.loses_its_place:
+            before = self._by_tokens_if(encoded, group, before, lambda one: is_left(one) and one.source is None)
+        left = [n for n, one in enumerate(before) if is_left(one)]
+        spelled = self._by_characters(encoded, [group[n] for n in left], [before[n] for n in left], heads)
+        failed = [before[n].classifier_failed for n in left]
+        spelled = [replace(one, classifier_failed=bad) for one, bad in zip(spelled, failed, strict=True)]
+        return _with(before, left, spelled)
 
     def _by_characters(
         self, encoded: Encoded, group: list[Spoken], by_tokens: list[Aligned], heads: CharacterHeads
@@ -233,7 +306,7 @@ class Alignment:
             [timed.word.probability for timed in before.words],
             scores(text, times.probabilities),
         )
-        return self._timed(one, timing)
+        return replace(self._timed(one, timing), letters=LettersBy.ATTENTION)
 
     def _timed(self, one: Spoken, timing: Timing) -> Aligned:
         groups = split_words(one.hypothesis.token_ids, self._engine.tokenizer.decode, one.language)

@@ -20,8 +20,8 @@ import numpy as np
 from autorag_whisper.align.words import TimedWord
 from autorag_whisper.domain.audio import Samples, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.errors import RequestError
-from autorag_whisper.domain.transcript import Attempt, Word, WordSource
-from autorag_whisper.recognition.alignment import Aligned
+from autorag_whisper.domain.transcript import Attempt, Unspoken, Word, WordSource
+from autorag_whisper.recognition.alignment import Aligned, LettersBy
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection, WordsIn
 from autorag_whisper.recognition.language import Piece
 from autorag_whisper.recognition.language_changes import Stretch
@@ -31,8 +31,8 @@ from autorag_whisper.transcriber.book import Finished
 _KNOWN = {
     known.__name__: known
     for known in (
-        TimedWord, SpeechChunk, SpeechSpan, Attempt, Word, WordSource, Aligned, ChunkResult, ChunkTask, EngineTime,
-        Rejection, Finished, Piece, Stretch, WordsIn,
+        TimedWord, SpeechChunk, SpeechSpan, Attempt, Unspoken, Word, WordSource, Aligned, LettersBy, ChunkResult,
+        ChunkTask, EngineTime, Rejection, Finished, Piece, Stretch, WordsIn,
     )
 } | {"Samples": Samples}  # fmt: skip
 

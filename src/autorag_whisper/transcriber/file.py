@@ -61,6 +61,7 @@ class RunFile:
     batch_size: int = 0
     batch_size_since: int = 0  # since the last step of the device fallback
     methods: set[WordSource] = field(default_factory=set)
+    letters: set[str] = field(default_factory=set)  # who found them
     _steps: Generator[list[SpeechChunk]] | None = None
     _starts_s: deque[float] = field(default_factory=deque)  # of the chunks that are read and not assembled
 

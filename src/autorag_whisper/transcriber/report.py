@@ -35,6 +35,8 @@ class Report:
         file.moments.aligned_from = min(file.moments.aligned_from or turned, turned)
         if result.aligned.source is not None:
             file.methods.add(result.aligned.source)
+        if result.aligned.letters is not None:
+            file.letters.add(result.aligned.letters)
         for before, after in result.aligned.fallbacks:
             step = {names.ALIGN_FROM: before.value, names.ALIGN_TO: after.value}
             self._telemetry.count(names.ALIGNER_FALLBACKS, 1, step)
@@ -119,6 +121,8 @@ class Report:
             names.ALIGN_DEVICE: device,
             names.SEGMENTS_COUNT: len(file.assembly.segments),
         }
+        if file.letters:
+            attributes[names.ALIGN_LETTERS] = "+".join(sorted(file.letters))
         when = Stretch(file.moments.aligned_from or _submitted(file), file.moments.finished)
         self._telemetry.span(names.ALIGN, when, attributes, parent=self._parent, error=error)
 

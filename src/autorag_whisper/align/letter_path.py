@@ -1,0 +1,192 @@
+"""Words by their letters: the best way through the states of a text, given what a classifier hears in each frame.
+
+```
+frames    . . s s o o m e m . u m . w w o r r d d s . .      . silence       "um": speech that is no word of the text
+words         [ some      )         [ words         )
+```
+Between two words there may be silence, or speech that the text leaves out (fillers, repetitions), which costs
+`_FOREIGN` a frame and belongs to no word. The decoder is not asked: its attention puts the next word on a filler.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autorag_whisper.align.letter_text import ANY, FOREIGN, GAP, letter_text
+from autorag_whisper.align.letters import SILENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from autorag_whisper.align.letter_text import LetterText, Readings
+    from autorag_whisper.align.letters import LetterClassifier
+
+_PRIOR_SHARE = 0.5
+"""Weight of the letters' frequencies, which are taken out of what the classifier says."""
+_FOREIGN = 3.0
+"""Price of a frame of speech that is no word's, in nats."""
+_ENTRY = 12.0
+_ANY = 2.0
+"""Price of a frame of a sound that nobody knows how to spell."""
+_LEFT_OUT = 6.0
+"""Price of a letter that is not heard."""
+_LEFT_OUT_UNSURE = 1.0
+"""Price of a letter of one of several readings, while it is not known which of them is said."""
+_NEIGHBOURS = 2
+_QUIET = 2.0
+"""What energy says of a frame without sound: so much for silence, and against letters."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LetterPath:
+    """Where n words are heard, in frames.
+
+    `spans`: float64[n, 2], starts and ends, none after the next start. `scores`: for each word the mean probability of
+    its letters, 0..1, 0 for one that is not heard. `foreign`: spans of speech between words that is none of them.
+    `likelihood`: of the whole path, in nats; of two texts for the same frames the likelier one has more.
+    """
+
+    spans: NDArray[np.float64]
+    scores: list[float]
+    foreign: list[tuple[int, int]]
+    likelihood: float
+
+
+def words_by_letters(
+    heard: NDArray[np.float32], classifier: LetterClassifier, readings: Sequence[Readings], quiet: NDArray[np.float32]
+) -> LetterPath | None:
+    """Where written words are heard; None where the classifier does not know their script.
+
+    `heard`: float32[frames, symbols], what `classifier` says of each of one frame and more; `quiet`: float32[frames],
+    0..1, how silent energy says it is. `readings`: for each word the ways in which it may be said, of which the one
+    is taken that fits best; none where it is not said.
+    """
+    text = letter_text(readings, classifier.alphabet)
+    if text is None or not len(heard):
+        return None
+    path = letter_path(heard, classifier, text, quiet)
+    unsure = [n for n, ways in enumerate(readings) if len(ways) > 1]
+    if not unsure:
+        return path
+    chosen = list(readings)
+    for word in unsure:
+        # With its neighbours, which tell how much of what is heard is its own.
+        near = range(max(0, word - _NEIGHBOURS), min(len(readings), word + _NEIGHBOURS + 1))
+        frames = slice(int(path.spans[near[0], 0]), max(int(path.spans[near[-1], 1]), int(path.spans[near[0], 0]) + 1))
+        found: list[tuple[float, Readings]] = []
+        for way in readings[word]:
+            local = [[way] if n == word else chosen[n] for n in near]
+            spelled = letter_text(local, classifier.alphabet)
+            if spelled is not None:
+                fit = letter_path(heard[frames], classifier, spelled, quiet[frames]).likelihood
+                found.append((fit, [way]))
+        if found:
+            chosen[word] = max(found, key=lambda one: one[0])[1]
+    text = letter_text(chosen, classifier.alphabet)
+    return path if text is None else letter_path(heard, classifier, text, quiet)
+
+
+def letter_path(
+    heard: NDArray[np.float32], classifier: LetterClassifier, text: LetterText, quiet: NDArray[np.float32]
+) -> LetterPath:
+    """The path of `text` through `heard`, the classifier's logarithms for one frame and more.
+
+    `quiet`: float32[frames], 0..1, how silent energy says each frame is.
+    """
+    likely = heard - np.float32(_PRIOR_SHARE) * classifier.prior
+    path, likelihood = _best_path(_emitted(likely, text, quiet), text)
+    return _read(path, heard, text, likelihood)
+
+
+def _emitted(likely: NDArray[np.float32], text: LetterText, quiet: NDArray[np.float32]) -> NDArray[np.float32]:
+    """float32[frames, states]"""
+    hush = (np.float32(_QUIET) * quiet)[:, np.newaxis]
+    speech = likely[:, 1:].max(axis=1, keepdims=True) - hush
+    emitted = likely[:, np.maximum(text.symbols, 0)] - hush
+    emitted[:, text.symbols == GAP] = likely[:, SILENCE, np.newaxis] + hush
+    emitted[:, text.symbols == FOREIGN] = speech - _FOREIGN
+    emitted[:, text.symbols == ANY] = speech - _ANY
+    return emitted
+
+
+def _best_path(emitted: NDArray[np.float32], text: LetterText) -> tuple[NDArray[np.int64], float]:
+    """int64[frames]: the state of each frame, never one before the last; letters in between are left out.
+
+    And how likely that path is.
+
+    `paid[s]` is the price of leaving out all states before s, so that going from r to s costs `paid[s] - paid[r + 1]`,
+    and the best way to s from any state before it is a running maximum.
+    """
+    price = np.where(text.owners < 0, 0.0, np.where(text.expected, _LEFT_OUT, _LEFT_OUT_UNSURE))
+    entry = np.where(text.symbols == FOREIGN, _ENTRY, 0.0)
+    paid = np.concatenate(([0.0], np.cumsum(price))).astype(np.float32)
+    frames, states = emitted.shape
+    best = np.empty((frames, states), np.float32)
+    best[0] = emitted[0] - paid[:-1] - entry
+    from_here = np.empty(states, np.float32)
+    toll = (paid[1:-1] + entry[1:]).astype(np.float32)
+    for frame in range(1, frames):
+        now = best[frame]
+        np.add(best[frame - 1], paid[1:], out=from_here)
+        np.maximum.accumulate(from_here, out=from_here)
+        np.subtract(from_here[:-1], toll, out=now[1:])
+        now[0] = best[frame - 1, 0]
+        np.maximum(now, best[frame - 1], out=now)
+        now += emitted[frame]
+    path = np.empty(frames, np.int64)
+    state = int(np.argmax(best[-1] + paid[1:]))
+    likelihood = float(best[-1, state] + paid[state + 1] - paid[-1])
+    for frame in range(frames - 1, 0, -1):
+        path[frame] = state
+        before = best[frame - 1]
+        if state:
+            come = int(np.argmax(before[:state] + paid[1 : state + 1]))
+            if before[come] + paid[come + 1] - toll[state - 1] > before[state]:
+                state = come
+    path[0] = state
+    return path, likelihood
+
+
+def _read(path: NDArray[np.int64], heard: NDArray[np.float32], text: LetterText, likelihood: float) -> LetterPath:
+    of_word, symbols = text.owners[path], text.symbols[path]
+    said = np.exp(heard[np.arange(len(path)), np.maximum(symbols, 0)])
+    said[symbols == ANY] = np.exp(heard[symbols == ANY, 1:].max(axis=1, initial=-np.inf))
+    spans, scores, at = np.zeros((text.words, 2)), [0.0] * text.words, 0
+    for word in range(text.words):
+        frames = np.flatnonzero(of_word == word)
+        if len(frames):
+            at = int(frames[-1]) + 1
+            spans[word] = frames[0], at
+            scores[word] = float(said[frames].mean())
+        else:  # not said, or not heard: it has no time of its own
+            spans[word] = at, at
+    _halve_shared_letters(spans, symbols)
+    return LetterPath(spans, scores, runs(symbols == FOREIGN), likelihood)
+
+
+def _halve_shared_letters(spans: NDArray[np.float64], symbols: NDArray[np.int64]) -> None:
+    """Where a word begins with the letter that the one before ends with ("at the"), each has half of its frames.
+
+    Nothing in what is heard says where one ends and the other begins.
+    """
+    for before, after in itertools.pairwise(np.flatnonzero(spans[:, 1] > spans[:, 0])):
+        edge = int(spans[after, 0])
+        if spans[before, 1] != edge or symbols[edge - 1] != symbols[edge]:
+            continue
+        first, last = int(spans[before, 0]), int(spans[after, 1])
+        differ = np.flatnonzero(symbols[first:last] != symbols[edge]) + first
+        start = max([first, *(differ[differ < edge] + 1)])
+        stop = min([last, *differ[differ > edge]])
+        spans[before, 1] = spans[after, 0] = (start + stop) / 2
+
+
+def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """Half-open runs of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False]))))
+    return [(int(first), int(stop)) for first, stop in edges.reshape(-1, 2)]

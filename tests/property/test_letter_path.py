@@ -1,0 +1,99 @@
+"""Laws of the way through a text's letters: it is the best one, in order, and finds what was planted."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autorag_whisper.align import letter_path
+from autorag_whisper.align.letter_edges import sharpened
+from autorag_whisper.align.letter_path import words_by_letters
+from autorag_whisper.align.letter_text import FOREIGN, letter_text
+from letter_hearing import planted, reading_classifier
+
+SMALL = reading_classifier(("a", "b", "c"))
+LETTERS = reading_classifier()
+QUIETS = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 0.3)), max_size=5)
+
+
+def heard_at_random(seed: int, frames: int) -> np.ndarray:
+    """float32[frames, 5] logarithms."""
+    scores = np.random.default_rng(seed).normal(0, 4, (frames, 5)).astype(np.float32)
+    return scores - np.log(np.exp(scores).sum(axis=1, keepdims=True))
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=2), min_size=1, max_size=2), st.integers(0, 999), st.integers(1, 4))
+def test_no_other_way_through_the_states_is_better(words: list[str], seed: int, frames: int) -> None:
+    """Against all of them, one by one."""
+    text = letter_text([[(word,)] for word in words], SMALL.alphabet)
+    assert text is not None
+    heard = heard_at_random(seed, frames)
+    quiet = np.random.default_rng(seed).uniform(0, 1, frames).astype(np.float32)
+    likely = heard - 0.5 * SMALL.prior
+    found = letter_path.letter_path(heard, SMALL, text, quiet)
+    emitted = letter_path._emitted(likely.astype(np.float32), text, quiet)
+    left_out = np.where(text.owners >= 0, letter_path._LEFT_OUT, 0.0)
+    entered = np.where(text.symbols == FOREIGN, letter_path._ENTRY, 0.0)
+
+    def likelihood(way: tuple[int, ...]) -> float:
+        total = sum(float(emitted[frame, state]) for frame, state in enumerate(way))
+        for before, after in itertools.pairwise((-1, *way, len(left_out))):
+            if after != before:
+                total -= left_out[before + 1 : after].sum() + (entered[after] if after < len(entered) else 0)
+        return total
+
+    ways = itertools.combinations_with_replacement(range(len(text.symbols)), frames)
+    np.testing.assert_allclose(found.likelihood, max(map(likelihood, ways)), rtol=1e-4, atol=1e-3)
+
+
+@given(
+    st.lists(st.text("abcx1 ß-", max_size=5), min_size=1, max_size=12), st.integers(0, 999), st.integers(1, 60), QUIETS
+)
+def test_words_are_in_order_and_apart_whatever_is_heard(
+    words: list[str], seed: int, frames: int, quiet: list[tuple[float, float]]
+) -> None:
+    hush = np.random.default_rng(seed).uniform(0, 1, frames).astype(np.float32)
+    found = words_by_letters(heard_at_random(seed, frames), SMALL, [[(word,)] for word in words], hush)
+    if found is None:
+        return
+    silences = [(at, at + length) for at, length in sorted(quiet)]
+    spans = sharpened(found.spans * 0.02, silences, [(a * 0.02, b * 0.02) for a, b in found.foreign])
+    for edges in (found.spans.ravel(), spans.ravel()):
+        assert len(edges) == 2 * len(words)
+        assert (np.diff(edges) >= 0).all()
+        assert np.isfinite(edges).all()
+    assert (found.spans >= 0).all()
+    assert (found.spans <= frames).all()
+    assert all(0 <= score <= 1 for score in found.scores)
+    assert all(0 <= first < stop <= frames for first, stop in found.foreign)
+
+
+@st.composite
+def sentences(draw: st.DrawFn) -> tuple[list[str], str, list[tuple[int, int]]]:
+    """Words of a text, what is heard (with pauses and fillers of other letters between), and where each word is."""
+    words = draw(st.lists(st.text("abcdefgh", min_size=1, max_size=7), min_size=1, max_size=8))
+    heard, spans = "", []
+    for word in words:
+        heard += "." * draw(st.integers(1, 9))
+        if draw(st.booleans()):
+            heard += draw(st.sampled_from(("xxxxxyyyyy", "zzzzzzzz"))) + "." * draw(st.integers(1, 9))
+        start = len(heard)
+        heard += "".join(letter * draw(st.integers(1, 4)) for letter in word)
+        spans.append((start, len(heard)))
+    return words, heard + "." * draw(st.integers(0, 9)), spans
+
+
+@given(sentences())
+def test_words_are_where_they_were_said_whatever_is_said_between_them(
+    case: tuple[list[str], str, list[tuple[int, int]]],
+) -> None:
+    words, heard, spans = case
+    told = LETTERS.log_probabilities(planted(heard, LETTERS))
+    found = words_by_letters(told, LETTERS, [[(word,)] for word in words], np.zeros(len(heard), np.float32))
+    assert found is not None
+    assert found.spans.tolist() == [list(span) for span in spans]
+    fillers = [heard[first:stop] for first, stop in found.foreign]
+    assert "".join(fillers) == "".join(letter for letter in heard if letter in "xyz")
