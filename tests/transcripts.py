@@ -21,6 +21,7 @@ from autorag_whisper.domain.transcript import (
     RejectedText,
     Segment,
     Transcript,
+    Unspoken,
     Word,
     WordSource,
     join_words,
@@ -91,6 +92,7 @@ def whole_transcripts(draw: st.DrawFn, texts: st.SearchStrategy[str] = WORD_TEXT
             RejectedText(0.0, min(0.25, ended_s), draw(TEXT), draw(TEXT)) for _ in range(draw(st.integers(0, 2)))
         ),
         coverage=draw(any_of(Coverage)),
+        unspoken=draw(st.lists(any_of(Unspoken), max_size=2).map(tuple)),
         device_fallbacks=draw(st.lists(any_of(DeviceFallbackStep), max_size=2).map(tuple)),
         engine_s=draw(FIGURES),
         notes=draw(st.lists(any_of(Note), max_size=2).map(tuple)),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autorag_whisper.align.words import TimedWord
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, MediaInfo, SpeechChunk, SpeechSpan
-from autorag_whisper.domain.transcript import Attempt, Coverage, Hole, Transcript, Word
+from autorag_whisper.domain.transcript import Attempt, Coverage, Hole, Transcript, Unspoken, Word
 from autorag_whisper.format import render
+from autorag_whisper.recognition.alignment import Aligned
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, Rejection
 from autorag_whisper.recognition.phantoms import Phantom
 from autorag_whisper.transcriber.assembly import Assembly
@@ -110,3 +112,14 @@ def test_json_lists_the_coverage_and_what_was_rejected_with_its_rule() -> None:
     assert read["coverage"] == {"speech_s": 4.0, "transcribed_s": 2.0, "skipped_s": 2.0, "holes": holes}
     [rejected] = read["rejected"]
     assert rejected == {"start": 10.0, "end": 19.0, "text": "Thank you.", "reason": Phantom.FAINT_VOICE.value}
+
+
+def test_speech_that_no_word_has_is_listed_in_order_and_not_where_the_text_was_not_accepted() -> None:
+    def with_unspoken(one: ChunkResult, *spans: tuple[float, float]) -> ChunkResult:
+        return replace(one, aligned=Aligned(one.words, unspoken=tuple(Unspoken(*span) for span in spans)))
+
+    later = with_unspoken(result(1, [(0, 1, True)], said=True), (11.2, 11.6))
+    earlier = with_unspoken(result(0, [(0, 2, True)], said=True), (2.1, 2.5), (3.0, 3.4))
+    rejected = with_unspoken(result(2, [(0, 1, True)], said=False, rejected="Thank you."), (21.0, 21.5))
+    _, assembly = coverage([later, earlier, rejected])
+    assert assembly.unspoken == [Unspoken(2.1, 2.5), Unspoken(3.0, 3.4), Unspoken(11.2, 11.6)]

@@ -168,6 +168,7 @@ class Transcript:
 
     `language`: the one that most was recognised in, with the probability (0..1) that it was detected with; 1 where it
     was given. `languages`: all of them, and those that were heard, the most recognised first.
+    `unspoken`: speech that no word has, in order, heard where words are timed by a classifier of letters.
     """
 
     name: str
@@ -188,6 +189,7 @@ class Transcript:
     notes: tuple[Note, ...] = ()
     clips: tuple[Clip, ...] = ()
     languages: tuple[LanguageShare, ...] = ()
+    unspoken: tuple[Unspoken, ...] = ()
 
     @property
     def words(self) -> tuple[Word, ...]:

@@ -30,6 +30,7 @@ from autorag_whisper.domain.transcript import (
     RejectedText,
     Segment,
     Transcript,
+    Unspoken,
     Word,
     WordSource,
 )
@@ -103,6 +104,7 @@ def _transcript(root: Node) -> Transcript:
         "compute_type": root.get("compute_type").text(""),
         "media": media_of(media),
         "damage": media.get("damage").record(MediaDamage) if media.has("damage") else MediaDamage(),
+        "unspoken": tuple(node.record(Unspoken) for node in root.get("unspoken").items()),
         "rejected": tuple(_rejected(node) for node in root.get("rejected").items()),
         "coverage": root.get("coverage").record(Coverage) if root.has("coverage") else Coverage(),
         "device_fallbacks": tuple(node.record(DeviceFallbackStep) for node in root.get("device_fallbacks").items()),

@@ -89,6 +89,7 @@ def _circumstances(transcript: Transcript, clock: Clock) -> dict[str, Any]:
             "damage": asdict(transcript.damage),
         },
         "coverage": asdict(transcript.coverage),
+        "unspoken": [asdict(stretch) for stretch in transcript.unspoken],
         "rejected": [
             {"start": clock.seconds(r.start_s), "end": clock.seconds(r.end_s), "text": r.text, "reason": r.reason}
             for r in transcript.rejected

@@ -11,6 +11,7 @@ from autorag_whisper.align.letter_edges import sharpened
 from autorag_whisper.align.letter_path import words_by_letters
 from autorag_whisper.align.pauses import quiet_frames, silences
 from autorag_whisper.align.text_normalization import readings
+from autorag_whisper.align.unspoken import unspoken
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.transcript import Unspoken
 from autorag_whisper.engines.base import ENCODER_FRAME_S
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
     from autorag_whisper.align.letters import LetterClassifier
     from autorag_whisper.domain.audio import SpeechChunk
-
-_LEAST_UNSPOKEN_S = 0.1
-"""The shortest speech that is told though no word has it: less is the edge of a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +42,9 @@ def heard_words(
     `output`: float32[frames, width], the encoder's of the frames that are audio. Raises ValueError where it is of
     another width than the classifier was trained on, or no numbers.
     """
+    heard = classifier.log_probabilities(output)
     quiet = quiet_frames(chunk.samples, len(output))
-    path = words_by_letters(classifier.log_probabilities(output), classifier, readings(words, language), quiet)
+    path = words_by_letters(heard, classifier, readings(words, language), quiet)
     if path is None:
         return None
     if not np.isfinite(path.likelihood):
@@ -55,22 +54,11 @@ def heard_words(
     speech = [(seconds(span.start) - start_s, seconds(span.stop) - start_s) for span in chunk.speech]
     foreign = [(first * ENCODER_FRAME_S, stop * ENCODER_FRAME_S) for first, stop in path.foreign]
     spans = sharpened(path.spans * ENCODER_FRAME_S, silences(chunk.samples, speech), foreign)
-    unspoken = [
-        Unspoken(start_s + max(begin, first), start_s + min(end, last))
-        for begin, end in _between(foreign, spans)
-        for first, last in speech
-        if min(end, last) - max(begin, first) >= _LEAST_UNSPOKEN_S
-    ]
-    timed = tuple((start_s + float(begin), start_s + float(end)) for begin, end in spans)
-    return Heard(timed, tuple(path.scores), tuple(unspoken))
-
-
-def _between(foreign: Sequence[tuple[float, float]], spans: NDArray[np.float64]) -> list[tuple[float, float]]:
-    """Other speech, in seconds, without what an edge of a word was moved over."""
-    found = []
-    for start, stop in foreign:
-        before, after = spans[spans[:, 0] < start, 1], spans[spans[:, 0] >= start, 0]
-        begin, end = max([start, *before[-1:]]), min([stop, *after[:1]])
-        if end > begin:
-            found.append((float(begin), float(end)))
-    return found
+    return Heard(
+        tuple((start_s + float(begin), start_s + float(end)) for begin, end in spans),
+        tuple(path.scores),
+        tuple(
+            Unspoken(start_s + begin, start_s + end)
+            for begin, end in unspoken(path, heard, quiet, (spans, speech), ENCODER_FRAME_S)
+        ),
+    )

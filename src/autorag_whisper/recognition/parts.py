@@ -144,7 +144,9 @@ def _joined(result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
 def _aligned(parts: Sequence[Aligned], words: tuple[TimedWord, ...]) -> Aligned:
     """Of the ways in which the parts were aligned the one with the most steps of the aligner fallback."""
     timed = [part for part in parts if part.source is not None]
-    return replace(max(timed, key=lambda part: len(part.fallbacks)), words=words) if timed else Aligned(words)
+    unspoken = tuple(stretch for part in parts for stretch in part.unspoken)
+    worst = max(timed, key=lambda part: len(part.fallbacks), default=Aligned())
+    return replace(worst, words=words, unspoken=unspoken)
 
 
 def _time(whole: EngineTime, parts: Sequence[EngineTime]) -> EngineTime:

@@ -13,7 +13,15 @@ from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.clips import clock
 from autorag_whisper.domain.notes import Note, NoteKind
 from autorag_whisper.domain.request import Task
-from autorag_whisper.domain.transcript import Coverage, DeviceFallbackStep, Hole, RejectedText, Segment, Transcript
+from autorag_whisper.domain.transcript import (
+    Coverage,
+    DeviceFallbackStep,
+    Hole,
+    RejectedText,
+    Segment,
+    Transcript,
+    Unspoken,
+)
 from autorag_whisper.recognition.borders import gap_s, joint, may_go_on
 from autorag_whisper.recognition.holes import holes
 from autorag_whisper.transcriber.language_track import LanguageTrack
@@ -47,6 +55,7 @@ class Assembly:
     steps: list[DeviceFallbackStep] = field(default_factory=list)
     speech_s: float = 0.0
     holes: list[Hole] = field(default_factory=list)
+    unspoken: list[Unspoken] = field(default_factory=list)
     recognise_s: float = 0.0
     align_s: float = 0.0
     writing: Writing = field(default_factory=Writing)
@@ -110,6 +119,7 @@ class Assembly:
         for rejection in result.rejected:
             text = self.writing.text(rejection.text, result.language)
             self.rejected.append(RejectedText(chunk.start_s, seconds(chunk.stop), text, rejection.rule))
+        self.unspoken += result.aligned.unspoken if result.words else ()
         self.holes += holes_of(result, translated=self.task == Task.TRANSLATE)
         for language, said in result.by_language:
             words = self._joined(result, language, self.writing.words(said, language))
@@ -174,6 +184,7 @@ class Assembly:
             engine_s=self.recognise_s + self.align_s,
             notes=(*self.notes, *decoder.notes, *_notes(self.clips, seconds(decoder.samples_out)), *self.track.notes()),
             clips=self.clips,
+            unspoken=tuple(self.unspoken),
         )
 
 
