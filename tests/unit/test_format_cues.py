@@ -70,6 +70,24 @@ def test_a_sentence_is_not_torn_two_words_after_the_last_one_ended() -> None:
     assert cues[0] == "not because they are easy, but because they are hard."
 
 
+@pytest.mark.parametrize(
+    ("text", "language", "bound"),
+    [
+        ("Americans, ask not what your country", "en", ["ask", "what", "your"]),
+        ("we do not know him", "en", ["we", "do", "not"]),
+        ("I hope not, said Peter", "en", ["I", "hope"]),
+        ("not yet", "en", ["not"]),
+        ("Peter weiß nicht warum", "de", ["weiß"]),
+        ("Pierre parle pas beaucoup", "fr", ["parle"]),
+    ],
+)
+def test_a_negation_belongs_to_the_verb_that_it_denies(text: str, language: str, bound: list[str]) -> None:
+    """ "ask | not what your country can do for you" was torn there."""
+    words, _ = spoken(text)
+    breaks = Breaks(words, [Glue.NONE] * len(words), language)
+    assert [word.text for word, is_bound in zip(words, breaks.bound[1:], strict=True) if is_bound] == bound
+
+
 def test_a_line_breaks_after_a_clause_rather_than_in_the_very_middle() -> None:
     [lines] = lines_of(*spoken("When evening came, all of them went back home.", word_s=0.5))
     assert lines == ("When evening came,", "all of them went back home.")

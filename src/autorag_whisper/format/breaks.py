@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autorag_whisper.format.function_words import function_words
+from autorag_whisper.format.function_words import function_words, negations
 from autorag_whisper.format.glue import Glue
 from autorag_whisper.format.punctuation import Stop, is_title, may_begin_line, stop_after
 
@@ -32,7 +32,8 @@ class Breaks:
         texts = [word.text for word in words]
         following = [*texts[1:], ""]
         pairs = list(zip(texts, following, strict=True))
-        self._functions = function_words(language)
+        self._functions, self._negations = function_words(language), negations(language)
+        self._texts = texts
         self.glue = [*glue, Glue.NONE]
         self.stops = [Stop.NONE, *(stop_after(text, after, language) for text, after in pairs)]
         self.bound = [False, *(self._is_bound(cut, text, after) for cut, (text, after) in enumerate(pairs, 1))]
@@ -41,7 +42,16 @@ class Breaks:
     def _is_bound(self, cut: int, text: str, after: str) -> bool:
         if not after or self.stops[cut] is not Stop.NONE:
             return False
-        return is_title(text) or bare(text) in self._functions or self._parts_a_number(cut, text, after)
+        if self._denies_a_verb(cut):  # "ask not | what"
+            return False
+        bound = is_title(text) or bare(text) in self._functions or self._parts_a_number(cut, text, after)
+        return bound or self._denies_a_verb(cut + 1)
+
+    def _denies_a_verb(self, cut: int) -> bool:
+        """Whether the word before `cut` denies the one before itself, which is no auxiliary ("ask not")."""
+        if cut < 2 or bare(self._texts[cut - 1]) not in self._negations or self.stops[cut - 1] is not Stop.NONE:
+            return False
+        return bare(self._texts[cut - 2]) not in self._functions
 
     def _parts_a_number(self, cut: int, text: str, after: str) -> bool:
         """Whether a number would lose its unit ("75 | dollars"), or a name its last word ("January | 18.")."""

@@ -173,6 +173,19 @@ _LISTS["nn"] = _LISTS["no"]
 _LISTS["yue"] = _LISTS["zh"]
 
 
+_NEGATIONS = {
+    "en": frozenset({"not"}), "de": frozenset({"nicht"}), "nl": frozenset({"niet"}), "sv": frozenset({"inte"}),
+    "da": frozenset({"ikke"}), "no": frozenset({"ikke"}), "fr": frozenset({"pas", "jamais"}),
+    "ca": frozenset({"pas"}),
+}  # fmt: skip
+_NO_NEGATIONS: frozenset[str] = frozenset()
+
+
+def negations(language: str) -> frozenset[str]:
+    """Words that deny the verb before them ("ask not", "je ne sais pas"): no line begins with one."""
+    return _NEGATIONS.get(language, _NO_NEGATIONS)
+
+
 def function_words(language: str) -> FunctionWords:
     """The lists for a Whisper code; empty where there are none."""
     return _LISTS.get(language, _NONE)
