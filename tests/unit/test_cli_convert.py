@@ -107,14 +107,14 @@ def test_force_replaces_with_a_copy_unless_told_not_to(result: Path) -> None:
     assert sorted(path.name for path in result.parent.glob("*.bak*")) == ["talk.srt.bak"]
 
 
-def test_subtitles_of_transcribe_are_replaced_and_stay_finished(tmp_path: Path) -> None:
+def test_subtitles_of_transcribe_are_replaced_and_finished_in_their_new_layout(tmp_path: Path) -> None:
     media, world = tmp_path / "talk.mp3", World()
     media.write_bytes(b"We choose to go to the moon.")
     assert world.run(media, "-f", "json,srt") == SUCCESS
     assert convert(tmp_path / "talk.json", "-f", "srt,vtt", "--line-length", "12") == SUCCESS
     narrow = (tmp_path / "talk.srt").read_text()
     assert max(len(line) for line in narrow.splitlines() if "-->" not in line) <= 12
-    assert world.run(media, "-f", "json,srt,vtt") == SUCCESS
+    assert world.run(media, "-f", "srt,vtt", "--line-length", "12") == SUCCESS
     assert world.transcribed == ["talk.mp3"]  # once
     assert (tmp_path / "talk.srt").read_text() == narrow
 
@@ -161,6 +161,34 @@ def test_who_writes_between_the_look_and_the_writing_loses_nothing(
     kept = result.with_suffix(".txt.bak" if force else ".txt")
     assert kept.read_text() == "by hand"
     assert [path.name for path in result.parent.glob("*.bak*")] == (["talk.txt.bak"] if force else [])
+
+
+def test_what_was_converted_with_another_layout_is_finished_for_that_layout_alone(tmp_path: Path) -> None:
+    """`convert --max-words 1` counted as what `transcribe` would have written without it."""
+    media, world = tmp_path / "talk.mp3", World()
+    media.write_bytes(b"We choose to go to the moon.")
+    assert world.run(media, "-f", "json,srt") == SUCCESS
+    usual = (tmp_path / "talk.srt").read_text()
+    assert convert(tmp_path / "talk.json", "-f", "srt,txt", "--max-words", "1") == SUCCESS
+    assert (tmp_path / "talk.srt").read_text() != usual
+    assert world.run(media, "-f", "srt", "--max-words", "1") == SUCCESS
+    assert len(world.transcribed) == 1, "the same layout is there"
+    assert world.run(media, "-f", "txt") == SUCCESS
+    assert len(world.transcribed) == 1, "plain text has no layout"
+    assert world.run(media, "-f", "srt") == SUCCESS
+    assert len(world.transcribed) == 2
+    assert (tmp_path / "talk.srt").read_text() == usual
+
+
+def test_what_was_transcribed_with_a_layout_and_converted_without_is_finished_without(tmp_path: Path) -> None:
+    media, world = tmp_path / "talk.mp3", World()
+    media.write_bytes(b"We choose to go to the moon.")
+    assert world.run(media, "-f", "json,srt", "--max-words", "1") == SUCCESS
+    assert convert(tmp_path / "talk.json", "-f", "srt") == SUCCESS
+    assert world.run(media, "-f", "srt") == SUCCESS
+    assert len(world.transcribed) == 1
+    assert world.run(media, "-f", "srt", "--max-words", "1") == SUCCESS
+    assert len(world.transcribed) == 2
 
 
 def test_a_command_line_that_names_no_file_is_bad_usage_as_in_transcribe(

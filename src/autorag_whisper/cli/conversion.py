@@ -17,7 +17,7 @@ import click
 
 from autorag_whisper.cli import manifest
 from autorag_whisper.cli.exits import BadUsage, CannotPrint
-from autorag_whisper.cli.fingerprint import Stamp, sha256_of
+from autorag_whisper.cli.fingerprint import Stamp, layout_digest, sha256_of
 from autorag_whisper.cli.inputs import STANDARD_INPUT, is_folder, is_there
 from autorag_whisper.cli.ledger import Ledger, why
 from autorag_whisper.cli.manifest import Entry, Manifest, Output, Recording
@@ -184,7 +184,7 @@ def _write(
         made = _set_aside(folder, [name for name in names if standings[name] not in _FREE], conversion, copies)
         seen |= {folder / name: Stamp.of_name(folder / name) for name, _ in made}  # a second name is a change
         copies += made
-        _note(folder, known, owner, {name: contents[name] for name in names})
+        _note(folder, known, owner, {name: contents[name] for name in names}, conversion.subtitles)
         new = frozenset(folder / name for name in names if standings[name] is Standing.FREE)
         try:
             write_together({folder / name: contents[name] for name in names}, new=new, seen=seen)
@@ -240,17 +240,30 @@ def _content(path: Path) -> str | None:
     return sha256_of(path) if path.is_file() and not path.is_symlink() else _NO_FILE
 
 
-def _note(folder: Path, known: Manifest, owner: Entry, contents: Mapping[str, bytes]) -> None:
+def _note(
+    folder: Path, known: Manifest, owner: Entry, contents: Mapping[str, bytes], subtitles: SubtitleOptions
+) -> None:
     """Before the files are there: who is killed then has not left a stranger's files to the next run."""
     suffixes = sorted(FORMATS, key=lambda form: len(FORMATS[form].suffix), reverse=True)
-    outputs = {}
+    outputs: dict[str, dict[str, Output]] = {}
     for name, data in contents.items():
         form = next(form for form in suffixes if name.endswith(FORMATS[form].suffix))
         older = known.outputs.get(name)
         before = (older[1].sha256, *older[1].before)[:3] if older else ()
-        outputs[form] = Output(name, hashlib.sha256(data).hexdigest(), before=before)
+        options = _options_of(owner, form, subtitles)
+        outputs.setdefault(options, {})[form] = Output(name, hashlib.sha256(data).hexdigest(), before=before)
+    noted = known
+    for options, made in outputs.items():
+        noted = noted.with_entry(replace(owner, options=options, outputs=made))
     if outputs:
-        manifest.write(folder, known.with_entry(replace(owner, outputs=outputs)), known)
+        manifest.write(folder, noted, known)
+
+
+def _options_of(owner: Entry, form: str, subtitles: SubtitleOptions) -> str:
+    """The digest of the options with which `transcribe` would write the same: subtitles have the layout in it."""
+    words = owner.words or owner.options
+    is_usual = not FORMATS[form].is_subtitles or subtitles == type(subtitles)()
+    return words if is_usual else layout_digest(words, subtitles)
 
 
 def _seen_from(folder: Path, other: Path) -> str:

@@ -118,7 +118,7 @@ class Writer:
             _log.warning("%s changed while it was transcribed: the next run does it again", job.input.shown)
             stamp, sha256 = Stamp(-1, 0, 0, 0), ""
         recording = replace(Subject.of(job).recording, track=track)
-        return Entry(recording, stamp, sha256, self._request.digest(), {})
+        return Entry(recording, stamp, sha256, self._request.digest(), {}, self._request.text_digest())
 
     def _write(self, job: Job, entry: Entry, contents: Mapping[str, bytes], language: str) -> Delivered:
         subject = Subject(entry.recording, job.input.path, entry.sha256)
@@ -158,7 +158,7 @@ class Writer:
             before = (older[1].sha256, *older[1].before)[:3] if older else ()
             wanted = job.names[form] if names[form] != job.names[form] else ""
             outputs[form] = Output(names[form], hashlib.sha256(data).hexdigest(), wanted, before)
-        noted = known.with_entry(Entry(entry.recording, entry.stamp, entry.sha256, entry.options, outputs))
+        noted = known.with_entry(replace(entry, outputs=outputs))
         try:
             manifest.write(job.folder, noted, known)
         except OSError as error:

@@ -86,13 +86,17 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A recording that was transcribed: its content, the digest of the options, and format -> output."""
+    """A recording that was transcribed: its content, the digest of the options, and format -> output.
+
+    `words` is the digest of those options that decide the words, however subtitles are laid out ("": not known).
+    """
 
     recording: Recording
     stamp: Stamp
     sha256: str
     options: str
     outputs: Mapping[str, Output]
+    words: str = ""
 
     @property
     def names(self) -> frozenset[str]:
@@ -243,7 +247,7 @@ def _parse_entry(recording: Any, data: Any) -> Entry:
     who = Recording(**{name: str(value) for name, value in recording.items()})
     outputs = {form: _parse_output(value) for form, value in data["outputs"].items()}
     stamp = Stamp(**{name: int(value) for name, value in data["stamp"].items()})
-    return Entry(who, stamp, str(data["sha256"]), str(data["options"]), outputs)
+    return Entry(who, stamp, str(data["sha256"]), str(data["options"]), outputs, str(data.get("words", "")))
 
 
 def _parse_output(data: Any) -> Output:
