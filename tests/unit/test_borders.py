@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import itertools
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,24 +14,39 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.align.words import TimedWord
+from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
-from autorag_whisper.domain.errors import EngineError
-from autorag_whisper.domain.request import TranscribeOptions
-from autorag_whisper.domain.transcript import Attempt, Segment, Word
+from autorag_whisper.domain.device import FailureCause
+from autorag_whisper.domain.errors import DeviceError, EngineError
+from autorag_whisper.domain.request import Quality, Task, TranscribeOptions
+from autorag_whisper.domain.transcript import Attempt, Segment, Transcript, Word
 from autorag_whisper.engines.base import Hypothesis
-from autorag_whisper.recognition.borders import LONGEST_PAUSE_S, joint, lower
+from autorag_whisper.recognition.border_hearing import BORDER_FRAMES
+from autorag_whisper.recognition.borders import (
+    HEARD_PAUSE_S,
+    LONGEST_PAUSE_S,
+    is_to_be_heard,
+    joint,
+    joint_heard,
+    lower,
+)
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
 from autorag_whisper.testing import speech_samples, write_speech
 from autorag_whisper.transcriber.assembly import Assembly
+from autorag_whisper.transcriber.book import Finished, Supervised
+from autorag_whisper.transcriber.checkpoint import dumps, loads
 from run_world import CARD, World
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 
 def words(text: str) -> list[Word]:
-    return [Word(each, float(n), n + 0.5, 0.9) for n, each in enumerate(text.split())]
+    """The words of a text; `_` is a blank inside one."""
+    return [Word(each.replace("_", " "), float(n), n + 0.5, 0.9) for n, each in enumerate(text.split())]
 
 
 def joined(left: str, right: str, language: str = "en", pause_s: float = 0.4) -> str:
@@ -211,3 +227,182 @@ def test_of_a_file_that_fails_the_segment_that_waits_is_told(tmp_path: Path) -> 
     with stream, pytest.raises(EngineError):
         told.extend(stream)
     assert [segment.text for segment in told] == ["and so On."]
+
+
+@pytest.mark.parametrize(
+    ("language", "left", "right", "heard", "expected"),
+    [
+        ("fr", "votre premier projet_?", "Sélectionnez Speech", ", sélectionnez Speech", "projet, | sélectionnez"),
+        ("it", "quattro schede, dati.", "Test, tra", ", test, tra", "dati, | test,"),
+        ("es", "la vecina corte.", "Hube de", ", hubo de refer", "corte, | hube"),
+        ("en", "my old excuse.", "Proving his", ", proving his", "excuse, | proving"),
+        ("en", "he met her.", "Paris in May", ", Paris in", "her, | Paris"),
+        ("en", "the “missal type.”", "Was in", ", was", "type,” | was"),
+        ("zh", "我们知道。", "但是他", "，但是", "我们知道， | 但是他"),
+        ("hi", "वह आया।", "और गया।", ", और", "आया, | और"),
+    ],
+)
+def test_an_end_that_is_none_is_heard(language: str, left: str, right: str, heard: str, expected: str) -> None:
+    last, following = words(left)[-1], words(right)
+    assert is_to_be_heard(last, following, language, 0.3)
+    found = joint_heard(last, following[0], language, 0.3, heard)
+    assert f"{found.left.text} | {found.right.text}" == expected
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        ". The Middle Ages",  # it ends
+        "? The",
+        "... the",
+        ", and then",  # another word
+        "",
+        ",",
+        " the middle",  # no mark in spite of a pause
+        ", The middle",  # no end, and yet a capital
+        "\ufffd",
+    ],
+)
+def test_an_end_that_is_one_stays(heard: str) -> None:
+    last, following = words("letters themselves.")[-1], words("The Middle Ages")
+    found = joint_heard(last, following[0], "en", 0.3, heard)
+    assert (found.left, found.right, found.reason) == (last, following[0], "")
+
+
+def test_a_chunk_that_was_cut_in_speech_needs_no_mark() -> None:
+    last, following = words("a similar process.")[-1], words("Produced the block")
+    found = joint_heard(last, following[0], "en", 0.1, " produced the")
+    assert (found.left.text, found.right.text) == ("process", "produced")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "pause_s"),
+    [
+        ("at present.", "Differs from", HEARD_PAUSE_S),  # a pause as between sentences
+        ("at present.", "differs From", 0.3),  # decided without
+        ("at present,", "Differs from", 0.3),
+        ("at present...", "Differs from", 0.3),
+        ("met Mr.", "Smith in", 0.3),
+    ],
+)
+def test_only_what_nothing_else_tells_is_heard_again(left: str, right: str, pause_s: float) -> None:
+    assert not is_to_be_heard(words(left)[-1], words(right), "en", pause_s)
+
+
+@given(TEXT, TEXT, st.sampled_from(["en", "de", "tr", "zh", "xx"]), st.floats(0, 1), st.text(max_size=8) | TEXT)
+def test_whatever_is_heard_changes_nothing_but_marks_and_case(
+    left: str, right: str, language: str, pause_s: float, heard: str
+) -> None:
+    before, after = Word(left.strip(), 1.0, 2.0, 0.5), Word(right.strip(), 3.0, 4.0, 0.5)
+    if not is_to_be_heard(before, [after], language, pause_s):
+        return
+    found = joint_heard(before, after, language, pause_s, heard)
+    assert letters(found.left.text) == letters(before.text)
+    assert letters(found.right.text) == letters(after.text)
+    assert (found.left.end_s, found.right.start_s) == (2.0, 3.0)
+
+
+def across(row: NDArray[np.float32]) -> Hypothesis:
+    """Ends everywhere; across a border none."""
+    text = ", so on" if row.shape[1] == BORDER_FRAMES else " So it goes On."
+    return Hypothesis(tuple(map(ord, text)), -0.2, 0.01, cap_hit=False)
+
+
+def joined_by(mark: str, transcript: Transcript) -> str:
+    """What the chunks of `across` make, with `mark` between them."""
+    return f"{mark}so it goes On".join(["So it goes On", *[""] * (len(transcript.segments) - 1)]) + "."
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Path:
+    """Several chunks without a pause as between sentences."""
+    return write_speech(tmp_path / "talk.wav", speech_samples(120))
+
+
+@pytest.mark.parametrize("batch_size", [1, None])
+def test_borders_that_only_the_sound_can_tell_are_heard_before_anything_behind_them_leaves(
+    talk: Path, batch_size: int | None
+) -> None:
+    world = World(script=across)
+    options = TranscribeOptions(language="en", batch_size=batch_size)
+    with world.transcriber.stream(talk, options, model="fake") as stream:
+        told = list(stream)
+        transcript = stream.result()
+    assert len(told) > 3
+    assert transcript.text == joined_by(", ", transcript)
+    assert tuple(told) == transcript.segments
+    prefixes = [bytes(one.prefix).decode() for one in world.fakes[0].decodings if one.prefix]
+    assert len(prefixes) == len(told) - 1
+    assert all(" So it goes On".endswith(prefix) for prefix in prefixes), "the left side's words are given"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [TranscribeOptions(language="en", quality=Quality.FAST), TranscribeOptions(language="de", task=Task.TRANSLATE)],
+)
+def test_fast_and_translations_hear_no_border_again(talk: Path, options: TranscribeOptions) -> None:
+    world = World(script=across)
+    transcript = world.transcriber.transcribe(talk, options, model="fake")
+    assert transcript.text == joined_by(". ", transcript).replace(" so", " So")
+
+
+def test_a_border_that_the_engine_fails_at_stays_as_it_was(talk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def script(row: NDArray[np.float32]) -> Hypothesis:
+        if row.shape[1] == BORDER_FRAMES:
+            raise EngineError("fake", "generate", "out of order")
+        return across(row)
+
+    transcript = World(script=script).transcriber.transcribe(talk, TranscribeOptions(language="en"), model="fake")
+    assert transcript.text == joined_by(". ", transcript).replace(" so", " So")
+    assert "could not be heard again" in caplog.text
+
+
+def test_a_border_at_which_a_card_dies_is_heard_on_the_cpu(talk: Path) -> None:
+    died = Event()
+
+    def script(row: NDArray[np.float32]) -> Hypothesis:
+        if row.shape[1] == BORDER_FRAMES and not died.is_set():
+            died.set()
+            raise DeviceError("cuda", FailureCause.STICKY, "generate: CUDA failed with error something")
+        return across(row)
+
+    transcript = World(CARD, script=script).transcriber.transcribe(talk, TranscribeOptions(language="en"), model="fake")
+    assert died.is_set()
+    assert transcript.text == joined_by(", ", transcript)
+    assert [step.to_device for step in transcript.device_fallbacks] == ["cpu"]
+
+
+class Book:
+    """Keeps what an earlier run has done, as a checkpoint does: without samples."""
+
+    def __init__(self, done: Mapping[int, Finished]) -> None:
+        self.done, self.noted = done, dict[int, Finished]()
+
+    def finished(self, file: int) -> Mapping[int, Finished]:
+        return self.done if file == 0 else {}
+
+    def note(self, file: int, finished: Finished) -> None:
+        assert file == 0
+        self.noted[finished.result.task.chunk.index] = loads(dumps(finished))
+
+
+def run_with(talk: Path, done: Mapping[int, Finished]) -> tuple[list[Segment], Book]:
+    """Segments of a run that goes on behind chunks that are done, and what it has noted."""
+    book = Book(done)
+    events = World(script=across).transcriber.events(
+        [MediaSource.from_path(talk)],
+        TranscribeOptions(language="en"),
+        model="fake",
+        on_progress=lambda _progress: None,
+        supervised=Supervised(book, linger=lambda wait: wait()),
+    )
+    return [event for event in events if isinstance(event, Segment)], book
+
+
+def test_a_run_that_goes_on_behind_any_of_its_chunks_joins_them_in_the_same_way(talk: Path) -> None:
+    undisturbed, book = run_with(talk, {})
+    assert len(book.noted) > 3
+    kept = list(book.noted)
+    for done in ([], kept[:1], kept[:2], kept[1:], kept[::2], kept[1::2], kept):
+        again, _ = run_with(talk, {index: book.noted[index] for index in done})
+        assert again == undisturbed

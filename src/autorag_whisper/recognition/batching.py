@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from autorag_whisper.domain.audio import SpeechChunk
+    from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.engines.base import RecognizerSpec
 
 
 MOST_PASSED_OVER = 3
@@ -28,6 +30,14 @@ class Batch:
     def of(self, window: int) -> int:
         """Chunks of this window: what they take of the engine's memory is in proportion to it."""
         return self.size * WINDOW_FRAMES // window if self.stretches else self.size
+
+
+def batch_of(spec: RecognizerSpec, options: TranscribeOptions, limit: int | None = None) -> Batch:
+    """As large as was asked for, or as the device takes; `limit` chunks of any window where more did not fit."""
+    size = options.batch_size or spec.batch_size
+    if limit is not None:
+        return Batch(min(size, limit), stretches=False)
+    return Batch(size, stretches=options.batch_size is None)
 
 
 @dataclass(slots=True)

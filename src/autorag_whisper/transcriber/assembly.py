@@ -22,7 +22,8 @@ from autorag_whisper.domain.transcript import (
     Transcript,
     Unspoken,
 )
-from autorag_whisper.recognition.borders import gap_s, joint, may_go_on
+from autorag_whisper.recognition.border_hearing import Border
+from autorag_whisper.recognition.borders import gap_s, is_to_be_heard, joint, joint_heard, may_go_on
 from autorag_whisper.recognition.holes import holes
 from autorag_whisper.transcriber.language_track import LanguageTrack
 from autorag_whisper.transcriber.script import Writing
@@ -65,6 +66,10 @@ class Assembly:
     """Chunks that are next in order and have to be recognised in another language, for whoever owns the run to take."""
     _early: dict[int, ChunkResult] = field(default_factory=dict)
     _next: int = 0
+    hears: bool = False
+    """Whether borders are heard again where nothing else tells (`border`, `settle`)."""
+    border: Border | None = None
+    """What is to be heard before anything else can leave."""
     _held: tuple[ChunkResult, str, list[TimedWord]] | None = None
     """The last words of the chunk before, in their language, which wait for the next one."""
 
@@ -76,13 +81,41 @@ class Assembly:
     def add(self, result: ChunkResult) -> Iterator[Segment]:
         """A chunk's final result; the segments that are next in order by now."""
         self._early[result.task.chunk.index] = result
-        while (following := self._early.pop(self._next, None)) is not None:
+        if self.border is None:
+            yield from self._proceed()
+
+    def settle(self, heard: str) -> Iterator[Segment]:
+        """What was heard across `border`, "" where that failed; the segments that are next in order by now."""
+        border, self.border = self.border, None
+        assert border is not None
+        self._next += 1
+        yield from self._in_order(self._early.pop(border.right.task.chunk.index), heard)
+        yield from self._proceed()
+
+    def _proceed(self) -> Iterator[Segment]:
+        """All that follows what has left, up to a border that is to be heard or a chunk that is to be done again."""
+        while (following := self._early.get(self._next)) is not None:
             again = self.track.again(following)
+            if again is None and (border := self._to_be_heard(following)) is not None:
+                self.border = border
+                return
+            del self._early[self._next]
             if again is not None:
                 self.again.append(again)
                 return
             self._next += 1
             yield from self._in_order(following)
+
+    def _to_be_heard(self, result: ChunkResult) -> Border | None:
+        """The border before a chunk, if nothing but its sound tells what it is."""
+        language, said = result.by_language[0]
+        if not self.hears or self._held is None or not said or self._held[1] != language:
+            return None
+        before, _, held = self._held
+        words, pause_s = self.writing.words(said, language), gap_s(before.task.chunk, result.task.chunk)
+        if not is_to_be_heard(held[-1].word, [timed.word for timed in words], language, pause_s):
+            return None
+        return Border(before, result, language)
 
     def finish(self) -> Iterator[Segment]:
         """Every chunk was added: the segment that waited for another."""
@@ -111,7 +144,7 @@ class Assembly:
             return self.language or UNKNOWN_LANGUAGE
         return max(spoken_s, key=lambda code: (spoken_s[code], code == self.language))
 
-    def _in_order(self, result: ChunkResult) -> Iterator[Segment]:
+    def _in_order(self, result: ChunkResult, heard: str | None = None) -> Iterator[Segment]:
         chunk = result.task.chunk
         # What had a second look counts as speech only if it turned out to be: music is none that was skipped.
         speech_s = sum(span.duration_s for span in chunk.speech if span.sure or result.words)
@@ -122,7 +155,7 @@ class Assembly:
         self.unspoken += result.aligned.unspoken if result.words else ()
         self.holes += holes_of(result, translated=self.task == Task.TRANSLATE)
         for language, said in result.by_language:
-            words = self._joined(result, language, self.writing.words(said, language))
+            words = self._joined(result, language, self.writing.words(said, language), heard)
             yield from self.finish()
             *pieces, last = [*cut_segments(words)] or [[]]
             for piece in pieces:
@@ -131,13 +164,19 @@ class Assembly:
         if not may_go_on(chunk):
             yield from self.finish()
 
-    def _joined(self, result: ChunkResult, language: str, words: Sequence[TimedWord]) -> Sequence[TimedWord]:
+    def _joined(
+        self, result: ChunkResult, language: str, words: Sequence[TimedWord], heard: str | None
+    ) -> Sequence[TimedWord]:
         """`words` of a chunk as they go on behind those that are held, which are mended too."""
         if self._held is None or not words or self._held[1] != language or self._held[0] is result:
             return words
         before, _, held = self._held
+        last, following = held[-1].word, [timed.word for timed in words]
         pause_s = gap_s(before.task.chunk, result.task.chunk)
-        found = joint(held[-1].word, [timed.word for timed in words], language, pause_s)
+        if heard is None:
+            found = joint(last, following, language, pause_s)
+        else:
+            found = joint_heard(last, following[0], language, pause_s, self.writing.text(heard, language))
         self._held = before, language, [*held[:-1], replace(held[-1], word=found.left)]
         return [replace(words[0], word=found.right), *words[1:]]
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import DeviceFallbackStep, Segment
     from autorag_whisper.engines.base import VoiceActivity
+    from autorag_whisper.recognition.border_hearing import Border
     from autorag_whisper.recognition.chunk_result import ChunkResult
     from autorag_whisper.recognition.language import LanguageChoice
     from autorag_whisper.transcriber.assembly import Assembly
@@ -60,6 +61,7 @@ class RunFile:
     over: bool = False
     batch_size: int = 0
     batch_size_since: int = 0  # since the last step of the device fallback
+    hearing: Border | None = None  # that was handed to a worker
     methods: set[WordSource] = field(default_factory=set)
     letters: set[str] = field(default_factory=set)  # who found them
     _steps: Generator[list[SpeechChunk]] | None = None
@@ -132,13 +134,16 @@ class RunFile:
         return Progress(self.source, min([judged_s, *islice(self._starts_s, 1)]), total_s)
 
 
-def segments_of(file: RunFile, result: ChunkResult | None, supervised: Supervised | None) -> Iterator[Segment]:
-    """The segments that are next in order with a chunk's result; whoever wants to know is told whose they are.
+def segments_of(
+    file: RunFile, result: ChunkResult | None, supervised: Supervised | None, heard: str | None = None
+) -> Iterator[Segment]:
+    """The segments that are next in order with a chunk's result, or with what was `heard` across a border.
 
-    Without a result: the one that waited for another chunk.
+    Whoever wants to know is told whose they are. Without either: the one that waited for another chunk.
     """
-    on_segment = supervised.on_segment if supervised is not None else None
-    for segment in file.assembly.add(result) if result is not None else file.assembly.finish():
+    on_segment, assembly = supervised.on_segment if supervised is not None else None, file.assembly
+    found = assembly.settle(heard) if heard is not None else assembly.add(result) if result else assembly.finish()
+    for segment in found:
         if on_segment is not None:
             on_segment(file.source, segment)
         yield segment

@@ -18,7 +18,8 @@ from autorag_whisper.audio.chunking import ChunkingRules
 from autorag_whisper.audio.faults import fault_of
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError, EngineError
 from autorag_whisper.domain.request import Aligner
-from autorag_whisper.recognition.batching import Batch, Pool
+from autorag_whisper.recognition.batching import Pool, batch_of
+from autorag_whisper.recognition.border_hearing import hears_borders
 from autorag_whisper.recognition.ctc_alignment import HeldLeases
 from autorag_whisper.recognition.hearing import follows
 from autorag_whisper.recognition.language import VOTING_CHUNKS, LanguageChoice
@@ -151,6 +152,8 @@ class Run:
         if self._redo:
             return self._redo[0]
         for file in self._files.values():
+            if (border := file.assembly.border) is not None and border is not file.hearing:
+                return Job(border=border)
             if file.voting and (file.decoded or file.chunks_read >= VOTING_CHUNKS):
                 return self._voting_job(file)
         if self._more_to_read:  # while nobody is waiting the batch may fill up first
@@ -170,10 +173,11 @@ class Run:
             return False
         if self._redo and job is self._redo[0]:
             self._redo.pop(0)
-        else:
+        elif job.border is None:
             self._pool.take(list(job.tasks))
-        for index in {task.file for task in job.tasks} & self._files.keys():
+        for index in job.files & self._files.keys():
             file = self._files[index]
+            file.hearing = job.border or file.hearing
             file.moments.submitted = file.moments.submitted or self._parts.telemetry.clock_ns()
             file.batch_size = max(file.batch_size, job.rows)
             file.batch_size_since = max(file.batch_size_since, job.rows)
@@ -229,8 +233,9 @@ class Run:
     def _assembly(self, name: str) -> Assembly:
         task = self._options.task.value
         writing = Writing(self._options.script, task)
-        track = LanguageTrack(follows=follows(self._options))
-        return Assembly(name, task, self._options.clips, writing=writing, notes=self._seat.notes, track=track)
+        track, hears = LanguageTrack(follows=follows(self._options)), hears_borders(self._spec, self._options)
+        clips, notes = self._options.clips, self._seat.notes
+        return Assembly(name, task, clips, writing=writing, notes=notes, track=track, hears=hears)
 
     def _known(self, file: RunFile, chunk: SpeechChunk) -> ChunkResult | None:
         """The result of a chunk that an earlier run has done, and with it the file's language."""
@@ -260,9 +265,12 @@ class Run:
         elif isinstance(event, JobDone):
             self._hurries = False
             if self._is_meanwhile(event):
-                self._note_step(self._seat.waited(event.key), {task.file for task in event.job.tasks})
+                self._note_step(self._seat.waited(event.key), event.job.files)
             for result in event.results:
                 yield from self._take(result)
+            if (border := event.job.border) is not None and (file := self._files.get(border.file)) is not None:
+                file.assembly.recognise_s += event.heard_s
+                yield from self._settle(file, None, event.heard)
         else:
             yield from self._recover(event)
 
@@ -285,17 +293,19 @@ class Run:
                     file.index, Finished.of(result, language, file.assembly.language_probability)
                 )
             yield from self._settle(file, result)
-            self._tell(file)
-            yield from self._finish(file)
 
-    def _settle(self, file: RunFile, result: ChunkResult) -> Iterator[Segment]:
+    def _settle(
+        self, file: RunFile, result: ChunkResult | None, heard: str | None = None
+    ) -> Iterator[Segment | FileOutcome]:
         """The segments that are next in order now; a chunk that is of another language than it was is done again."""
-        yield from segments_of(file, result, self._parts.supervised)
+        yield from segments_of(file, result, self._parts.supervised, heard)
         self._redo += [Job((task,), may_be_undecided=False) for task in file.assembly.again]
         file.assembly.again.clear()
         speaking = file.assembly.track.speaking
         if speaking is not None:
             self._pool.decide(file.index, speaking.language, speaking.known)
+        self._tell(file)
+        yield from self._finish(file)
 
     def _finish(self, file: RunFile) -> Iterator[Segment | FileOutcome]:
         if not file.is_complete:
@@ -315,7 +325,7 @@ class Run:
         if self._reading is file:
             self._reading = None
         self._pool.drop(file.index)
-        self._redo = [job for job in self._redo if job.tasks[0].file != file.index]
+        self._redo = [job for job in self._redo if file.index not in job.files]
         file.close()
         file.moments.finished = self._parts.telemetry.clock_ns()
         self._report.ended(file, type(error).__name__, self._spec)
@@ -331,7 +341,7 @@ class Run:
             self._redo += [Job((task,), may_be_undecided=False) for task in job.tasks]
         elif isinstance(error, AutoragWhisperError | MemoryError):
             known = error if isinstance(error, AutoragWhisperError) else EngineError("engine", "batch", "out of memory")
-            for index in dict.fromkeys(task.file for task in job.tasks):  # a batch may be of several files
+            for index in sorted(job.files):  # a batch may be of several files
                 if (file := self._files.get(index)) is not None:
                     yield from self._fail(file, known)
         else:
@@ -346,7 +356,7 @@ class Run:
             for step in self._seat.steps[before:]:
                 self._note_step(step, self._files)
             self._grow(spec)
-        self._redo[:0] = [Job((task,)) for task in job.tasks if task.redo]
+        self._redo[:0] = [job] if job.border else [Job((task,)) for task in job.tasks if task.redo]
         self._pool.put_back([task for task in job.tasks if not task.redo])
 
     def _is_meanwhile(self, event: JobDone) -> bool:
@@ -364,14 +374,6 @@ class Run:
         self._spec = spec
         self._pool.batch = batch_of(spec, self._options, self._seat.batch_limit)
         self._workers.resize(spec.workers)
-
-
-def batch_of(spec: RecognizerSpec, options: TranscribeOptions, limit: int | None = None) -> Batch:
-    """As large as was asked for, or as the device takes; `limit` chunks of any window where more did not fit."""
-    size = options.batch_size or spec.batch_size
-    if limit is not None:
-        return Batch(min(size, limit), stretches=False)
-    return Batch(size, stretches=options.batch_size is None)
 
 
 def chunking_rules(spec: RecognizerSpec, options: TranscribeOptions) -> ChunkingRules:

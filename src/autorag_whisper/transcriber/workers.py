@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Event
+from time import perf_counter
 from typing import TYPE_CHECKING
 
+from autorag_whisper.domain.errors import DeviceError, EngineError
+from autorag_whisper.recognition.aligner_fallback import told
+from autorag_whisper.recognition.border_hearing import heard_across
 from autorag_whisper.recognition.parts import completed
 from autorag_whisper.recognition.pipeline import recognition_for
 
@@ -16,25 +21,35 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.device import ModelKey
     from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.engines.base import Recognizer
+    from autorag_whisper.recognition.border_hearing import Border
     from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
     from autorag_whisper.recognition.ctc_alignment import HeldLeases
     from autorag_whisper.recognition.language import LanguageChoice
     from autorag_whisper.telemetry import Telemetry
     from autorag_whisper.transcriber.seat import Seat
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One call: a batch of chunks of one window, or (`voting`) the first chunks of one file."""
+    """One call: a batch of chunks of one window, or (`voting`) the first chunks of one file; or a border to hear."""
 
-    tasks: tuple[ChunkTask, ...]
+    tasks: tuple[ChunkTask, ...] = ()
     voting: bool = False
     may_be_undecided: bool = True
+    border: Border | None = None
+
+    @property
+    def files(self) -> set[int]:
+        """The files of the run that it is for."""
+        return {task.file for task in self.tasks} | ({self.border.file} if self.border is not None else set())
 
     @property
     def rows(self) -> int:
         """Chunks that are in the engine at once: those of a vote go one by one."""
-        return 1 if self.voting else len(self.tasks)
+        return 1 if self.voting or self.border is not None else len(self.tasks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +62,16 @@ class LanguageFound:
 
 @dataclass(frozen=True, slots=True)
 class JobDone:
-    """Every chunk of a job has a result; `key` is where it was done."""
+    """Every chunk of a job has a result; `key` is where it was done.
+
+    `heard` across its border in `heard_s` seconds, "" where that failed.
+    """
 
     job: Job
     key: ModelKey
-    results: tuple[ChunkResult, ...]
+    results: tuple[ChunkResult, ...] = ()
+    heard: str = ""
+    heard_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +157,11 @@ class Workers:
         key = self._seat.key
         try:
             with self._telemetry.attached(self._parent), self._seat.compute() as (key, recognizer):
+                if job.border is not None:
+                    began = perf_counter()
+                    heard = _heard(recognizer, job.border)
+                    self._events.put(JobDone(job, key, heard=heard, heard_s=perf_counter() - began))
+                    return
                 recognition = recognition_for(recognizer)(
                     recognizer,
                     self._options,
@@ -153,6 +178,17 @@ class Workers:
             self._events.put(JobFailed(job, key, error))
         else:
             self._events.put(JobDone(job, key, tuple(results)))
+
+
+def _heard(recognizer: Recognizer, border: Border) -> str:
+    """What is heard across a border; "" where the engine fails at it: the text is as good as it was."""
+    try:
+        return heard_across(recognizer, border)
+    except (EngineError, MemoryError) as error:
+        if isinstance(error, DeviceError):
+            raise
+        _log.warning("a border between two chunks could not be heard again, it stays: %s", told(error))
+        return ""
 
 
 def _threads(count: int) -> ThreadPoolExecutor:
