@@ -50,6 +50,7 @@ from autorag_whisper.transcriber.transcriber import Transcriber, TranscriberPart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from opentelemetry.metrics import MeterProvider
     from opentelemetry.trace import TracerProvider
@@ -98,8 +99,14 @@ def build_parts(
     models = ModelFinder(store)
     cards = CardReader(environ)
     workers = settings.threads or _usable_cores()
-    load = _whisperx_loader(models, workers) if settings.engine == "whisperx" else _own_loader(models, workers, store)
-    residency = Residency(_told(load, models, telemetry), footprints=_footprints(settings, cards))
+    footprints = _footprints(settings, cards)
+
+    def room(key: ModelKey) -> AbstractContextManager[None]:
+        return footprints.copy(key, residency.held_bytes(key.device))
+
+    is_ours = settings.engine != "whisperx"
+    load = _own_loader(models, workers, store, room) if is_ours else _whisperx_loader(models, workers)
+    residency = Residency(_told(load, models, telemetry), footprints=footprints)
     alignment_models = build_alignment_models(settings, telemetry, environ)
 
     def policy_of(key: ModelKey) -> OnYield:
@@ -301,9 +308,14 @@ def _speller(folder: Path, name: str, cache_dir: Path) -> SmallVocabulary | None
         return None
 
 
-def _own_loader(models: ModelFinder, workers: int, store: ModelStore) -> Callable[[ModelKey], Prepared]:
+def _own_loader(
+    models: ModelFinder, workers: int, store: ModelStore, room: Callable[[ModelKey], AbstractContextManager[None]]
+) -> Callable[[ModelKey], Prepared]:
+    """`room`: around a second copy of a model."""
+
     def prepare(key: ModelKey) -> Prepared:
-        return partial(ctranslate2.load, load_request(models.of(key), key, workers, store.cache_dir))
+        request = load_request(models.of(key), key, workers, store.cache_dir)
+        return partial(ctranslate2.load, replace(request, room=partial(room, key)))
 
     return prepare
 

@@ -271,3 +271,15 @@ def test_parts_are_of_the_chunk_in_order_apart_and_leave_no_speech_out(
 def test_a_short_chunk_is_not_halved() -> None:
     samples = np.zeros(round(1.9 * LEAST_PART_S * HZ), np.float32)
     assert len(halves(SpeechChunk(0, 0, samples, (SpeechSpan(0, len(samples)),)))) == 1
+
+
+def test_no_sound_costs_more_than_what_is_stated(tmp_path: Path) -> None:
+    # Every text ends at its cap, in every part: `recognition.effort` has the sums.
+    letters = random.Random(1)
+    endless = tuple(letters.choice(range(ord("a"), ord("z"))) for _ in range(1000))
+    world = World(script=lambda _features: Hypothesis(endless, -0.3, 0.0, cap_hit=True))
+    audio = write_speech(tmp_path / "a.wav", speech_samples(35))
+    world.transcriber.transcribe(audio, TranscribeOptions(language="en"), model="fake")
+    calls = world.faults["cpu"].calls
+    assert calls["encode"] <= 2 * (1 + 2 + 4 + 8)
+    assert calls["generate"] <= 7 * calls["encode"]

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from autorag_whisper.domain.device import CUDA, ModelKey, OnYield
-from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.domain.device import CUDA, FailureCause, ModelKey, OnYield
+from autorag_whisper.domain.errors import DeviceError, EngineError
+from autorag_whisper.engines.ctranslate2 import Sampler
 from autorag_whisper.runtime.footprints import Footprints
 from autorag_whisper.runtime.residency import Residency
 from residents import Resident, World
@@ -205,3 +206,28 @@ def test_a_load_that_fails_teaches_nothing() -> None:
     with pytest.raises(ZeroDivisionError):
         load()
     assert footprints.of(A) is None
+
+
+def test_a_copy_of_a_model_counts_in_the_budget_while_it_is_there_and_takes_nobodys_place(world: World) -> None:
+    """What samples is a second copy: on a card it was in no budget."""
+    used = [0]
+    world.before_load = lambda _key: used.__setitem__(0, used[0] + 40)
+    footprints = Footprints(lambda _device: used[0], {CUDA: 100}.get)
+    residency = Residency(world.load, footprints=footprints)
+    use(residency, A)
+    with footprints.copy(A, residency.held_bytes(CUDA)):
+        assert footprints.is_short(CUDA, residency.held_bytes(CUDA), A)
+    assert not footprints.is_short(CUDA, residency.held_bytes(CUDA), A)
+    use(residency, B)
+    with pytest.raises(DeviceError) as refused, footprints.copy(A, residency.held_bytes(CUDA)):
+        pass
+    assert refused.value.cause == FailureCause.OUT_OF_MEMORY
+    assert set(residency.resident()) == {A, B}
+
+
+def test_what_samples_is_not_loaded_where_there_is_no_room_for_it() -> None:
+    footprints = Footprints(lambda _device: 0, {CUDA: 10}.get)
+    loads: list[object] = []
+    with pytest.raises(DeviceError):
+        Sampler(lambda: loads.append(1), lambda: footprints.copy(A, 11)).generate(1)
+    assert not loads

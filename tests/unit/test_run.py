@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from autorag_whisper.domain.device import FailureCause
 from autorag_whisper.domain.errors import Cancelled, DeviceError, EngineError, GpuBusy, ModelDamaged
+from autorag_whisper.domain.notes import NoteKind
 from autorag_whisper.domain.request import Quality, TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import Hypothesis
@@ -406,20 +407,47 @@ def test_an_error_that_is_no_files_fault_ends_every_file_of_its_batch(tmp_path: 
     assert {type(outcome.error) for outcome in outcomes} == {type(None), GpuBusy}
 
 
-@pytest.mark.parametrize("error", [ModelDamaged("fake", "model.bin", "is missing"), EngineError("fake", "load", "no")])
-def test_a_text_stays_where_nothing_can_be_sampled(tmp_path: Path, error: Exception) -> None:
+NO_MEMORY = DeviceError("cuda", FailureCause.OUT_OF_MEMORY, "load: CUDA failed with error out of memory")
+STICKY = DeviceError("cuda", FailureCause.STICKY, "load: CUDA failed with error an illegal memory access")
+
+
+def without_samples(error: Exception) -> type[FakeRecognizer]:
+    """A recogniser whose copy that samples cannot be loaded, on a card."""
+
     class NoSamples(FakeRecognizer):
         def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
-            if decoding.temperature > 0:
+            if decoding.temperature > 0 and (self.spec.device.is_cuda or not isinstance(error, DeviceError)):
                 raise error
             return super().generate(encoded, prompts, decoding)
 
-    doubtful = Hypothesis(FakeRecognizer().tokenizer.encode(" hello there"), -1.5, 0.01, cap_hit=False)
-    world, audio = (
-        World(engine=NoSamples, script=lambda _: doubtful),
-        write_speech(tmp_path / "a.wav", speech_samples(3)),
-    )
+    return NoSamples
+
+
+DOUBTFUL = Hypothesis(FakeRecognizer().tokenizer.encode(" hello there"), -1.5, 0.01, cap_hit=False)
+
+
+@pytest.mark.parametrize(
+    "error", [ModelDamaged("fake", "model.bin", "is missing"), EngineError("fake", "load", "no"), NO_MEMORY]
+)
+def test_a_text_stays_where_nothing_can_be_sampled_and_that_is_told(tmp_path: Path, error: Exception) -> None:
+    """Out of memory for the copy that samples sent the whole session to the CPU."""
+    world = World(CARD, engine=without_samples(error), script=lambda _: DOUBTFUL)
+    audio = write_speech(tmp_path / "a.wav", speech_samples(3))
     transcript = world.transcriber.transcribe(audio, TranscribeOptions(language="en"), model="fake")
     assert transcript.text == "hello there"
-    with pytest.raises(type(error)):
-        world.transcriber.transcribe(audio, TranscribeOptions(language="en", temperatures=(0.4,)), model="fake")
+    assert (transcript.device, transcript.device_fallbacks) == ("cuda", ())
+    assert [note.kind for note in transcript.notes] == [NoteKind.NOT_SAMPLED]
+    options = TranscribeOptions(language="en", temperatures=(0.4,))
+    if error is NO_MEMORY:  # nothing was searched for before: the device fallback is asked
+        assert world.transcriber.transcribe(audio, options, model="fake").device == "cpu"
+    else:
+        with pytest.raises(type(error)):
+            world.transcriber.transcribe(audio, options, model="fake")
+
+
+def test_a_card_that_dies_at_sampling_is_left(tmp_path: Path) -> None:
+    world = World(CARD, engine=without_samples(STICKY), script=lambda _: DOUBTFUL)
+    audio = write_speech(tmp_path / "a.wav", speech_samples(3))
+    transcript = world.transcriber.transcribe(audio, TranscribeOptions(language="en"), model="fake")
+    assert (transcript.text, transcript.device) == ("hello there", "cpu")
+    assert not transcript.notes

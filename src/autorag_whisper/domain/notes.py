@@ -39,6 +39,9 @@ class NoteKind(StrEnum):
     OTHER_LANGUAGE = "other_language"
     """Speech sounds like another language than the one it was recognised in."""
 
+    NOT_SAMPLED = "not_sampled"
+    """Text that was doubtful could not be sampled: the model could not be loaded a second time for it."""
+
     DEVICE_NOT_USED = "device_not_used"
     """Another device was asked for, or would have been used, than the one that the work began on."""
 

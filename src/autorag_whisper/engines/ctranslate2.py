@@ -7,13 +7,15 @@ What its behaviour demands of this adapter (CTranslate2 4.8):
 - `generate` and `align` with an empty list end the process: refused here.
 - `max_length` is halved for Whisper, and the prompt counts in one of its two limits.
 - A worker thread seeds its random generator once, when it first samples: a seed takes effect in new threads alone, and
-  only a newly loaded model has those. So what samples is a second copy of the model, for the length of that call.
+  only a newly loaded model has those. So what samples is a second copy of the model, for the length of that call, if
+  there is room for it.
 - CUDA's libraries are opened at the first matrix product, not at load: one inference is run in the load.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
@@ -35,6 +37,7 @@ from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -72,6 +75,8 @@ class LoadRequest:
     characters: CharacterHeads | None = None
     letters: LetterClassifier | None = None
     speller: SmallVocabulary | None = None
+    room: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Around a second copy that is loaded for one call: raises DeviceError where the device's budget has no room."""
 
 
 def probe_hardware() -> Hardware:
@@ -145,7 +150,7 @@ def prove(recognizer: CTranslate2Recognizer) -> None:
 
 def sampler(request: LoadRequest) -> Sampler:
     """What samples for the model of `request`."""
-    return Sampler(lambda: _whisper(request, request.folder, 1))
+    return Sampler(lambda: _whisper(request, request.folder, 1), request.room)
 
 
 def _whisper(request: LoadRequest, folder: Path, workers: int) -> Any:
@@ -177,14 +182,14 @@ class Sampler:
 
     _seeding = Lock()
 
-    def __init__(self, load: Callable[[], Any]) -> None:
-        self._load = load
+    def __init__(self, load: Callable[[], Any], room: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        self._load, self._room = load, room
 
     def generate(self, seed: int, *arguments: Any, **options: Any) -> Any:
         """`ctranslate2.models.Whisper.generate` with the samples that belong to `seed`."""
         import ctranslate2
 
-        with self._seeding:
+        with self._seeding, self._room():
             ctranslate2.set_random_seed(seed)
             model = self._load()
             try:

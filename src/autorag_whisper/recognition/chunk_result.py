@@ -97,6 +97,7 @@ class ChunkResult:
     `undecided`: it is the first of a file and its language is unsure: nothing was decoded. What changes its language
     (`task.changes_language`) was not decoded either, until its parts were. `spoken`: of a chunk that was done in parts
     the languages of its words, in their order, each with the number of words.
+    `unsampled`: it would have been sampled, and could not be; the text is the best without.
     `rejected`: what was decoded too but not accepted. `aligned` says how the times were found.
     """
 
@@ -112,6 +113,7 @@ class ChunkResult:
     aligned: Aligned = field(default_factory=Aligned)
     time: EngineTime = field(default_factory=EngineTime)
     spoken: tuple[WordsIn, ...] = ()
+    unsampled: bool = False
 
     @property
     def by_language(self) -> list[tuple[str, tuple[TimedWord, ...]]]:
@@ -137,4 +139,5 @@ class Row:
     attempts: list[Attempt] = field(default_factory=list)
     kept: int = 0
     rejected: list[Rejection] = field(default_factory=list)
+    unsampled: bool = False
     aligned: Aligned = field(default_factory=Aligned)

@@ -7,9 +7,16 @@ In decoder steps, a step being one token of every beam or sample; a chunk's *cap
 | first attempt, in a batch | 1, of its own window | 1 cap |
 | redo, alone | 1, of the full window | `REDO_CAPS` caps; a cap for each temperature where most would be lost |
 | alignment | none | none: one pass over the tokens |
+| a vote on its language | 1, of the full window | none |
 
 Speech uses a third of its cap or less. So a chunk costs at most 5 caps, where usual ones cost a third of one. Where
 the best text so far is a loop, of which a rule would leave less than half, all temperatures are tried: 7 caps at most.
+
+A chunk that is done in parts (`recognition.parts`) pays for each of them as for a chunk, besides what it has cost
+itself, and a part that is cut again for its own. The parts of one level have together no more than the chunk's audio,
+and so about its caps; their windows are no shorter than a chunk's shortest. There are `parts.MOST_CUTS` levels at most,
+and of 30 s halved and halved again 14 parts: the worst sound costs 30 encoder passes and 4 times 7 caps. Of the kit's
+chunks one in fifty has parts at all. A chunk in several languages is done in parts alone.
 """
 
 from __future__ import annotations

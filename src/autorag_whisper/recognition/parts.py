@@ -137,6 +137,7 @@ def _joined(result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
         rejected=tuple(rejection for part in parts for rejection in part.rejected),
         aligned=_aligned([part.aligned for part in parts], words),
         time=_time(result.time, [part.time for part in parts]),
+        unsampled=result.unsampled or any(part.unsampled for part in parts),
         spoken=tuple(WordsIn(language, len(said)) for part in parts for language, said in part.by_language),
     )
 

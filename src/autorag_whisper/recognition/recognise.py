@@ -7,7 +7,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from autorag_whisper.domain.errors import Cancelled, EngineError, ModelDamaged
+from autorag_whisper.domain.device import FailureCause
+from autorag_whisper.domain.errors import Cancelled, DeviceError, EngineError, ModelDamaged
 from autorag_whisper.domain.request import Task
 from autorag_whisper.domain.transcript import Attempt
 from autorag_whisper.engines.base import WINDOW_FRAMES, Decoding
@@ -210,11 +211,12 @@ class Recognition:
         for decoding in self._search.ways(row.task.chunk, row.language):
             try:
                 hypothesis = self._generate(encoded, [row], decoding)[0]
-            except (EngineError, ModelDamaged, MemoryError) as error:
-                if not decoding.temperature or not any(hypotheses):
+            except (EngineError, ModelDamaged, MemoryError, DeviceError) as error:
+                if not decoding.temperature or not any(hypotheses) or _is_devices_end(error):
                     raise
-                # What samples is loaded for that: its files may be gone by now. The text that there is stays.
+                # What samples is loaded for that: its files or the memory for it may be gone. The text before stays.
                 _log.warning("a chunk could not be sampled, the best text before that stands: %s", told(error))
+                row.unsampled = True
                 break
             hypotheses.append(hypothesis)
             spent += steps_of(len(hypothesis.token_ids), decoding.max_new_tokens, sampled=decoding.temperature > 0)
@@ -332,6 +334,7 @@ class Recognition:
             rejected=tuple(row.rejected),
             aligned=row.aligned,
             time=charge,
+            unsampled=row.unsampled,
         )
 
     def _accepted(self, row: Row) -> list[TimedWord]:
@@ -346,6 +349,11 @@ class Recognition:
     def _check(self) -> None:
         if self._cancelled():
             raise Cancelled
+
+
+def _is_devices_end(error: Exception) -> bool:
+    """Whether it is not about the memory that one call took: then the device fallback is asked."""
+    return isinstance(error, DeviceError) and error.cause != FailureCause.OUT_OF_MEMORY
 
 
 def _speech_s(chunk: SpeechChunk) -> float:

@@ -6,6 +6,9 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from autorag_whisper.domain.device import FailureCause
+from autorag_whisper.domain.errors import DeviceError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -27,6 +30,7 @@ class Footprints:
         self._found: dict[tuple[str, str, str], int] = {}
         self._loading: dict[Device, int] = {}
         self._overlapped: set[Device] = set()
+        self._copies: dict[Device, int] = {}
 
     def of(self, key: ModelKey) -> int | None:
         """Bytes, once a load of it was measured."""
@@ -37,7 +41,28 @@ class Footprints:
         """Whether `held_bytes`, and `more` beside them if its bytes are known, are over the device's budget."""
         budget = self._budget(device)
         size = self.of(more) if more is not None else None
-        return budget is not None and held_bytes + (size or 0) > budget
+        return budget is not None and held_bytes + self._copies.get(device, 0) + (size or 0) > budget
+
+    @contextmanager
+    def copy(self, key: ModelKey, held_bytes: int) -> Iterator[None]:
+        """Around a second copy of a model that is there, of which `held_bytes` are held: counted while it is.
+
+        Raises DeviceError (out of memory) where the budget has no room for it: nothing leaves for a copy.
+        """
+        with self._lock:
+            size = self._found.get(_kind(key), 0)
+        if self.is_short(key.device, held_bytes, key):
+            message = f"load: a second copy of a model ({size >> 20} MB) is over the budget"
+            raise DeviceError(str(key.device), FailureCause.OUT_OF_MEMORY, message)
+        self._count(key.device, size)
+        try:
+            yield
+        finally:
+            self._count(key.device, -size)
+
+    def _count(self, device: Device, size: int) -> None:
+        with self._lock:
+            self._copies[device] = self._copies.get(device, 0) + size
 
     @contextmanager
     def measure(self, key: ModelKey) -> Iterator[None]:

@@ -59,6 +59,7 @@ class Assembly:
     unspoken: list[Unspoken] = field(default_factory=list)
     recognise_s: float = 0.0
     align_s: float = 0.0
+    unsampled: int = 0
     writing: Writing = field(default_factory=Writing)
     notes: tuple[Note, ...] = ()
     track: LanguageTrack = field(default_factory=LanguageTrack)
@@ -146,6 +147,7 @@ class Assembly:
 
     def _in_order(self, result: ChunkResult, heard: str | None = None) -> Iterator[Segment]:
         chunk = result.task.chunk
+        self.unsampled += result.unsampled
         # What had a second look counts as speech only if it turned out to be: music is none that was skipped.
         speech_s = sum(span.duration_s for span in chunk.speech if span.sure or result.words)
         self.speech_s += speech_s
@@ -202,6 +204,11 @@ class Assembly:
         self.segments.append(segment)
         return segment
 
+    def _own_notes(self, duration_s: float) -> Iterator[Note]:
+        yield from _notes(self.clips, duration_s)
+        yield from self.track.notes()
+        yield from _unsampled(self.unsampled)
+
     def transcript(self, decoder: MediaDecoder, spec: RecognizerSpec) -> Transcript:
         """The whole, once every chunk was added and the file is decoded."""
         return Transcript(
@@ -221,7 +228,7 @@ class Assembly:
             coverage=self.coverage,
             device_fallbacks=tuple(self.steps),
             engine_s=self.recognise_s + self.align_s,
-            notes=(*self.notes, *decoder.notes, *_notes(self.clips, seconds(decoder.samples_out)), *self.track.notes()),
+            notes=(*self.notes, *decoder.notes, *self._own_notes(seconds(decoder.samples_out))),
             clips=self.clips,
             unspoken=tuple(self.unspoken),
         )
@@ -232,6 +239,13 @@ def _notes(clips: tuple[Clip, ...], duration_s: float) -> Iterator[Note]:
     for clip in clips:
         if clip.start_s >= duration_s:
             yield Note(NoteKind.CLIP_BEHIND_END, f"clip {clip} begins behind the end at {clock(duration_s)}")
+
+
+def _unsampled(chunks: int) -> Iterator[Note]:
+    if chunks:
+        pieces = f"{chunks} doubtful pieces" if chunks > 1 else "a doubtful piece"
+        text = f"{pieces} kept the text that there was: the model could not be loaded once more to sample others"
+        yield Note(NoteKind.NOT_SAMPLED, text)
 
 
 def holes_of(result: ChunkResult, *, translated: bool) -> list[Hole]:
