@@ -83,6 +83,12 @@ def test_sisters_are_one_rival_from_outside_and_hardly_one_among_themselves() ->
     assert languages([{"es": 0.99}] * 6, begins="pt") == ["es"] * 6
 
 
+def test_pieces_that_are_unsure_before_it_do_not_hide_what_comes_then() -> None:
+    # Polish and Swedish that sounded like nothing, then Spanish: the doubt of the first stuck to it.
+    unsure = {"tl": 0.2, "sv": 0.11, "es": 0.05}
+    assert languages([{"ja": 0.99}, unsure, unsure, *[{"es": 0.95}] * 3], begins="ja")[3:] == ["es"] * 3
+
+
 def test_what_whisper_hardly_knows_needs_twice_the_evidence() -> None:
     assert languages([SURE_EN, {"la": 0.99}, {"la": 0.99}, SURE_EN]) == ["en"] * 4
     assert languages([SURE_EN, *[{"cy": 0.99}] * 4]) == ["en", *["cy"] * 4]
@@ -192,9 +198,13 @@ def test_a_short_file_in_two_languages_is_cut_between_them(tmp_path: Path) -> No
     assert [word.text for word in transcript.words[:1]] == ["one"]
 
 
-def test_a_remark_in_another_language_stays_and_is_told(tmp_path: Path) -> None:
+def test_a_remark_that_is_not_quite_sure_stays_and_is_told(tmp_path: Path) -> None:
+    def hears(row: np.ndarray) -> tuple[str, float]:
+        language, probability = by_pitch(row)
+        return language, 0.92 if language == "de" else probability
+
     talk = recording(tmp_path, (ENGLISH_HZ, 60), (GERMAN_HZ, 8), (ENGLISH_HZ, 60))
-    transcript = World(language=by_pitch).transcriber.transcribe(talk, RUNNING, model="fake")
+    transcript = World(language=hears).transcriber.transcribe(talk, RUNNING, model="fake")
     assert len(transcript.words) == 128
     assert spoken(transcript) == [("en", 128)]
     english, german = transcript.languages

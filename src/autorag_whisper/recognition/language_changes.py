@@ -2,8 +2,8 @@
 
 Page's test for a change (CUSUM), one for every other language: each piece adds the logarithm of how much likelier that
 language is than the one that is spoken, less `DRIFT`, times its share of speech; the sum never falls below nothing.
-From a threshold on the language has changed, where that sum began to rise, if since then it was likelier than all
-others together.
+From a threshold on the language has changed, where that sum began to rise, if it has been likelier than all others
+together.
 
 ```
 pieces       en    en    en    de    de    de    de    ?     en    en
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 DRIFT = 2.0
 """A piece in which another language is less than e**2 = 7 times as likely says nothing for it."""
-NEW, KNOWN, FOREIGN = 6.0, 3.0, 2.0
+NEW, KNOWN, FOREIGN = 5.0, 3.0, 2.0
 """Evidence for a language that the file has not had, and for one that it had. A piece gives 6.1 at most; in no
-recording of the kit in one language there was more than 2.7 (dev/LOG.md)."""
+recording of the kit in one language there was more than 2.3 (dev/LOG.md)."""
 _FULL_S, _MOST = 4.0, 1.25
 """Seconds of speech in a piece that count once, and how often its evidence counts at most."""
 _NEAR = 5 * SAMPLE_RATE_HZ // 2
@@ -55,20 +55,14 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """For a language, since the `begun`-th piece of a chunk: how much, and how likely it was of all.
+    """For a language, since the `begun`-th piece of a chunk.
 
-    `heard`: weights of the pieces since then; `vote`: of their log-probabilities for it and its sisters the sum.
+    `total`: how much. `sure`: the same sum of how much likelier it was, with its sisters, than all others together.
     """
 
     total: float = 0.0
     begun: int = 0
-    heard: float = 0.0
-    vote: float = 0.0
-
-    @property
-    def is_sure(self) -> bool:
-        """Whether it was likelier than all others together, on average."""
-        return self.vote >= self.heard * math.log(SURE)
+    sure: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +93,7 @@ def follow(speaking: Speaking, chunk: SpeechChunk, pieces: Sequence[Piece]) -> t
     for n, piece in enumerate(pieces):
         languages.append(speaking.language)
         speaking = replace(speaking, others=_heard(speaking, piece, n))
-        enough = [code for code, one in speaking.others.items() if one.is_sure and one.total >= speaking.needed(code)]
+        enough = [code for code, one in speaking.others.items() if one.sure and one.total >= speaking.needed(code)]
         if enough:
             language = max(enough, key=lambda code: (speaking.others[code].total, code))
             since = speaking.others[language].begun
@@ -128,7 +122,8 @@ def _heard(speaking: Speaking, piece: Piece, n: int) -> dict[str, Evidence]:
             gain = _log(told.get(code, 0.0)) - _log(families.get(own, 0.0))
         total = before.total + weight * (gain - DRIFT)
         if total > 0:
-            found[code] = Evidence(total, before.begun, before.heard + weight, before.vote + weight * _log(share))
+            sure = max(0.0, before.sure + weight * (_log(share) - _log(SURE)))
+            found[code] = Evidence(total, before.begun, sure)
     return found
 
 
