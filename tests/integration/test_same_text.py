@@ -71,7 +71,7 @@ def test_the_same_file_gives_the_same_text_wherever_and_beside_whatever(
 @pytest.mark.slow
 def test_half_a_character_is_in_no_text(transcriber: Transcriber, kit: Path, base_folder: Path) -> None:
     """A long prompt in Chinese ended a text behind two of the three bytes of a comma."""
-    prompt = "这是一个关于自定义语音门户的说明，其中包括数据、模型、测试和终结点等内容，"  # noqa: RUF001 - Chinese
+    prompt = "这是一个关于自定义语音门户的说明，其中包括数据、模型、测试和终结点等内容，"  # noqa: RUF001 - the comma is a Chinese one
     prompt = f"{prompt}请注意使用标点符号和简体中文。" * 6
     options = TranscribeOptions(language="zh", initial_prompt=prompt)
     transcript = transcriber.transcribe(kit / "real" / "az_zh-CN_train_audio1.opus", options, model="base")

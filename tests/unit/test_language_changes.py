@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
+from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.domain.notes import NoteKind
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.recognition.language import LEAST_TOLD, PIECE_FRAMES, Piece, piece_frames, pieces_of
@@ -252,3 +253,17 @@ def test_a_chunk_that_began_in_the_former_language_is_recognised_again_before_it
     talk = recording(tmp_path, (ENGLISH_HZ, 8), (2500.0, 34), (unsure, 34))
     transcript = World(language=hears).transcriber.transcribe(talk, replace(RUNNING, batch_size=8), model="fake")
     assert spoken(transcript) == [("en", 8), ("de", 68)]
+
+
+def test_where_the_pieces_cannot_be_heard_there_is_a_text_all_the_same(tmp_path: Path) -> None:
+    world = World(language=by_pitch)
+
+    def fail(stage: str, _number: int) -> None:
+        if stage == "excerpts":
+            raise EngineError("fake", stage, "no")
+
+    world.faults["cpu"].fail = fail
+    talk = recording(tmp_path, (ENGLISH_HZ, 8), (GERMAN_HZ, 20))
+    transcript = world.transcriber.transcribe(talk, RUNNING, model="fake")
+    assert len(transcript.words) == 28
+    assert {language for language, _ in spoken(transcript)} <= {"de", "en"}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.language import PIECE_FRAMES, PIECE_STEP, choose, piece_frames, pieces_of
 from autorag_whisper.recognition.language_changes import Speaking, follow
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from autorag_whisper.recognition.chunk_result import ChunkTask
     from autorag_whisper.recognition.language import LanguageChoice, Piece
     from autorag_whisper.recognition.language_changes import Stretch
+
+_log = logging.getLogger(__name__)
 
 
 def follows(options: TranscribeOptions) -> bool:
@@ -67,7 +72,11 @@ class Hearing:
             return found
         firsts = {n: piece_frames(tasks[n].chunk) for n in rows}
         places = [(n, first) for n in rows for first in firsts[n]]
-        heard = self._engine.detect_languages(self._engine.excerpts(encoded, places, PIECE_FRAMES, PIECE_STEP))
+        try:
+            heard = self._engine.detect_languages(self._engine.excerpts(encoded, places, PIECE_FRAMES, PIECE_STEP))
+        except EngineError as error:  # it is not needed for a text
+            _log.warning("languages of chunks could not be heard, they have their file's: %s", told(error))
+            return found
         ends = np.cumsum([len(firsts[n]) for n in rows])
         for n, end in zip(rows, ends, strict=True):
             votes = heard[end - len(firsts[n]) : end]
