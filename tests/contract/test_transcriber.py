@@ -15,6 +15,7 @@ import pytest
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import Cancelled, InvalidOption, MediaNotFound
 from autorag_whisper.domain.media_errors import MediaAddress
+from autorag_whisper.domain.notes import NoteKind
 from autorag_whisper.domain.process_errors import TranscriberClosed
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.testing import speech_samples, write_speech
@@ -86,6 +87,19 @@ def test_a_stream_gives_segments_in_order_and_then_the_whole(transcriber: Transc
     assert [segment.index for segment in segments] == list(range(len(segments)))
     assert transcript.text == transcriber.transcribe(talk, ENGLISH, model="fake").text
     assert (transcript.name, len(transcript.words)) == ("talk.wav", WORDS)
+
+
+def test_a_language_that_is_not_spoken_is_told(transcriber: TranscriberProtocol, talk: Path) -> None:
+    # The fake hears English in everything.
+    options = TranscribeOptions(language="de", vad_min_silence_s=0.5)
+    transcript = transcriber.transcribe(talk, options, model="fake")
+    assert [note.kind for note in transcript.notes] == [NoteKind.OTHER_LANGUAGE]
+    german, english = transcript.languages
+    assert (german.language, english.language, german.heard_s, english.recognised_s) == ("de", "en", 0.0, 0.0)
+    assert english.heard_s > 10
+    found = transcriber.transcribe(talk, TranscribeOptions(vad_min_silence_s=0.5), model="fake")
+    assert [share.language for share in found.languages] == ["en"]
+    assert not found.notes
 
 
 def test_a_result_may_be_asked_for_without_a_with(transcriber: TranscriberProtocol, talk: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.domain.notes import NoteKind
@@ -22,13 +23,17 @@ from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.recognition.language import LEAST_TOLD, PIECE_FRAMES, Piece, piece_frames, pieces_of
 from autorag_whisper.recognition.language_changes import Speaking, follow
 from autorag_whisper.testing import speech_samples, write_speech
+from autorag_whisper.transcriber import FileDone
+from autorag_whisper.transcriber.book import Supervised
+from autorag_whisper.transcriber.checkpoint import dumps, loads
 from run_world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from autorag_whisper.domain.transcript import Transcript
+    from autorag_whisper.transcriber.book import Finished
 
 HZ = SAMPLE_RATE_HZ
 SURE_EN, SURE_DE = {"en": 0.99}, {"de": 0.99}
@@ -267,3 +272,44 @@ def test_where_the_pieces_cannot_be_heard_there_is_a_text_all_the_same(tmp_path:
     transcript = world.transcriber.transcribe(talk, RUNNING, model="fake")
     assert len(transcript.words) == 28
     assert {language for language, _ in spoken(transcript)} <= {"de", "en"}
+
+
+class Book:
+    """Keeps what is done, as lines of JSON, and gives back the chunks that `left` allows."""
+
+    def __init__(self, lines: dict[int, str], left: Callable[[int], bool] = lambda _index: True) -> None:
+        self.lines, self._left = lines, left
+
+    def finished(self, file: int) -> dict[int, Finished]:
+        return {index: loads(line) for index, line in self.lines.items() if self._left(index)}
+
+    def note(self, file: int, finished: Finished) -> None:
+        self.lines[finished.result.task.chunk.index] = dumps(finished)
+
+
+def run(talk: Path, book: Book, batch_size: int) -> Transcript:
+    world = World(language=by_pitch)
+    events = world.transcriber.events(
+        [MediaSource.from_path(talk)],
+        replace(RUNNING, batch_size=batch_size),
+        model="fake",
+        on_progress=lambda _progress: None,
+        supervised=Supervised(book, linger=lambda wait: wait()),
+    )
+    [outcome] = [event for event in events if isinstance(event, FileDone)]
+    return outcome.transcript
+
+
+@pytest.mark.parametrize("kept", range(6))
+def test_a_run_that_goes_on_behind_another_gives_the_same_text_and_languages(tmp_path: Path, kept: int) -> None:
+    parts = [(ENGLISH_HZ, 8), (GERMAN_HZ, 40), (ENGLISH_HZ, 50), (GERMAN_HZ, 6), (ENGLISH_HZ, 30), (GERMAN_HZ, 40)]
+    talk = recording(tmp_path, *parts)
+    first = Book({})
+    undisturbed = run(talk, first, 4)
+    assert {language for language, _ in spoken(undisturbed)} == {"en", "de"}
+    assert len(first.lines) > 5
+    again = run(talk, Book(dict(first.lines), lambda index: index <= kept or index % 3 == kept % 3), 1 + kept)
+    assert (again.segments, again.languages, again.notes) == (
+        undisturbed.segments, undisturbed.languages, undisturbed.notes,
+    )  # fmt: skip
+    assert again.language_probability == undisturbed.language_probability
