@@ -177,6 +177,16 @@ def test_a_cap_that_a_long_prompt_lowered_is_the_one_that_counts(tmp_path: Path)
     assert len(transcript.words) == 2
 
 
+def test_a_sentence_that_goes_on_in_the_next_part_is_not_torn(tmp_path: Path) -> None:
+    class Capped(FakeRecognizer):
+        def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
+            return [replace(said(" and so On."), cap_hit=beeps(row) > 4) for row in encoded.value]
+
+    world = World(engine=Capped)
+    transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", speech_samples(6)), model="fake")
+    assert transcript.text == "and so On, and so On."
+
+
 def test_a_cap_knows_the_language() -> None:
     half_a_minute = 30 * HZ
     assert token_cap(half_a_minute, "en") == 224

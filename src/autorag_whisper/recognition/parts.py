@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError
 from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.alignment import Aligned
+from autorag_whisper.recognition.borders import gap_s, joint
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, WordsIn
 from autorag_whisper.recognition.holes import around, halves, holes, missing_s, within
 from autorag_whisper.recognition.quality import Fault
@@ -126,7 +127,7 @@ def _joined(result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
     attempts = (*result.attempts, *(attempt for part in parts for attempt in part.attempts))
     offsets = itertools.accumulate((len(part.attempts) for part in parts), initial=len(result.attempts))
     kept = [offset + part.kept for offset, part in zip(offsets, parts, strict=False) if part.words]
-    words = tuple(timed for part in parts for timed in part.words)  # parts do not overlap, and so their words
+    words = _sewn(parts)
     return replace(
         result,
         text=" ".join(part.text for part in parts if part.text),
@@ -140,6 +141,21 @@ def _joined(result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
         unsampled=result.unsampled or any(part.unsampled for part in parts),
         spoken=tuple(WordsIn(language, len(said)) for part in parts for language, said in part.by_language),
     )
+
+
+def _sewn(parts: Sequence[ChunkResult]) -> tuple[TimedWord, ...]:
+    """The words of all parts, which do not overlap: a sentence that goes on in the next part is not torn there."""
+    words: list[TimedWord] = []
+    before: ChunkResult | None = None
+    for part in parts:
+        said = list(part.words)
+        if before is not None and said and before.by_language[-1][0] == part.by_language[0][0]:
+            language, pause_s = part.by_language[0][0], gap_s(before.task.chunk, part.task.chunk)
+            found = joint(words[-1].word, _said(part), language, pause_s)
+            words[-1], said[0] = replace(words[-1], word=found.left), replace(said[0], word=found.right)
+        words += said
+        before = part if said else None
+    return tuple(words)
 
 
 def _aligned(parts: Sequence[Aligned], words: tuple[TimedWord, ...]) -> Aligned:
