@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Make a letter classifier that comes with the package: for the encoder of one model, from flite's speech.
+"""Make a letter classifier that comes with the package, for the encoder of one model.
 
-Needs flite's shared libraries (Debian: `apt-get install flite`), the model, and the project's own `.venv`:
+Needs the shared libraries of flite and espeak-ng (Debian: `apt-get install flite espeak-ng`), the model, and the
+project's own `.venv`; AUTORAG_WHISPER_KIT names the benchmarks' recordings, without which people's speech is left out:
 
-    OPENBLAS_NUM_THREADS=1 .venv/bin/python scripts/train_letters.py base [--minutes 50] [--seed 1]
+    OPENBLAS_NUM_THREADS=1 .venv/bin/python scripts/train_letters.py base [--minutes 60] [--seed 1]
 
-Written are `letter_weights/NAME.safetensors` beside `engines/letter_classifiers.py`, and their entry in its manifest.
-The words are those of the model's tokenizer (MIT), the sentences made of them at random; flite sets no terms on speech
-made with its voices. Nothing of the benchmarks' recordings is in it. On one core base takes three minutes: one to
-speak, one to encode, half a one to learn. The same command gives the same weights on one machine and set of libraries,
-and elsewhere such as answer alike (`tests/acceptance/test_letter_weights.py`).
+Written are `letter_weights/NAME.safetensors` beside `engines/letter_classifiers.py`, and its entry in the manifest,
+which lists what it learnt from. First it learns from synthesisers alone, which tell their words' times; what that gives
+tells where the words of people's speech are whose text is known (`letter_people`); then it learns from all. On one core
+base takes five minutes. The same command gives the same weights on one machine and set of libraries, and elsewhere such
+as answer alike (`tests/acceptance/test_letter_weights.py`).
 """
 
 from __future__ import annotations
@@ -19,101 +20,135 @@ import json
 import os
 import sys
 import time
-from dataclasses import replace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from autorag_whisper.align.letter_training import Course, Lesson, spelled, train
-from autorag_whisper.audio.features import log_mel
-from autorag_whisper.bootstrap import load_request
-from autorag_whisper.domain.device import CPU, ModelKey
-from autorag_whisper.engines import ctranslate2
+from autorag_whisper.align.letter_training import Course, train
+from autorag_whisper.audio.disturbance import disturbed
+from autorag_whisper.calibration import opened_model
 from autorag_whisper.engines.letter_classifiers import encoder_digest, write
 from autorag_whisper.models.digests import sha256_of
 from autorag_whisper.models.store import ModelStore
-from autorag_whisper.recognition.windows import window_frames
+from autorag_whisper.recognition.letter_calibration import FRAME_SAMPLES, LATIN, encoder_frames, lesson
+from autorag_whisper.settings import Settings
 from exact_speech import RATE_HZ, word_list
-from letter_speech import FILLERS, disturbed, english
+from letter_people import labelled, recordings
+from letter_speech import by_espeak, english
+from letter_texts import TEXTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from autorag_whisper.align.letter_training import Lesson
+    from autorag_whisper.align.letters import LetterClassifier
+    from autorag_whisper.engines.base import Recognizer
     from letter_speech import Window
 
-ALPHABET = tuple("abcdefghijklmnopqrstuvwxyz")
-UNDISTURBED = 0.35
-"""Share of the windows that stay as flite made them."""
-SAMPLES_A_FRAME = 320
+UNDISTURBED = 0.25
+"""Share of the windows that stay as their synthesiser made them."""
+ESPEAK_SHARE, LANGUAGE_SHARE = 0.08, 0.025
+"""Minutes of espeak-ng's English, and of each other language, for each minute of flite's English."""
+COPIES = 4
+"""So often people's speech is heard: once as it is, else disturbed."""
+PEOPLE_WEIGHT = 2
 PLACE = Path(__file__).resolve().parents[1] / "src" / "autorag_whisper" / "engines" / "letter_weights"
 
 
-class Encoder:
-    """The model's encoder on the CPU, as transcribing uses it."""
+class Teacher:
+    """Makes lessons for one model's encoder, and keeps account of what they are of."""
 
-    def __init__(self, name: str) -> None:
-        store = ModelStore(environ=dict(os.environ), offline=True)
-        self.files = store.resolve(name, download=False)
-        key = ModelKey(str(self.files.folder), CPU, "int8")
-        request = replace(load_request(self.files, key, 1, store.cache_dir), speller=None)
-        self._recognizer = ctranslate2.load(request)
+    def __init__(self, recognizer: Recognizer, seed: int) -> None:
+        self._recognizer, self._rng = recognizer, np.random.default_rng(seed)
+        self.languages = recognizer.spec.languages
+        self.sources: dict[str, float] = {}
 
     def frames(self, samples: np.ndarray) -> np.ndarray:
-        """float16[frames of 20 ms, width] of float32[n] at 16 kHz, in the window that a chunk of it would have."""
-        spec = self._recognizer.spec
-        mel = log_mel(samples, spec.n_mels)
-        features = np.zeros((1, spec.n_mels, window_frames(len(samples), strict=spec.strict_window)), np.float32)
-        features[0, :, : mel.shape[1]] = mel[:, : features.shape[2]]
-        encoded = np.asarray(self._recognizer.encode(features).value)[0]
-        return encoded[: len(samples) // SAMPLES_A_FRAME].astype(np.float16)
+        """The encoder's output of up to 30 s."""
+        return encoder_frames(self._recognizer, samples)
+
+    def synthetic(self, source: str, windows: Iterable[Window]) -> Iterator[Lesson]:
+        """Each window disturbed, or not, and encoded."""
+        before = None
+        for window in windows:
+            is_clean = self._rng.random() < UNDISTURBED
+            sound = window.samples if is_clean else disturbed(window.samples, self._rng, before)
+            before = window.samples
+            self._note(source, len(sound))
+            yield lesson(self.frames(sound), window.words)
+
+    def people(self, kit: Path, by: LetterClassifier) -> Iterator[Lesson]:
+        """Recordings of `kit`, labelled by a first classifier, some copies of each."""
+        for row in recordings(kit, self.languages):
+            source = f"{row['path']} ({row['licence']})"
+            for stretch in labelled(kit / "real" / row["path"], row, self.frames, by):
+                self._note(source, len(stretch.samples))
+                for copy in range(COPIES):
+                    sound = disturbed(stretch.samples, self._rng) if copy else stretch.samples
+                    yield lesson(self.frames(sound), stretch.words, stretch.taught)
+
+    def _note(self, source: str, samples: int) -> None:
+        self.sources[source] = self.sources.get(source, 0.0) + samples / RATE_HZ
 
 
-def lessons(encoder: Encoder, spoken: Iterable[Window], seed: int) -> Iterator[Lesson]:
-    """Each window disturbed, or not, and encoded."""
-    rng, before = np.random.default_rng(seed), None
-    for window in spoken:
-        sound = window.samples if rng.random() < UNDISTURBED else disturbed(window.samples, rng, before)
-        before = window.samples
-        words = tuple((spelled(text, ALPHABET), start, end) for text, start, end in window.words)
-        fillers = frozenset(n for n, word in enumerate(window.words) if word[0].strip(".,?").lower() in FILLERS)
-        yield Lesson(encoder.frames(sound), words, fillers)
+def lessons_of_synthesisers(teacher: Teacher, words: list[str], minutes: float, seed: int) -> list[Lesson]:
+    """flite's English, and espeak-ng's in every language that the model knows."""
+    made = list(teacher.synthetic("flite 2.2 (en)", english(words, 60 * minutes, seed)))
+    shares = {"en": ESPEAK_SHARE, **dict.fromkeys(TEXTS, LANGUAGE_SHARE)}
+    for number, (language, share) in enumerate(shares.items()):
+        if language in teacher.languages:
+            speech = by_espeak(language, words, 60 * minutes * share, seed + 100 + number)
+            made += teacher.synthetic(f"espeak-ng 1.51 ({language})", speech)
+    return made
 
 
-def note(name: str, encoder: str, about: dict[str, Any]) -> None:
+def note(name: str, about: dict[str, Any]) -> None:
     """Write the entry of the manifest."""
     path = PLACE / "manifest.json"
     listed = json.loads(path.read_bytes()) if path.is_file() else {}
     file = f"{name}.safetensors"
-    listed[name] = {"file": file, "sha256": sha256_of(PLACE / file), "encoder": encoder, **about}
+    listed[name] = {"file": file, "sha256": sha256_of(PLACE / file), **about}
     path.write_text(json.dumps(listed, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def main() -> None:
-    """Speak, encode, learn, write."""
+    """Speak, encode, learn, label people's speech, learn again, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="tiny.en, base, ...")
-    parser.add_argument("--minutes", type=float, default=50.0, help="of speech (default: 50)")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of flite's speech (default: 60)")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--hidden", type=int, default=160, help="units of the hidden layer (default: 160)")
+    parser.add_argument("--hidden", type=int, default=256, help="units of the hidden layer (default: 256)")
     options = parser.parse_args()
-    began_s = time.process_time()
-    encoder = Encoder(options.name)
-    words = word_list(encoder.files.folder / "tokenizer.json")
-    learnt = list(lessons(encoder, english(words, 60 * options.minutes, options.seed), options.seed))
-    seconds = sum(len(lesson.encoded) for lesson in learnt) * SAMPLES_A_FRAME / RATE_HZ
-    print(f"{seconds:.0f} s of speech after {time.process_time() - began_s:.0f} s of CPU", flush=True)
-    classifier = train(learnt, ALPHABET, Course(hidden=options.hidden, seed=options.seed))
+    folder = ModelStore(environ=dict(os.environ), offline=True).resolve(options.name, download=False).folder
+    words, kit = word_list(folder / "tokenizer.json"), os.environ.get("AUTORAG_WHISPER_KIT")
+    with ExitStack() as opened:
+        recognizer = opened.enter_context(opened_model(Settings(), os.environ, options.name, "cpu"))
+        teacher = Teacher(recognizer, options.seed)
+        learnt = lessons_of_synthesisers(teacher, words, options.minutes, options.seed)
+        _tell("encoded", learnt)
+        if kit:
+            first = train(learnt, LATIN, Course(hidden=128, epochs=(1, 2, 2), seed=options.seed))
+            learnt += PEOPLE_WEIGHT * list(teacher.people(Path(kit), first))
+            _tell("with people", learnt)
+    classifier = train(learnt, LATIN, Course(options.hidden, (1, 2, 5), options.seed))
     PLACE.mkdir(exist_ok=True)
-    digest = encoder_digest(encoder.files.folder)
-    write(classifier, PLACE / f"{options.name}.safetensors", digest)
+    encoder = encoder_digest(folder)
+    write(classifier, PLACE / f"{options.name}.safetensors", encoder)
     about = {
+        "encoder": encoder,
         "command": " ".join(["scripts/train_letters.py", *sys.argv[1:]]),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "sources": [f"flite 2.2: {seconds / 60:.0f} minutes, voices slt, rms, awb, kal16, kal"],
+        "sources": {source: f"{seconds:.0f} s" for source, seconds in teacher.sources.items()},
     }
-    note(options.name, digest, about)
-    print(f"{options.name}: {time.process_time() - began_s:.0f} s of CPU")
+    note(options.name, about)
+    _tell("done", learnt)
+
+
+def _tell(what: str, learnt: list[Lesson]) -> None:
+    minutes = sum(len(one.encoded) for one in learnt) * FRAME_SAMPLES / RATE_HZ / 60
+    print(f"{what}: {minutes:.1f} minutes of speech, {time.process_time():.0f} s of CPU", flush=True)
 
 
 if __name__ == "__main__":

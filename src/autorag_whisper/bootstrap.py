@@ -98,7 +98,7 @@ def build_parts(
     store = ModelStore(cache_dir=settings.cache_dir, offline=settings.offline, show_progress=True, environ=environ)
     models = ModelFinder(store)
     cards = CardReader(environ)
-    workers = settings.threads or _usable_cores()
+    workers = settings.threads or usable_cores()
     footprints = _footprints(settings, cards)
 
     def room(key: ModelKey) -> AbstractContextManager[None]:
@@ -358,7 +358,7 @@ def _told(
 def build_alignment_models(settings: Settings, telemetry: Telemetry, environ: Mapping[str, str]) -> AlignmentModels:
     """The CTC models that time words under these settings, with nothing loaded yet."""
     cache_dir = (settings.cache_dir or default_cache_dir(environ)).absolute()
-    workers = settings.threads or _usable_cores()
+    workers = settings.threads or usable_cores()
 
     def load(language: str, device: Device) -> AlignmentModel:
         from autorag_whisper.engines import ctranslate2_wav2vec2, wav2vec2, whisperx_alignment
@@ -381,7 +381,7 @@ def _runs_without_pytorch(folder: Path, name: str) -> bool:
     return read_checkpoint(folder, name).is_layer_norm_family and (folder / WEIGHTS).is_file()
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
     """Cores that this process may use; the affinity mask says it where there is one."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -8,7 +8,9 @@ import pytest
 
 from autorag_whisper.cli import run
 from autorag_whisper.cli.edge import Edge
+from autorag_whisper.engines.letter_classifiers import encoder_digest, keep
 from autorag_whisper.models.catalogue import CATALOGUE
+from letter_models import VECTORS, a_classifier, a_model, in_halves
 from model_folders import make_cached, make_model, weights
 
 if TYPE_CHECKING:
@@ -103,3 +105,23 @@ def test_bad_usage_ends_with_2_and_prints_nothing_on_standard_output(command: Co
 def test_bad_settings_are_bad_usage_too(hub_cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["models", "list"], Edge(environ={"AUTORAG_WHISPER_OFFLINE": "perhaps"})) == 2
     assert "AUTORAG_WHISPER_OFFLINE='perhaps'" in capfd.readouterr().err
+
+
+def test_a_model_that_comes_calibrated_is_left_as_it_is(command: Command) -> None:
+    code, out, err = command("calibrate", "tiny.en")
+    assert (code, out) == (0, "")
+    assert "tiny.en comes calibrated" in err
+
+
+def test_a_model_that_was_calibrated_here_is_not_calibrated_again(command: Command, tmp_path: Path) -> None:
+    made = a_model(tmp_path / "vectors", in_halves(VECTORS))
+    folder = make_model(tmp_path / "mine", (made / "model.bin").read_bytes())
+    kept = keep(a_classifier(), encoder_digest(folder), tmp_path / "cache" / "autorag-whisper")
+    assert command("calibrate", str(folder)) == (0, f"{kept}\n", "")
+
+
+def test_what_is_no_model_is_not_calibrated(command: Command, tmp_path: Path) -> None:
+    code, out, err = command("calibrate", str(tmp_path))
+    assert code != 0
+    assert out == ""
+    assert "model" in err

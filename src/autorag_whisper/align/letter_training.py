@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FRAME_S = 0.02
 _LEFT_OUT = 2.5
 """Nats that a letter without a frame costs when a word's letters are placed."""
-_KEPT, _RATE, _DECAY = 0.8, 2e-3, 1e-4
+_KEPT, _RATE, _DECAY = 0.5, 2e-3, 1e-4
 _BATCH, _WARM_UP = 512, 100
 
 
