@@ -4,7 +4,7 @@
 Needs the shared libraries of flite and espeak-ng (Debian: `apt-get install flite espeak-ng`), the model, and the
 project's own `.venv`; AUTORAG_WHISPER_KIT names the benchmarks' recordings, without which people's speech is left out:
 
-    OPENBLAS_NUM_THREADS=1 .venv/bin/python scripts/train_letters.py base [--minutes 60] [--seed 1]
+    OPENBLAS_NUM_THREADS=1 .venv/bin/python scripts/train_letters.py base [--minutes 40] [--seed 1]
 
 Written are `letter_weights/NAME.safetensors` beside `engines/letter_classifiers.py`, and its entry in the manifest,
 which lists what it learnt from. First it learns from synthesisers alone, which tell their words' times; what that gives
@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -49,8 +48,8 @@ if TYPE_CHECKING:
 
 UNDISTURBED = 0.25
 """Share of the windows that stay as their synthesiser made them."""
-ESPEAK_SHARE, LANGUAGE_SHARE = 0.08, 0.025
-"""Minutes of espeak-ng's English, and of each other language, for each minute of flite's English."""
+ESPEAK_SHARE, LANGUAGE_SHARE, MORE = 0.08, 0.03, {"ru": 3}
+"""Minutes of espeak-ng's English, and of each other language, for each minute of flite's; so many times of a script."""
 COPIES = 4
 """So often people's speech is heard: once as it is, else disturbed."""
 PEOPLE_WEIGHT = 2
@@ -96,7 +95,7 @@ class Teacher:
 def lessons_of_synthesisers(teacher: Teacher, words: list[str], minutes: float, seed: int) -> list[Lesson]:
     """flite's English, and espeak-ng's in every language that the model knows."""
     made = list(teacher.synthetic("flite 2.2 (en)", english(words, 60 * minutes, seed)))
-    shares = {"en": ESPEAK_SHARE, **dict.fromkeys(TEXTS, LANGUAGE_SHARE)}
+    shares = {"en": ESPEAK_SHARE, **{language: LANGUAGE_SHARE * MORE.get(language, 1) for language in TEXTS}}
     for number, (language, share) in enumerate(shares.items()):
         if language in teacher.languages:
             speech = by_espeak(language, words, 60 * minutes * share, seed + 100 + number)
@@ -117,7 +116,7 @@ def main() -> None:
     """Speak, encode, learn, label people's speech, learn again, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="tiny.en, base, ...")
-    parser.add_argument("--minutes", type=float, default=60.0, help="of flite's speech (default: 60)")
+    parser.add_argument("--minutes", type=float, default=40.0, help="of flite's speech (default: 40)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--hidden", type=int, default=256, help="units of the hidden layer (default: 256)")
     options = parser.parse_args()
@@ -138,7 +137,8 @@ def main() -> None:
     write(classifier, PLACE / f"{options.name}.safetensors", encoder)
     about = {
         "encoder": encoder,
-        "command": " ".join(["scripts/train_letters.py", *sys.argv[1:]]),
+        "command": f"scripts/train_letters.py {options.name} --minutes {options.minutes:g} --seed {options.seed}"
+        f" --hidden {options.hidden}",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "sources": {source: f"{seconds:.0f} s" for source, seconds in teacher.sources.items()},
     }

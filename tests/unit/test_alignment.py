@@ -173,7 +173,7 @@ def test_speech_that_no_word_has_is_told_with_its_span() -> None:
 
 
 def test_a_text_in_another_script_is_timed_by_the_decoders_attention_and_that_is_no_fallback() -> None:
-    found, engine = heard((" One two", " Добрый день", " one two"))
+    found, engine = heard((" One two", " Καλή μέρα", " one two"))
     assert [one.letters for one in found] == [LettersBy.CLASSIFIER, LettersBy.ATTENTION, LettersBy.CLASSIFIER]
     assert [one.fallbacks for one in found] == [(), (), ()]
     assert engine.faults.calls["align"] == 1

@@ -89,7 +89,7 @@ def test_other_alphabets_are_heard_where_a_classifier_has_them() -> None:
     assert said(jamo, "한 글", "ko", JAMO) == [jamo[2:8], jamo[10:13]]
 
 
-@pytest.mark.parametrize(("text", "language"), [("Добрый день", "ru"), ("今日は", "ja"), ("😀 …", "en"), ("मैं", "hi")])
+@pytest.mark.parametrize(("text", "language"), [("Καλή μέρα", "el"), ("今日は", "ja"), ("😀 …", "en"), ("मैं", "hi")])
 def test_a_text_in_another_script_is_not_for_this_classifier(text: str, language: str) -> None:
     assert letter_text(readings(text.split(), language), ALPHABET) is None
 

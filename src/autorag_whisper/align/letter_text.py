@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autorag_whisper.align.romanization import romanized
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -90,16 +92,16 @@ def _symbols(word: str, symbol_of: dict[str, int]) -> tuple[list[int], int]:
         elif unicodedata.category(character) in _SIGNS:
             if found[-1:] != [ANY]:  # of a number nobody knows how many sounds it has
                 found.append(ANY)
-        elif unicodedata.category(character)[0] == "L" and character not in _AS:
+        elif unicodedata.category(character)[0] == "L" and character not in _AS and romanized(character) == character:
             found.append(other)
             unknown += 1
     return found, unknown
 
 
 def _spelled(character: str, symbol_of: dict[str, int]) -> str:
-    """A letter as the alphabet has it: as it is, in others, or katakana in hiragana."""
+    """A letter as the alphabet has it: as it is, in others, katakana in hiragana, or Cyrillic in Latin letters."""
     if character in symbol_of:
         return character
     if "\u30a1" <= character <= "\u30f6":
         return chr(ord(character) - 0x60)
-    return _AS.get(character, character)
+    return _AS.get(character, romanized(character))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autorag_whisper.align.letters import SILENCE, LetterClassifier
+from autorag_whisper.align.romanization import romanized
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,11 +74,15 @@ def train(lessons: Sequence[Lesson], alphabet: tuple[str, ...], course: Course) 
 
 
 def spelled(word: str, alphabet: Sequence[str]) -> tuple[int, ...]:
-    """The symbols of a word's letters, without accents; a letter of another alphabet is the last symbol."""
+    """The symbols of a word's letters, without accents, in Latin letters where these are known to sound like them.
+
+    A letter of another alphabet is the last symbol.
+    """
     symbol_of, found = {letter: n for n, letter in enumerate(alphabet, 1)}, list[int]()
     for character in unicodedata.normalize("NFKD", word.lower()):
-        if character in symbol_of:
-            found.append(symbol_of[character])
+        letters = character if character in symbol_of else romanized(character)
+        if all(letter in symbol_of for letter in letters):
+            found += [symbol_of[letter] for letter in letters]
         elif unicodedata.category(character)[0] in "LN":
             found.append(len(alphabet) + 1)
     return tuple(found)
