@@ -20,9 +20,10 @@ from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.domain.notes import NoteKind
 from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.recognition.language import LEAST_TOLD, PIECE_FRAMES, Piece, piece_frames, pieces_of
 from autorag_whisper.recognition.language_changes import Speaking, follow
-from autorag_whisper.testing import speech_samples, write_speech
+from autorag_whisper.testing import FakeRecognizer, speech_samples, write_speech
 from autorag_whisper.transcriber import FileDone
 from autorag_whisper.transcriber.book import Supervised
 from autorag_whisper.transcriber.checkpoint import dumps, loads
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from autorag_whisper.domain.transcript import Transcript
+    from autorag_whisper.engines.base import Decoding, Encoded
     from autorag_whisper.transcriber.book import Finished
 
 HZ = SAMPLE_RATE_HZ
@@ -313,3 +315,29 @@ def test_a_run_that_goes_on_behind_another_gives_the_same_text_and_languages(tmp
         undisturbed.segments, undisturbed.languages, undisturbed.notes,
     )  # fmt: skip
     assert again.language_probability == undisturbed.language_probability
+
+
+def test_what_nothing_came_of_in_the_files_language_is_tried_in_the_one_that_it_sounds_like(tmp_path: Path) -> None:
+    """Polish and Swedish in a Chinese file, neither of them sure: the text in Chinese was rejected, all was lost."""
+
+    def hears(row: np.ndarray) -> tuple[str, float]:
+        return ("de", 0.4) if by_pitch(row)[0] == "de" else ("en", 0.999)
+
+    class Engine(FakeRecognizer):
+        def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
+            votes = super().detect_languages(encoded)
+            return [vote if vote["en"] > 0.9 else {"de": 0.4, "ja": 0.3, "en": 0.0001} for vote in votes]
+
+        def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
+            english = self.tokenizer.prompt("en", "transcribe")
+            found = super().generate(encoded, prompts, decoding)
+            pairs = zip(encoded.value, prompts, strict=True)
+            foreign = [by_pitch(row)[0] == "de" and tuple(prompt) == english for row, prompt in pairs]
+            nothing = Hypothesis((), -2.0, 0.9, cap_hit=False)
+            return [nothing if is_foreign else one for one, is_foreign in zip(found, foreign, strict=True)]
+
+    talk = recording(tmp_path, (ENGLISH_HZ, 36), (GERMAN_HZ, 34))
+    transcript = World(engine=Engine, language=hears).transcriber.transcribe(talk, RUNNING, model="fake")
+    assert len(transcript.words) >= 66
+    assert {language for language, _ in spoken(transcript)} == {"en", "de"}
+    assert {share.language for share in transcript.languages if share.recognised_s} == {"en", "de"}

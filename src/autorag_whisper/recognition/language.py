@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -95,6 +96,20 @@ def choose(votes: Sequence[Mapping[str, float]], allowed: Collection[str] = ()) 
     code, *others = sorted(shares, key=lambda name: (shares[name], name), reverse=True)
     rivals = [LanguageChoice(other, shares[other]) for other in others[:MOST_RIVALS] if shares[other] >= RIVAL]
     return LanguageChoice(code, shares[code], tuple(rivals))
+
+
+def another(pieces: Sequence[Piece], language: str) -> str:
+    """What pieces sound like most of whose speech cannot be `language`: the likeliest other; "" if most of it can."""
+    excluded = [piece for piece in pieces if piece.excludes(language)]
+    if 2 * sum(piece.speech_s for piece in excluded) <= sum(piece.speech_s for piece in pieces):
+        return ""
+    codes = sorted({code for piece in excluded for code in piece.codes if family(code) != family(language)})
+    told = [(piece.told, piece.speech_s) for piece in excluded]
+    return max(
+        codes,
+        key=lambda code: sum(speech_s * math.log(max(shares.get(code, 0.0), LEAST_TOLD)) for shares, speech_s in told),
+        default="",
+    )
 
 
 def piece_frames(chunk: SpeechChunk) -> list[int]:

@@ -19,6 +19,7 @@ from autorag_whisper.recognition.alignment import Aligned
 from autorag_whisper.recognition.borders import gap_s, joint
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, WordsIn
 from autorag_whisper.recognition.holes import around, halves, holes, missing_s, within
+from autorag_whisper.recognition.language import another
 from autorag_whisper.recognition.quality import Fault
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def completed(recognition: Recognition, result: ChunkResult, *, cuts: int = 0) -
     if result.task.changes_language:
         return _by_language(recognition, result, cuts)
     try:
-        return _completed(recognition, result, cuts)
+        return _in_another_language(recognition, _completed(recognition, result, cuts), cuts)
     except (AutoragWhisperError, MemoryError) as error:
         if isinstance(error, Cancelled | DeviceError):
             raise
@@ -87,6 +88,31 @@ def _around(recognition: Recognition, result: ChunkResult, found: Sequence[Hole]
     if not any(one.words for one in done.values()):
         return None
     return _joined(result, [done.get(n) or _again(recognition, result, part, cuts) for n, part in enumerate(parts)])
+
+
+def _in_another_language(recognition: Recognition, result: ChunkResult, cuts: int) -> ChunkResult:
+    """`result`, or where nothing came of speech that is not in its language what the likeliest other one gives.
+
+    That is not sure enough for the file to go on in it, and better than nothing.
+    """
+    task = result.task
+    if result.words or result.needs_redo or result.undecided or cuts or not recognition.follows:
+        return result
+    language = another(task.heard, result.language)
+    if not language:
+        return result
+    found = _alone(recognition, task.alone(task.chunk, language), MOST_CUTS)
+    if not found.words:
+        return result
+    return replace(
+        found,
+        task=task,
+        attempts=(*result.attempts, *found.attempts),
+        kept=len(result.attempts) + found.kept,
+        rejected=(*result.rejected, *found.rejected),
+        time=_time(result.time, [found.time]),
+        spoken=(WordsIn(language, len(found.words)),),
+    )
 
 
 def is_cut(result: ChunkResult) -> bool:

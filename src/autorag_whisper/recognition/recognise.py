@@ -16,7 +16,7 @@ from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.alignment import Alignment, Spoken
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection, Row
 from autorag_whisper.recognition.effort import MOST_KEPT, may_try_again, steps_of
-from autorag_whisper.recognition.hearing import Hearing
+from autorag_whisper.recognition.hearing import Hearing, follows
 from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
 from autorag_whisper.recognition.phantoms import NO_SPEECH, phantom
 from autorag_whisper.recognition.quality import Fault, best_of, compression_ratio, fault_of
@@ -61,6 +61,11 @@ class Recognition:
         self._full_window = recognizer.spec.strict_window or options.effort.full_window
         self._search = TextSearch(recognizer, options)
         self._hearing = Hearing(recognizer, options)
+
+    @property
+    def follows(self) -> bool:
+        """Whether languages are found, and not given."""
+        return follows(self._options)
 
     @property
     def translates(self) -> bool:

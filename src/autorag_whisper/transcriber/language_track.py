@@ -93,7 +93,7 @@ class LanguageTrack:
 
     def _note(self, result: ChunkResult) -> None:
         task = result.task
-        stretches = task.stretches or task.in_one(result.language)
+        stretches = task.stretches if task.changes_language else task.in_one(result.language)
         for stretch in stretches:
             for span in task.chunk.speech:
                 if span.sure and (result.words or len(stretches) > 1):
