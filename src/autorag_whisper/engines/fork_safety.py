@@ -33,8 +33,10 @@ class _Gate:
     """Who is in native code, and whether a fork is about to be."""
 
     def __init__(self, *, spoilt: bool = False) -> None:
-        self.changed = threading.Condition()
-        self.working = 0
+        # `with` holds the lock itself: to enter and to leave a Condition is Python, which a signal handler interrupts.
+        self.lock = threading.RLock()
+        self.changed = threading.Condition(self.lock)
+        self.working: set[object] = set()  # a token for each call
         self.forking = False
         self.spoilt = spoilt  # this process was forked in the midst of a call
 
@@ -48,18 +50,19 @@ def at_work(*, waits: bool = True) -> Iterator[None]:
 
     Raises ForkedProcess in a child whose parent was in such a call when it forked.
     """
-    gate = _gate
-    with gate.changed:
-        if gate.spoilt:
-            raise ForkedProcess("an engine that was at work")
-        if waits:
-            gate.changed.wait_for(lambda: not gate.forking, PATIENCE_S)
-        gate.working += 1
+    gate, token = _gate, object()
+    # Whatever a signal handler raises between two of these lines, what was counted is taken off again.
     try:
+        with gate.lock:
+            if gate.spoilt:
+                raise ForkedProcess("an engine that was at work")
+            if waits:
+                gate.changed.wait_for(lambda: not gate.forking, PATIENCE_S)
+            gate.working.add(token)
         yield
     finally:
-        with gate.changed:
-            gate.working -= 1
+        gate.working.discard(token)
+        with gate.lock:
             gate.changed.notify_all()
 
 
@@ -73,21 +76,21 @@ def kept_in_forks(model: _T) -> _T:
 
 
 def _before() -> None:
-    with _gate.changed:
+    with _gate.lock:
         _gate.forking = True
         if not _gate.changed.wait_for(lambda: not _gate.working, PATIENCE_S):
             _log.warning("this process forks in the midst of an engine's work: its child cannot use one")
 
 
 def _in_parent() -> None:
-    with _gate.changed:
+    with _gate.lock:
         _gate.forking = False
         _gate.changed.notify_all()
 
 
 def _in_child() -> None:
     global _gate  # noqa: PLW0603 - the one gate of this process
-    _gate = _Gate(spoilt=_gate.spoilt or _gate.working > 0)
+    _gate = _Gate(spoilt=_gate.spoilt or bool(_gate.working))
     if _native:
         import ctypes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Condition, Event
+from threading import Condition, Event, RLock
 from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelDamaged
@@ -34,9 +34,11 @@ class InFlight:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._gate = Condition()
-        self._calls = 0
-        self._alone = False
+        # `with` holds the lock itself: to enter and to leave a Condition is Python, which a signal handler interrupts.
+        self._lock = RLock()
+        self._gate = Condition(self._lock)
+        self._calls: set[object] = set()  # a token for each
+        self._alone: object = None  # that of whoever is
         self._closed = False
         self.away = False
         """The weights are not on the device. Set inside `alone`."""
@@ -44,41 +46,44 @@ class InFlight:
     @contextmanager
     def call(self, stage: str) -> Iterator[None]:
         """Around a call: waits while the model is moved, refuses after `close`, names what the runtime raises."""
-        with self._gate:
-            self._gate.wait_for(lambda: not self._alone)
-            self._refuse_if_closed(stage)
-            if self.away:
-                raise EngineError(self._engine.runtime, stage, "the model was offloaded")
-            self._calls += 1
-        try:
+        token = object()
+        try:  # whatever a signal handler raises between two of these lines, the call is not counted for ever
+            with self._lock:
+                self._gate.wait_for(lambda: self._alone is None)
+                self._refuse_if_closed(stage)
+                if self.away:
+                    raise EngineError(self._engine.runtime, stage, "the model was offloaded")
+                self._calls.add(token)
             with at_work(), failures(self._engine, stage):
                 yield
         finally:
-            with self._gate:
-                self._calls -= 1
+            self._calls.discard(token)
+            with self._lock:
                 self._gate.notify_all()
 
     @contextmanager
     def alone(self, stage: str) -> Iterator[None]:
         """Around a move of the model: waits until no call is left, and lets none in."""
-        with self._gate:
-            self._gate.wait_for(lambda: not self._alone)
-            self._refuse_if_closed(stage)
-            self._alone = True
-            self._gate.wait_for(lambda: self._calls == 0)
+        token = object()
         try:
+            with self._lock:
+                self._gate.wait_for(lambda: self._alone is None)
+                self._refuse_if_closed(stage)
+                self._alone = token
+                self._gate.wait_for(lambda: not self._calls)
             with at_work(), failures(self._engine, stage):
                 yield
         finally:
-            with self._gate:
-                self._alone = False
+            if self._alone is token:
+                self._alone = None
+            with self._lock:
                 self._gate.notify_all()
 
     def close(self) -> None:
         """Let no call in any more, and wait until none is left. Again is fine."""
-        with self._gate:
+        with self._lock:
             self._closed = True
-            self._gate.wait_for(lambda: self._calls == 0 and not self._alone)
+            self._gate.wait_for(lambda: not self._calls and self._alone is None)
 
     def _refuse_if_closed(self, stage: str) -> None:
         if self._closed:
