@@ -177,6 +177,8 @@ def test_a_text_in_another_script_is_timed_by_the_decoders_attention_and_that_is
     assert [one.letters for one in found] == [LettersBy.CLASSIFIER, LettersBy.ATTENTION, LettersBy.CLASSIFIER]
     assert [one.fallbacks for one in found] == [(), (), ()]
     assert engine.faults.calls["align"] == 1
+    [here, elsewhere], _ = heard((" One two", " Καλή μέρα"), heads=None)
+    assert (here.letters, elsewhere.source, elsewhere.fallbacks) == (LettersBy.CLASSIFIER, WordSource.TOKENS, ())
 
 
 def test_what_search_has_not_told_of_the_tokens_the_decoder_is_asked_for_once() -> None:

@@ -157,7 +157,14 @@ class Alignment:
             aligned = self._by_ctc(group, aligned)
         if self.wanted is not WordSource.TOKENS:
             aligned = self._by_attention(encoded, group, self._by_letters(encoded, group, aligned))
-        return self._by_tokens_if(encoded, group, aligned, lambda one: one.source is None)
+        elsewhere = [n for n, one in enumerate(aligned) if self._is_of_another_script(one)]
+        aligned = self._by_tokens_if(encoded, group, aligned, lambda one: one.source is None)
+        return [replace(one, wanted=WordSource.TOKENS) if n in elsewhere else one for n, one in enumerate(aligned)]
+
+    def _is_of_another_script(self, one: Aligned) -> bool:
+        """Whether its letters are none that the classifier knows, and nothing else was to find them: no fallback."""
+        is_auto = self._options.aligner is Aligner.AUTO and self.wanted is WordSource.CHARACTERS
+        return is_auto and self._engine.spec.characters is None and one.letters is None and not one.classifier_failed
 
     def _by_tokens_if(
         self, encoded: Encoded, group: list[Spoken], before: list[Aligned], needed: Callable[[Aligned], bool]
