@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.align import numbers
-from autorag_whisper.align.text_normalization import spoken_words
+from autorag_whisper.align.text_normalization import readings, spoken_words
 from autorag_whisper.domain.language import LANGUAGES
 
 
@@ -23,6 +23,8 @@ CASES = {
     "money": ("$25 $2.50 25€ £3, $3M", ["twenty five dollars", "two dollars and fifty cents", "twenty five euros",
         "three pounds", "three million dollars"]),
     "money behind which a scale is said first": ("$3.5 million more", ["three point five", "million dollars", "more"]),
+    "money at the end of a sentence": ("$55 million. Then", ["fifty five", "million dollars", "Then"]),
+    "units behind a number": ("64GB 10km GB", ["sixty four gigabytes", "ten kilometers", "G B"]),
     "percent": ("100% 3.75%.", ["one hundred percent", "three point seven five percent"]),
     "times": ("7:30 10:05pm 9:00 a.m.", ["seven thirty", "ten oh five p m", "nine", "a m"]),
     "dates": ("2024-05-06 June 14, 1969,", ["twenty twenty four five six", "June", "fourteenth",
@@ -40,6 +42,18 @@ CASES = {
     "parts": ("well-known and/or", ["well known", "and or"]),
     "full-width digits": ("\uff11\uff19\uff16\uff19", ["nineteen sixty nine"]),
 }  # fmt: skip
+
+
+def test_a_number_may_be_said_in_several_ways_with_what_is_said_beside_it() -> None:
+    [[*ways], [word], nothing] = readings(["$1,250", "apples", "…"], "en")
+    assert [" ".join(way) for way in ways] == [
+        "one thousand two hundred fifty dollars", "twelve fifty dollars", "one two five zero dollars",
+    ]  # fmt: skip
+    assert (word, nothing) == (("apples",), [])
+    assert [" ".join(way) for way in readings(["275"], "en")[0]] == [
+        "two hundred seventy five", "two seven five", "two seventy five",
+    ]  # fmt: skip
+    assert readings(["12"], "en") == [[("twelve",)]]
 
 
 @pytest.mark.parametrize("case", CASES)

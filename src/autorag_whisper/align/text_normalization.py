@@ -38,7 +38,7 @@ def spoken_words(words: Sequence[str], language: str) -> list[tuple[str, ...]]:
             spoken.append(())  # "19:30 Uhr" is said "19 Uhr 30"
             continue
         said = _spoken(text, before, language, is_last=not after)
-        if after.lower() in names.scales and (money := _money(text, names)):
+        if after.rstrip(".").lower() in names.scales and (money := _money(text, names)):
             said, unit = tuple(_number(money[1], language).split()), names.currencies[money[0]][0]
         elif unit:  # "$3 million" is said "three million dollars"
             said, unit = (*said, *unit.split()), ""
