@@ -29,6 +29,7 @@ from autorag_whisper.recognition.holes import (
     holes,
     missing_s,
 )
+from autorag_whisper.recognition.parts import DOUBTED_HOLE
 from autorag_whisper.recognition.windows import token_cap
 from autorag_whisper.testing import FakeRecognizer, speech_samples, write_speech
 from run_world import World
@@ -118,6 +119,35 @@ def test_what_is_said_nowhere_around_a_hole_costs_the_chunk_nothing_more(tmp_pat
     assert asked == [10, 4], "the six beeps that have their word are not recognised again"
 
 
+def test_what_a_hole_gives_in_doubt_is_listed_and_not_believed(tmp_path: Path) -> None:
+    # "Thank you so much." in a pause of babble, where the whole chunk's text has nothing: a doubt of 0.74.
+    def thanks(features: NDArray[np.float32]) -> Hypothesis:
+        if beeps(features) == 4:
+            return Hypothesis(said(" thanks").token_ids, -0.9, 0.45, cap_hit=False)
+        return said(" six")
+
+    world = World(script=thanks, engine=EarlyWords)
+    transcript = world.transcriber.transcribe(two_utterances(tmp_path / "a.wav"), model="fake")
+    assert transcript.text == "six"
+    assert [(one.text, one.reason) for one in transcript.rejected] == [("thanks", DOUBTED_HOLE)]
+    assert len(transcript.coverage.holes) == 1
+
+
+def test_a_chunk_of_sure_speech_whose_text_was_rejected_is_done_in_halves_once(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def hopeless(features: NDArray[np.float32]) -> Hypothesis:
+        asked.append(beeps(features))
+        if asked[-1] > 8:
+            return Hypothesis(said(" no no no").token_ids, -0.8, 0.95, cap_hit=False)
+        return said(" words" * asked[-1])
+
+    samples = speech_samples(16)
+    transcript = World(script=hopeless).transcriber.transcribe(write_speech(tmp_path / "a.wav", samples), model="fake")
+    assert transcript.text == " ".join(["words"] * 16)
+    assert sorted(asked[-2:]) == [8, 8]
+
+
 def test_a_hole_that_stays_empty_is_listed_and_the_text_is_what_it_was(tmp_path: Path) -> None:
     world = World(script=lambda features: said(" six" if beeps(features) >= 6 else ""), engine=EarlyWords)
     transcript = world.transcriber.transcribe(two_utterances(tmp_path / "a.wav"), model="fake")
@@ -159,6 +189,35 @@ def test_text_that_the_cap_cut_is_done_in_parts_until_each_has_all_of_it(tmp_pat
     starts = [word.start_s for word in transcript.words]
     assert starts == sorted(starts)
     assert {a.rejected_for for segment in transcript.segments for a in segment.attempts} == {"", "token_cap"}
+
+
+TOKENS_PER_S = {
+    "en": 4, "el": 9, "ru": 6, "hy": 15, "ka": 32, "hi": 17, "ta": 13, "te": 26, "my": 47, "am": 18, "ar": 6, "ja": 8,
+}  # fmt: skip
+"""Of twelve scripts, at an ordinary pace."""
+
+
+@pytest.mark.parametrize("tokens_per_s", [4, 9, 15, 17])
+def test_of_a_text_of_many_tokens_nothing_is_lost_though_the_language_does_not_say_so(
+    tmp_path: Path, tokens_per_s: int
+) -> None:
+    # A beep takes 0.8 s with its pause; the fake's token is a character. The cap is that of English.
+    def verbose(features: NDArray[np.float32]) -> Hypothesis:
+        letters = random.Random(1)
+        length = max(2, round(0.8 * tokens_per_s) - 1)
+        words = ("".join(letters.choices("bcdfghklmnprstvz", k=length)) for _ in range(beeps(features)))
+        return said("".join(f" {word}" for word in words))
+
+    path = write_speech(tmp_path / "a.wav", speech_samples(32))
+    transcript = World(script=verbose).transcriber.transcribe(path, model="fake")
+    assert len(transcript.words) == 32
+    assert transcript.coverage.holes == ()
+
+
+@pytest.mark.parametrize("language", TOKENS_PER_S)
+def test_a_part_that_is_not_cut_again_has_room_for_its_text_in_every_script(language: str) -> None:
+    longest_s = 2 * LEAST_PART_S
+    assert token_cap(round(longest_s * HZ), language) >= 1.9 * longest_s * TOKENS_PER_S[language]
 
 
 def test_a_cap_that_a_long_prompt_lowered_is_the_one_that_counts(tmp_path: Path) -> None:

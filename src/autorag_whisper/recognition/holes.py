@@ -45,7 +45,7 @@ LEAST_PART_S = 2.0
 LEAST_SPEECH_S = 0.2
 """Speech in a part at least; with less it stays with its neighbour."""
 _PAD = 2 * SAMPLE_RATE_HZ // 5
-_QUIET = SAMPLE_RATE_HZ // 50
+_QUIET, _PAUSE_STEP = SAMPLE_RATE_HZ // 50, SAMPLE_RATE_HZ // 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,8 @@ def halves(chunk: SpeechChunk) -> tuple[SpeechChunk, ...]:
     middle, reach = chunk.start + len(chunk.samples) // 2, len(chunk.samples) // 4
     near = [(a, b) for a, b in _pauses(chunk) if abs((a + b) // 2 - middle) <= reach]
     if near:
-        start, stop = max(near, key=lambda pause: pause[1] - pause[0])
+        # Of pauses that are as long the one that is nearest.
+        start, stop = max(near, key=lambda p: ((p[1] - p[0]) // _PAUSE_STEP, -abs((p[0] + p[1]) // 2 - middle)))
         return _cut(chunk, [(start + stop) // 2])
     return _cut(chunk, [_quietest(chunk, middle - reach, middle + reach)])
 

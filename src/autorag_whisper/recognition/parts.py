@@ -14,12 +14,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError
+from autorag_whisper.domain.transcript import join_words
 from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.alignment import Aligned
 from autorag_whisper.recognition.borders import gap_s, joint
-from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, WordsIn
+from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection, WordsIn
 from autorag_whisper.recognition.holes import around, halves, holes, missing_s, within
 from autorag_whisper.recognition.language import another
+from autorag_whisper.recognition.phantoms import DOUBT, doubt_of
 from autorag_whisper.recognition.quality import Fault
 
 if TYPE_CHECKING:
@@ -33,10 +35,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-MOST_CUTS = 4
+MOST_CUTS = 3
 """How often a chunk of 30 s can be halved until a part is as short as it may be."""
 _WORTH_S, _WORTH_SHARE = 0.5, 0.7
 """Speech that must have words now and had none before: so many seconds, or this part of it where that is less."""
+_SURE_VOICE, _SURE_SPEECH_S = 0.9, 4.0
+"""How sure voice activity is of a chunk, and for how long, that is done again in halves, once, where it has no word."""
+DOUBTED_HOLE = "doubted_hole: where the chunk's text has a hole the model doubted that this is speech"
+"""The rule for what a hole gave. Lost utterances had a doubt (`phantoms`) of 0.47 and less, all else 0.74 and more."""
 
 
 def completed(recognition: Recognition, result: ChunkResult, *, cuts: int = 0) -> ChunkResult:
@@ -68,25 +74,44 @@ def _completed(recognition: Recognition, result: ChunkResult, cuts: int) -> Chun
         return halved if len(halved.words) >= len(result.words) else result
     if result.needs_redo or recognition.translates:
         return result
-    found = holes(chunk.speech, _said(result)) if result.words else ()
-    joined = _around(recognition, result, found, cuts) if found else None
-    if joined is None:
-        return result
+    if not result.words:
+        is_of_another = recognition.follows and another(result.task.heard, result.language)
+        wanted = not cuts and not is_of_another and _is_surely_speech(chunk)
+        return _halved(recognition, result, cuts) if wanted else result
+    found = holes(chunk.speech, _said(result))
+    joined = _around(recognition, result, found, cuts) if found else result
+    if joined.words is result.words:
+        return joined
     before_s, after_s = (missing_s(chunk.speech, _said(one)) for one in (result, joined))
     return joined if before_s - after_s >= min(_WORTH_S, _WORTH_SHARE * before_s) else result
 
 
-def _around(recognition: Recognition, result: ChunkResult, found: Sequence[Hole], cuts: int) -> ChunkResult | None:
-    """What the parts of a chunk around its holes give together; None where that is no more than there was."""
+def _is_surely_speech(chunk: SpeechChunk) -> bool:
+    """Whether it is hard to believe that nothing is said in it."""
+    return chunk.voice >= _SURE_VOICE and sum(s.duration_s for s in chunk.speech if s.sure) >= _SURE_SPEECH_S
+
+
+def _halved(recognition: Recognition, result: ChunkResult, cuts: int) -> ChunkResult:
+    """Of a chunk without words what its halves give, if anything."""
+    parts = halves(result.task.chunk)
+    if len(parts) < 2:
+        return result
+    halved = _joined(result, [_again(recognition, result, part, cuts) for part in parts])
+    return halved if halved.words else result
+
+
+def _around(recognition: Recognition, result: ChunkResult, found: Sequence[Hole], cuts: int) -> ChunkResult:
+    """What the parts of a chunk around its holes give together; where that is no more than there was, `result`."""
     parts = around(result.task.chunk, found)
     if len(parts) < 2:
-        return None
+        return result
     done: dict[int, ChunkResult] = {}
     for n, part in enumerate(parts):
         if any(hole.start < part.speech[-1].stop and part.speech[0].start < hole.stop for hole in found):
-            done[n] = _again(recognition, result, part, cuts)
+            done[n] = _if_believed(_again(recognition, result, part, cuts))
     if not any(one.words for one in done.values()):
-        return None
+        rejected = [rejection for one in done.values() for rejection in one.rejected]
+        return replace(result, rejected=(*result.rejected, *rejected))
     return _joined(result, [done.get(n) or _again(recognition, result, part, cuts) for n, part in enumerate(parts)])
 
 
@@ -113,6 +138,15 @@ def _in_another_language(recognition: Recognition, result: ChunkResult, cuts: in
         time=_time(result.time, [found.time]),
         spoken=(WordsIn(language, len(found.words)),),
     )
+
+
+def _if_believed(result: ChunkResult) -> ChunkResult:
+    """What a hole gave, without text that is in doubt: the recogniser heard nothing there once."""
+    attempt = result.attempt
+    if not result.words or attempt is None or doubt_of(attempt) <= DOUBT:
+        return result
+    rejection = Rejection(join_words(_said(result)), DOUBTED_HOLE)
+    return replace(result, text="", words=(), rejected=(*result.rejected, rejection))
 
 
 def is_cut(result: ChunkResult) -> bool:
