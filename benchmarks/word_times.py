@@ -3,6 +3,7 @@
     .venv/bin/python benchmarks/word_times.py [--model base] [--aligner auto] [--half 0|1] [--json F]
     .venv/bin/python benchmarks/word_times.py --only hesitant --only human       # groups whose name holds one of these
     .venv/bin/python benchmarks/word_times.py --worst 20                         # and the words that are furthest off
+    .venv/bin/python benchmarks/word_times.py --watch tests/data/word-times.json # what the acceptance test holds it to
     .venv/bin/python benchmarks/word_times.py --engine fw-sequential    # a peer of benchmarks/compare in our place
     .venv/bin/python benchmarks/word_times.py --drift       # the hour: its first tenth against its last
     .venv/bin/python benchmarks/word_times.py --plot benchmarks/results/word-times.png ours=F1 faster-whisper=F2
@@ -21,6 +22,7 @@ import importlib.util
 import itertools
 import json
 import os
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -38,7 +40,7 @@ from benchmarks.timing.figures import QUANTILES, Errors, Figures, Tally, TimedPa
 from benchmarks.timing.groups import GROUPS, WORD_GROUPS, rows_of, word_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from autorag_whisper.telemetry import AttributeValue
     from benchmarks.timing.groups import Row
@@ -88,6 +90,30 @@ def measure(
     with ours(model, aligner, sources, temperatures) as hear:
         tallies = listened(hear, kit, model, half, only)
         return {group: tally.figures() for group, tally in tallies.items()}, dict(sources)
+
+
+def watched(kit: Path, model: str) -> tuple[dict[str, Figures], dict[str, int]]:
+    """What the acceptance test looks at: all but the long files, without samples.
+
+    These are drawn, and one that runs on moves the precision of the noisy copies by ten points.
+    """
+    return measure(kit, model, "auto", only=lambda row: "long" not in row["tags"], temperatures=(0.0,))
+
+
+def record(path: Path, model: str, figures: dict[str, Figures], sources: Collection[str]) -> None:
+    """Write what was `watched` of a model into `path`, beside that of others."""
+    groups: dict[str, Any] = {}
+    for group, found in figures.items():
+        groups[group] = {"found": found.found, "far": found.far}
+        for edge, errors in (("start", found.start), ("end", found.end)):
+            groups[group][edge] = {
+                "median": errors.median, "mean": errors.mean, "p95": errors.p95, "right": errors.within,
+                "recall": found.recall(errors), "precision": found.precision(errors),
+            }  # fmt: skip
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    known[model] = {"sources": sorted(sources), "groups": groups}
+    text = json.dumps(known, indent=1, sort_keys=True)
+    path.write_text(re.sub(r"\[[^\]]*\]", lambda found: " ".join(found[0].split()), text) + "\n")
 
 
 def listened(
@@ -215,6 +241,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", action="append", help="groups of files whose name holds this; may be given again")
     parser.add_argument("--worst", type=int, default=0)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--watch", type=Path)
     parser.add_argument("--drift", action="store_true")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("lines", nargs="*", help="NAME=FILE, for --plot")
@@ -229,6 +256,11 @@ def main() -> None:
     if "AUTORAG_WHISPER_KIT" not in os.environ:
         sys.exit("set AUTORAG_WHISPER_KIT to the kit's folder")
     kit = Path(os.environ["AUTORAG_WHISPER_KIT"])
+    if given.watch:
+        figures, heard = watched(kit, given.model)
+        show(figures)
+        record(given.watch, given.model, figures, heard)
+        return
     if given.drift:
         for tenth, errors in zip(("first", "last"), drift(kit, given.model), strict=True):
             print(f"{tenth} tenth: {errors.words} words, bias {errors.bias} ms, median {errors.median} ms")
