@@ -63,6 +63,7 @@ def test_a_language_that_is_not_spoken_is_told_also_of_a_short_clip(transcriber:
 
 @pytest.mark.kit
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # ten minutes of audio
 def test_recordings_in_one_language_stay_in_it(transcriber: Transcriber, kit: Path) -> None:
     clips = [clip for clip in read_manifest(kit / "real") if not clip.language.startswith("en")]
     assert len({clip.language for clip in clips}) >= 9

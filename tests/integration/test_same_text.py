@@ -40,12 +40,12 @@ def transcriber(tiny_en_folder: Path) -> Iterator[Transcriber]:
 
 @pytest.fixture(scope="module")
 def clips(demo_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Speech, the same in noise, and a part of it."""
+    """Speech, and some of it in noise."""
     folder = tmp_path_factory.mktemp("clips")
     with demo_sample.open("rb") as file, MediaDecoder(file, demo_sample.name) as decoder:
         speech = np.concatenate(list(decoder))
-    noise = np.random.default_rng(1).standard_normal(len(speech)).astype(np.float32)
-    made = {"clean": speech, "noisy": speech + 0.01 * noise, "short": speech[: 4 * 16_000]}
+    noise = np.random.default_rng(1).standard_normal(3 * 16_000).astype(np.float32)
+    made = {"clean": speech[: 5 * 16_000], "noisy": speech[: 3 * 16_000] + 0.01 * noise}
     return [write_speech(folder / f"{name}.wav", samples) for name, samples in made.items()]
 
 
