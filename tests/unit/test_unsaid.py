@@ -93,6 +93,17 @@ def test_a_sentence_again_in_half_a_second_is_there_once() -> None:
     assert rules
 
 
+def test_of_a_sentence_that_is_written_again_behind_the_speech_no_beginning_stays() -> None:
+    # "The chill wind caused them to shiver violently. The chill wind caused": seven of 170 joins.
+    first = [(word, 0.3 * n, 0.3 * n + 0.3) for n, word in enumerate(SENTENCE)]
+    end_s = first[-1][2]
+    again = [(word, end_s + 0.08 * min(n, 5), end_s + 0.08 * min(n, 5)) for n, word in enumerate(SENTENCE)]
+    speech = [SpeechSpan(0, round(SAMPLE_RATE_HZ * (end_s + 0.05)))]
+    kept, rejected = without_unsaid(timed([*first, *again]), speech)
+    assert [one.word.text for one in kept] == SENTENCE
+    assert [(one.text, one.rule) for one in rejected] == [(" ".join(SENTENCE), SQUEEZED)]
+
+
 def test_where_the_aligner_slipped_by_one_saying_nothing_is_lost() -> None:
     # "Row, row, row your boat" six times: the first had the time of two, the last had none.
     words = [(word, 2.0 * n / 5, 2.0 * (n + 1) / 5) for n, word in enumerate(["row", "row", "row", "your", "boat"])]

@@ -55,7 +55,7 @@ def without_unsaid(words: Sequence[TimedWord], speech: Sequence[SpeechSpan]) -> 
 
     end = squeezed_from(kept, speech)
     if end < len(kept):
-        reject(slice(end, None), SQUEEZED)
+        reject(slice(_saying_of(kept, end), None), SQUEEZED)
     for n in reversed(range(len(kept))):
         if is_unsaid(kept[n]):
             reject(slice(n, n + 1), UNSAID_WORD)
@@ -67,6 +67,18 @@ def without_unsaid(words: Sequence[TimedWord], speech: Sequence[SpeechSpan]) -> 
         ):
             reject(again, rule)
     return kept, rejected
+
+
+def _saying_of(words: Sequence[TimedWord], end: int) -> int:
+    """Where a text ends whose words from `end` on are squeezed: before all of its last saying, if that has no time.
+
+    Of a sentence that is written twice the beginning has some room before the end of the sound.
+    """
+    loop = find_loop(_said(words))
+    if loop is None or loop.stop < len(words) or loop.period < _REPEAT_WORDS:
+        return end
+    start = loop.stop - loop.period
+    return min(start, end) if _per_s(words[start:]) > FASTEST_PER_S else end
 
 
 def unsaid_loop(words: Sequence[TimedWord]) -> slice:
