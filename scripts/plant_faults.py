@@ -68,6 +68,7 @@ FAULTS = (
     ("align/letter_path.py", "at = int(frames[-1]) + 1", "at = int(frames[-1])"),
     ("align/letter_path.py", "chosen[word] = max(found", "chosen[word] = min(found"),
     ("align/letter_path.py", "    _halve_shared_letters(spans, symbols)\n", "\n"),
+    ("align/onsets.py", "known.get(word.lower(), word)", "known.get(word, word)"),
     ("align/letter_edges.py", "starts[after] = last_s", "starts[after] = first_s"),
     ("align/letter_edges.py", "ends[:-1] = np.minimum(ends[:-1], starts[1:])", "pass"),
     ("align/letter_edges.py", "and not any(start < last_s", "and any(start < last_s"),

@@ -8,6 +8,7 @@ import pytest
 from autorag_whisper.align.letter_edges import sharpened
 from autorag_whisper.align.letter_path import LetterPath, words_by_letters
 from autorag_whisper.align.letter_text import FOREIGN, GAP, letter_text
+from autorag_whisper.align.onsets import with_onsets
 from autorag_whisper.align.text_normalization import readings
 from letter_hearing import ALPHABET, planted, reading_classifier
 
@@ -102,6 +103,21 @@ def test_a_word_of_another_script_in_a_text_of_this_one_has_its_letters_in_the_s
 
 def test_a_number_that_cannot_be_said_is_any_speech_between_its_neighbours() -> None:
     assert said("wwaann..sseettgguu..ssaatt", "wan 31 sat", "haw")[1] == "sseettgguu"
+
+
+def test_a_word_that_begins_with_a_sound_that_it_is_not_written_with_begins_there() -> None:
+    """The w of "one" was taken for speech that is no word."""
+    ways = with_onsets(readings(["One", "won", "18"], "en"), "en")
+    assert ways == [[("wone",)], [("won",)], [("aeighteen",)]]
+    assert with_onsets(readings(["one"], "fr"), "fr") == [[("one",)]]
+    classifier = reading_classifier()
+    heard = "..wwwwwwonnn...aaaeiitt.."
+    frames = classifier.log_probabilities(planted(heard, classifier))
+    found = words_by_letters(
+        frames, classifier, with_onsets(readings(["1", "8"], "en"), "en"), np.zeros(len(heard), np.float32)
+    )
+    assert found is not None
+    assert found.spans.tolist() == [[2, 12], [15, 23]]
 
 
 def test_there_is_a_gap_on_both_sides_of_every_word_and_between_the_words_of_a_number() -> None:

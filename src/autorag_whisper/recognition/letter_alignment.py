@@ -9,6 +9,7 @@ import numpy as np
 
 from autorag_whisper.align.letter_edges import sharpened
 from autorag_whisper.align.letter_path import words_by_letters
+from autorag_whisper.align.onsets import with_onsets
 from autorag_whisper.align.pauses import quiet_frames, silences
 from autorag_whisper.align.text_normalization import readings
 from autorag_whisper.align.unspoken import unspoken
@@ -44,7 +45,7 @@ def heard_words(
     """
     heard = classifier.log_probabilities(output)
     quiet = quiet_frames(chunk.samples, len(output))
-    path = words_by_letters(heard, classifier, readings(words, language), quiet)
+    path = words_by_letters(heard, classifier, with_onsets(readings(words, language), language), quiet)
     if path is None:
         return None
     if not np.isfinite(path.likelihood):
