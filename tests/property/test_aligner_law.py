@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import tempfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,18 +25,20 @@ from autorag_whisper.domain.errors import (
 )
 from autorag_whisper.domain.request import Aligner, TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
-from autorag_whisper.engines.base import CharacterHeads, Hypothesis
+from autorag_whisper.engines.base import CharacterHeads, Hypothesis, TokenTimes, WordSpan
 from autorag_whisper.recognition.alignment import Alignment, Spoken
-from autorag_whisper.recognition.ctc_alignment import HeldLeases
+from autorag_whisper.recognition.ctc_alignment import CtcAligner, HeldLeases
 from autorag_whisper.runtime.alignment_models import AlignmentModels
 from autorag_whisper.telemetry import Telemetry
-from autorag_whisper.testing import FakeEmitter, FakeRecognizer, Faults, speech_samples, write_speech
+from autorag_whisper.testing import FakeEmitter, FakeRecognizer, FakeWordAligner, Faults, speech_samples, write_speech
 from run_world import CARD, NO_CARD, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from autorag_whisper.domain.audio import Samples
     from autorag_whisper.domain.device import Device
+    from autorag_whisper.engines.base import Encoded
 
 WORDS = ["one", "two", "three", "four", "five"] * 3
 HEADS = CharacterHeads(((2, 4),), late_s=0.0)
@@ -166,6 +169,66 @@ def test_any_failures_together_cost_no_word(
 ) -> None:
     on_card = on_card and not any(card_failed(what) for what, _ in attacks.values())
     assert_all_words_come(Attacked(CARD if on_card else NO_CARD, striking(attacks)), talk, aligner)
+
+
+class Astray(FakeRecognizer):
+    """Sees tokens in frames that follow no rule."""
+
+    frames: Sequence[int] = ()
+
+    def align(
+        self,
+        encoded: Encoded,
+        start_sequence: Sequence[int],
+        token_ids: Sequence[Sequence[int]],
+        frames: Sequence[int],
+        *,
+        spelled: bool = False,
+    ) -> list[TokenTimes]:
+        return [
+            TokenTimes(np.resize(np.asarray(self.frames), len(ids) + 1), np.full(len(ids), 0.9, np.float32))
+            for ids in token_ids
+        ]
+
+
+class AstrayAligner(FakeWordAligner):
+    """Places words where it likes, over each other too."""
+
+    spans: Sequence[tuple[float, float] | None] = ()
+
+    def align_words(self, clip: Samples, words: Sequence[str]) -> list[WordSpan | None]:
+        times = [self.spans[n % len(self.spans)] for n in range(len(words))]
+        return [None if time is None else WordSpan(*time, 0.5) for time in times]
+
+
+MOMENTS = st.floats(-1, 5)
+
+
+@given(
+    st.lists(st.integers(0, 300), min_size=1, max_size=20),
+    st.lists(st.none() | st.tuples(MOMENTS, MOMENTS), min_size=1, max_size=8),
+    st.sampled_from([*ALIGNERS, Aligner.NONE]),
+    st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_an_aligner_says_no_word_overlaps_the_next_one(
+    frames: list[int], spans: list[tuple[float, float] | None], aligner: Aligner, loses_its_place: bool
+) -> None:
+    heads = CharacterHeads(((2, 4),), late_s=0.01, loses_its_place=loses_its_place)
+    engine, model = Astray(characters=heads), AstrayAligner()
+    engine.frames, model.spans = frames, spans
+    samples = speech_samples(3)
+    chunk = SpeechChunk(0, 16_000, samples, (SpeechSpan(24_000, 16_000 + len(samples) - 8_000),))
+    hypothesis = Hypothesis(engine.tokenizer.encode(" one, two three 45 - six!"), -0.2, 0.01, cap_hit=False)
+    ctc = CtcAligner(lambda _language: nullcontext(model), CPU)
+    alignment = Alignment(engine, TranscribeOptions(aligner=aligner), ctc)
+    encoded = engine.encode(np.zeros((1, 80, 1000), np.float32))
+    [aligned] = alignment.align(encoded, [Spoken(0, chunk, "en", hypothesis)])
+    ends = [1.0]
+    for timed in aligned.words:
+        assert ends[-1] <= timed.word.start_s < timed.word.end_s <= 1.0 + len(samples) / 16_000
+        ends.append(timed.word.end_s)
+    assert len(ends) == 1 + 6
 
 
 def test_a_failure_is_recorded_and_warned_of_without_a_path_or_a_word(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,6 +60,7 @@ def assert_sound(aligned: Aligned, words: list[str] = WORDS) -> None:
     starts = [timed.word.start_s for timed in aligned.words]
     assert starts == sorted(starts)
     assert all(1.0 <= timed.word.start_s < timed.word.end_s <= 1.0 + 3.4 for timed in aligned.words)
+    assert all(a.word.end_s <= b.word.start_s for a, b in pairwise(aligned.words))
 
 
 def test_auto_spells_where_the_heads_for_it_are_known_and_takes_tokens_elsewhere() -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from autorag_whisper.align.characters import MAX_TOKENS, Marks, marks, spell, steadied
-from autorag_whisper.align.edges import word_spans
+from autorag_whisper.align.characters import MAX_TOKENS, marks, spell
 from autorag_whisper.align.text_normalization import spoken_words
 
 
@@ -80,49 +79,6 @@ def test_a_piece_whose_token_the_small_decoder_lacks_is_spelled_letter_by_letter
     assert tokens(500) == code_points("abcdefg")
 
 
-def hand_drawn(*words: tuple[float, float, float]) -> Marks:
-    """Marks of words: (first letter, second letter, what follows), two letters each."""
-    first, second, end = np.asarray(words).T
-    return Marks(first, second, end, tuple(np.asarray(pair) for pair in zip(first, second, strict=True)))
-
-
-def test_a_first_letter_seen_in_the_pause_starts_where_speech_does() -> None:
-    spans = word_spans(hand_drawn((0.0, 0.1, 0.6), (0.6, 1.7, 2.0)), [(0.5, 1.6)], 9.0)
-    assert spans.tolist() == [[0.0, 0.5], [1.6, 2.0]]
-
-
-def test_words_seen_in_a_pause_follow_it_in_their_order() -> None:
-    marks = hand_drawn((0.0, 0.1, 0.5), (0.6, 0.7, 0.9), (1.0, 1.2, 1.9), (2.0, 2.1, 2.3))
-    spans = word_spans(marks, [(0.5, 1.5)], 9.0)
-    assert spans[0].tolist() == [0.0, 0.5]
-    assert spans[1].tolist() == [1.5, 1.75]
-    assert spans[2].tolist() == [1.75, 2.0]
-
-
-def test_no_word_is_thrown_to_the_end_of_the_audio_by_the_silence_there() -> None:
-    spans = word_spans(hand_drawn((0.0, 0.1, 0.5), (0.5, 0.9, 1.4)), [(0.5, 3.0)], 3.0)
-    assert spans.tolist() == [[0.0, 0.5], [0.81, 1.4]]
-
-
-def test_the_stop_of_a_consonant_inside_a_word_leaves_it_whole() -> None:
-    spans = word_spans(hand_drawn((0.0, 0.1, 0.6), (0.6, 0.7, 1.2)), [(0.8, 0.92)], 9.0)
-    assert spans.tolist() == [[0.0, 0.6], [0.6, 1.2]]
-
-
-def test_a_pause_between_what_a_number_is_said_as_leaves_it_whole() -> None:
-    """ "2-6" with its digits a second apart, of which the path is sure: as one spoken word it would be trimmed."""
-    letters = (np.asarray([0.1, 0.2, 0.3, 1.6, 1.7]),)
-    one = Marks(np.asarray([0.1]), np.asarray([0.2]), np.asarray([1.9]), letters)
-    several = Marks(one.first, one.second, one.end, letters, frozenset({0}))
-    assert word_spans(one, [(0.5, 1.5)], 9.0).tolist() == [[0.1, 0.5]]
-    assert word_spans(several, [(0.5, 1.5)], 9.0).tolist() == [[0.1, 1.9]]
-
-
-def test_a_first_letter_that_lingers_starts_late() -> None:
-    [[start, _]] = word_spans(hand_drawn((0.0, 0.8, 1.2)), [], 9.0).tolist()
-    assert start == pytest.approx(0.71)
-
-
 def test_the_path_is_moved_by_what_the_head_is_late() -> None:
     spelled = spell(["ab"], [("ab",)], code_points)
     assert spelled is not None
@@ -130,13 +86,3 @@ def test_the_path_is_moved_by_what_the_head_is_late() -> None:
     assert found.first.tolist() == [0.48]
     assert found.second.tolist() == [pytest.approx(0.58)]
     assert found.end.tolist() == [pytest.approx(0.84)]
-
-
-def test_a_run_of_words_far_from_their_tokens_takes_the_tokens_times_and_a_pair_does_not() -> None:
-    path = hand_drawn(*((n, n + 0.1, n + 0.5) for n in range(6)))
-    tokens = np.asarray([(0.0, 0.5), (1.4, 1.5), (2.4, 2.5), (3.0, 3.5), (4.0, 4.5), (5.0, 5.5)])
-    assert steadied(path, tokens).first.tolist() == path.first.tolist()
-    tokens[3] = (3.4, 3.8)
-    found = steadied(path, tokens)
-    assert found.first.tolist() == [0.0, 1.4, 2.4, 3.4, 4.0, 5.0]
-    assert found.end.tolist() == [0.5, 1.5, 2.5, 3.8, 4.5, 5.5]

@@ -15,7 +15,7 @@ stops      4          n      (one past its last)       and saves an eighth of th
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,21 +36,22 @@ END_EARLY_S = 0.04
 _LEVELS = ((2, 1), (1, 1), (1, 0))
 """Letters that stay single at the (start, end) of a word; the next level for a text that is too long for one call."""
 
-_LINGERS_S, _LETTER_S = 0.25, 0.09
-"""A first letter that takes longer than this began in a pause or in the word before: it is given the usual length."""
+_MARKS = frozenset(".?!,;:…—。？！，；：、،؛؟۔।")  # noqa: RUF001 - marks as they are written
+_CLOSING = "\"'”’»」』)]）】"  # noqa: RUF001 - marks as they are written
 
 
 @dataclass(frozen=True, slots=True)
 class Spelled:
     """A text's tokens for the aligner; word n has the tokens [firsts[n], stops[n]), at least one.
 
-    `several`: the words that are said as more than one.
+    `several`: the words that are said as more than one. `marked`: those with a mark at which one pauses.
     """
 
     token_ids: tuple[int, ...]
     firsts: tuple[int, ...]
     stops: tuple[int, ...]
     several: frozenset[int] = frozenset()
+    marked: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +61,7 @@ class Marks:
     `first`, `second`, `end`: float64[n], when a word's first letter, the token after it, and what follows it are seen.
 
     `letters`: for each word the start of each of its tokens, non-decreasing. `several`: the words that are said as more
-    than one, so that a pause may lie in them.
+    than one, so that a pause may lie in them. `marked`: those with a mark behind them at which one pauses.
     """
 
     first: NDArray[np.float64]
@@ -68,12 +69,7 @@ class Marks:
     end: NDArray[np.float64]
     letters: tuple[NDArray[np.float64], ...]
     several: frozenset[int] = frozenset()
-
-    @property
-    def starts(self) -> NDArray[np.float64]:
-        """float64[n]: when each word starts, as far as the path alone can tell; non-decreasing."""
-        starts = np.where(self.second - self.first > _LINGERS_S, self.second - _LETTER_S, self.first)
-        return np.asarray(np.maximum.accumulate(np.maximum(starts, 0.0)))
+    marked: frozenset[int] = frozenset()
 
 
 def spell(
@@ -90,7 +86,8 @@ def spell(
     for at_start, at_end in _LEVELS:
         spelled = _spell(texts, _spelled_out(encode, below), at_start, at_end)
         if len(spelled.token_ids) <= MAX_TOKENS:
-            return spelled
+            stops = frozenset(n for n, word in enumerate(words) if word.rstrip(_CLOSING)[-1:] in _MARKS)
+            return replace(spelled, marked=stops)
     return None
 
 
@@ -167,27 +164,8 @@ def marks(spelled: Spelled, starts_s: NDArray[np.float64], late_s: float) -> Mar
         end=starts[stops] + END_EARLY_S,
         letters=tuple(starts[f:s] - late_s for f, s in zip(spelled.firsts, spelled.stops, strict=True)),
         several=spelled.several,
+        marked=spelled.marked,
     )
-
-
-_ASTRAY_S, _ASTRAY_WORDS = 0.25, 3
-"""So far from the tokens, and so many words of it in a row: the path lost its place, it does not know better."""
-
-
-def steadied(path: Marks, tokens_s: NDArray[np.float64]) -> Marks:
-    """The marks with the tokens' times where the path went astray: for runs of words that are far from theirs.
-
-    `tokens_s`: float64[n, 2], start and end of each word by its tokens, in the same seconds.
-    """
-    far = np.concatenate(([False], np.abs(path.first - tokens_s[:, 0]) > _ASTRAY_S, [False]))
-    first, second, end, letters = path.first.copy(), path.second.copy(), path.end.copy(), list(path.letters)
-    for start, stop in np.flatnonzero(np.diff(far)).reshape(-1, 2):
-        if stop - start < _ASTRAY_WORDS:
-            continue
-        for n in range(start, stop):
-            spread = np.linspace(tokens_s[n, 0], max(tokens_s[n]), len(letters[n]) + 1)
-            first[n], second[n], end[n], letters[n] = spread[0], spread[1], spread[-1], spread[:-1]
-    return Marks(first, second, end, tuple(letters), path.several)
 
 
 def scores(spelled: Spelled, probabilities: NDArray[np.float32]) -> list[float]:

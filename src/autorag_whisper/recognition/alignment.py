@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from autorag_whisper.align.characters import marks, scores, spell, steadied
-from autorag_whisper.align.edges import word_spans
+from autorag_whisper.align.characters import marks, scores, spell
+from autorag_whisper.align.edges import steadied, word_spans
 from autorag_whisper.align.pauses import silences
 from autorag_whisper.align.text_normalization import spoken_words
 from autorag_whisper.align.tokens import split_words
@@ -305,7 +305,7 @@ class Alignment:
         path = marks(text, times.starts.astype(np.float64) * ENCODER_FRAME_S, heads.late_s)
         if heads.loses_its_place and before.source is WordSource.TOKENS:
             by_tokens = [(timed.word.start_s, timed.word.end_s) for timed in before.words]
-            path = steadied(path, np.asarray(by_tokens) - one.chunk.start_s)
+            path = steadied(path, np.asarray(by_tokens) - one.chunk.start_s, quiet, one.chunk.duration_s)
         spans = one.chunk.start_s + word_spans(path, quiet, one.chunk.duration_s)
         timing = Timing(
             WordSource.CHARACTERS,
