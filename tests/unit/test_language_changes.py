@@ -21,6 +21,7 @@ from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.domain.notes import NoteKind
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.engines.base import Hypothesis
+from autorag_whisper.recognition.holes import within
 from autorag_whisper.recognition.language import LEAST_TOLD, PIECE_FRAMES, Piece, piece_frames, pieces_of
 from autorag_whisper.recognition.language_changes import Speaking, follow
 from autorag_whisper.testing import FakeRecognizer, speech_samples, write_speech
@@ -161,6 +162,38 @@ def test_of_the_allowed_languages_a_piece_has_their_shares() -> None:
     assert deaf.told == {}
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, HZ), st.integers(HZ, 6 * HZ)), min_size=2, max_size=4),
+    st.lists(st.sampled_from([SURE_EN, SURE_DE]), min_size=7, max_size=7),
+)
+def test_every_language_has_its_place_and_all_speech_is_in_one(
+    spans: list[tuple[int, int]], votes: list[dict[str, float]]
+) -> None:
+    """In pieces of 2.5 s and more: two borders found the same pause, and no one's speech failed the whole run."""
+    speech, at = list[SpeechSpan](), 0
+    for pause, length in spans:
+        at += pause + length
+        speech.append(SpeechSpan(at - length, at))
+    chunk = SpeechChunk(0, 0, np.zeros(at, np.float32), tuple(speech))
+    speaking = Speaking("en", frozenset({"en", "de"}))
+    _, stretches = follow(speaking, chunk, heard(chunk, votes[: len(piece_frames(chunk))]))
+    assert all(stretch.start < stretch.stop for stretch in stretches)
+    parts = [part for _, part in within(chunk, stretches)]
+    assert sum(span.stop - span.start for part in parts for span in part.speech) == sum(
+        span.stop - span.start for span in chunk.speech
+    )
+
+
+def test_two_changes_do_not_share_a_pause() -> None:
+    length, pause = 11 * HZ, round(5.5 * HZ)
+    speech = (SpeechSpan(0, pause - HZ // 10), SpeechSpan(pause + HZ // 10, length))
+    chunk = SpeechChunk(0, 0, np.zeros(length, np.float32), speech)
+    _, stretches = follow(Speaking("en", frozenset({"en", "de"})), chunk, heard(chunk, [SURE_EN, SURE_DE, SURE_EN]))
+    assert [(s.language, s.start / HZ, s.stop / HZ) for s in stretches] == [
+        ("en", 0.0, 4.0), ("de", 4.0, 7.0), ("en", 7.0, 11.0),
+    ]  # fmt: skip
+
+
 # ------------------------------------------------------------ whole files, over fakes: German is what is high
 
 ENGLISH_HZ, GERMAN_HZ = 440.0, 1500.0
@@ -197,6 +230,14 @@ def test_seven_seconds_do_not_decide_for_the_rest(tmp_path: Path) -> None:
     assert list(shares) == ["de", "en"]
     assert shares["de"].recognised_s == pytest.approx(100 * 0.8, rel=0.6)
     assert not transcript.notes
+
+
+def test_silence_before_another_language_fails_nothing_without_voice_activity(tmp_path: Path) -> None:
+    silence = np.zeros(35 * HZ, np.float32)
+    parts = [speech_samples(12, pitch_hz=ENGLISH_HZ), silence, speech_samples(60, pitch_hz=GERMAN_HZ, tail_s=0.8)]
+    talk = write_speech(tmp_path / "talk.wav", np.concatenate(parts))
+    transcript = World(language=by_pitch).transcriber.transcribe(talk, replace(RUNNING, vad=False), model="fake")
+    assert spoken(transcript) == [("en", 12), ("de", 60)]
 
 
 def test_a_short_file_in_two_languages_is_cut_between_them(tmp_path: Path) -> None:

@@ -130,8 +130,11 @@ def halves(chunk: SpeechChunk) -> tuple[SpeechChunk, ...]:
 
 def within(chunk: SpeechChunk, stretches: Sequence[Stretch]) -> list[tuple[Stretch, SpeechChunk]]:
     """The parts of `chunk` that these stretches of it are, without those in which nobody speaks; one at least."""
-    parts = [(stretch, _part(chunk, stretch.start, stretch.stop)) for stretch in stretches]
-    spoken = [(stretch, part) for stretch, part in parts if part.speech] or parts[:1]
+    spoken = [
+        (stretch, _part(chunk, stretch.start, stretch.stop))
+        for stretch in stretches
+        if any(span.start < stretch.stop and stretch.start < span.stop for span in chunk.speech)
+    ] or [(stretches[0], chunk)]
     # Only the first can begin a file.
     return [(stretch, part if n == 0 else replace(part, index=-1)) for n, (stretch, part) in enumerate(spoken)]
 

@@ -133,7 +133,11 @@ def _log(probability: float) -> float:
 
 def _stretches(chunk: SpeechChunk, pieces: Sequence[Piece], languages: Sequence[str]) -> tuple[Stretch, ...]:
     borders = [n for n in range(1, len(languages)) if languages[n] != languages[n - 1]]
-    edges = [chunk.start, *(_pause_near(chunk, pieces[n].start) for n in borders), chunk.stop]
+    places = [pieces[n].start for n in borders]
+    # No border passes another, or reaches it: what lies between them would be in no language.
+    nearest = [min([_NEAR * 2, *(abs(one - place) for one in places if one != place)]) for place in places]
+    pauses = [_pause_near(chunk, place, apart / 2) for place, apart in zip(places, nearest, strict=True)]
+    edges = [chunk.start, *pauses, chunk.stop]
     spoken = [languages[n] for n in (0, *borders)]
     return tuple(
         Stretch(language, start, stop)
@@ -141,11 +145,11 @@ def _stretches(chunk: SpeechChunk, pieces: Sequence[Piece], languages: Sequence[
     )
 
 
-def _pause_near(chunk: SpeechChunk, border: int) -> int:
+def _pause_near(chunk: SpeechChunk, border: int, reach: float) -> int:
     """The middle of the longest pause around `border`, which is the border between two pieces; else `border` itself."""
     near = [
         (b.start - a.stop, (a.stop + b.start) // 2)
         for a, b in itertools.pairwise(chunk.speech)
-        if abs((a.stop + b.start) // 2 - border) <= _NEAR
+        if abs((a.stop + b.start) // 2 - border) < reach
     ]
     return max(near)[1] if near else border
