@@ -15,10 +15,12 @@ from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
 from autorag_whisper.recognition.language import LanguageChoice, choose
 from autorag_whisper.recognition.recognise import Recognition
 from autorag_whisper.recognition.rival_languages import Reading, is_doubtful, likeliest
-from autorag_whisper.testing import FakeRecognizer, speech_samples
+from autorag_whisper.testing import FakePipelineRecognizer, FakeRecognizer, speech_samples, write_speech
+from run_world import World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from autorag_whisper.engines.base import Decoding, Encoded, Hypothesis
 
@@ -124,3 +126,19 @@ def test_where_no_other_language_is_near_none_is_tried() -> None:
     result, told = recognised(0.96, {"de": ("mae yn i er el", -0.9)}, vote=False)
     assert (result.language, told) == ("de", ["de"])
     assert np.isclose(result.attempts[0].avg_logprob, -0.9)
+
+
+class Unsure(FakePipelineRecognizer):
+    """As the others, and another language is likely too."""
+
+    def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
+        return [{"de": 0.9, "en": 0.08}] * encoded.rows
+
+
+@pytest.mark.timeout(60)
+def test_an_engine_that_decodes_by_its_own_rules_has_the_detected_language(tmp_path: Path) -> None:
+    """It was never told, where there were rivals: all other chunks of the file waited for it for ever."""
+    talk = write_speech(tmp_path / "talk.wav", speech_samples(60, tail_s=1.0))
+    transcript = World(engine=Unsure).transcriber.transcribe(talk, model="fake")
+    assert (transcript.language, transcript.language_probability) == ("de", 0.9)
+    assert len(transcript.words) == 60

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.engines.base import Encoded, Recognizer
     from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, Row
+    from autorag_whisper.recognition.language import LanguageChoice
 
 
 class PipelineRecognition(Recognition):
@@ -32,6 +33,10 @@ class PipelineRecognition(Recognition):
         found = dict(zip(map(id, asked), choices, strict=True))
         rows = [self._row(task, found.get(id(task)), may_be_undecided=may_be_undecided) for task in tasks]
         return self._recognise([row for row in rows if row.language], rows, started)
+
+    def _has_rivals(self, choice: LanguageChoice) -> bool:  # noqa: ARG002 - whatever it is
+        """Its texts do not compete: the detected language is the file's."""
+        return False
 
     def _decode(self, encoded: Encoded, decided: list[Row], rows: list[Row], started: float) -> list[ChunkResult]:  # noqa: ARG002 - the engine encodes for itself
         return self._recognise(decided, rows, started)
