@@ -78,6 +78,16 @@ def test_a_letter_that_two_words_share_is_divided_between_them() -> None:
     assert path_of("..aaatttttthhee", "at the").spans.tolist() == [[2, 8], [8, 15]]
 
 
+def test_a_sign_between_words_that_share_a_letter_lies_where_they_meet() -> None:
+    assert path_of("..aaatttttthhee", "at 😀 the").spans.tolist() == [[2, 8], [8, 8], [8, 15]]
+    assert path_of("..aaatthhee", "at 😀 the").spans.tolist() == [[2, 6], [6, 6], [6, 11]]
+
+
+def test_numbers_behind_all_that_is_heard_cost_the_others_nothing() -> None:
+    found = path_of("..ccaaaatt", "cat" + 4 * " 600")
+    assert found.spans.tolist() == [[2, 10], *[[10, 10]] * 4]
+
+
 def test_accents_and_letters_with_names_of_their_own_are_heard_as_they_are_written() -> None:
     assert said(".eelleevvee..sstraasse..", "Élève Straße", "de") == ["eelleevvee", "sstraasse"]
 

@@ -78,7 +78,8 @@ def words_by_letters(
     for word in unsure:
         # With its neighbours, which tell how much of what is heard is its own.
         near = range(max(0, word - _NEIGHBOURS), min(len(readings), word + _NEIGHBOURS + 1))
-        frames = slice(int(path.spans[near[0], 0]), max(int(path.spans[near[-1], 1]), int(path.spans[near[0], 0]) + 1))
+        first = min(int(path.spans[near[0], 0]), len(heard) - 1)  # words that are not heard may lie behind all frames
+        frames = slice(first, max(int(path.spans[near[-1], 1]), first + 1))
         found: list[tuple[float, Readings]] = []
         for way in readings[word]:
             local = [[way] if n == word else chosen[n] for n in near]
@@ -183,7 +184,7 @@ def _halve_shared_letters(spans: NDArray[np.float64], symbols: NDArray[np.int64]
         differ = np.flatnonzero(symbols[first:last] != symbols[edge]) + first
         start = max([first, *(differ[differ < edge] + 1)])
         stop = min([last, *differ[differ > edge]])
-        spans[before, 1] = spans[after, 0] = (start + stop) / 2
+        spans[before, 1] = spans[before + 1 : after] = spans[after, 0] = (start + stop) / 2
 
 
 def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
