@@ -189,7 +189,8 @@ def word_spans(marks: Marks, quiet: Spans, duration_s: float) -> Floats:
     heard = seen.first(count)
     spans = _spans(_at_silences(_placed(heard, clock), heard, clock), heard, clock)
     begin = np.maximum.accumulate(np.maximum(marks.first[count:], spans[-1, 1]))
-    return np.concatenate((spans, np.stack((begin, np.maximum(begin, marks.end[count:])), axis=1)))
+    ends = np.minimum(np.maximum(begin, marks.end[count:]), np.append(begin[1:], np.inf))
+    return np.concatenate((spans, np.stack((begin, ends), axis=1)))
 
 
 def _heard(seen: _Seen, clock: _Clock) -> int:
