@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save
 
 from autorag_whisper.engines import letter_classifiers
 from autorag_whisper.engines.letter_classifiers import classifier_for, encoder_digest, keep, kept, packaged, read, write
@@ -86,6 +87,13 @@ def test_a_damaged_classifier_counts_as_none(tmp_path: Path, share: float, caplo
     assert "has to be made again" in caplog.text
     keep(a_classifier(), "ab" * 32, tmp_path)
     assert kept("ab" * 32, tmp_path) is not None
+
+
+@pytest.mark.parametrize("about", ["[]", "null", '{"format": "1", "encoder": "x", "alphabet": 5}'])
+def test_a_classifier_whose_metadata_are_damaged_counts_as_none(tmp_path: Path, about: str) -> None:
+    path = keep(a_classifier(), "ab" * 32, tmp_path)
+    path.write_bytes(save(load_file(path), metadata={"about": about}))
+    assert kept("ab" * 32, tmp_path) is None
 
 
 def test_numbers_that_are_none_make_no_classifier(tmp_path: Path) -> None:

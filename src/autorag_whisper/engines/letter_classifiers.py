@@ -137,7 +137,7 @@ def _read(path: Path) -> tuple[LetterClassifier, str]:
         weights = values["hidden_weights"].astype(np.float32) * values["hidden_scale"]
         rest = {name: values[name].astype(np.float32) for name in ("mean", "spread", *_HALF)}
         return LetterClassifier(hidden_weights=weights, alphabet=tuple(about["alphabet"]), **rest), about["encoder"]
-    except (SafetensorError, KeyError) as error:
+    except (SafetensorError, KeyError, TypeError, AttributeError) as error:
         message = f"is no letter classifier: {error}"
         raise ValueError(message) from error
 
