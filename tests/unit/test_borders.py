@@ -169,6 +169,14 @@ def assembled(results: Sequence[ChunkResult]) -> tuple[list[Segment], Assembly]:
     return [*left, *assembly.finish()], assembly
 
 
+def test_a_translation_is_joined_as_the_english_that_it_is() -> None:
+    """ "i" is a word of Italian, Polish and Swedish."""
+    assembly = Assembly("a.wav", "translate")
+    said = [result(0, "He went and", language="it"), result(1, "I think so.", language="it")]
+    left = [segment for one in said for segment in assembly.add(one)] + [*assembly.finish()]
+    assert " ".join(segment.text for segment in left) == "He went and I think so."
+
+
 @pytest.mark.parametrize("order", [*itertools.permutations(range(4))])
 def test_segments_leave_in_order_and_what_has_left_never_changes(order: Sequence[int]) -> None:
     left, assembly = assembled([result(n, TORN[n]) for n in order])

@@ -246,6 +246,19 @@ def test_a_sentence_that_goes_on_in_the_next_part_is_not_torn(tmp_path: Path) ->
     assert transcript.text == "and so On, and so On."
 
 
+def test_a_translation_goes_on_in_the_next_part_as_the_english_that_it_is(tmp_path: Path) -> None:
+    class Capped(FakeRecognizer):
+        def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
+            return [replace(said(" Die we must and"), cap_hit=beeps(row) > 4) for row in encoded.value]
+
+    options = TranscribeOptions(task=Task.TRANSLATE, language="de")
+    talk = write_speech(tmp_path / "a.wav", speech_samples(6))
+    assert (
+        World(engine=Capped).transcriber.transcribe(talk, options, model="fake").text
+        == "Die we must and Die we must and"
+    )
+
+
 def test_a_cap_knows_the_language() -> None:
     half_a_minute = 30 * HZ
     assert token_cap(half_a_minute, "en") == 224

@@ -70,7 +70,7 @@ def _completed(recognition: Recognition, result: ChunkResult, cuts: int) -> Chun
         parts = halves(chunk)
         if len(parts) < 2:
             return result
-        halved = _joined(result, [_again(recognition, result, part, cuts) for part in parts])
+        halved = _joined(recognition, result, [_again(recognition, result, part, cuts) for part in parts])
         return halved if len(halved.words) >= len(result.words) else result
     if result.needs_redo or recognition.translates:
         return result
@@ -96,7 +96,7 @@ def _halved(recognition: Recognition, result: ChunkResult, cuts: int) -> ChunkRe
     parts = halves(result.task.chunk)
     if len(parts) < 2:
         return result
-    halved = _joined(result, [_again(recognition, result, part, cuts) for part in parts])
+    halved = _joined(recognition, result, [_again(recognition, result, part, cuts) for part in parts])
     return halved if halved.words else result
 
 
@@ -112,7 +112,9 @@ def _around(recognition: Recognition, result: ChunkResult, found: Sequence[Hole]
     if not any(one.words for one in done.values()):
         rejected = [rejection for one in done.values() for rejection in one.rejected]
         return replace(result, rejected=(*result.rejected, *rejected))
-    return _joined(result, [done.get(n) or _again(recognition, result, part, cuts) for n, part in enumerate(parts)])
+    return _joined(
+        recognition, result, [done.get(n) or _again(recognition, result, part, cuts) for n, part in enumerate(parts)]
+    )
 
 
 def _in_another_language(recognition: Recognition, result: ChunkResult, cuts: int) -> ChunkResult:
@@ -166,7 +168,7 @@ def _by_language(recognition: Recognition, result: ChunkResult, cuts: int) -> Ch
         for stretch, part in within(result.task.chunk, result.task.stretches)
     ]
     longest = max(done, key=lambda part: part.task.chunk.duration_s)
-    return replace(_joined(result, done), language=longest.language)
+    return replace(_joined(recognition, result, done), language=longest.language)
 
 
 def _again(recognition: Recognition, result: ChunkResult, part: SpeechChunk, cuts: int) -> ChunkResult:
@@ -183,11 +185,11 @@ def _alone(recognition: Recognition, task: ChunkTask, cuts: int) -> ChunkResult:
     return found
 
 
-def _joined(result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
+def _joined(recognition: Recognition, result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
     attempts = (*result.attempts, *(attempt for part in parts for attempt in part.attempts))
     offsets = itertools.accumulate((len(part.attempts) for part in parts), initial=len(result.attempts))
     kept = [offset + part.kept for offset, part in zip(offsets, parts, strict=False) if part.words]
-    words = _sewn(parts)
+    words = _sewn(parts, translated=recognition.translates)
     return replace(
         result,
         text=" ".join(part.text for part in parts if part.text),
@@ -203,7 +205,7 @@ def _joined(result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
     )
 
 
-def _sewn(parts: Sequence[ChunkResult]) -> tuple[TimedWord, ...]:
+def _sewn(parts: Sequence[ChunkResult], *, translated: bool) -> tuple[TimedWord, ...]:
     """The words of all parts, which do not overlap: a sentence that goes on in the next part is not torn there."""
     words: list[TimedWord] = []
     before: ChunkResult | None = None
@@ -211,7 +213,7 @@ def _sewn(parts: Sequence[ChunkResult]) -> tuple[TimedWord, ...]:
         said = list(part.words)
         if before is not None and said and before.by_language[-1][0] == part.by_language[0][0]:
             language, pause_s = part.by_language[0][0], gap_s(before.task.chunk, part.task.chunk)
-            found = joint(words[-1].word, _said(part), language, pause_s)
+            found = joint(words[-1].word, _said(part), "en" if translated else language, pause_s)
             words[-1], said[0] = replace(words[-1], word=found.left), replace(said[0], word=found.right)
         words += said
         before = part if said else None

@@ -176,7 +176,8 @@ class Assembly:
         last, following = held[-1].word, [timed.word for timed in words]
         pause_s = gap_s(before.task.chunk, result.task.chunk)
         if heard is None:
-            found = joint(last, following, language, pause_s)
+            written = "en" if self.task == Task.TRANSLATE else language
+            found = joint(last, following, written, pause_s)
         else:
             found = joint_heard(last, following[0], language, pause_s, self.writing.text(heard, language))
         self._held = before, language, [*held[:-1], replace(held[-1], word=found.left)]
