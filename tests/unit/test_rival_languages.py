@@ -142,3 +142,20 @@ def test_an_engine_that_decodes_by_its_own_rules_has_the_detected_language(tmp_p
     transcript = World(engine=Unsure).transcriber.transcribe(talk, model="fake")
     assert (transcript.language, transcript.language_probability) == ("de", 0.9)
     assert len(transcript.words) == 60
+
+
+class Contradicts(Speaks):
+    """Hears German in all pieces, and writes English that is far likelier."""
+
+    texts = {"en": (SENTENCE, -0.1), "de": ("mae yn i er el", -0.9), "ja": ("sono", -1.5)}  # noqa: RUF012
+
+    def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
+        return [{"de": 0.93, "en": 0.04}] * encoded.rows
+
+
+def test_what_the_first_text_has_settled_is_not_undone_by_the_sound_that_was_mistaken(tmp_path: Path) -> None:
+    talk = write_speech(tmp_path / "talk.wav", speech_samples(30, tail_s=1.0))
+    options = TranscribeOptions(vad_min_silence_s=0.5)
+    transcript = World(engine=Contradicts).transcriber.transcribe(talk, options, model="fake")
+    assert transcript.language == "en"
+    assert {segment.language for segment in transcript.segments} == {"en"}

@@ -17,6 +17,7 @@ from autorag_whisper.domain.notes import Note, NoteKind
 from autorag_whisper.domain.transcript import LanguageShare
 from autorag_whisper.recognition.language import LEAST_TOLD, PIECE_S
 from autorag_whisper.recognition.language_changes import Speaking, follow
+from autorag_whisper.recognition.quality import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +83,9 @@ class LanguageTrack:
     def again(self, result: ChunkResult) -> ChunkTask | None:
         """What to do again, if the next chunk in order is not recognised as it should be; else it is noted."""
         task = result.task
-        if self.follows and self.speaking is not None and task.stretches:
+        # Where two texts were compared the likelier one says more than the sound that was mistaken.
+        is_settled = any(attempt.rejected_for == Fault.LANGUAGE.value for attempt in result.attempts)
+        if self.follows and self.speaking is not None and task.stretches and not is_settled:
             speaking, stretches = follow(self.speaking, task.chunk, task.heard)
             if stretches != task.stretches and self._asked_again != task.chunk.index:
                 self._asked_again = task.chunk.index
