@@ -19,8 +19,17 @@ lengths = st.one_of(
     st.integers(1, 9), st.integers(1, 200), st.sampled_from([12, 13, 21, 22, 62, 63, 156, 157, 240, 245, 249, 930, 937])
 )
 runs = st.lists(st.tuples(levels, lengths), min_size=1, max_size=40)
+BRIDGES = ChunkingRules(min_silence_s=2.0)
+"""A sure span goes on behind silence in which a faint one has its place: they are not two spans."""
 every_rules = st.sampled_from(
-    [ChunkingRules(), ChunkingRules(first_chunk_s=8.0), SWITCHING, ChunkingRules(max_chunk_s=6.0, pause_s=0.2)]
+    [
+        ChunkingRules(),
+        ChunkingRules(first_chunk_s=8.0),
+        SWITCHING,
+        ChunkingRules(max_chunk_s=6.0, pause_s=0.2),
+        BRIDGES,
+        ChunkingRules(min_silence_s=0.5, first_chunk_s=8.0),
+    ]
 )
 
 
@@ -58,7 +67,11 @@ FAINT_IN_A_SHORT_PAUSE = [(0.0, 10), (0.55, 150), (0.0, 21), (0.3, 40), (0.0, 20
 """The pause that closes the chunk is shorter than its wide pad, in which a faint span has begun."""
 
 
+FAINT_IN_A_BRIDGE = [(0.9, 100), (0.0, 10), (0.3, 20), (0.0, 10), (0.9, 100), (0.0, 200)]
+
+
 @example(CUT_IN_A_SPANS_END, 10, ChunkingRules())
+@example(FAINT_IN_A_BRIDGE, 64, BRIDGES)
 @example(FAINT_IN_A_SHORT_PAUSE, 64, SWITCHING)
 @given(runs, st.integers(1, 500), every_rules)
 def test_chunks_are_exact_in_order_apart_and_bounded_however_the_blocks_fall(
@@ -77,6 +90,20 @@ def test_chunks_are_exact_in_order_apart_and_bounded_however_the_blocks_fall(
     assert all(a.stop <= b.start for a, b in itertools.pairwise(chunks))
     same = chunked(heard(run), rules)
     assert [(c.start, c.stop, c.speech) for c in chunks] == [(c.start, c.stop, c.speech) for c in same]
+
+
+@example(FAINT_IN_A_BRIDGE, BRIDGES)
+@given(runs, every_rules)
+def test_speech_that_lasts_is_in_a_sure_span_and_in_a_chunk(run: list[tuple[float, int]], rules: ChunkingRules) -> None:
+    """The first 3.1 s of that example were in no chunk."""
+    chunks = chunked(heard(run), rules)
+    found = windows_of(chunks, sure=True)
+    found &= {window for chunk in chunks for window in range(chunk.start // WINDOW, chunk.stop // WINDOW)}
+    at = 0
+    for level, length in run:
+        if level >= rules.threshold and length >= 4:
+            assert found.issuperset(range(at, at + length))
+        at += length
 
 
 def test_a_faint_span_that_begins_as_the_pause_ends_is_not_cut() -> None:

@@ -141,7 +141,8 @@ class Chunker:
             # What a faint span may yet begin with is not given away as padding.
             yield self._emit(len(self._spans), min(self._spans[-1].stop + self._pad(self._spans), self._quiet_until))
         elif self._begun() and self._now - self._start() >= self._max:
-            self._close_faint()
+            if self._open is None:
+                self._close_faint()
             yield self._cut()
 
     def _track(self, probability: float) -> bool:
@@ -175,7 +176,9 @@ class Chunker:
 
     def _close_faint(self) -> None:
         span, self._faint = self._faint, None
-        if span is not None and self._is_long(span):
+        if span is None or not self._is_long(span):
+            return
+        if self._open is None or self._open.start > span.start:  # else a sure span has gone on behind it: it is in that
             self._spans.append(span)
 
     def _is_long(self, span: _Span) -> bool:
@@ -342,6 +345,8 @@ class GaplessChunker(Chunker):
         else:
             self._look_again(probability)
         if self._now - self._bound >= self._max + _LEAST_REST:
+            if self._faint is not None:
+                self._close_span()
             self._close_faint()
             yield self._cut_at(self._quietest())
 
