@@ -39,6 +39,13 @@ def pytest_configure() -> None:
     os.environ["HF_HOME"] = str(CACHE / "huggingface")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests run in two processes, which have to agree on their names."""
+    if odd := [item.nodeid for item in items if " at 0x" in item.nodeid]:
+        message = f"names that differ from run to run, give the parameters ids: {odd}"
+        raise pytest.UsageError(message)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The checkout."""

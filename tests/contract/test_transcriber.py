@@ -255,7 +255,7 @@ def test_it_closes_with_a_stream_left_open(kind: str, tmp_path: Path, talk: Path
         stream.result()
 
 
-@pytest.mark.parametrize("model", [None, 3, b"base", object()], ids=repr)
+@pytest.mark.parametrize("model", [None, 3, b"base", object()], ids=["none", "number", "bytes", "object"])
 def test_what_names_no_model_is_said_at_the_call(transcriber: TranscriberProtocol, talk: Path, model: Any) -> None:
     with pytest.raises(InvalidOption, match="model cannot be"):
         transcriber.transcribe(talk, ENGLISH, model=model)
