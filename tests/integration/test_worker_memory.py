@@ -151,7 +151,7 @@ def test_nothing_is_left_of_the_audio_however_a_job_or_a_process_ends(
             with pytest.raises(MediaDamaged):
                 worker.transcribe(np.full(100, np.nan), ENGLISH, model="fake")
         worker.transcribe(samples, ENGLISH, model="fake")
-        assert open_files() == before
+        assert open_files() <= before  # what another test, or the job before, left open may be gone by now
         assert worker.process_id == pid
         assert len(list(Path(f"/proc/{pid}/fd").iterdir())) == there
         with worker.stream(samples, ENGLISH, model="fake") as stream:
