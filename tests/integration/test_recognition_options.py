@@ -103,8 +103,10 @@ def test_a_suppressed_token_does_not_come(hear: Hear) -> None:
 
 def test_a_piece_has_no_more_tokens_than_it_may(hear: Hear) -> None:
     transcript = hear(max_new_tokens=5)
-    assert PLAIN.startswith(transcript.text)
-    assert len(transcript.segments[0].token_ids) == 5
+    assert all(len(segment.token_ids) <= 5 for segment in transcript.segments)
+    # What the cap leaves out is not taken for said by the number before it, and is recognised in pieces of its own.
+    assert max(word.end_s - word.start_s for word in transcript.words) < 2
+    assert [word.text for word in transcript.words if word.text in PLAIN.split()][-3:] == ["so", "please", "come"]
 
 
 def test_voice_activitys_options_decide_what_is_speech(hear: Hear) -> None:

@@ -69,6 +69,12 @@ def test_the_unit_of_an_amount_belongs_to_it_however_the_number_is_said() -> Non
     assert said(f"ppaayy{number}nnooww", "pay $1,250 now") == ["ppaayy", number, "nnooww"]
 
 
+def test_no_number_reaches_over_a_second_of_other_speech() -> None:
+    other = "uhm" * 40  # most of a sentence that the text leaves out
+    heard = "..ttwweennttyy" + other + "ooonnnee....eeeggggg."
+    assert said(heard, "21 egg") == ["ttwweennttyy", "eeeggggg"]
+
+
 def test_a_word_that_is_not_said_has_no_time_of_its_own() -> None:
     assert path_of("..ooonnnee..ttwwoo", "one 😀 two").spans.tolist() == [[2, 10], [10, 10], [12, 18]]
 

@@ -38,6 +38,8 @@ _LEFT_OUT = 6.0
 """Price of a letter that is not heard."""
 _LEFT_OUT_UNSURE = 1.0
 """Price of a letter of one of several readings, while it is not known which of them is said."""
+_INTERRUPTED = 50
+"""Frames of speech that is no word's, a second, which nobody says in the middle of a number."""
 _NEIGHBOURS = 2
 _QUIET = 2.0
 """What energy says of a frame without sound: so much for silence, and against letters."""
@@ -160,7 +162,7 @@ def _read(path: NDArray[np.int64], heard: NDArray[np.float32], text: LetterText,
     said[symbols == ANY] = np.exp(heard[symbols == ANY, 1:].max(axis=1, initial=-np.inf))
     spans, scores, at = np.zeros((text.words, 2)), [0.0] * text.words, 0
     for word in range(text.words):
-        frames = np.flatnonzero(of_word == word)
+        frames = _in_one_go(np.flatnonzero(of_word == word), symbols)
         if len(frames):
             at = int(frames[-1]) + 1
             spans[word] = frames[0], at
@@ -169,6 +171,16 @@ def _read(path: NDArray[np.int64], heard: NDArray[np.float32], text: LetterText,
             spans[word] = at, at
     _halve_shared_letters(spans, symbols)
     return LetterPath(spans, scores, runs(symbols == FOREIGN), likelihood)
+
+
+def _in_one_go(frames: NDArray[np.int64], symbols: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The frames of a word, or the most of them that no long other speech parts: single letters are found anywhere."""
+    breaks = [
+        n + 1
+        for n in np.flatnonzero(np.diff(frames) > _INTERRUPTED)
+        if np.count_nonzero(symbols[frames[n] : frames[n + 1]] == FOREIGN) >= _INTERRUPTED
+    ]
+    return max(np.split(frames, breaks), key=len)
 
 
 def _halve_shared_letters(spans: NDArray[np.float64], symbols: NDArray[np.int64]) -> None:
