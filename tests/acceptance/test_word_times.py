@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MEDIAN_TOLERANCE, TAIL_TOLERANCE = 1.2, 1.35
 """A median may be a fifth worse; a mean and a 95th percentile, which a few words decide, so much."""
-SHARE_TOLERANCE, WORDS_TOLERANCE, FAR_TOLERANCE = 3.0, 2, 2
+SHARE_TOLERANCE, WORDS_TOLERANCE, FAR_TOLERANCE = 3.0, 5, 2
 """A share of the words may be so many percentage points worse, or so many words, whichever is more; and so many words
 more may be over 0.5 s off."""
 FEW_WORDS, FEW_WORDS_TOLERANCE = 60, 1.35
