@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MEDIAN_TOLERANCE, TAIL_TOLERANCE = 1.2, 1.35
 """A median may be a fifth worse; a mean and a 95th percentile, which a few words decide, so much."""
-SHARE_TOLERANCE, WORDS_TOLERANCE, FAR_TOLERANCE = 3.0, 5, 2
+SHARE_TOLERANCE, WORDS_TOLERANCE, FAR_TOLERANCE = 3.0, 2, 2
 """A share of the words may be so many percentage points worse, or so many words, whichever is more; and so many words
 more may be over 0.5 s off."""
 FEW_WORDS, FEW_WORDS_TOLERANCE = 60, 1.35
@@ -55,9 +55,8 @@ def assert_as_good(found: Figures, errors: Errors, before: dict[str, Any], name:
     assert errors.p95 <= before["p95"] * TAIL_TOLERANCE, name
     shares = {"right": list(errors.within), "recall": found.recall(errors), "precision": found.precision(errors)}
     for kind, share in shares.items():
-        allowed = tolerance(errors.words) * (1 if kind == "right" else 2)  # the others count the text's words, too
         for limit, now, then in zip(WITHIN_MS, share, before[kind], strict=True):
-            assert now >= then - allowed, f"{name}: {kind} within {limit} ms"
+            assert now >= then - tolerance(errors.words), f"{name}: {kind} within {limit} ms"
 
 
 def tolerance(words: int) -> float:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from autorag_whisper.domain.errors import ModelUnavailable, UnavailableError
 
+_REMEDY = "make room there or make it writable, or name another folder by AUTORAG_WHISPER_CACHE_DIR"
+
 
 @dataclass(eq=False)
 class CacheUnwritable(ModelUnavailable):
@@ -18,7 +20,7 @@ class CacheUnwritable(ModelUnavailable):
 
     @property
     def remedy(self) -> str:
-        return "make room there or make it writable, or name another folder by AUTORAG_WHISPER_CACHE_DIR"
+        return _REMEDY
 
 
 @dataclass(eq=False)
@@ -34,4 +36,4 @@ class CalibrationUnkept(UnavailableError):
 
     @property
     def remedy(self) -> str:
-        return "make room there or make it writable, or name another folder by AUTORAG_WHISPER_CACHE_DIR"
+        return _REMEDY
