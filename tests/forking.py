@@ -8,9 +8,17 @@ import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from autorag_whisper import build_transcriber, get_model, resolved_device, transcribe_segment
+from autorag_whisper.audio.features import log_mel
 from autorag_whisper.domain.process_errors import ForkedProcess
+from letter_hearing import reading_classifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FILE = Path(sys.argv[2])
 
@@ -87,6 +95,35 @@ def untouched() -> None:
     ended(pid)
 
 
+def in_product(name: str) -> None:
+    """Two threads are in a matrix product of recognition, which NumPy gives to threads of its own."""
+    samples = np.random.default_rng(0).standard_normal(16_000 * 30).astype(np.float32)
+    output = np.zeros((1500, 512), np.float32)
+    classifier = reading_classifier(width=512)
+    act: Callable[[], object] = {
+        "log_mel": lambda: log_mel(samples, 80),
+        "log_probabilities": lambda: classifier.log_probabilities(output),
+    }[name]
+    stop = threading.Event()
+
+    def busy() -> None:
+        while not stop.is_set():
+            act()
+
+    threads = [threading.Thread(target=busy) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(100):
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    say("all")
+
+
 def pool() -> None:
     """Processes of a pool, forked after use (Celery's prefork, multiprocessing)."""
     before = words()
@@ -95,4 +132,9 @@ def pool() -> None:
 
 
 if __name__ == "__main__":
-    {"after_use": after_use, "before_load": before_load, "untouched": untouched, "pool": pool}[sys.argv[1]]()
+    acts = {"after_use": after_use, "before_load": before_load, "untouched": untouched, "pool": pool}
+    act = acts.get(sys.argv[1])
+    if act is None:
+        in_product(sys.argv[1])
+    else:
+        act()

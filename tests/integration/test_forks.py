@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from autorag_whisper import fork_safety
 from autorag_whisper.domain.device import CPU, CUDA
 from autorag_whisper.domain.process_errors import ForkedProcess
-from autorag_whisper.engines import fork_safety
 from autorag_whisper.runtime.alignment_models import AlignmentModels
 from autorag_whisper.runtime.arbiter.lease import Tenant
 from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
@@ -61,6 +61,35 @@ def test_a_child_that_uses_nothing_ends_as_any_other(root: Path, demo_sample: Pa
 
 def test_a_pool_of_forked_processes_works(root: Path, demo_sample: Path) -> None:
     assert forking(root, "pool", demo_sample) == ["[True, True, True, True]"]
+
+
+@pytest.mark.parametrize("product", ["log_mel", "log_probabilities"])
+def test_a_fork_in_the_midst_of_a_matrix_product_comes_back(root: Path, demo_sample: Path, product: str) -> None:
+    # Before: OpenBLAS ended its threads for the fork while one of them was at work, and both waited for ever.
+    assert forking(root, product, demo_sample) == ["all"]
+
+
+def test_a_call_within_a_call_does_not_wait_for_a_fork_that_waits_for_it() -> None:
+    entered, forked = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with fork_safety.at_work():
+            entered.set()
+            while not fork_safety._gate.forking:
+                pass
+            with fork_safety.at_work():
+                pass
+
+    def fork() -> None:
+        assert in_child(lambda: "child") == "child"
+        forked.set()
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    entered.wait()
+    threading.Thread(target=fork, daemon=True).start()
+    worker.join()
+    assert forked.wait(fork_safety.PATIENCE_S / 2)
 
 
 def in_child(act: Callable[[], str]) -> str:

@@ -68,6 +68,27 @@ def test_no_function_is_longer_than_50_lines() -> None:
     assert {name: length for name, length in lengths.items() if length > 50} == {}
 
 
+def _products(node: ast.AST, *, guarded: bool) -> Iterator[ast.BinOp]:
+    """Matrix products outside `with at_work()`."""
+    if isinstance(node, ast.With) and any(ast.unparse(item).startswith("at_work(") for item in node.items):
+        guarded = True
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult) and not guarded:
+        yield node
+    for child in ast.iter_child_nodes(node):
+        yield from _products(child, guarded=guarded)
+
+
+def test_every_matrix_product_holds_up_a_fork() -> None:
+    # OpenBLAS ends its threads before a fork, and waits for ever where one of them is at work.
+    found = {
+        f"{path.name}:{node.lineno}"
+        for path in SOURCES
+        if path.parent.name != "testing"
+        for node in _products(ast.parse(path.read_text(encoding="utf-8")), guarded=False)
+    }
+    assert not found
+
+
 def test_a_tests_name_is_a_sentence() -> None:
     names = [item.name for path in TESTS for item in functions(path) if item.name.startswith("test_")]
     assert names

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from autorag_whisper import fork_safety
 from autorag_whisper.domain.device import CPU
 from autorag_whisper.domain.errors import EngineError
-from autorag_whisper.engines import fork_safety
 from autorag_whisper.engines.in_flight import Engine, InFlight
 
 if TYPE_CHECKING:

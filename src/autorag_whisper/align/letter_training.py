@@ -18,6 +18,7 @@ import numpy as np
 
 from autorag_whisper.align.letters import SILENCE, LetterClassifier
 from autorag_whisper.align.romanization import romanized
+from autorag_whisper.fork_safety import at_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -216,16 +217,19 @@ class _Network:
         self, inputs: NDArray[np.float32], told: NDArray[np.float32], weight: NDArray[np.float32], of_steps: int
     ) -> None:
         first, first_bias, second, second_bias = self.parameters
-        active = inputs @ first + first_bias
-        kept = (self._rng.random(active.shape, np.float32) < _KEPT) / np.float32(_KEPT) * (active > 0)
-        hidden = active * kept
-        scores = hidden @ second + second_bias
-        scores -= scores.max(axis=1, keepdims=True)
-        likely = np.exp(scores)
-        likely /= likely.sum(axis=1, keepdims=True)
-        error = (likely - told) * (weight / len(weight))[:, np.newaxis]
-        hidden_error = (error @ second.T) * kept
-        self._move((inputs.T @ hidden_error, hidden_error.sum(axis=0), hidden.T @ error, error.sum(axis=0)), of_steps)
+        with at_work():
+            active = inputs @ first + first_bias
+            kept = (self._rng.random(active.shape, np.float32) < _KEPT) / np.float32(_KEPT) * (active > 0)
+            hidden = active * kept
+            scores = hidden @ second + second_bias
+            scores -= scores.max(axis=1, keepdims=True)
+            likely = np.exp(scores)
+            likely /= likely.sum(axis=1, keepdims=True)
+            error = (likely - told) * (weight / len(weight))[:, np.newaxis]
+            hidden_error = (error @ second.T) * kept
+            self._move(
+                (inputs.T @ hidden_error, hidden_error.sum(axis=0), hidden.T @ error, error.sum(axis=0)), of_steps
+            )
 
     def _move(self, slopes: Sequence[NDArray[np.floating]], of_steps: int) -> None:
         self._done += 1

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
+from autorag_whisper.fork_safety import at_work
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,7 +106,9 @@ def _levels_db(samples: Samples) -> NDArray[np.float64]:
     for first in range(0, count, _BLOCK):  # what stays in the processor's cache: an eighth of the time
         spectrum = np.fft.rfft(windows[first : min(count, first + _BLOCK)] * shape, _FFT)
         power = spectrum.real**2 + spectrum.imag**2
-        levels[:, first : first + len(power)] = 10 * np.log10(bands @ power.T / _FFT + 1e-10)
+        with at_work():
+            of_bands = bands @ power.T
+        levels[:, first : first + len(power)] = 10 * np.log10(of_bands / _FFT + 1e-10)
     return levels
 
 

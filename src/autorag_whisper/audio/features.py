@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, Samples
+from autorag_whisper.fork_safety import at_work
 
 HOP = 160
 FRAMES_PER_S = SAMPLE_RATE_HZ // HOP
@@ -38,7 +39,9 @@ def log_mel(samples: Samples, n_mels: int) -> Features:
     windows = np.lib.stride_tricks.sliding_window_view(padded, _FFT)[: frames * HOP : HOP]
     spectrum = np.fft.rfft(windows * _window(), axis=1)
     power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-    mel = np.log10(np.maximum(_mel_filters(n_mels) @ power.T, 1e-10))
+    with at_work():
+        mel = _mel_filters(n_mels) @ power.T
+    mel = np.log10(np.maximum(mel, 1e-10))
     return np.asarray((np.maximum(mel, mel.max() - 8.0) + 4.0) / 4.0, dtype=np.float32)
 
 

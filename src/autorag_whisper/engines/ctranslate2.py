@@ -27,13 +27,13 @@ from autorag_whisper.domain.device import Hardware
 from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.engines.base import Encoded, RecognizerSpec
 from autorag_whisper.engines.cuda_libraries import preload
-from autorag_whisper.engines.fork_safety import at_work, kept_in_forks
 from autorag_whisper.engines.in_flight import Engine, InFlight, failures, first_line, unload
 from autorag_whisper.engines.native_threads import require_threads
 from autorag_whisper.engines.onednn import keep_no_primitives
 from autorag_whisper.engines.results import hypothesis, token_times
 from autorag_whisper.engines.speller import Speller
 from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
+from autorag_whisper.fork_safety import at_work, kept_in_forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

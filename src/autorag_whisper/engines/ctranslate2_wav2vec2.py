@@ -14,10 +14,10 @@ import numpy as np
 from autorag_whisper.domain.errors import EngineError, ModelDamaged
 from autorag_whisper.engines.base import CtcSpec, Emissions
 from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, CtcCheckpoint, log_softmax, read_checkpoint
-from autorag_whisper.engines.fork_safety import at_work, kept_in_forks
 from autorag_whisper.engines.in_flight import Engine, InFlight, failures, unload
 from autorag_whisper.engines.native_threads import require_threads
 from autorag_whisper.engines.onednn import keep_no_primitives
+from autorag_whisper.fork_safety import at_work, kept_in_forks
 from autorag_whisper.models.building import building
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelDamaged
 from autorag_whisper.engines import cuda_failures
-from autorag_whisper.engines.fork_safety import at_work
+from autorag_whisper.fork_safety import at_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

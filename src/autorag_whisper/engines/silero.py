@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autorag_whisper.domain.errors import EngineError
-from autorag_whisper.engines.fork_safety import at_work
+from autorag_whisper.fork_safety import at_work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

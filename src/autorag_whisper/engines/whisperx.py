@@ -27,10 +27,10 @@ from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 from autorag_whisper.domain.errors import AutoragWhisperError, EngineError, ExtraNotInstalled
 from autorag_whisper.engines.base import Encoded, Hypothesis
 from autorag_whisper.engines.ctranslate2 import CTranslate2Recognizer, describe, prepare, prove, sampler
-from autorag_whisper.engines.fork_safety import kept_in_forks
 from autorag_whisper.engines.in_flight import Engine, failures, first_line
 from autorag_whisper.engines.results import hypothesis
 from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
+from autorag_whisper.fork_safety import kept_in_forks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,8 +1,9 @@
 """A fork of a process that has engines: no native call is under way then, and the child frees nothing of theirs.
 
 A thread that computes may hold a lock of its library (MKL's allocator has one), which a child would inherit locked, for
-ever. So a fork waits until the calls in flight are over, a batch at most, and new ones wait for the fork. Where that
-takes longer than `PATIENCE_S` the child refuses to compute.
+ever. NumPy's matrix products count too: OpenBLAS ends its threads before a fork, and where one of them is at work, fork
+and product may wait for each other, for ever. So a fork waits until the calls in flight are over, a batch at most, and
+new ones wait for the fork. Where that takes longer than `PATIENCE_S` the child refuses to compute.
 
 Freed in a child, CTranslate2 would wait for threads that are not there, or crash, also at the child's own exit. So what
 a child inherits stays in its memory until it ends; it shares the pages with its parent as long as nobody writes.
@@ -36,7 +37,7 @@ class _Gate:
         # `with` holds the lock itself: to enter and to leave a Condition is Python, which a signal handler interrupts.
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
-        self.working: set[object] = set()  # a token for each call
+        self.working: dict[object, int] = {}  # a token for each call: its thread
         self.forking = False
         self.spoilt = spoilt  # this process was forked in the midst of a call
 
@@ -48,6 +49,7 @@ _gate = _Gate()
 def at_work(*, waits: bool = True) -> Iterator[None]:
     """Around a native call: no fork happens in it. `waits`: it begins after a fork that is about to be.
 
+    A call within a call of the same thread never waits, as the fork waits for the outer one.
     Raises ForkedProcess in a child whose parent was in such a call when it forked.
     """
     gate, token = _gate, object()
@@ -56,12 +58,12 @@ def at_work(*, waits: bool = True) -> Iterator[None]:
         with gate.lock:
             if gate.spoilt:
                 raise ForkedProcess("an engine that was at work")
-            if waits:
+            if waits and threading.get_ident() not in gate.working.values():
                 gate.changed.wait_for(lambda: not gate.forking, PATIENCE_S)
-            gate.working.add(token)
+            gate.working[token] = threading.get_ident()
         yield
     finally:
-        gate.working.discard(token)
+        gate.working.pop(token, None)
         with gate.lock:
             gate.changed.notify_all()
 
