@@ -27,7 +27,7 @@ CLIP_S = 5.0
 
 FIRST_SEGMENT = """
 import sys
-from autorag_whisper.runtime.memory import tune_allocator
+from autorag_whisper.allocator import tune_allocator
 tune_allocator()
 from autorag_whisper import build_transcriber
 with build_transcriber() as transcriber:

@@ -29,15 +29,15 @@ import numpy as np
 from autorag_whisper.bootstrap import ModelFinder, load_request
 from autorag_whisper.domain.device import CPU, Device, ModelKey
 from autorag_whisper.engines import ctranslate2
+from autorag_whisper.gpu.arbiter.lease import Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 from autorag_whisper.models.store import ModelStore, default_cache_dir
-from autorag_whisper.runtime.arbiter.lease import Released, Tenant, Wish
-from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.synchronize import Barrier
 
-    from autorag_whisper.runtime.arbiter.lease import Eviction
+    from autorag_whisper.gpu.arbiter.lease import Eviction
 
 LEFT_OUT = 5
 """Turns at the start and at the end that do not count: the other may not be there."""

@@ -37,15 +37,15 @@ from autorag_whisper.domain.device import Device, DeviceKind, LoadReason, ModelK
 from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.engines import ctranslate2, ctranslate2_wav2vec2
+from autorag_whisper.gpu.arbiter.lease import Tenant, Wish
+from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
+from autorag_whisper.gpu.card_memory import CardReader
+from autorag_whisper.gpu.llm.release import LlmTenant
+from autorag_whisper.gpu.llm.spec import parse_llm
 from autorag_whisper.models.store import ModelStore, default_cache_dir
-from autorag_whisper.runtime.arbiter.lease import Tenant, Wish
-from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
-from autorag_whisper.runtime.card_memory import CardReader
-from autorag_whisper.runtime.residency import Residency
+from autorag_whisper.residency.residency import Residency
 from autorag_whisper.settings import Settings
 from autorag_whisper.telemetry import CT2_TRANSCRIBE, LOAD_MODEL
-from autorag_whisper.tenants.release import LlmTenant
-from autorag_whisper.tenants.spec import parse_llm
 from autorag_whisper.worker.client import WorkerTranscriber
 from autorag_whisper.worker.supervision import Limits
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper.bootstrap import build_transcriber
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.engines.ctranslate2 import probe_hardware
-from autorag_whisper.runtime.arbiter.status import gpu_folder, look
+from autorag_whisper.gpu.arbiter.status import gpu_folder, look
 from autorag_whisper.settings import Settings
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 LLM = """
 import sys, time
 from pathlib import Path
-from autorag_whisper.runtime.arbiter.lease import Tenant, Wish
-from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
+from autorag_whisper.gpu.arbiter.lease import Tenant, Wish
+from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 arbiter = ProcessArbiter(Path(sys.argv[1]))
 arbiter.register(Tenant("llm"))
 print("ready", flush=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autorag_whisper.device.device_fallback import DevicePolicy
+from autorag_whisper.device.devices import Devices
 from autorag_whisper.domain.device import CUDA, Device, Hardware, LoadReason, ModelKey, OnYield
+from autorag_whisper.gpu.arbiter.lease import GpuArbiter, Wish
+from autorag_whisper.gpu.card_sharing import CardSharing, WhisperTenant
 from autorag_whisper.models.store import ModelFiles, ModelOrigin
-from autorag_whisper.runtime.arbiter.lease import GpuArbiter, Wish
-from autorag_whisper.runtime.card_sharing import CardSharing, WhisperTenant
-from autorag_whisper.runtime.device_fallback import DevicePolicy
-from autorag_whisper.runtime.devices import Devices
-from autorag_whisper.runtime.idle import IdleTimer
-from autorag_whisper.runtime.residency import Residency
+from autorag_whisper.residency.idle import IdleTimer
+from autorag_whisper.residency.residency import Residency
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeRecognizer, FakeVoiceActivity, Faults
 from autorag_whisper.transcriber.supervised import SupervisedTranscriber
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from autorag_whisper.engines.base import VoiceActivity
-    from autorag_whisper.runtime.alignment_models import AlignmentModels
+    from autorag_whisper.residency.alignment_models import AlignmentModels
 
 CARD = Hardware(1, frozenset({"float16", "float32"}), frozenset({"int8", "float32"}))
 NO_CARD = Hardware(0, frozenset(), frozenset({"int8", "float32"}))

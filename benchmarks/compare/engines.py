@@ -63,9 +63,9 @@ def count_calls() -> Callable[[], dict[str, float]]:
 
 
 def _ours(job: Job) -> Loaded:
+    from autorag_whisper.allocator import tune_allocator
     from autorag_whisper.bootstrap import build_transcriber
     from autorag_whisper.domain.request import TranscribeOptions
-    from autorag_whisper.runtime.memory import tune_allocator
     from autorag_whisper.settings import Settings
 
     tune_allocator()  # as the command does

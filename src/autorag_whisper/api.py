@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from autorag_whisper.bootstrap import build_transcriber
 from autorag_whisper.domain.request import TranscribeOptions
-from autorag_whisper.runtime.processes import PerProcess
+from autorag_whisper.per_process import PerProcess
 
 if TYPE_CHECKING:
     from autorag_whisper.audio.source import Media

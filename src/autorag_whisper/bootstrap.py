@@ -18,12 +18,20 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from autorag_whisper import telemetry as names
+from autorag_whisper.device.device_fallback import DevicePolicy
+from autorag_whisper.device.devices import Devices
+from autorag_whisper.device.placement import shown
 from autorag_whisper.domain.errors import ModelNotFound
 from autorag_whisper.domain.request import Aligner
 from autorag_whisper.engines import ctranslate2, letter_classifiers
 from autorag_whisper.engines.alignment_heads import CHARACTER_HEADS
 from autorag_whisper.engines.base import CharacterHeads
 from autorag_whisper.engines.silero import SileroVoiceActivity
+from autorag_whisper.gpu.arbiter.lease import AtDeadline, Wish
+from autorag_whisper.gpu.card_memory import CardReader
+from autorag_whisper.gpu.card_sharing import CardSharing, WhisperTenant
+from autorag_whisper.gpu.llm.release import LlmTenant
+from autorag_whisper.gpu.llm.spec import parse_llm
 from autorag_whisper.models import kept_heads
 from autorag_whisper.models.catalogue import NAMES, find
 from autorag_whisper.models.chosen_heads import with_heads
@@ -32,20 +40,12 @@ from autorag_whisper.models.kept_heads import KeptHeads
 from autorag_whisper.models.small_vocabulary import with_small_vocabulary
 from autorag_whisper.models.store import ModelOrigin, ModelStore, default_cache_dir
 from autorag_whisper.recognition.aligner_fallback import goes_down, told
-from autorag_whisper.runtime.alignment_models import AlignmentModels
-from autorag_whisper.runtime.arbiter.lease import AtDeadline, Wish
-from autorag_whisper.runtime.card_memory import CardReader
-from autorag_whisper.runtime.card_sharing import CardSharing, WhisperTenant
-from autorag_whisper.runtime.device_fallback import DevicePolicy
-from autorag_whisper.runtime.devices import Devices
-from autorag_whisper.runtime.footprints import Footprints
-from autorag_whisper.runtime.idle import IdleTimer
-from autorag_whisper.runtime.placement import shown
-from autorag_whisper.runtime.residency import Residency
+from autorag_whisper.residency.alignment_models import AlignmentModels
+from autorag_whisper.residency.footprints import Footprints
+from autorag_whisper.residency.idle import IdleTimer
+from autorag_whisper.residency.residency import Residency
 from autorag_whisper.settings import Settings
 from autorag_whisper.telemetry import Telemetry
-from autorag_whisper.tenants.release import LlmTenant
-from autorag_whisper.tenants.spec import parse_llm
 from autorag_whisper.transcriber.transcriber import Transcriber, TranscriberParts
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.device import Device, LoadReason, ModelKey, OnYield
     from autorag_whisper.engines.base import AlignmentModel, Recognizer
+    from autorag_whisper.gpu.arbiter.lease import GpuArbiter, Tenant
     from autorag_whisper.models.small_vocabulary import SmallVocabulary
     from autorag_whisper.models.store import ModelFiles
-    from autorag_whisper.runtime.arbiter.lease import GpuArbiter, Tenant
 
     Prepared = Callable[[], Recognizer]
 
@@ -139,9 +139,9 @@ def build_arbiters(
         return None
 
     def make(index: int) -> GpuArbiter:
-        from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
-        from autorag_whisper.runtime.arbiter.status import gpu_folder
-        from autorag_whisper.runtime.arbiter.threads import ThreadArbiter
+        from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
+        from autorag_whisper.gpu.arbiter.status import gpu_folder
+        from autorag_whisper.gpu.arbiter.threads import ThreadArbiter
 
         def free() -> int | None:
             return cards.free_bytes(index)

@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from autorag_whisper.domain.errors import GpuBusy
-from autorag_whisper.runtime.arbiter.lease import Eviction, Released, Tenant, Wish
-from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
+from autorag_whisper.gpu.arbiter.lease import Eviction, Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 
 PATIENCE_S = 0.5
 BUDGET, NEEDS = 100, 60

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autorag_whisper.runtime.arbiter.directory import Directory
+from autorag_whisper.gpu.arbiter.directory import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ import pytest
 
 from autorag_whisper.bootstrap import build_transcriber
 from autorag_whisper.domain.request import TranscribeOptions
-from autorag_whisper.runtime.arbiter.status import look
+from autorag_whisper.gpu.arbiter.status import look
 from autorag_whisper.worker.client import WorkerTranscriber
 from autorag_whisper.worker.job import Job
 from autorag_whisper.worker.supervision import Limits

@@ -1,4 +1,4 @@
-"""What `runtime.arbiter.lease` promises, of both arbiters."""
+"""What `gpu.arbiter.lease` promises, of both arbiters."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autorag_whisper.domain.errors import GpuBusy
-from autorag_whisper.runtime.arbiter.lease import AtDeadline, Eviction, GpuArbiter, Released, Tenant, Wish
-from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
-from autorag_whisper.runtime.arbiter.threads import ThreadArbiter
+from autorag_whisper.gpu.arbiter.lease import AtDeadline, Eviction, GpuArbiter, Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
+from autorag_whisper.gpu.arbiter.threads import ThreadArbiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

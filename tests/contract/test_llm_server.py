@@ -1,4 +1,4 @@
-"""What `tenants.base.LlmServer` promises, of every kind, against servers with their documented bad habits."""
+"""What `gpu.llm.base.LlmServer` promises, of every kind, against servers with their documented bad habits."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autorag_whisper.domain.errors import InvalidOption, LlmUnreachable
-from autorag_whisper.runtime.arbiter.lease import AtDeadline, Eviction, Tenant, Wish
-from autorag_whisper.runtime.arbiter.threads import ThreadArbiter
-from autorag_whisper.tenants.release import LlmTenant, Patience
-from autorag_whisper.tenants.servers import Command, Hook, LlamaCppRouter, LlamaSwap, Ollama, Vllm
-from autorag_whisper.tenants.spec import KINDS, parse_llm
+from autorag_whisper.gpu.arbiter.lease import AtDeadline, Eviction, Tenant, Wish
+from autorag_whisper.gpu.arbiter.threads import ThreadArbiter
+from autorag_whisper.gpu.llm.release import LlmTenant, Patience
+from autorag_whisper.gpu.llm.servers import Command, Hook, LlamaCppRouter, LlamaSwap, Ollama, Vllm
+from autorag_whisper.gpu.llm.spec import KINDS, parse_llm
 from llm_servers import FakeLlm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from autorag_whisper.tenants.base import LlmServer
+    from autorag_whisper.gpu.llm.base import LlmServer
 
 EVERY = {"ollama": Ollama, "vllm": Vllm, "llamacpp": LlamaCppRouter, "llamaswap": LlamaSwap}
 MORE = 1 << 30

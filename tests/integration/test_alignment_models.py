@@ -14,8 +14,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from autorag_whisper.domain.device import CPU, CUDA, Device
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelBusy, ModelDamaged
-from autorag_whisper.runtime.alignment_models import AlignmentModels
-from autorag_whisper.runtime.resident import Yielded
+from autorag_whisper.residency.alignment_models import AlignmentModels
+from autorag_whisper.residency.resident import Yielded
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeEmitter, Faults, speech_samples
 from residents import RushingClock

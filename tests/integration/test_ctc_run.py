@@ -18,7 +18,7 @@ from autorag_whisper.domain.errors import DeviceError, EngineError, ModelUnavail
 from autorag_whisper.domain.request import Aligner, Task, TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import CharacterHeads
-from autorag_whisper.runtime.alignment_models import AlignmentModels
+from autorag_whisper.residency.alignment_models import AlignmentModels
 from autorag_whisper.settings import Settings
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeEmitter, Faults, speech_samples, write_speech

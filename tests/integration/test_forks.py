@@ -13,12 +13,12 @@ import pytest
 from autorag_whisper import fork_safety
 from autorag_whisper.domain.device import CPU, CUDA
 from autorag_whisper.domain.process_errors import ForkedProcess
-from autorag_whisper.runtime.alignment_models import AlignmentModels
-from autorag_whisper.runtime.arbiter.lease import Tenant
-from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
-from autorag_whisper.runtime.arbiter.threads import ThreadArbiter
-from autorag_whisper.runtime.processes import PerProcess
-from autorag_whisper.runtime.residency import Residency
+from autorag_whisper.gpu.arbiter.lease import Tenant
+from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
+from autorag_whisper.gpu.arbiter.threads import ThreadArbiter
+from autorag_whisper.per_process import PerProcess
+from autorag_whisper.residency.alignment_models import AlignmentModels
+from autorag_whisper.residency.residency import Residency
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeEmitter, FakeRecognizer
 from autorag_whisper.transcriber.transcriber import Transcriber

@@ -14,10 +14,10 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from autorag_whisper import telemetry as names
 from autorag_whisper.domain.device import CUDA, FailureCause, OnYield
 from autorag_whisper.domain.errors import DeviceError, GpuBusy
-from autorag_whisper.runtime.arbiter.lease import AtDeadline, Eviction, GpuArbiter, Released, Tenant, Wish
-from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
-from autorag_whisper.runtime.arbiter.threads import ThreadArbiter
-from autorag_whisper.runtime.card_sharing import WhisperTenant
+from autorag_whisper.gpu.arbiter.lease import AtDeadline, Eviction, GpuArbiter, Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
+from autorag_whisper.gpu.arbiter.threads import ThreadArbiter
+from autorag_whisper.gpu.card_sharing import WhisperTenant
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import speech_samples, write_speech
 from run_world import CARD, World

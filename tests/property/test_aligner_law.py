@@ -28,7 +28,7 @@ from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import CharacterHeads, Hypothesis, TokenTimes, WordSpan
 from autorag_whisper.recognition.alignment import Alignment, Spoken
 from autorag_whisper.recognition.ctc_alignment import CtcAligner, HeldLeases
-from autorag_whisper.runtime.alignment_models import AlignmentModels
+from autorag_whisper.residency.alignment_models import AlignmentModels
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeEmitter, FakeRecognizer, FakeWordAligner, Faults, speech_samples, write_speech
 from run_world import CARD, NO_CARD, World

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from autorag_whisper.domain.device import CPU, CUDA, Device
 from autorag_whisper.domain.errors import DeviceError, EngineError
-from autorag_whisper.runtime.alignment_models import AlignmentModels
+from autorag_whisper.residency.alignment_models import AlignmentModels
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeEmitter, speech_samples
 

@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from autorag_whisper.runtime.arbiter import core
+from autorag_whisper.gpu.arbiter import core
 
 BUDGET = 100
 PATIENCE_S = 10.0

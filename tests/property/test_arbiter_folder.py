@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.errors import GpuBusy, GpuDirectoryUnsafe
-from autorag_whisper.runtime.arbiter import facts
-from autorag_whisper.runtime.arbiter.directory import Directory
-from autorag_whisper.runtime.arbiter.lease import AtDeadline, Released, Tenant, Wish
-from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
-from autorag_whisper.runtime.arbiter.status import look
+from autorag_whisper.gpu.arbiter import facts
+from autorag_whisper.gpu.arbiter.directory import Directory
+from autorag_whisper.gpu.arbiter.lease import AtDeadline, Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
+from autorag_whisper.gpu.arbiter.status import look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -223,7 +223,7 @@ def test_a_tenants_claim_is_there_again_and_it_is_asked_to_leave() -> None:
 
 
 def test_its_letterbox_notices_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autorag_whisper.runtime.arbiter.letters.LOOKS_S", 0.02)
+    monkeypatch.setattr("autorag_whisper.gpu.arbiter.letters.LOOKS_S", 0.02)
     with shared() as world:
         with world.one.lease("whisper", PATIENT):
             pass
@@ -270,8 +270,8 @@ def test_a_grant_that_is_no_file_is_told(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from autorag_whisper.runtime.arbiter.lease import Tenant, Wish
-from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
+from autorag_whisper.gpu.arbiter.lease import Tenant, Wish
+from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 arbiter = ProcessArbiter(Path(sys.argv[1]))
 arbiter.register(Tenant("llm"))
 with arbiter.lease("llm", Wish(timeout_s=20)):

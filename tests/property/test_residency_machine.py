@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from autorag_whisper.domain.device import CUDA, ModelKey, OnYield
 from autorag_whisper.domain.errors import EngineError, ModelBusy
-from autorag_whisper.runtime.footprints import Footprints
-from autorag_whisper.runtime.residency import Residency
+from autorag_whisper.residency.footprints import Footprints
+from autorag_whisper.residency.residency import Residency
 from residents import Resident, World
 
 ON_CARD = tuple(ModelKey(name, CUDA, "float16") for name in ("tiny", "base", "small", "medium"))

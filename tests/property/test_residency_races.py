@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from autorag_whisper.domain.device import LoadReason, ModelKey
 from autorag_whisper.domain.errors import EngineError, ModelBusy
-from autorag_whisper.runtime.residency import Residency
+from autorag_whisper.residency.residency import Residency
 from residents import KEYS, Resident, RushingClock, World
 
 if TYPE_CHECKING:

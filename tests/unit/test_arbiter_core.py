@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from autorag_whisper.runtime.arbiter import core
+from autorag_whisper.gpu.arbiter import core
 
 
 def after(*events: core.Event, budget: int | None = None) -> tuple[core.State, list[core.Effect]]:

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autorag_whisper.domain.errors import GpuBusy, GpuDirectoryUnsafe
-from autorag_whisper.runtime.arbiter import core, facts, processes
-from autorag_whisper.runtime.arbiter.directory import Directory, LockedFile
-from autorag_whisper.runtime.arbiter.directory import _open_files as still_open
-from autorag_whisper.runtime.arbiter.lease import Released, Tenant, Wish
-from autorag_whisper.runtime.arbiter.letters import Question, ask
-from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
+from autorag_whisper.gpu.arbiter import core, facts, processes
+from autorag_whisper.gpu.arbiter.directory import Directory, LockedFile
+from autorag_whisper.gpu.arbiter.directory import _open_files as still_open
+from autorag_whisper.gpu.arbiter.lease import Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.letters import Question, ask
+from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,9 +92,9 @@ def test_a_forked_child_does_not_keep_its_parents_lease(tmp_path: Path) -> None:
     program = f"""
 import os, time
 from pathlib import Path
-from autorag_whisper.runtime.arbiter.lease import Tenant
-from autorag_whisper.runtime.arbiter.letters import Question, ask
-from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
+from autorag_whisper.gpu.arbiter.lease import Tenant
+from autorag_whisper.gpu.arbiter.letters import Question, ask
+from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 arbiter = ProcessArbiter(Path({str(tmp_path / "gpu")!r}))
 arbiter.register(Tenant("whisper"))
 with arbiter.lease("whisper"):
@@ -120,9 +120,9 @@ def test_what_a_dead_process_kept_on_the_card_counts_no_more(tmp_path: Path) -> 
     program = f"""
 import os
 from pathlib import Path
-from autorag_whisper.runtime.arbiter.lease import Released, Tenant, Wish
-from autorag_whisper.runtime.arbiter.letters import Question, ask
-from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
+from autorag_whisper.gpu.arbiter.lease import Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.letters import Question, ask
+from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 arbiter = ProcessArbiter(Path({str(tmp_path / "gpu")!r}), budget_bytes=100)
 arbiter.register(Tenant("llm", lambda wanted: Released(), lambda: 90))
 with arbiter.lease("llm", Wish(90)):
@@ -288,7 +288,7 @@ def test_who_waits_is_told_of_a_holder_that_is_killed(tmp_path: Path) -> None:
     program = f"""
 import os
 from pathlib import Path
-from autorag_whisper.runtime.arbiter.directory import Directory
+from autorag_whisper.gpu.arbiter.directory import Directory
 grant = Directory(Path({str(tmp_path / "gpu")!r})).take_grant()
 print("held", flush=True)
 os.read(0, 1)

@@ -12,8 +12,8 @@ import pytest
 from autorag_whisper import __version__
 from autorag_whisper.cli import checks, run
 from autorag_whisper.cli.edge import Edge
+from autorag_whisper.device.devices import Devices
 from autorag_whisper.domain.device import Hardware
-from autorag_whisper.runtime.devices import Devices
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ import pytest
 
 from autorag_whisper.cli import run
 from autorag_whisper.cli.edge import Edge
-from autorag_whisper.runtime.arbiter.lease import Released, Tenant, Wish
-from autorag_whisper.runtime.arbiter.processes import ProcessArbiter
-from autorag_whisper.runtime.card_memory import CardMemory, CardReader
+from autorag_whisper.gpu.arbiter.lease import Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
+from autorag_whisper.gpu.card_memory import CardMemory, CardReader
 
 if TYPE_CHECKING:
     from pathlib import Path

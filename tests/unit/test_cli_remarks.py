@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.cli.remarks import UNSURE_BELOW, heard_s, status
+from autorag_whisper.device.placement import PlacementWish, place
 from autorag_whisper.domain.audio import MediaDamage
 from autorag_whisper.domain.clips import Clip
 from autorag_whisper.domain.device import CUDA, Hardware, parse_device
@@ -19,7 +20,6 @@ from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import Coverage, DeviceFallbackStep, RejectedText
 from autorag_whisper.format import render
 from autorag_whisper.recognition.phantoms import Phantom
-from autorag_whisper.runtime.placement import PlacementWish, place
 from autorag_whisper.testing import speech_samples, write_speech
 from cli_world import transcript_of
 from run_world import NO_CARD, World

@@ -8,17 +8,17 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from autorag_whisper.device.device_fallback import DevicePolicy
+from autorag_whisper.device.devices import Devices
 from autorag_whisper.domain.device import CPU, CUDA, FailureCause, Hardware
 from autorag_whisper.domain.errors import DeviceError, InvalidOption
-from autorag_whisper.runtime.device_fallback import DevicePolicy
-from autorag_whisper.runtime.devices import Devices
 
 VARIABLE = "AUTORAG_WHISPER_DEVICE"
 CARD = Hardware(1, frozenset({"float16", "float32", "int8"}), frozenset({"int8", "float32"}))
 NO_CARD = Hardware(0, frozenset(), frozenset({"int8", "float32"}), "no driver")
 OUT_OF_MEMORY = DeviceError("cuda", "out_of_memory", "generate: CUDA failed with error out of memory")
 STICKY = DeviceError("cuda", "sticky", "generate: CUDA failed with error an illegal memory access was encountered")
-LOGGER = "autorag_whisper.runtime.device_fallback"
+LOGGER = "autorag_whisper.device.device_fallback"
 
 
 class Clock:

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from autorag_whisper.device.devices import Devices
 from autorag_whisper.domain.device import CPU, Device, DeviceKind, Hardware, parse_device
 from autorag_whisper.domain.errors import DeviceError, InvalidOption
-from autorag_whisper.runtime.devices import Devices
 
 
 def test_the_engine_is_asked_once_however_many_threads_want_to_know() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autorag_whisper.device.fallback_steps import BatchLimits, Failure, Step, next_step
 from autorag_whisper.domain.device import CUDA, Device, DeviceKind, FailureCause, ModelKey
-from autorag_whisper.runtime.fallback_steps import BatchLimits, Failure, Step, next_step
 
 ALL = ("float16", "int8_float16", "int8_float32", "int8", "float32")
 

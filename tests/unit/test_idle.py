@@ -9,7 +9,7 @@ import pytest
 
 from autorag_whisper.domain.device import OnYield
 from autorag_whisper.domain.errors import EngineError
-from autorag_whisper.runtime.idle import IdleTimer
+from autorag_whisper.residency.idle import IdleTimer
 from autorag_whisper.testing import speech_samples, write_speech
 from run_world import CARD, World
 

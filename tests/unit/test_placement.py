@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autorag_whisper.device.placement import PlacementWish, bad_hint, bad_setting, choose_device, place
 from autorag_whisper.domain.device import CPU, CUDA, CpuPin, Device, DeviceKind, FailureCause, Hardware
 from autorag_whisper.domain.errors import InvalidOption
-from autorag_whisper.runtime.placement import PlacementWish, bad_hint, bad_setting, choose_device, place
 from autorag_whisper.settings import COMPUTE_TYPES
 
 CUDA_TYPES = frozenset({"float32", "float16", "bfloat16", "int8", "int8_float32", "int8_float16", "int8_bfloat16"})

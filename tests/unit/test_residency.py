@@ -12,7 +12,7 @@ import pytest
 
 from autorag_whisper.domain.device import LoadReason, ModelKey
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelBusy, ModelDamaged
-from autorag_whisper.runtime.residency import Residency
+from autorag_whisper.residency.residency import Residency
 from residents import A, B, C, Resident, RushingClock, World
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import pytest
 from autorag_whisper.domain.device import CUDA, FailureCause, ModelKey, OnYield
 from autorag_whisper.domain.errors import DeviceError, EngineError
 from autorag_whisper.engines.ctranslate2 import Sampler
-from autorag_whisper.runtime.footprints import Footprints
-from autorag_whisper.runtime.residency import Residency
+from autorag_whisper.residency.footprints import Footprints
+from autorag_whisper.residency.residency import Residency
 from residents import Resident, World
 
 WAIT_S = 10.0

@@ -126,8 +126,8 @@ def _import(module: str) -> None:
 
 def _environment(edge: Edge) -> Iterator[Fact | Wrong]:
     from autorag_whisper.domain.errors import InvalidOption
+    from autorag_whisper.gpu.llm.spec import parse_llm
     from autorag_whisper.settings import ENVIRONMENT, Settings
-    from autorag_whisper.tenants.spec import parse_llm
 
     for name in (*ENVIRONMENT, *_OTHERS):
         if edge.environ.get(name):

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from autorag_whisper.runtime.devices import Devices
+    from autorag_whisper.device.devices import Devices
     from autorag_whisper.settings import Settings
     from autorag_whisper.transcriber.supervised import SupervisedTranscriber
 
 
 def _real(settings: Settings, environ: Mapping[str, str]) -> SupervisedTranscriber:
+    from autorag_whisper.allocator import tune_allocator
     from autorag_whisper.bootstrap import build_parts
-    from autorag_whisper.runtime.memory import tune_allocator
     from autorag_whisper.telemetry import Telemetry
     from autorag_whisper.transcriber.supervised import SupervisedTranscriber
 
@@ -26,8 +26,8 @@ def _real(settings: Settings, environ: Mapping[str, str]) -> SupervisedTranscrib
 
 
 def _real_devices() -> Devices:
+    from autorag_whisper.device.devices import Devices
     from autorag_whisper.engines.ctranslate2 import probe_hardware
-    from autorag_whisper.runtime.devices import Devices
 
     return Devices(probe_hardware)
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from autorag_whisper.cli.edge import Edge
-    from autorag_whisper.runtime.arbiter.status import Status
-    from autorag_whisper.runtime.card_memory import CardMemory
+    from autorag_whisper.gpu.arbiter.status import Status
+    from autorag_whisper.gpu.card_memory import CardMemory
 
 
 @click.group()
@@ -29,8 +29,8 @@ def gpu() -> None:
 def status(edge: Edge | None, /, device: int, as_json: bool) -> None:
     """The holder, who waits, their ages, and the bytes reserved and reported."""
     from autorag_whisper.cli.edge import Edge
-    from autorag_whisper.runtime.arbiter.status import gpu_folder, look
-    from autorag_whisper.runtime.card_memory import CardReader
+    from autorag_whisper.gpu.arbiter.status import gpu_folder, look
+    from autorag_whisper.gpu.card_memory import CardReader
     from autorag_whisper.settings import Settings
 
     environ = (edge or Edge()).environ

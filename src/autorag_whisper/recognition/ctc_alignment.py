@@ -105,7 +105,7 @@ def _times(emitter: CtcEmitter, chunk: ChunkText, emissions: Emissions) -> list[
 class HeldLeases:
     """A run's leases of alignment models: one of each is kept to the end of the run, so that a card moves it once.
 
-    `lease(language, device)` is `runtime.alignment_models`'s. Thread-safe; `close` comes when nobody aligns any more.
+    `lease(language, device)` is `residency.alignment_models`'s. Thread-safe; `close` comes when nobody aligns any more.
     """
 
     def __init__(self, lease: Callable[[str, Device], AbstractContextManager[AlignmentModel]]) -> None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from autorag_whisper.device.fallback_steps import Step
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.transcript import WordSource
-from autorag_whisper.runtime.fallback_steps import Step
 from autorag_whisper.transcriber.outcome import Progress
 from autorag_whisper.transcriber.reading import Reader
 

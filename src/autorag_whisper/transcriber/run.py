@@ -65,7 +65,7 @@ class Run:
         self, sources: Iterable[MediaSource], options: TranscribeOptions, parts: RunParts, spec: RecognizerSpec
     ) -> None:
         self._sources = iter(sources)
-        self._options, self._parts, self._seat, self._spec = options, parts, parts.seat, spec
+        self._options, self._parts, self._session, self._spec = options, parts, parts.session, spec
         self._files: dict[int, RunFile] = {}
         self._reading: RunFile | None = None
         self._exhausted = False
@@ -82,7 +82,7 @@ class Run:
         """
         check_options(self._spec, self._options)
         self._report = Report(self._parts.telemetry, self._options)
-        for step in self._seat.steps:
+        for step in self._session.steps:
             self._report.fell_back(step)
         self._begin()
         reason = Cancelled.__name__  # unless it is an error that ends the run
@@ -122,10 +122,10 @@ class Run:
             self._ctc.close()
 
     def _begin(self) -> None:
-        """Start the threads for the device that the seat is on."""
+        """Start the threads for the device that the session is on."""
         spec = self._spec
-        self._workers = Workers(spec.workers, self._seat, self._options, self._parts.telemetry, self._ctc)
-        batch = batch_of(spec, self._options, self._seat.batch_limit)
+        self._workers = Workers(spec.workers, self._session, self._options, self._parts.telemetry, self._ctc)
+        batch = batch_of(spec, self._options, self._session.batch_limit)
         self._pool = Pool(spec.strict_window or self._options.effort.full_window, batch)
 
     # ------------------------------------------------------------ what to do next
@@ -224,7 +224,7 @@ class Run:
             file.assembly.language, file.assembly.language_probability = language, 1.0
             self._pool.decide(file.index, language)
         if not self._opened:  # what the load cost is the first file's to tell
-            file.assembly.steps += self._seat.steps
+            file.assembly.steps += self._session.steps
         file.moments.opened = self._parts.telemetry.clock_ns()
         self._opened += 1
         self._files[file.index] = self._reading = file
@@ -234,7 +234,7 @@ class Run:
         task = self._options.task.value
         writing = Writing(self._options.script, task)
         track, hears = LanguageTrack(follows=follows(self._options)), hears_borders(self._spec, self._options)
-        clips, notes = self._options.clips, self._seat.notes
+        clips, notes = self._options.clips, self._session.notes
         return Assembly(name, task, clips, writing=writing, notes=notes, track=track, hears=hears)
 
     def _known(self, file: RunFile, chunk: SpeechChunk) -> ChunkResult | None:
@@ -265,7 +265,7 @@ class Run:
         elif isinstance(event, JobDone):
             self._hurries = False
             if self._is_meanwhile(event):
-                self._note_step(self._seat.waited(event.key), event.job.files)
+                self._note_step(self._session.waited(event.key), event.job.files)
             for result in event.results:
                 yield from self._take(result)
             if (border := event.job.border) is not None and (file := self._files.get(border.file)) is not None:
@@ -315,7 +315,7 @@ class Run:
         del self._files[file.index]
         file.moments.finished = self._parts.telemetry.clock_ns()
         transcript = file.assembly.transcript(file.reader.decoder, self._spec)
-        self._report.complete(file, transcript, self._seat.pin)
+        self._report.complete(file, transcript, self._session.pin)
         yield FileDone(file.source, transcript)
 
     def _fail(self, file: RunFile, error: AutoragWhisperError) -> Iterator[Segment | FileOutcome]:
@@ -349,11 +349,11 @@ class Run:
 
     def _change_device(self, key: ModelKey, job: Job, error: DeviceError) -> None:
         """Do the batch again elsewhere. Others in flight on the same device come back in their own time."""
-        if key == self._seat.key or not key.device.is_cuda:
-            before = len(self._seat.steps)
-            self._seat.leave(key, error, error.detail.partition(":")[0], job.rows)
-            spec = self._seat.prepare() if self._seat.key != key else self._spec
-            for step in self._seat.steps[before:]:
+        if key == self._session.key or not key.device.is_cuda:
+            before = len(self._session.steps)
+            self._session.leave(key, error, error.detail.partition(":")[0], job.rows)
+            spec = self._session.prepare() if self._session.key != key else self._spec
+            for step in self._session.steps[before:]:
                 self._note_step(step, self._files)
             self._grow(spec)
         self._redo[:0] = [job] if job.border else [Job((task,)) for task in job.tasks if task.redo]
@@ -361,7 +361,7 @@ class Run:
 
     def _is_meanwhile(self, event: JobDone) -> bool:
         """Whether a batch was done on the CPU because others had the card, not because it had failed."""
-        return event.key.device != self._seat.key.device and self._seat.key.device.is_cuda
+        return event.key.device != self._session.key.device and self._session.key.device.is_cuda
 
     def _note_step(self, step: DeviceFallbackStep, files: Iterable[int]) -> None:
         self._report.fell_back(step)
@@ -372,7 +372,7 @@ class Run:
     def _grow(self, spec: RecognizerSpec) -> None:
         """The new device may have more workers: more threads, the same queue; or batches are smaller from now on."""
         self._spec = spec
-        self._pool.batch = batch_of(spec, self._options, self._seat.batch_limit)
+        self._pool.batch = batch_of(spec, self._options, self._session.batch_limit)
         self._workers.resize(spec.workers)
 
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from autorag_whisper.audio.source import MediaSource
+    from autorag_whisper.device.model_session import ModelSession
     from autorag_whisper.domain.device import Device
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Segment
@@ -20,14 +21,13 @@ if TYPE_CHECKING:
     from autorag_whisper.transcriber.cancellation import CancelToken
     from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
     from autorag_whisper.transcriber.run import Run
-    from autorag_whisper.transcriber.seat import Seat
 
 
 @dataclass(frozen=True, slots=True)
 class RunParts:
     """What a run works with. `cancel` ends it; `supervised`: it may have to be begun again elsewhere."""
 
-    seat: Seat
+    session: ModelSession
     voice: VoiceActivity
     telemetry: Telemetry
     cancel: CancelToken
@@ -44,7 +44,7 @@ def events(
     with ThreadPoolExecutor(1, thread_name_prefix="autorag-whisper-start") as pool:
         run = pool.submit(_import_run)
         pool.submit(parts.voice.stream)  # where it fails, it fails each file in turn
-        spec = parts.seat.prepare()
+        spec = parts.session.prepare()
     yield from run.result()(sources, options, parts, spec).events()
 
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
+from autorag_whisper.device.model_session import ModelSession
+from autorag_whisper.device.placement import hint_text, meaning_of
 from autorag_whisper.domain.process_errors import ForkedProcess, TranscriberClosed
 from autorag_whisper.domain.request import Aligner
 from autorag_whisper.domain.transcript import Segment
-from autorag_whisper.runtime.card_sharing import CardSharing
-from autorag_whisper.runtime.placement import hint_text, meaning_of
-from autorag_whisper.runtime.processes import PerProcess, in_one_process
+from autorag_whisper.gpu.card_sharing import CardSharing
+from autorag_whisper.per_process import PerProcess, in_one_process
 from autorag_whisper.transcriber import start
 from autorag_whisper.transcriber.arguments import (
     options_of,
@@ -24,7 +25,6 @@ from autorag_whisper.transcriber.arguments import (
     token_of,
 )
 from autorag_whisper.transcriber.cancellation import CancelToken
-from autorag_whisper.transcriber.seat import Seat
 from autorag_whisper.transcriber.start import RunParts
 from autorag_whisper.transcriber.stream import TranscriptStream
 
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from autorag_whisper.audio.source import Media, MediaSource
+    from autorag_whisper.device.device_fallback import DevicePolicy
     from autorag_whisper.domain.device import Device, ModelKey, Placement
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Transcript
     from autorag_whisper.engines.base import VoiceActivity
     from autorag_whisper.models.store import ModelFiles
-    from autorag_whisper.runtime.alignment_models import AlignmentModels
-    from autorag_whisper.runtime.device_fallback import DevicePolicy
-    from autorag_whisper.runtime.idle import IdleTimer
-    from autorag_whisper.runtime.residency import Residency
+    from autorag_whisper.residency.alignment_models import AlignmentModels
+    from autorag_whisper.residency.idle import IdleTimer
+    from autorag_whisper.residency.residency import Residency
     from autorag_whisper.telemetry import Telemetry
     from autorag_whisper.transcriber.book import Supervised
     from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
@@ -154,7 +154,7 @@ class Transcriber:
 
     def load(self, model: Model = "base") -> None:
         """Make sure that the model is resident where it would run now; on the CPU where CUDA fails at it."""
-        self._seat(model).prepare()
+        self._session(model).prepare()
 
     def resolved_device(self) -> str:
         """`"cuda"` or `"cpu"`: used last, or what would be used. For display alone."""
@@ -242,7 +242,7 @@ class Transcriber:
         aligners = self._parts.alignment_models
         lease = aligners.lease if aligners is not None else None
         parts = RunParts(
-            self._seat(model),
+            self._session(model),
             self._parts.voice,
             self._parts.telemetry,
             token_of(cancel),
@@ -257,13 +257,13 @@ class Transcriber:
         events = events if self._parts.idle is None else _busy(self._parts.idle, events)
         return in_one_process(events, "a stream")
 
-    def _seat(self, model: Model) -> Seat:
+    def _session(self, model: Model) -> ModelSession:
         require_model(model)
         if self._own.get().closed:
             raise TranscriberClosed
         handle = self.model(model) if isinstance(model, str | os.PathLike) else model
         files = self._parts.find_model(handle.size)
-        return Seat(
+        return ModelSession(
             files, handle.device_hint, self._parts.policy, self._parts.residency, self._sharing, self._free_others
         )
 

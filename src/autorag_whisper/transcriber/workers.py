@@ -19,6 +19,7 @@ from autorag_whisper.recognition.pipeline import recognition_for
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
+    from autorag_whisper.device.model_session import ModelSession
     from autorag_whisper.domain.device import ModelKey
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.engines.base import Recognizer
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from autorag_whisper.recognition.ctc_alignment import HeldLeases
     from autorag_whisper.recognition.language import LanguageChoice
     from autorag_whisper.telemetry import Telemetry
-    from autorag_whisper.transcriber.seat import Seat
 
 _log = logging.getLogger(__name__)
 
@@ -95,10 +95,15 @@ class Workers:
     """`count` threads. Used by one thread; a job ends in exactly one JobDone or JobFailed."""
 
     def __init__(
-        self, count: int, seat: Seat, options: TranscribeOptions, telemetry: Telemetry, ctc: HeldLeases | None = None
+        self,
+        count: int,
+        session: ModelSession,
+        options: TranscribeOptions,
+        telemetry: Telemetry,
+        ctc: HeldLeases | None = None,
     ) -> None:
         self.count, self._ctc = count, ctc
-        self._seat, self._options, self._telemetry = seat, options, telemetry
+        self._session, self._options, self._telemetry = session, options, telemetry
         self._parent: Context = telemetry.current()
         self._events: SimpleQueue[WorkerEvent | Woken] = SimpleQueue()
         self._stop = Event()
@@ -154,9 +159,9 @@ class Workers:
             pool.shutdown(wait=True)
 
     def _work(self, job: Job) -> None:
-        key = self._seat.key
+        key = self._session.key
         try:
-            with self._telemetry.attached(self._parent), self._seat.compute() as (key, recognizer):
+            with self._telemetry.attached(self._parent), self._session.compute() as (key, recognizer):
                 if job.border is not None:
                     began = perf_counter()
                     heard = _heard(recognizer, job.border)

@@ -17,10 +17,10 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from autorag_whisper.allocator import tune_allocator
 from autorag_whisper.bootstrap import build_parts
 from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.domain.transcript import Segment
-from autorag_whisper.runtime.memory import tune_allocator
 from autorag_whisper.settings import Settings
 from autorag_whisper.transcriber.book import Supervised
 from autorag_whisper.transcriber.cancellation import CancelToken

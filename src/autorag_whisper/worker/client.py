@@ -7,9 +7,9 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Self
 
+from autorag_whisper.device.placement import hint_text, meaning_of
 from autorag_whisper.models.catalogue import find
-from autorag_whisper.runtime.placement import hint_text, meaning_of
-from autorag_whisper.runtime.processes import PerProcess, in_one_process
+from autorag_whisper.per_process import PerProcess, in_one_process
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.transcriber.arguments import (
     options_of,

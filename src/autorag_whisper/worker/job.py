@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from autorag_whisper.device.placement import hint_text
 from autorag_whisper.domain.request import TranscribeOptions
-from autorag_whisper.runtime.placement import hint_text
 from autorag_whisper.transcriber.outcome import Progress
 from autorag_whisper.worker.messages import Load, Start
 from autorag_whisper.worker.spool import Spool

@@ -13,10 +13,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from autorag_whisper.domain.device import CpuPin, FailureCause
-from autorag_whisper.domain.notes import Note, NoteKind
-from autorag_whisper.runtime.fallback_steps import BatchLimits
-from autorag_whisper.runtime.placement import (
+from autorag_whisper.device.fallback_steps import BatchLimits
+from autorag_whisper.device.placement import (
     HINTS,
     SETTINGS,
     PlacementWish,
@@ -26,13 +24,15 @@ from autorag_whisper.runtime.placement import (
     place,
     shown,
 )
+from autorag_whisper.domain.device import CpuPin, FailureCause
+from autorag_whisper.domain.notes import Note, NoteKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from autorag_whisper.device.devices import Devices
     from autorag_whisper.domain.device import Device, Placement
     from autorag_whisper.domain.errors import DeviceError
-    from autorag_whisper.runtime.devices import Devices
 
 _log = logging.getLogger(__name__)
 _VARIABLE = "AUTORAG_WHISPER_DEVICE"

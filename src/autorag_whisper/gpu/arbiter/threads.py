@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import GpuBusy
-from autorag_whisper.runtime.arbiter import core
-from autorag_whisper.runtime.arbiter.lease import AtDeadline, Eviction, Released, Tenant, Wish
-from autorag_whisper.runtime.processes import require_own
+from autorag_whisper.gpu.arbiter import core
+from autorag_whisper.gpu.arbiter.lease import AtDeadline, Eviction, Released, Tenant, Wish
+from autorag_whisper.per_process import require_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from autorag_whisper.runtime.arbiter.lease import Lease
+    from autorag_whisper.gpu.arbiter.lease import Lease
 
 _log = logging.getLogger(__name__)
 

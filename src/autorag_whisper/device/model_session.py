@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
+from autorag_whisper.device.fallback_steps import Failure, Next, Step, next_step
 from autorag_whisper.domain.device import LoadReason, ModelKey
 from autorag_whisper.domain.errors import DeviceError
 from autorag_whisper.domain.transcript import DeviceFallbackStep
-from autorag_whisper.runtime.fallback_steps import Failure, Next, Step, next_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from autorag_whisper.device.device_fallback import DevicePolicy
     from autorag_whisper.domain.device import CpuPin, Device, Placement
     from autorag_whisper.engines.base import Recognizer, RecognizerSpec
     from autorag_whisper.models.store import ModelFiles
-    from autorag_whisper.runtime.card_sharing import CardSharing
-    from autorag_whisper.runtime.device_fallback import DevicePolicy
-    from autorag_whisper.runtime.residency import Residency
+    from autorag_whisper.residency.residency import Residency
 
 
-class Seat:
+class CardLeases(Protocol):
+    """Leases of the cards that this process shares with other tenants (`gpu.card_sharing.CardSharing`)."""
+
+    def lease(self, device: Device) -> AbstractContextManager[bool]:
+        """Compute on `device` for the length of a `with`: True on it, False on the CPU instead. Raises GpuBusy."""
+        ...
+
+
+class ModelSession:
     """One model under one device hint. `key` changes in the owner's thread alone; leases may be taken by any.
 
     `free_others(device, but)`: free what other models of ours hold there; how many gave something up.
@@ -34,7 +41,7 @@ class Seat:
         hint: str | None,
         policy: DevicePolicy,
         residency: Residency,
-        sharing: CardSharing,
+        sharing: CardLeases,
         free_others: Callable[[Device, ModelKey], int],
     ) -> None:
         self._files, self._hint, self._policy, self._residency = files, hint, policy, residency

@@ -34,17 +34,17 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.domain.errors import GpuDirectoryUnsafe
-from autorag_whisper.runtime.arbiter import facts
-from autorag_whisper.runtime.arbiter.private_folder import open_safely
-from autorag_whisper.runtime.arbiter.sole import SoleName
+from autorag_whisper.gpu.arbiter import facts
+from autorag_whisper.gpu.arbiter.private_folder import open_safely
+from autorag_whisper.gpu.arbiter.sole import SoleName
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from autorag_whisper.runtime.arbiter.core import Claim, Ticket
-    from autorag_whisper.runtime.arbiter.held import Held
+    from autorag_whisper.gpu.arbiter.core import Claim, Ticket
+    from autorag_whisper.gpu.arbiter.held import Held
 
 _log = logging.getLogger(__name__)
 

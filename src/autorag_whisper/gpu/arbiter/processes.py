@@ -14,20 +14,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import GpuBusy, GpuDirectoryUnsafe
-from autorag_whisper.runtime.arbiter import core, facts
-from autorag_whisper.runtime.arbiter.directory import Directory, LockedFile
-from autorag_whisper.runtime.arbiter.held import Held
-from autorag_whisper.runtime.arbiter.lease import AtDeadline, Eviction, Released, Tenant, Wish
-from autorag_whisper.runtime.arbiter.letters import Letterbox, Question, ask
-from autorag_whisper.runtime.arbiter.private_folder import open_safely
-from autorag_whisper.runtime.arbiter.threads import held, offload
-from autorag_whisper.runtime.processes import require_own
+from autorag_whisper.gpu.arbiter import core, facts
+from autorag_whisper.gpu.arbiter.directory import Directory, LockedFile
+from autorag_whisper.gpu.arbiter.held import Held
+from autorag_whisper.gpu.arbiter.lease import AtDeadline, Eviction, Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.letters import Letterbox, Question, ask
+from autorag_whisper.gpu.arbiter.private_folder import open_safely
+from autorag_whisper.gpu.arbiter.threads import held, offload
+from autorag_whisper.per_process import require_own
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from autorag_whisper.runtime.arbiter.lease import Lease
+    from autorag_whisper.gpu.arbiter.lease import Lease
 
 _log = logging.getLogger(__name__)
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper import telemetry as names
 from autorag_whisper.domain.device import Device, DeviceKind, OnYield
-from autorag_whisper.runtime.arbiter.lease import Eviction, Released, Tenant, Wish
-from autorag_whisper.runtime.resident import Yielded
+from autorag_whisper.gpu.arbiter.lease import Eviction, Released, Tenant, Wish
+from autorag_whisper.residency.resident import Yielded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from autorag_whisper.domain.device import ModelKey
-    from autorag_whisper.runtime.alignment_models import AlignmentModels
-    from autorag_whisper.runtime.arbiter.lease import GpuArbiter
-    from autorag_whisper.runtime.residency import Residency
+    from autorag_whisper.gpu.arbiter.lease import GpuArbiter
+    from autorag_whisper.residency.alignment_models import AlignmentModels
+    from autorag_whisper.residency.residency import Residency
     from autorag_whisper.telemetry import Telemetry
 
 WHISPER = "whisper"

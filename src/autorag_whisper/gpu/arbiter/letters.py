@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autorag_whisper.runtime.arbiter.lease import Released
+from autorag_whisper.gpu.arbiter.lease import Released
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

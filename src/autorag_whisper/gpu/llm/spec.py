@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from autorag_whisper.domain.errors import InvalidOption
-from autorag_whisper.tenants.servers import Command, LlamaCppRouter, LlamaSwap, Ollama, Vllm
+from autorag_whisper.gpu.llm.servers import Command, LlamaCppRouter, LlamaSwap, Ollama, Vllm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from autorag_whisper.tenants.base import LlmServer
+    from autorag_whisper.gpu.llm.base import LlmServer
 
 _BY_URL: dict[str, Callable[[str, str], LlmServer]] = {
     "ollama": Ollama,

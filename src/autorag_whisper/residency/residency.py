@@ -31,18 +31,18 @@ from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from autorag_whisper.allocator import trim
 from autorag_whisper.domain.device import LoadReason, OnYield
 from autorag_whisper.domain.errors import AutoragWhisperError, EngineError, ModelBusy
-from autorag_whisper.runtime.memory import trim
-from autorag_whisper.runtime.processes import require_own
-from autorag_whisper.runtime.resident import Model, State, Yielded, bring_back, copy_of, move_away
+from autorag_whisper.per_process import require_own
+from autorag_whisper.residency.resident import Model, State, Yielded, bring_back, copy_of, move_away
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from autorag_whisper.domain.device import Device, ModelKey
     from autorag_whisper.engines.base import Recognizer
-    from autorag_whisper.runtime.footprints import Footprints
+    from autorag_whisper.residency.footprints import Footprints
 
 _log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from autorag_whisper.gpu.arbiter.directory import Directory
 from autorag_whisper.models.store import default_cache_dir
-from autorag_whisper.runtime.arbiter.directory import Directory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from autorag_whisper.domain.errors import LlmUnreachable
-from autorag_whisper.tenants.http import Http, field, rows
+from autorag_whisper.gpu.llm.http import Http, field, rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import LlmUnreachable
-from autorag_whisper.runtime.arbiter.lease import Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.lease import Released, Tenant, Wish
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from autorag_whisper.runtime.arbiter.lease import Eviction, GpuArbiter, Lease
-    from autorag_whisper.tenants.base import LlmServer
+    from autorag_whisper.gpu.arbiter.lease import Eviction, GpuArbiter, Lease
+    from autorag_whisper.gpu.llm.base import LlmServer
 
 _log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ import json
 import math
 from typing import Any
 
-from autorag_whisper.runtime.arbiter.core import Claim, Ticket
-from autorag_whisper.runtime.arbiter.held import Held
+from autorag_whisper.gpu.arbiter.core import Claim, Ticket
+from autorag_whisper.gpu.arbiter.held import Held
 
 HIGHEST = 10**17
 """No number of ours: they begin with the microseconds of the clock."""

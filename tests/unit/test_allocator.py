@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autorag_whisper.runtime import memory
+from autorag_whisper import allocator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-on_glibc = pytest.mark.skipif(memory._glibc() is None, reason="there is no glibc here")
+on_glibc = pytest.mark.skipif(allocator._glibc() is None, reason="there is no glibc here")
 RESIDENT_KB = "int(next(line for line in open('/proc/self/status') if line.startswith('VmRSS')).split()[1])"
 
 
 def run(code: str) -> list[str]:
-    program = f"from autorag_whisper.runtime.memory import trim, tune_allocator\n{code}"
+    program = f"from autorag_whisper.allocator import trim, tune_allocator\n{code}"
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
 
 
@@ -45,8 +45,8 @@ print(kept > 50_000, trimmed, {RESIDENT_KB} - before < 10_000)
 
 @pytest.mark.parametrize("platform", ["darwin", "win32", "freebsd14"])
 def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
-    monkeypatch.setattr(memory, "sys", SimpleNamespace(platform=platform))
-    assert (memory.tune_allocator(), memory.trim()) == (False, False)
+    monkeypatch.setattr(allocator, "sys", SimpleNamespace(platform=platform))
+    assert (allocator.tune_allocator(), allocator.trim()) == (False, False)
 
 
 @pytest.mark.parametrize("library", [lambda _: SimpleNamespace(), lambda _: (_ for _ in ()).throw(OSError("none"))])
@@ -54,7 +54,7 @@ def test_a_c_library_that_is_not_glibc_is_left_alone(
     monkeypatch: pytest.MonkeyPatch, library: Callable[[object], object]
 ) -> None:
     monkeypatch.setattr("ctypes.CDLL", library)
-    assert (memory.tune_allocator(), memory.trim()) == (False, False)
+    assert (allocator.tune_allocator(), allocator.trim()) == (False, False)
 
 
 @pytest.mark.parametrize(("limit", "taken"), [(1 << 40, 1 << 30), (1 << 25, 1 << 25)])
@@ -70,6 +70,6 @@ def test_a_glibc_that_refuses_a_large_threshold_gets_the_largest_that_it_takes(
         accepted[option] = value
         return 1
 
-    monkeypatch.setattr(memory, "_glibc", lambda: SimpleNamespace(mallopt=mallopt))
-    assert memory.tune_allocator()
+    monkeypatch.setattr(allocator, "_glibc", lambda: SimpleNamespace(mallopt=mallopt))
+    assert allocator.tune_allocator()
     assert accepted == {-8: 1, -3: taken, -1: 1 << 30}

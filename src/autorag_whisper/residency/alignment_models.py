@@ -32,11 +32,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from autorag_whisper import telemetry as names
+from autorag_whisper.allocator import trim
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelBusy
-from autorag_whisper.runtime.alignment_state import Entry, RestoredFrom, State, kept_on_card
-from autorag_whisper.runtime.memory import trim
-from autorag_whisper.runtime.processes import require_own
-from autorag_whisper.runtime.resident import Yielded, copy_of
+from autorag_whisper.per_process import require_own
+from autorag_whisper.residency.alignment_state import Entry, RestoredFrom, State, kept_on_card
+from autorag_whisper.residency.resident import Yielded, copy_of
 from autorag_whisper.telemetry import Stretch, Telemetry
 
 if TYPE_CHECKING:

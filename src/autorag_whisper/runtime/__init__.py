@@ -1,1 +1,0 @@
-"""Who is in memory, and on which device."""
