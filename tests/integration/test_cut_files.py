@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autorag_whisper.audio.promise import is_short
-from autorag_whisper.audio.structure import Promise
+from autorag_whisper.audio.structure import StatedLength
+from autorag_whisper.audio.truncation import is_short
 from autorag_whisper.domain.errors import MediaError
 from kit import read_manifest
 from made_media import decode, write
@@ -172,7 +172,7 @@ PLACEHOLDERS = [0, 0x7FFF_FFFF, 0xFFFF_FFFF, 0x7FFF_F000, 0x8000_0000, 2_000_000
 
 @pytest.mark.parametrize("size", PLACEHOLDERS)
 @pytest.mark.parametrize("both", [True, False])
-def test_a_wav_whose_length_was_never_filled_in_promises_nothing(tmp_path: Path, size: int, *, both: bool) -> None:
+def test_a_wav_whose_length_was_never_filled_in_states_nothing(tmp_path: Path, size: int, *, both: bool) -> None:
     # The report's file: 2,000,000,000 bytes by its header, whole, and said to be cut off.
     data = bytearray(make(tmp_path / "a", KINDS["wav"], 2.0))
     at = data.index(b"data") + 4
@@ -200,7 +200,7 @@ def test_chunks_behind_the_samples_may_be_cut_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["au", "caf", "aiff", "sox", "w64"])
-def test_other_lengths_that_were_never_filled_in_promise_nothing(tmp_path: Path, name: str) -> None:
+def test_other_lengths_that_were_never_filled_in_state_nothing(tmp_path: Path, name: str) -> None:
     data = bytearray(make(tmp_path / "a", KINDS[name], 2.0))
     if name == "au":
         data[8:12] = b"\xff" * 4
@@ -219,7 +219,7 @@ def test_other_lengths_that_were_never_filled_in_promise_nothing(tmp_path: Path,
     assert not damage_of(tmp_path / "b", bytes(data)).truncated
 
 
-def test_a_flac_that_does_not_know_its_length_promises_nothing(tmp_path: Path) -> None:
+def test_a_flac_that_does_not_know_its_length_states_nothing(tmp_path: Path) -> None:
     data = bytearray(make(tmp_path / "a", KINDS["flac"], 3.0))
     data[21] &= 0xF0
     data[22:26] = bytes(4)
@@ -270,15 +270,15 @@ def test_sound_that_starts_late_or_ends_before_the_pictures_is_whole(tmp_path: P
 def test_the_rule_alarms_only_on_evidence_and_always_where_much_is_missing(
     seconds: float | None, whole: int, share: float, decoded_s: float, *, is_cut: bool
 ) -> None:
-    promised = Promise(seconds, whole, int(whole * share), is_cut)
-    short = is_short(promised, decoded_s)
+    stated = StatedLength(seconds, whole, int(whole * share), is_cut)
+    short = is_short(stated, decoded_s)
     if seconds is not None:
         assert short or seconds - decoded_s <= 0.5 + 0.02 * seconds
         assert not short or seconds > decoded_s
-    elif promised.there_bytes == whole:
+    elif stated.there_bytes == whole:
         assert short == (is_cut and not whole)
-    elif decoded_s and promised.there_bytes:
-        missing_s = decoded_s * (whole / promised.there_bytes - 1)
+    elif decoded_s and stated.there_bytes:
+        missing_s = decoded_s * (whole / stated.there_bytes - 1)
         assert short or missing_s <= 0.11
 
 

@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 
+from autorag_whisper.audio.allowlist import CODECS, FORMATS, SUFFIXES, TABLE, headerless
 from autorag_whisper.audio.decode import MediaDecoder
-from autorag_whisper.audio.whitelist import CODECS, FORMATS, SUFFIXES, TABLE, headerless
 from autorag_whisper.domain.errors import MediaError, MediaNotRecognised
 from made_media import dictation
 from pcm_files import RATE, floats, integers, voice, wav

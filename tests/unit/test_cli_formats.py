@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from autorag_whisper.audio.whitelist import TABLE
+from autorag_whisper.audio.allowlist import TABLE
 from autorag_whisper.cli import run
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autorag_whisper.audio.whitelist import SUFFIXES, TABLE
+from autorag_whisper.audio.allowlist import SUFFIXES, TABLE
 from autorag_whisper.cli.inputs import OTHER_SUFFIXES, Found, expand
 
 

@@ -1,10 +1,10 @@
-"""What of the whitelist FFmpeg's libraries have on this machine."""
+"""What of the allowlist FFmpeg's libraries have on this machine."""
 
 from __future__ import annotations
 
 import av
 
-from autorag_whisper.audio.whitelist import CODECS, TABLE, Format
+from autorag_whisper.audio.allowlist import CODECS, TABLE, Format
 
 
 def available() -> tuple[list[Format], list[str]]:

@@ -10,12 +10,12 @@ import av.error
 import av.logging
 
 from autorag_whisper.audio import selection
+from autorag_whisper.audio.allowlist import CODECS, HEADERLESS, container_options, headerless
 from autorag_whisper.audio.headers import Findings, examine
 from autorag_whisper.audio.lead_in import behind_junk, behind_tags, may_be_headerless
 from autorag_whisper.audio.levels import float_scale
 from autorag_whisper.audio.overlay import Overlay
 from autorag_whisper.audio.scale import USUAL, Scale
-from autorag_whisper.audio.whitelist import CODECS, HEADERLESS, container_options, headerless
 from autorag_whisper.domain.audio import MediaInfo
 from autorag_whisper.domain.errors import MediaDamaged, MediaError, MediaNotRecognised, MediaUnreadable, NoAudioStream
 from autorag_whisper.domain.interruptions import let_signals_through
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-    from autorag_whisper.audio.whitelist import Format
+    from autorag_whisper.audio.allowlist import Format
     from autorag_whisper.domain.notes import Note
 
 MIN_RATE_HZ = 1_000

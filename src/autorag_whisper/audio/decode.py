@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 import av.error
 
-from autorag_whisper.audio import promise
+from autorag_whisper.audio import truncation
 from autorag_whisper.audio.blocks import Blocks
 from autorag_whisper.audio.container import check_rate, open_container, unreadable
 from autorag_whisper.audio.demux import Demuxer, Link, Losses
@@ -140,7 +140,7 @@ class MediaDecoder:
             self._loudness = Loudness()
             self._judge_the_end((self._samples_out - first_sample) / SAMPLE_RATE_HZ)
             start = self._next_link()
-            timeline.begin(promise.origin_s(self._link.opened))
+            timeline.begin(truncation.origin_s(self._link.opened))
         if not self._samples_out:
             lost = self._losses.damaged_packets or self._losses.truncated
             raise MediaDamaged(self._name) if lost else MediaEmpty(self._name)
@@ -226,10 +226,10 @@ class MediaDecoder:
     def _judge_the_end(self, decoded_s: float) -> None:
         """Of one link, of which `decoded_s` came out."""
         losses = self._losses
-        losses.truncated |= promise.ends_early(self._link.opened, decoded_s, losses.ending)
-        losses.ending = promise.Ending()
+        losses.truncated |= truncation.ends_early(self._link.opened, decoded_s, losses.ending)
+        losses.ending = truncation.Ending()
 
 
 def _timeline(opened: Opened) -> Timeline:
     # In Ogg each chained stream begins at 0 again, however short it is: what looks like an overlap is none.
-    return Timeline(promise.origin_s(opened), 0.0 if "ogg" in promise.kinds(opened) else MAX_OVERLAP_S)
+    return Timeline(truncation.origin_s(opened), 0.0 if "ogg" in truncation.kinds(opened) else MAX_OVERLAP_S)

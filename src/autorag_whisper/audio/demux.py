@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import av.error
 
-from autorag_whisper.audio import promise
+from autorag_whisper.audio import truncation
 from autorag_whisper.audio.container import Opened, open_another
 from autorag_whisper.audio.following import CONFIRM_S, UNKNOWN_PACKET_S, Following, Gap
 from autorag_whisper.domain.interruptions import let_signals_through
@@ -50,7 +50,7 @@ class Losses:
     truncated: bool = False
     failing: int = 0
 
-    ending: promise.Ending = field(default_factory=promise.Ending)
+    ending: truncation.Ending = field(default_factory=truncation.Ending)
     continued_in: list[int] = field(default_factory=list)
     """The key of each stream that went on for the chosen one, each time."""
 
@@ -164,8 +164,8 @@ class Demuxer:
     def judge_the_end(self) -> None:
         """Note what is missing at the end of this stream, by where its last packet ends."""
         opened, losses = self._link.opened, self._losses
-        end_s = (self._following.end_s or 0.0) - promise.origin_s(opened)
-        losses.truncated |= promise.ends_early(opened, end_s, losses.ending)
+        end_s = (self._following.end_s or 0.0) - truncation.origin_s(opened)
+        losses.truncated |= truncation.ends_early(opened, end_s, losses.ending)
 
     def _follow(self) -> Iterator[Played]:
         for packet in _read(self._link, self._losses):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from autorag_whisper.audio.structure import NOTHING, Promise, length_of, read_at, tail_of
+from autorag_whisper.audio.structure import NOTHING, StatedLength, length_of, read_at, tail_of
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
 _OGG_LAST_PAGE = 4
 
 
-def ogg(file: BinaryIO) -> Promise:
+def ogg(file: BinaryIO) -> StatedLength:
     """RFC 3533: the last page is whole and carries the flag of the last page."""
     _, tail = tail_of(file)
     at = tail.rfind(b"OggS\0")
     header = tail[at : at + 27]
     if at < 0 or len(header) < 27:
-        return Promise(is_cut=True)
+        return StatedLength(is_cut=True)
     lacing = tail[at + 27 : at + 27 + header[26]]
     end = at + 27 + header[26] + sum(lacing)
-    return Promise(is_cut=not header[5] & _OGG_LAST_PAGE or end > len(tail))
+    return StatedLength(is_cut=not header[5] & _OGG_LAST_PAGE or end > len(tail))
 
 
-def transport_stream(file: BinaryIO) -> Promise:
+def transport_stream(file: BinaryIO) -> StatedLength:
     """Whole packets only: 188 bytes, 192 with a time stamp, 204 with a checksum. Junk behind them begins otherwise."""
     head, size = read_at(file, 0, 204 * 3), length_of(file)
     for packet in (188, 192, 204):
         lead = 4 if packet == 192 else 0
         if head[lead::packet][:3] == b"GGG":
             left = size % packet
-            return Promise(is_cut=left > lead and read_at(file, size - left + lead, 1) == b"G")
+            return StatedLength(is_cut=left > lead and read_at(file, size - left + lead, 1) == b"G")
     return NOTHING
 
 
@@ -40,7 +40,7 @@ _PES = re.compile(rb"\x00\x00\x01[\xbd-\xdf\xe0-\xef\xba\xbb]", re.DOTALL)
 _PACK = 0xBA
 
 
-def programme_stream(file: BinaryIO) -> Promise:
+def programme_stream(file: BinaryIO) -> StatedLength:
     """Packets say their length, and the next one begins where the last one ends."""
     _, tail = tail_of(file)
     for start in _PES.finditer(tail):
@@ -52,7 +52,7 @@ def programme_stream(file: BinaryIO) -> Promise:
                 at += 6 + int.from_bytes(tail[at + 4 : at + 6], "big")
             links += 1
         if links >= 3 or at > len(tail):
-            return Promise(is_cut=at > len(tail) or (0 < len(tail) - at < 6 and tail[at] == 0 and any(tail[at:])))
+            return StatedLength(is_cut=at > len(tail) or (0 < len(tail) - at < 6 and tail[at] == 0 and any(tail[at:])))
     return NOTHING
 
 
@@ -60,8 +60,8 @@ _XING = re.compile(rb"Xing|Info|VBRI")
 _HEAD_BYTES = 1 << 16
 
 
-def mp3(file: BinaryIO) -> Promise:
-    """The number of frames that an encoder leaves in the first one (Xing, Info, VBRI); else nothing is promised."""
+def mp3(file: BinaryIO) -> StatedLength:
+    """The number of frames that an encoder leaves in the first one (Xing, Info, VBRI); else nothing is stated."""
     head = read_at(file, 0, 10)
     start = (
         10 + (head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]) if head[:3] == b"ID3" and len(head) == 10 else 0
@@ -78,7 +78,7 @@ def mp3(file: BinaryIO) -> Promise:
             else:
                 frames = int.from_bytes(data[at + 8 : at + 12], "big") if data[at + 7] & 1 else 0
             if 0 < frames < 1 << 31:
-                return Promise(seconds=frames * frame.samples / frame.rate_hz)
+                return StatedLength(seconds=frames * frame.samples / frame.rate_hz)
     return NOTHING
 
 

@@ -1,6 +1,7 @@
-"""What the bytes of a container promise, read by ourselves where FFmpeg does not tell, or takes a guess for it.
+"""How long the bytes of a container say it is, read by ourselves where FFmpeg does not tell, or guesses.
 
-Each reader takes a file that begins with its container, and gives a `Promise`. Only headers and a file's tail are read.
+Each reader takes a file that begins with its container, and gives a `StatedLength`. It reads headers and the file's
+tail, nothing else.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ _LARGE = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
-    """What a file's header promises, against what is there.
+class StatedLength:
+    """The length that a file's header states, and what of it is there.
 
     `seconds`: how long this audio stream is. `whole_bytes`, `there_bytes`: how many bytes of media there should be, and
     are; 0 where nothing says it. `is_cut`: the last element that the file begins is not whole.
@@ -35,7 +36,7 @@ class Promise:
     is_cut: bool = False
 
 
-NOTHING = Promise()
+NOTHING = StatedLength()
 
 
 def is_placeholder(size: int, bits: int = 32) -> bool:
@@ -65,11 +66,11 @@ def tail_of(file: BinaryIO) -> tuple[int, bytes]:
     return start, read_at(file, start, TAIL_BYTES)
 
 
-def _bytes_from(file: BinaryIO, at: int, size: int, bits: int = 32) -> Promise:
+def _bytes_from(file: BinaryIO, at: int, size: int, bits: int = 32) -> StatedLength:
     """Media of `size` bytes that should lie from `at` on."""
     if is_placeholder(size, bits):
         return NOTHING
-    return Promise(whole_bytes=size, there_bytes=max(0, min(size, length_of(file) - at)))
+    return StatedLength(whole_bytes=size, there_bytes=max(0, min(size, length_of(file) - at)))
 
 
 def _chunks(
@@ -86,7 +87,7 @@ def _chunks(
         at += 8 + size + size % 2
 
 
-def riff(file: BinaryIO) -> Promise:
+def riff(file: BinaryIO) -> StatedLength:
     """WAV and its kin: the length of the samples, in RF64 of 64 bits. A RIFF that is all there is whole."""
     head = read_at(file, 0, 12)
     order: Literal["little", "big"] = "big" if head[:4] == b"RIFX" else "little"
@@ -104,7 +105,7 @@ def riff(file: BinaryIO) -> Promise:
     return NOTHING
 
 
-def wave64(file: BinaryIO) -> Promise:
+def wave64(file: BinaryIO) -> StatedLength:
     """Sony's Wave64."""
     at = 40
     for _ in range(_MAX_PARTS):
@@ -118,7 +119,7 @@ def wave64(file: BinaryIO) -> Promise:
     return NOTHING
 
 
-def aiff(file: BinaryIO) -> Promise:
+def aiff(file: BinaryIO) -> StatedLength:
     """The length of the samples, behind offset and block size."""
     for name, at, size in _chunks(file, 12, "big"):
         if name == b"SSND":
@@ -126,13 +127,13 @@ def aiff(file: BinaryIO) -> Promise:
     return NOTHING
 
 
-def au(file: BinaryIO) -> Promise:
+def au(file: BinaryIO) -> StatedLength:
     """Sun's and NeXT's format."""
     head = read_at(file, 0, 12)
     return _bytes_from(file, int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big"))
 
 
-def caf(file: BinaryIO) -> Promise:
+def caf(file: BinaryIO) -> StatedLength:
     """Apple's: a data chunk of -1 bytes goes on to the end."""
     at = 8
     for _ in range(_MAX_PARTS):
@@ -146,7 +147,7 @@ def caf(file: BinaryIO) -> Promise:
     return NOTHING
 
 
-def voc(file: BinaryIO) -> Promise:
+def voc(file: BinaryIO) -> StatedLength:
     """Creative's: blocks, each of which says its length."""
     at, size = int.from_bytes(read_at(file, 20, 2), "little"), length_of(file)
     for _ in range(_MAX_PARTS):
@@ -155,11 +156,11 @@ def voc(file: BinaryIO) -> Promise:
             break
         at += 4 + int.from_bytes(head[1:], "little")
         if at > size:
-            return Promise(is_cut=True)
+            return StatedLength(is_cut=True)
     return NOTHING
 
 
-def sox(file: BinaryIO) -> Promise:
+def sox(file: BinaryIO) -> StatedLength:
     """SoX's own: samples of four bytes, all channels together; 0 where it could not go back."""
     head = read_at(file, 0, 16)
     order: Literal["little", "big"] = "little" if head[:4] == b".SoX" else "big"
@@ -167,7 +168,7 @@ def sox(file: BinaryIO) -> Promise:
     return _bytes_from(file, 4 + offset, samples * 4, 64)
 
 
-def avi(file: BinaryIO) -> Promise:
+def avi(file: BinaryIO) -> StatedLength:
     """The frames of each RIFF, and in an index of indexes those of all RIFFs."""
     whole, size = 0, length_of(file)
     for name, at, length in _chunks(file, 0, "little"):
@@ -179,9 +180,9 @@ def avi(file: BinaryIO) -> Promise:
                 whole = max(whole, _avi_index_end(read_at(file, start, min(part_length, _NEAR_BYTES))))
             if part == b"LIST" and kind == b"movi":
                 if is_placeholder(part_length):
-                    return Promise(is_cut=_is_last_frame_cut(file, start + 4))
+                    return StatedLength(is_cut=_is_last_frame_cut(file, start + 4))
                 whole = max(whole, start + part_length)
-    return Promise(whole_bytes=whole, there_bytes=min(whole, size)) if whole else NOTHING
+    return StatedLength(whole_bytes=whole, there_bytes=min(whole, size)) if whole else NOTHING
 
 
 _AVI_FRAME = re.compile(rb"\d\d[a-z]{2}|ix\d\d|JUNK|idx1")
@@ -215,7 +216,7 @@ _ASF_FILE = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 _ASF_DATA = bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c")
 
 
-def asf(file: BinaryIO) -> Promise:
+def asf(file: BinaryIO) -> StatedLength:
     """WMA and WMV: packets of one size, whose number a live stream does not know."""
     head = read_at(file, 0, _NEAR_BYTES)
     at = head.find(_ASF_FILE)
@@ -228,7 +229,7 @@ def asf(file: BinaryIO) -> Promise:
         last = read_at(file, data_at + 50 + (packets - 1) * packet_bytes, 32) if packets else b""
         return _bytes_from(file, data_at + 50, packets * packet_bytes - _asf_padding(last), 64)
     left = (length_of(file) - data_at - 50) % max(1, packet_bytes)
-    return Promise(is_cut=left > 0 and read_at(file, length_of(file) - left, 1) == b"\x82")
+    return StatedLength(is_cut=left > 0 and read_at(file, length_of(file) - left, 1) == b"\x82")
 
 
 def _asf_padding(packet: bytes) -> int:
@@ -240,7 +241,7 @@ def _asf_padding(packet: bytes) -> int:
     return int.from_bytes(packet[at : at + sizes[types >> 3 & 3]], "little")
 
 
-def flv(file: BinaryIO) -> Promise:
+def flv(file: BinaryIO) -> StatedLength:
     """A last tag, which says its own length once more behind itself, and a length in bytes among the metadata. That one
     is wrong in files that other tools have changed, so a whole last tag is believed before it."""
     head = read_at(file, 0, 1 << 14)
@@ -251,10 +252,10 @@ def flv(file: BinaryIO) -> Promise:
     if is_padded or (tag and 11 + int.from_bytes(tag[1:4], "big") == last):
         return NOTHING
     at = head.find(b"\0\x08filesize\0")
-    promised = struct.unpack(">d", head[at + 11 : at + 19].ljust(8, b"\0"))[0] if at >= 0 else 0.0
-    if 0 < promised < 1 << 52:
-        return Promise(whole_bytes=int(promised), there_bytes=min(int(promised), size))
-    return Promise(is_cut=True)
+    stated = struct.unpack(">d", head[at + 11 : at + 19].ljust(8, b"\0"))[0] if at >= 0 else 0.0
+    if 0 < stated < 1 << 52:
+        return StatedLength(whole_bytes=int(stated), there_bytes=min(int(stated), size))
+    return StatedLength(is_cut=True)
 
 
 _SEGMENT, _SEEK_HEAD, _CLUSTER = 0x18538067, 0x114D9B74, 0x1F43B675
@@ -262,7 +263,7 @@ _IN_A_CLUSTER = frozenset((0xE7, 0xA7, 0xAB, 0xA3, 0xA0, 0xAF, 0xEC, 0xBF))
 _SEEK_POSITION = re.compile(rb"\x53\xab[\x84](.{4})(?:\xec[\x80-\xff].*?)?\x53\xac([\x81-\x88])", re.DOTALL)
 
 
-def matroska(file: BinaryIO) -> Promise:
+def matroska(file: BinaryIO) -> StatedLength:
     """How long the segment is up to its index and tags; of a live one, whether its last block is whole."""
     size = length_of(file)
     _, at, length = _element(file, 0)
@@ -271,7 +272,7 @@ def matroska(file: BinaryIO) -> Promise:
     if identifier != _SEGMENT:
         return NOTHING
     if length is None:
-        return Promise(is_cut=_is_last_block_cut(file))
+        return StatedLength(is_cut=_is_last_block_cut(file))
     ends, at, first = [start + length], start, None
     for _ in range(64):
         identifier, body, part = _element(file, at)
@@ -285,8 +286,8 @@ def matroska(file: BinaryIO) -> Promise:
         return NOTHING
     end = min((place for place in ends if place > first), default=None)
     if end is None:  # a length that was never filled in, or lies
-        return Promise(is_cut=_is_last_block_cut(file))
-    return Promise(whole_bytes=end - first, there_bytes=max(1, min(end, size) - first))
+        return StatedLength(is_cut=_is_last_block_cut(file))
+    return StatedLength(whole_bytes=end - first, there_bytes=max(1, min(end, size) - first))
 
 
 def _seek_positions(body: bytes) -> list[int]:
@@ -333,8 +334,8 @@ def _is_last_block_cut(file: BinaryIO) -> bool:
     return False
 
 
-def fragments(file: BinaryIO) -> Promise:
-    """Fragmented MP4: the boxes at the top, and the bytes that a segment index promises to follow it."""
+def fragments(file: BinaryIO) -> StatedLength:
+    """Fragmented MP4: the boxes at the top, and the bytes that should follow by its segment index."""
     at, size, whole = 0, length_of(file), 0
     for _ in range(_MAX_PARTS):
         head = read_at(file, at, 16)
@@ -348,8 +349,8 @@ def fragments(file: BinaryIO) -> Promise:
             whole = max(whole, at + _indexed_bytes(read_at(file, at - length, min(length, 1 << 20))))
         if at > size:
             is_media = kind in {b"mdat", b"moof", b"styp", b"sidx"}
-            return Promise(whole_bytes=whole, there_bytes=min(whole, size), is_cut=is_media)
-    return Promise(whole_bytes=whole, there_bytes=min(whole, size)) if whole else NOTHING
+            return StatedLength(whole_bytes=whole, there_bytes=min(whole, size), is_cut=is_media)
+    return StatedLength(whole_bytes=whole, there_bytes=min(whole, size)) if whole else NOTHING
 
 
 def _indexed_bytes(box: bytes) -> int:

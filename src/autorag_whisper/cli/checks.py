@@ -243,7 +243,7 @@ def _media() -> Iterator[Fact | Wrong]:
         av = import_module("av")
     except (ImportError, OSError):  # said already
         return
-    from autorag_whisper.audio.whitelist import ESSENTIAL, FORMATS
+    from autorag_whisper.audio.allowlist import ESSENTIAL, FORMATS
 
     for library, version in av.library_versions.items():
         yield Fact(library, ".".join(map(str, version)))

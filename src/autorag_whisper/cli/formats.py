@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from autorag_whisper.audio.whitelist import Format
+    from autorag_whisper.audio.allowlist import Format
 
 
 @click.group()

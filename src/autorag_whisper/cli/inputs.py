@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
-from autorag_whisper.audio.whitelist import SUFFIXES
+from autorag_whisper.audio.allowlist import SUFFIXES
 from autorag_whisper.domain.media_errors import HOW_TO_FETCH, is_address
 
 if TYPE_CHECKING:

@@ -65,7 +65,7 @@ class MediaDamage:
     """What was lost on the way from the file to samples; all zero for a sound file.
 
     `gap_s` is silence put in for packets that are missing or damaged, so that later times stay true.
-    `truncated` says that audio is missing at the end, by what the file's header promises of this stream.
+    `truncated` says that audio is missing at the end, by the length that the file's header states of this stream.
     """
 
     damaged_packets: int = 0

@@ -96,7 +96,7 @@ class MediaEmpty(MediaError):
 
 @dataclass(eq=False)
 class MediaNotRecognised(MediaError):
-    """Not media, or a container or codec that is not on the whitelist (`autorag-whisper formats list`)."""
+    """Not media, or a container or codec that is not on the allowlist (`autorag-whisper formats list`)."""
 
     reason: str = "not a media file of a supported format"
 

@@ -214,7 +214,9 @@ def headerless(name: str) -> Format | None:
 
 
 def container_options(*, is_wave: bool = False) -> dict[str, str]:
-    """What holds FFmpeg to the lists above, and to the one file object it is given: no protocol may open another.
+    """FFmpeg's options that hold it to the lists above and to the one file object it is given.
+
+    No protocol may open another file or a connection.
 
     `is_wave`: all that there is to know stands in the header. FFmpeg would read five seconds to find out more, as much
     work as decoding them, and then give packets of 4 KB.

@@ -1,6 +1,6 @@
-"""Whether a file ends before its audio does: what its header promises of THIS stream against what came.
+"""Whether a file ends before its audio does: the length that its header states of THIS stream against what came.
 
-One rule for every container; the table says which promise of it can be trusted. Nothing here decides how much is
+One rule for every container; the table says which statements of it can be trusted. Nothing here decides how much is
 decoded.
 
     evidence                                        told as cut off
@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
 from autorag_whisper.audio import streamed, structure
-from autorag_whisper.audio.structure import NOTHING, Promise
+from autorag_whisper.audio.structure import NOTHING, StatedLength
 from autorag_whisper.audio.timeline import MAX_GAP_S
 from autorag_whisper.domain.interruptions import let_signals_through
 
@@ -53,7 +53,7 @@ class _Trust:
     their own length."""
 
     seconds: bool = False
-    read: Callable[[BinaryIO], Promise] | None = None
+    read: Callable[[BinaryIO], StatedLength] | None = None
     short_packet: bool = True
     frames: bool = False
 
@@ -110,38 +110,38 @@ def ends_early(opened: Opened, decoded_s: float, ending: Ending) -> bool:
     """Whether audio is missing at the end of a recording, of which `decoded_s` came."""
     trust = next((_TABLE[name] for name in sorted(kinds(opened)) if name in _TABLE), _OTHER)
     try:
-        promised = _promise(trust, opened)
+        stated = _stated_length(trust, opened)
     except (OSError, IndexError) as error:
         let_signals_through(error)
-        promised = replace(NOTHING, is_cut=True)
-    is_cut = promised.is_cut or (trust.short_packet and ending.broke_off)
+        stated = replace(NOTHING, is_cut=True)
+    is_cut = stated.is_cut or (trust.short_packet and ending.broke_off)
     if ending.packet is not None and any(bytes(ending.packet)):  # zeros are padding
         is_cut |= trust.short_packet and ending.is_short
         is_cut |= trust.frames and _is_part_of_a_frame(opened.info.codec, ending.packet)
     # A last packet that fails may be junk: it only counts beside a length.
-    is_cut |= ending.failed and promised.seconds is not None
-    return is_short(replace(promised, is_cut=is_cut), decoded_s)
+    is_cut |= ending.failed and stated.seconds is not None
+    return is_short(replace(stated, is_cut=is_cut), decoded_s)
 
 
-def is_short(promised: Promise, decoded_s: float) -> bool:
+def is_short(stated: StatedLength, decoded_s: float) -> bool:
     """The rule of the table above."""
-    missing_bytes = promised.whole_bytes - promised.there_bytes
-    worth_s = decoded_s * missing_bytes / max(1, promised.there_bytes)
+    missing_bytes = stated.whole_bytes - stated.there_bytes
+    worth_s = decoded_s * missing_bytes / max(1, stated.there_bytes)
     lacks_bytes = worth_s > MIN_MISSING_S or (missing_bytes > 0 and not decoded_s)
-    if promised.seconds is not None:
-        missing_s = promised.seconds - decoded_s
-        clearly = missing_s > SHORT_BY_S + SHORT_BY_SHARE * promised.seconds
-        return clearly or ((promised.is_cut or lacks_bytes) and missing_s > MIN_MISSING_S)
-    return lacks_bytes or (promised.is_cut and not promised.whole_bytes)
+    if stated.seconds is not None:
+        missing_s = stated.seconds - decoded_s
+        clearly = missing_s > SHORT_BY_S + SHORT_BY_SHARE * stated.seconds
+        return clearly or ((stated.is_cut or lacks_bytes) and missing_s > MIN_MISSING_S)
+    return lacks_bytes or (stated.is_cut and not stated.whole_bytes)
 
 
-def _promise(trust: _Trust, opened: Opened) -> Promise:
-    promised = trust.read(opened.file) if trust.read else NOTHING
+def _stated_length(trust: _Trust, opened: Opened) -> StatedLength:
+    stated = trust.read(opened.file) if trust.read else NOTHING
     seconds = _stream_seconds(opened, trusted=trust.seconds)
     if "mov" in kinds(opened) and b"mvex" in _index_of(opened.file):
         # The parts of a fragmented file are counted as they are found.
-        promised, seconds = structure.fragments(opened.file), None
-    return promised if seconds is None else replace(promised, seconds=seconds)
+        stated, seconds = structure.fragments(opened.file), None
+    return stated if seconds is None else replace(stated, seconds=seconds)
 
 
 def _stream_seconds(opened: Opened, *, trusted: bool) -> float | None:
