@@ -28,8 +28,8 @@ from autorag_whisper.audio.features import frame_count, log_mel
 from autorag_whisper.domain.device import CPU
 from autorag_whisper.engines.base import ENCODER_FRAME_S, CharacterHeads
 from autorag_whisper.engines.ctranslate2 import LoadRequest, load
+from autorag_whisper.loading.chosen_heads import with_heads
 from autorag_whisper.models.check import check_model_folder
-from autorag_whisper.models.chosen_heads import with_heads
 from autorag_whisper.models.store import ModelStore
 from make_samples import Flite
 

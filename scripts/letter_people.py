@@ -18,7 +18,7 @@ from autorag_whisper.align.letter_path import words_by_letters
 from autorag_whisper.align.pauses import quiet_frames, silences
 from autorag_whisper.align.text_normalization import readings
 from autorag_whisper.audio.decode import MediaDecoder
-from autorag_whisper.recognition.letter_calibration import FRAME_SAMPLES
+from autorag_whisper.loading.letter_calibration import FRAME_SAMPLES
 from exact_speech import RATE_HZ
 
 if TYPE_CHECKING:

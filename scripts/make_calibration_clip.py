@@ -5,7 +5,7 @@ Needs flite's shared libraries (Debian: `apt-get install flite`) and the project
 
     .venv/bin/python scripts/make_calibration_clip.py
 
-Written are `calibration.flac` and `calibration.json` in `src/autorag_whisper/recognition`. The sentences are none of
+Written are `calibration.flac` and `calibration.json` in `src/autorag_whisper/loading`. The sentences are none of
 any test's.
 """
 
@@ -28,7 +28,7 @@ SENTENCES = (
 VOICES = ("slt", "rms")
 RATE_HZ = 16_000
 PAUSE_S = 0.4
-PLACE = Path(__file__).resolve().parents[1] / "src" / "autorag_whisper" / "recognition"
+PLACE = Path(__file__).resolve().parents[1] / "src" / "autorag_whisper" / "loading"
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ project's own `.venv`:
 
     .venv/bin/python scripts/make_letter_speech.py
 
-Written are `letter_speech.opus` and `letter_speech.json` in `src/autorag_whisper/recognition`. Every word's time is the
+Written are `letter_speech.opus` and `letter_speech.json` in `src/autorag_whisper/loading`. Every word's time is the
 synthesiser's own.
 """
 
@@ -29,7 +29,7 @@ SEED = 500
 BITS_PER_S = 16_000
 GAP_S = 0.5
 """Silence between windows in the file: what the codec smears reaches no other window."""
-PLACE = Path(__file__).resolve().parents[1] / "src" / "autorag_whisper" / "recognition"
+PLACE = Path(__file__).resolve().parents[1] / "src" / "autorag_whisper" / "loading"
 
 
 def spoken(words: list[str]) -> list[Window]:

@@ -32,12 +32,12 @@ from autorag_whisper.gpu.card_memory import CardReader
 from autorag_whisper.gpu.card_sharing import CardSharing, WhisperTenant
 from autorag_whisper.gpu.llm.release import LlmTenant
 from autorag_whisper.gpu.llm.spec import parse_llm
-from autorag_whisper.models import kept_heads
+from autorag_whisper.loading import kept_heads
+from autorag_whisper.loading.chosen_heads import with_heads
+from autorag_whisper.loading.int8_weights import with_int8_weights
+from autorag_whisper.loading.kept_heads import KeptHeads
+from autorag_whisper.loading.small_vocabulary import with_small_vocabulary
 from autorag_whisper.models.catalogue import NAMES, find
-from autorag_whisper.models.chosen_heads import with_heads
-from autorag_whisper.models.int8_weights import with_int8_weights
-from autorag_whisper.models.kept_heads import KeptHeads
-from autorag_whisper.models.small_vocabulary import with_small_vocabulary
 from autorag_whisper.models.store import ModelOrigin, ModelStore, default_cache_dir
 from autorag_whisper.recognition.aligner_fallback import goes_down, told
 from autorag_whisper.residency.alignment_models import AlignmentModels
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.device import Device, LoadReason, ModelKey, OnYield
     from autorag_whisper.engines.base import AlignmentModel, Recognizer
+    from autorag_whisper.engines.speller import SmallVocabulary
     from autorag_whisper.gpu.arbiter.lease import GpuArbiter, Tenant
-    from autorag_whisper.models.small_vocabulary import SmallVocabulary
     from autorag_whisper.models.store import ModelFiles
 
     Prepared = Callable[[], Recognizer]
@@ -276,7 +276,7 @@ def _found_heads(files: ModelFiles, folder: Path, key: ModelKey, cache_dir: Path
 
 
 def _calibrated(files: ModelFiles, folder: Path, key: ModelKey) -> KeptHeads:
-    from autorag_whisper.recognition.calibration import calibrate, packaged_clip
+    from autorag_whisper.loading.head_calibration import calibrate, packaged_clip
 
     candidates = kept_heads.candidates(files.folder)
     _log.info("calibrating alignment of %s, once: %d heads", files.name, len(candidates))

@@ -46,7 +46,7 @@ def calibrate_model(
         return None
     if not again and letter_classifiers.kept(encoder, store.cache_dir) is not None:
         return letter_classifiers.place(encoder, store.cache_dir)
-    from autorag_whisper.recognition.letter_calibration import calibrate_letters, packaged_speech
+    from autorag_whisper.loading.letter_calibration import calibrate_letters, packaged_speech
 
     with opened_model(settings, environ, name, device) as recognizer:
         made = calibrate_letters(recognizer, packaged_speech(), on_progress=on_progress)

@@ -17,8 +17,8 @@ from autorag_whisper.align.text_normalization import readings
 from autorag_whisper.calibration import calibrate_model, opened_model
 from autorag_whisper.engines import letter_classifiers
 from autorag_whisper.engines.letter_classifiers import encoder_digest, packaged, read
+from autorag_whisper.loading.letter_calibration import LATIN, encoder_frames, lesson, packaged_speech
 from autorag_whisper.models.store import ModelStore
-from autorag_whisper.recognition.letter_calibration import LATIN, encoder_frames, lesson, packaged_speech
 from autorag_whisper.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.align.letters import LetterClassifier
     from autorag_whisper.engines.base import Recognizer
-    from autorag_whisper.recognition.letter_calibration import SpokenWindow
+    from autorag_whisper.loading.letter_calibration import SpokenWindow
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 UNSEEN = 4242

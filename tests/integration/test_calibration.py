@@ -14,9 +14,9 @@ from autorag_whisper.domain.device import CPU, ModelKey
 from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.engines.alignment_heads import CHARACTER_HEADS
 from autorag_whisper.engines.base import CharacterHeads, TokenTimes
-from autorag_whisper.models.kept_heads import KeptHeads, candidates, keep, kept
+from autorag_whisper.loading.head_calibration import GOOD_ENOUGH, Clip, calibrate, packaged_clip
+from autorag_whisper.loading.kept_heads import KeptHeads, candidates, keep, kept
 from autorag_whisper.models.store import ModelFiles, ModelOrigin
-from autorag_whisper.recognition.calibration import GOOD_ENOUGH, Clip, calibrate, packaged_clip
 from autorag_whisper.testing import FakeRecognizer
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def test_a_model_that_cannot_be_calibrated_aligns_by_tokens(
     def fail(*_: object) -> None:
         raise EngineError("fake", "align", "on request")
 
-    monkeypatch.setattr("autorag_whisper.recognition.calibration.calibrate", fail)
+    monkeypatch.setattr("autorag_whisper.loading.head_calibration.calibrate", fail)
     files, key = as_unknown(tiny_en_folder)
     assert load_request(files, key, 1, tmp_path).characters is None
     assert "could not be calibrated" in caplog.text
@@ -150,5 +150,5 @@ def test_real_models_find_heads_that_time_letters(
     if name == "base":
         assert heads.heads == CHARACTER_HEADS["base"].heads
         assert heads.late_s == pytest.approx(CHARACTER_HEADS["base"].late_s, abs=0.01)
-    monkeypatch.setattr("autorag_whisper.recognition.calibration.calibrate", lambda *_: pytest.fail("it was kept"))
+    monkeypatch.setattr("autorag_whisper.loading.head_calibration.calibrate", lambda *_: pytest.fail("it was kept"))
     assert load_request(files, key, 2, tmp_path).characters == heads

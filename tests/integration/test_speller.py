@@ -14,8 +14,8 @@ from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.device import CPU
 from autorag_whisper.engines.base import CharacterHeads
 from autorag_whisper.engines.ctranslate2 import LoadRequest, load
-from autorag_whisper.models.chosen_heads import with_heads
-from autorag_whisper.models.small_vocabulary import with_small_vocabulary
+from autorag_whisper.loading.chosen_heads import with_heads
+from autorag_whisper.loading.small_vocabulary import with_small_vocabulary
 
 if TYPE_CHECKING:
     from pathlib import Path

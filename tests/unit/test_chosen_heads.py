@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from autorag_whisper.models.chosen_heads import with_heads
+from autorag_whisper.loading.chosen_heads import with_heads
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from ctranslate2.specs.common_spec import LinearSpec
 
-from autorag_whisper.models import int8_weights
-from autorag_whisper.models.int8_weights import quantize, with_int8_weights
+from autorag_whisper.loading import int8_weights
+from autorag_whisper.loading.int8_weights import quantize, with_int8_weights
 from autorag_whisper.models.model_bin import Kind, Piecewise, Weights, opened, write
 
 if TYPE_CHECKING:

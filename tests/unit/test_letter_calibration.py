@@ -12,7 +12,7 @@ import pytest
 
 from autorag_whisper.align.letter_training import targets
 from autorag_whisper.audio.features import log_mel
-from autorag_whisper.recognition.letter_calibration import (
+from autorag_whisper.loading.letter_calibration import (
     COPIES,
     SpokenWindow,
     calibrate_letters,
@@ -30,7 +30,7 @@ BYTES_AT_MOST = 2_000_000
 
 
 def test_the_packaged_speech_is_small_and_enough() -> None:
-    folder = files("autorag_whisper.recognition")
+    folder = files("autorag_whisper.loading")
     sizes = [len(folder.joinpath(f"letter_speech.{suffix}").read_bytes()) for suffix in ("opus", "json")]
     assert sum(sizes) < BYTES_AT_MOST
     speech = packaged_speech()

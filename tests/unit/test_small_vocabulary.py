@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autorag_whisper.models import small_vocabulary
-from autorag_whisper.models.small_vocabulary import SmallVocabulary, with_small_vocabulary
+from autorag_whisper.loading import small_vocabulary
+from autorag_whisper.loading.small_vocabulary import with_small_vocabulary
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from autorag_whisper.engines.speller import SmallVocabulary
 
 TOKENS = [f"t{n}" for n in range(40)] + ["<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>", "<|0.00|>"]
 WIDTH = 2

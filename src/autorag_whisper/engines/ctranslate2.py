@@ -31,7 +31,7 @@ from autorag_whisper.engines.in_flight import Engine, InFlight, failures, first_
 from autorag_whisper.engines.native_threads import require_threads
 from autorag_whisper.engines.onednn import keep_no_primitives
 from autorag_whisper.engines.results import hypothesis, token_times
-from autorag_whisper.engines.speller import Speller
+from autorag_whisper.engines.speller import SmallVocabulary, Speller
 from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
 from autorag_whisper.fork_safety import at_work, kept_in_forks
 
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from autorag_whisper.align.letters import LetterClassifier
     from autorag_whisper.domain.device import Device
     from autorag_whisper.engines.base import CharacterHeads, Decoding, Hypothesis, TokenTimes
-    from autorag_whisper.models.small_vocabulary import SmallVocabulary
 
 _ENGINE = "ctranslate2"
 _CONTEXT = 448

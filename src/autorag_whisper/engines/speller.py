@@ -4,14 +4,31 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from autorag_whisper.models.small_vocabulary import SmallVocabulary
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SmallVocabulary:
+    """A folder that spells, and its token ids: the first `kept` are the model's, those from `end` on follow them."""
+
+    folder: Path
+    kept: int
+    end: int
+
+    def knows(self, token_ids: Sequence[int]) -> bool:
+        """Whether these text tokens are among those that were kept."""
+        return max(token_ids, default=0) < self.kept
+
+    def special(self, token_id: int) -> int:
+        """The id of one of the model's tokens that are not text."""
+        return token_id - self.end + self.kept
 
 
 class Speller:

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from autorag_whisper.engines.speller import SmallVocabulary
 from autorag_whisper.models.building import building
 from autorag_whisper.models.model_bin import EMBEDDINGS, Piecewise, Variable, opened, write
 
@@ -31,23 +31,6 @@ KEPT = 4096
 _END, _TIMES = "<|endoftext|>", "<|notimestamps|>"
 _FORMAT = "1"
 """Counted up when what is made changes: folders that were made before are then made anew."""
-
-
-@dataclass(frozen=True, slots=True)
-class SmallVocabulary:
-    """A folder that spells, and its token ids: the first `kept` are the model's, those from `end` on follow them."""
-
-    folder: Path
-    kept: int
-    end: int
-
-    def knows(self, token_ids: Sequence[int]) -> bool:
-        """Whether these text tokens are among those that were kept."""
-        return max(token_ids, default=0) < self.kept
-
-    def special(self, token_id: int) -> int:
-        """The id of one of the model's tokens that are not text."""
-        return token_id - self.end + self.kept
 
 
 def with_small_vocabulary(folder: Path, cache_dir: Path) -> SmallVocabulary | None:

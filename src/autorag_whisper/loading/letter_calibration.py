@@ -54,7 +54,7 @@ class SpokenWindow:
 @cache
 def packaged_speech() -> tuple[SpokenWindow, ...]:
     """The speech of `scripts/make_letter_speech.py`."""
-    folder = files("autorag_whisper.recognition")
+    folder = files("autorag_whisper.loading")
     rows = json.loads(folder.joinpath("letter_speech.json").read_text(encoding="utf-8"))
     with as_file(folder.joinpath("letter_speech.opus")) as path:
         source = MediaSource.from_path(path)

@@ -63,7 +63,7 @@ class Trial:
 @cache
 def packaged_clip() -> Clip:
     """The clip of `scripts/make_calibration_clip.py`: English, which every Whisper model knows."""
-    folder = files("autorag_whisper.recognition")
+    folder = files("autorag_whisper.loading")
     rows = json.loads(folder.joinpath("calibration.json").read_text(encoding="utf-8"))
     with as_file(folder.joinpath("calibration.flac")) as path:
         source = MediaSource.from_path(path)

@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autorag_whisper.models.small_vocabulary import decoder_shape
+from autorag_whisper.loading.small_vocabulary import decoder_shape
 
 if TYPE_CHECKING:
     from pathlib import Path
