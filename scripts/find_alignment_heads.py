@@ -34,7 +34,7 @@ from autorag_whisper.models.store import ModelStore
 from make_samples import Flite
 
 if TYPE_CHECKING:
-    from autorag_whisper.engines.base import Encoded, Recognizer
+    from autorag_whisper.engines.base import Encoded, WhisperModel
 
 RATE_HZ = 16_000
 VOICES = ("slt", "rms", "awb", "kal16")
@@ -108,14 +108,14 @@ def clips(count: int) -> list[Clip]:
     return made
 
 
-def encoded(recognizer: Recognizer, clip: Clip) -> Encoded:
+def encoded(recognizer: WhisperModel, clip: Clip) -> Encoded:
     features = np.zeros((1, recognizer.spec.n_mels, 3000), np.float32)
     mel = log_mel(clip.samples, recognizer.spec.n_mels)[:, :3000]
     features[0, :, : mel.shape[1]] = mel
     return recognizer.encode(features)
 
 
-def errors(recognizer: Recognizer, clip: Clip, heard: Encoded) -> tuple[np.ndarray, np.ndarray]:
+def errors(recognizer: WhisperModel, clip: Clip, heard: Encoded) -> tuple[np.ndarray, np.ndarray]:
     """Signed errors of the starts in running speech, in seconds: by letters, by tokens."""
     tokenizer = recognizer.tokenizer
     start = tokenizer.start_sequence("en", "transcribe")

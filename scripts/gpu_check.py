@@ -52,7 +52,7 @@ from autorag_whisper.worker.supervision import Limits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from autorag_whisper.engines.base import Recognizer
+    from autorag_whisper.engines.base import WhisperModel
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLE = ROOT / "samples" / "demo.flac"
@@ -109,7 +109,7 @@ class Machine:
     def key(self) -> ModelKey:
         return ModelKey(str(self.finder.find(self.model).folder), self.device, self.compute_type)
 
-    def load(self, key: ModelKey, _reason: LoadReason = LoadReason.FIRST) -> Recognizer:
+    def load(self, key: ModelKey, _reason: LoadReason = LoadReason.FIRST) -> WhisperModel:
         return ctranslate2.load(load_request(self.finder.find(self.model), key, 2, self.cache))
 
     def job(self, handle: str = "") -> tuple[float, str, float]:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.align.letter_training import Lesson
     from autorag_whisper.align.letters import LetterClassifier
-    from autorag_whisper.engines.base import Recognizer
+    from autorag_whisper.engines.base import WhisperModel
     from letter_speech import Window
 
 UNDISTURBED = 0.25
@@ -59,7 +59,7 @@ PLACE = Path(__file__).resolve().parents[1] / "src" / "autorag_whisper" / "engin
 class Teacher:
     """Makes lessons for one model's encoder, and keeps account of what they are of."""
 
-    def __init__(self, recognizer: Recognizer, seed: int) -> None:
+    def __init__(self, recognizer: WhisperModel, seed: int) -> None:
         self._recognizer, self._rng = recognizer, np.random.default_rng(seed)
         self.languages = recognizer.spec.languages
         self.sources: dict[str, float] = {}

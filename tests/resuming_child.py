@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from autorag_whisper import cli
 from autorag_whisper.cli.edge import Edge
-from autorag_whisper.testing import FakeRecognizer
+from autorag_whisper.testing import FakeWhisper
 from run_world import World
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ def main(folder: Path, arguments: list[str]) -> int:
     pause = threading.Event()
 
     def script(features: np.ndarray) -> Hypothesis:
-        found = FakeRecognizer()._count(features)
-        words = len(FakeRecognizer().tokenizer.decode(found.token_ids).split())
+        found = FakeWhisper()._count(features)
+        words = len(FakeWhisper().tokenizer.decode(found.token_ids).split())
         with (folder / "heard").open("a") as heard:
             heard.write(f"{words}\n")
         for order in folder.glob(f"SIG*-at-{words}"):

@@ -14,7 +14,7 @@ from autorag_whisper.models.store import ModelFiles, ModelOrigin
 from autorag_whisper.residency.idle import IdleTimer
 from autorag_whisper.residency.residency import Residency
 from autorag_whisper.telemetry import Telemetry
-from autorag_whisper.testing import FakeRecognizer, FakeVoiceActivity, Faults
+from autorag_whisper.testing import FakeVoiceActivity, FakeWhisper, Faults
 from autorag_whisper.transcriber.supervised import SupervisedTranscriber
 from autorag_whisper.transcriber.transcriber import TranscriberParts
 
@@ -41,14 +41,14 @@ class World:
         telemetry: Telemetry | None = None,
         wish: Wish = Wish(timeout_s=30.0),  # noqa: B008 - a frozen value
         idle_s: float = 0.0,
-        engine: type[FakeRecognizer] = FakeRecognizer,
+        engine: type[FakeWhisper] = FakeWhisper,
         voice: VoiceActivity | None = None,
         **fake: object,
     ) -> None:
         self.faults = {"cpu": Faults(), "cuda": Faults()}
         self.loads: list[tuple[str, str]] = []
         self.fail_load: Callable[[Device], None] = lambda _device: None
-        self.fakes: list[FakeRecognizer] = []
+        self.fakes: list[FakeWhisper] = []
         self._engine, self._fake = engine, fake
         self.policy = DevicePolicy(Devices(lambda: hardware), environ={}, clock=lambda: 0.0)
         self.residency = Residency(self._load)
@@ -75,7 +75,7 @@ class World:
         """That of a model on the card."""
         return ModelKey(name, CUDA, "float16")
 
-    def _load(self, key: ModelKey, reason: LoadReason) -> FakeRecognizer:
+    def _load(self, key: ModelKey, reason: LoadReason) -> FakeWhisper:
         self.loads.append((str(key.device), reason.value))
         self.fail_load(key.device)
         faults = self.faults[str(key.device.kind)]

@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from autorag_whisper.domain.device import FailureCause
 from autorag_whisper.domain.errors import DeviceError
-from autorag_whisper.testing import FakeRecognizer
+from autorag_whisper.testing import FakeWhisper
 from autorag_whisper.worker.child import Line, Worker
 from run_world import CARD, NO_CARD, World
 
@@ -38,8 +38,8 @@ def main(folder: Path, descriptor: int) -> None:
     pause = threading.Event()
 
     def script(features: np.ndarray) -> Hypothesis:
-        found = FakeRecognizer()._count(features)
-        words = len(FakeRecognizer().tokenizer.decode(found.token_ids).split())
+        found = FakeWhisper()._count(features)
+        words = len(FakeWhisper().tokenizer.decode(found.token_ids).split())
         (folder / "heard").open("a").write(f"{words}\n")
         kill = folder / f"kill-at-{words}"
         if kill.exists():

@@ -56,12 +56,13 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
     from autorag_whisper.domain.device import Device, LoadReason, ModelKey, OnYield
-    from autorag_whisper.engines.base import AlignmentModel, Recognizer
+    from autorag_whisper.engines.aligners import AlignmentModel
+    from autorag_whisper.engines.base import WhisperModel
     from autorag_whisper.engines.speller import SmallVocabulary
     from autorag_whisper.gpu.arbiter.lease import GpuArbiter, Tenant
     from autorag_whisper.models.store import ModelFiles
 
-    Prepared = Callable[[], Recognizer]
+    Prepared = Callable[[], WhisperModel]
 
 _log = logging.getLogger(__name__)
 
@@ -283,7 +284,7 @@ def _calibrated(files: ModelFiles, folder: Path, key: ModelKey) -> KeptHeads:
     with tempfile.TemporaryDirectory(prefix="autorag-whisper-") as scratch:
 
         @contextmanager
-        def load(heads: CharacterHeads) -> Iterator[Recognizer]:
+        def load(heads: CharacterHeads) -> Iterator[WhisperModel]:
             request = replace(_request(files, folder, key, 1, Path(scratch), heads), speller=None)
             recognizer = ctranslate2.load(request)
             try:
@@ -337,10 +338,10 @@ def _whisperx_loader(models: ModelFinder, workers: int) -> Callable[[ModelKey], 
 
 def _told(
     prepare: Callable[[ModelKey], Prepared], models: ModelFinder, telemetry: Telemetry
-) -> Callable[[ModelKey, LoadReason], Recognizer]:
+) -> Callable[[ModelKey, LoadReason], WhisperModel]:
     """Loads that tell their spans; what has to be made ready before one (once a machine) is none of it."""
 
-    def load(key: ModelKey, reason: LoadReason) -> Recognizer:
+    def load(key: ModelKey, reason: LoadReason) -> WhisperModel:
         ready = prepare(key)
         attributes = {
             names.MODEL_SIZE: models.of(key).name,

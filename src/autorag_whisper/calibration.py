@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from autorag_whisper.engines.base import Recognizer
+    from autorag_whisper.engines.base import WhisperModel
     from autorag_whisper.settings import Settings
 
 
@@ -58,7 +58,7 @@ def calibrate_model(
 
 
 @contextmanager
-def opened_model(settings: Settings, environ: Mapping[str, str], name: str, hint: str | None) -> Iterator[Recognizer]:
+def opened_model(settings: Settings, environ: Mapping[str, str], name: str, hint: str | None) -> Iterator[WhisperModel]:
     """A model of the default engine for the length of a `with`, beside all that a transcriber has.
 
     Where the policy puts it (`hint`: a device), and without what only word times need. Raises the Model* errors,

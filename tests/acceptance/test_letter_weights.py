@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from autorag_whisper.align.letters import LetterClassifier
-    from autorag_whisper.engines.base import Recognizer
+    from autorag_whisper.engines.base import WhisperModel
     from autorag_whisper.loading.letter_calibration import SpokenWindow
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -40,7 +40,7 @@ def model(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def recognizer(model: str) -> Iterator[Recognizer]:
+def recognizer(model: str) -> Iterator[WhisperModel]:
     with opened_model(Settings(), os.environ, model, "cpu") as opened:
         yield opened
 
@@ -65,7 +65,7 @@ def unseen(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[SpokenWindow]:
     return list(english(word_list(folder / "tokenizer.json"), 90, UNSEEN))
 
 
-def edges_off_s(recognizer: Recognizer, classifier: LetterClassifier, windows: list[SpokenWindow]) -> np.ndarray:
+def edges_off_s(recognizer: WhisperModel, classifier: LetterClassifier, windows: list[SpokenWindow]) -> np.ndarray:
     """float64[n]: how far starts and ends of the words lie from the truth."""
     off: list[np.ndarray] = []
     for window in windows:
@@ -79,7 +79,7 @@ def edges_off_s(recognizer: Recognizer, classifier: LetterClassifier, windows: l
 
 
 def test_the_shipped_classifier_finds_words_in_speech_that_it_never_heard(
-    recognizer: Recognizer, shipped: LetterClassifier, unseen: list[SpokenWindow]
+    recognizer: WhisperModel, shipped: LetterClassifier, unseen: list[SpokenWindow]
 ) -> None:
     off_s = edges_off_s(recognizer, shipped, unseen)
     assert np.median(off_s) <= 0.012
@@ -87,7 +87,7 @@ def test_the_shipped_classifier_finds_words_in_speech_that_it_never_heard(
 
 
 def test_the_shipped_classifier_and_one_that_is_made_anew_hear_the_same(
-    recognizer: Recognizer, shipped: LetterClassifier, unseen: list[SpokenWindow]
+    recognizer: WhisperModel, shipped: LetterClassifier, unseen: list[SpokenWindow]
 ) -> None:
     known = islice((window for window in packaged_speech() if window.language == "en"), 14)
     lessons = [lesson(encoder_frames(recognizer, window.samples), window.words) for window in known]
@@ -104,7 +104,7 @@ def test_the_shipped_classifier_and_one_that_is_made_anew_hear_the_same(
 
 
 def test_a_model_that_none_comes_with_is_calibrated_and_found_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recognizer: Recognizer, unseen: list[SpokenWindow], model: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recognizer: WhisperModel, unseen: list[SpokenWindow], model: str
 ) -> None:
     if model != "tiny.en":
         pytest.skip("one model is enough")

@@ -1,4 +1,4 @@
-"""What `engines.base.CtcEmitter` promises, held against every implementation.
+"""What `engines.aligners.CtcEmitter` promises, held against every implementation.
 
 That on PyTorch takes part in the environment that `scripts/torch_env.sh` makes.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from autorag_whisper.engines.base import CtcEmitter
+    from autorag_whisper.engines.aligners import CtcEmitter
 
 
 needs_pytorch = pytest.mark.skipif(find_spec("torch") is None, reason="needs PyTorch: scripts/torch_env.sh")

@@ -1,4 +1,4 @@
-"""What `engines.base.WordAligner` promises, held against every implementation.
+"""What `engines.aligners.WordAligner` promises, held against every implementation.
 
 whisperX's takes part in the environment that `scripts/whisperx_env.sh` makes.
 """
@@ -14,7 +14,7 @@ import pytest
 from autorag_whisper.domain.device import CPU, CUDA
 from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.engines import whisperx_alignment
-from autorag_whisper.engines.base import WordAligner
+from autorag_whisper.engines.aligners import WordAligner
 from autorag_whisper.testing import FakeEmitter, FakeWordAligner, speech_samples
 
 if TYPE_CHECKING:

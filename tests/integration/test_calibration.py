@@ -17,7 +17,7 @@ from autorag_whisper.engines.base import CharacterHeads, TokenTimes
 from autorag_whisper.loading.head_calibration import GOOD_ENOUGH, Clip, calibrate, packaged_clip
 from autorag_whisper.loading.kept_heads import KeptHeads, candidates, keep, kept
 from autorag_whisper.models.store import ModelFiles, ModelOrigin
-from autorag_whisper.testing import FakeRecognizer
+from autorag_whisper.testing import FakeWhisper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from autorag_whisper.engines.base import Encoded
 
 
-class Attentive(FakeRecognizer):
+class Attentive(FakeWhisper):
     """Hears every letter where it is said, `late_s` late, with a scatter of its own."""
 
     def __init__(self, clip: Clip, late_s: float, scatter_s: float) -> None:
@@ -56,7 +56,7 @@ def found(scatters: dict[tuple[int, int], float]) -> tuple[CharacterHeads | None
     clip, tried = packaged_clip(), list[tuple[int, int]]()
 
     @contextmanager
-    def load(heads: CharacterHeads) -> Iterator[FakeRecognizer]:
+    def load(heads: CharacterHeads) -> Iterator[FakeWhisper]:
         tried.append(heads.heads[0])
         yield Attentive(clip, 0.07, scatters[heads.heads[0]])
 

@@ -16,11 +16,11 @@ from autorag_whisper.models.store import ModelStore
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from autorag_whisper.engines.ctranslate2 import CTranslate2Recognizer
+    from autorag_whisper.engines.ctranslate2 import CTranslate2Whisper
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[CTranslate2Recognizer]:
+def engine() -> Iterator[CTranslate2Whisper]:
     folder = ModelStore(environ=os.environ, offline=True).resolve("tiny.en").folder
     recognizer = load(LoadRequest(folder, "tiny.en", CPU, "int8", 1, strict_window=False))
     yield recognizer
@@ -28,7 +28,7 @@ def engine() -> Iterator[CTranslate2Recognizer]:
 
 
 @pytest.mark.parametrize(("rows", "beam"), [(20, 1), (3, 100), (33, 5)])
-def test_rows_of_a_large_batch_are_those_of_small_ones(engine: CTranslate2Recognizer, rows: int, beam: int) -> None:
+def test_rows_of_a_large_batch_are_those_of_small_ones(engine: CTranslate2Whisper, rows: int, beam: int) -> None:
     sounds = np.random.default_rng(3).normal(0, 0.3, (3, 80, 200)).astype(np.float32)
     encoded = engine.encode(np.repeat(sounds, -(-rows // 3), axis=0)[:rows])
     prompt = engine.tokenizer.prompt("en", "transcribe")

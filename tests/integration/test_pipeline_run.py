@@ -15,12 +15,13 @@ from autorag_whisper.domain.device import Device, FailureCause
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelUnavailable
 from autorag_whisper.domain.request import Aligner, Task, TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
-from autorag_whisper.engines.base import Hypothesis, WordSpan
+from autorag_whisper.engines.aligners import WordSpan
+from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.residency.alignment_models import AlignmentModels
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import (
-    FakePipelineRecognizer,
     FakeTokenizer,
+    FakeWhisperPipeline,
     FakeWordAligner,
     Faults,
     speech_samples,
@@ -52,7 +53,7 @@ class PipelineWorld(World):
         provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         telemetry = Telemetry(provider)
         models = AlignmentModels(self._lend, telemetry)
-        super().__init__(hardware, alignment_models=models, telemetry=telemetry, engine=FakePipelineRecognizer, **fake)
+        super().__init__(hardware, alignment_models=models, telemetry=telemetry, engine=FakeWhisperPipeline, **fake)
 
     def _lend(self, _language: str, device: Device) -> FakeWordAligner:
         self.refuse()
@@ -65,7 +66,7 @@ class PipelineWorld(World):
         return [
             (count, wording.language, wording.task)
             for made in self.fakes
-            if isinstance(made, FakePipelineRecognizer)
+            if isinstance(made, FakeWhisperPipeline)
             for count, wording in made.heard
         ]
 
@@ -192,7 +193,7 @@ def test_the_wording_is_the_options(talk: Path) -> None:
     )
     world.transcriber.transcribe(talk, options, model="fake")
     [made] = world.fakes
-    assert isinstance(made, FakePipelineRecognizer)
+    assert isinstance(made, FakeWhisperPipeline)
     wordings = {wording for _, wording in made.heard}
     assert {(w.language, w.task, w.beam_size, w.previous, w.hotwords) for w in wordings} == {
         ("de", "translate", 3, "Prices.", "tickets")

@@ -20,14 +20,14 @@ from autorag_whisper.loading.small_vocabulary import with_small_vocabulary
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from autorag_whisper.engines.base import Recognizer
+    from autorag_whisper.engines.base import WhisperModel
 
 HEADS = CharacterHeads(((2, 4),), late_s=0.015)
 TEXT = ["We", "open", "at", "nine", "thirty", "and", "the", "museum", "closes", "unconscionably", "early"]
 
 
 @pytest.fixture(scope="module")
-def engines(tiny_en_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Recognizer, Recognizer]:
+def engines(tiny_en_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[WhisperModel, WhisperModel]:
     """The model that spells with its whole decoder, and the one that has a smaller decoder for it."""
     cache = tmp_path_factory.mktemp("cache")
     folder = with_heads(tiny_en_folder, HEADS.heads, cache)
@@ -48,7 +48,7 @@ def speech(demo_sample: Path) -> np.ndarray:
 
 
 def test_the_smaller_decoder_finds_the_same_frames_and_scores(
-    engines: tuple[Recognizer, Recognizer], speech: np.ndarray
+    engines: tuple[WhisperModel, WhisperModel], speech: np.ndarray
 ) -> None:
     found = []
     for engine in engines:
@@ -69,7 +69,7 @@ def test_the_smaller_decoder_finds_the_same_frames_and_scores(
         assert np.median(small.probabilities - whole.probabilities) < 0.1
 
 
-def test_pieces_outside_its_vocabulary_are_spelled_letter_by_letter(engines: tuple[Recognizer, Recognizer]) -> None:
+def test_pieces_outside_its_vocabulary_are_spelled_letter_by_letter(engines: tuple[WhisperModel, WhisperModel]) -> None:
     small = engines[1]
     assert small.spec.spells_below == 4096
     whole = spell(["unconscionably"], [()], small.tokenizer.encode)
@@ -81,7 +81,7 @@ def test_pieces_outside_its_vocabulary_are_spelled_letter_by_letter(engines: tup
 
 
 def test_what_it_cannot_spell_the_whole_decoder_aligns(
-    engines: tuple[Recognizer, Recognizer], speech: np.ndarray
+    engines: tuple[WhisperModel, WhisperModel], speech: np.ndarray
 ) -> None:
     """A script whose letters are late merges: the row goes to the decoder that knows them."""
     small = engines[1]

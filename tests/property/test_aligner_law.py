@@ -25,12 +25,13 @@ from autorag_whisper.domain.errors import (
 )
 from autorag_whisper.domain.request import Aligner, TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
-from autorag_whisper.engines.base import CharacterHeads, Hypothesis, TokenTimes, WordSpan
+from autorag_whisper.engines.aligners import WordSpan
+from autorag_whisper.engines.base import CharacterHeads, Hypothesis, TokenTimes
 from autorag_whisper.recognition.alignment import Alignment, Spoken
 from autorag_whisper.recognition.ctc_alignment import CtcAligner, HeldLeases
 from autorag_whisper.residency.alignment_models import AlignmentModels
 from autorag_whisper.telemetry import Telemetry
-from autorag_whisper.testing import FakeEmitter, FakeRecognizer, FakeWordAligner, Faults, speech_samples, write_speech
+from autorag_whisper.testing import FakeEmitter, FakeWhisper, FakeWordAligner, Faults, speech_samples, write_speech
 from run_world import CARD, NO_CARD, World
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def test_every_kind_of_failure_at_every_stage_costs_no_word(stage: str, what: st
         return FakeEmitter(device=on, faults=Faults(fail=strike))
 
     models = AlignmentModels(lend, Telemetry(), capacity=1)
-    engine = FakeRecognizer(device=device, characters=HEADS, faults=Faults(fail=strike))
+    engine = FakeWhisper(device=device, characters=HEADS, faults=Faults(fail=strike))
     samples = speech_samples(3)
     chunk = SpeechChunk(0, 16_000, samples, (SpeechSpan(24_000, 16_000 + len(samples) - 8_000),))
     hypothesis = Hypothesis(engine.tokenizer.encode(" one two three"), -0.2, 0.01, cap_hit=False)
@@ -171,7 +172,7 @@ def test_any_failures_together_cost_no_word(
     assert_all_words_come(Attacked(CARD if on_card else NO_CARD, striking(attacks)), talk, aligner)
 
 
-class Astray(FakeRecognizer):
+class Astray(FakeWhisper):
     """Sees tokens in frames that follow no rule."""
 
     frames: Sequence[int] = ()

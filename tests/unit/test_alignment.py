@@ -14,7 +14,7 @@ from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import CharacterHeads, Hypothesis, TokenTimes
 from autorag_whisper.recognition.alignment import Aligned, Alignment, LettersBy, Spoken
-from autorag_whisper.testing import FakeRecognizer, Faults, speech_samples
+from autorag_whisper.testing import FakeWhisper, Faults, speech_samples
 from letter_hearing import planted, reading_classifier
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def align(
     fail: Callable[[str, int], None] = lambda _stage, _number: None,
     texts: tuple[str, ...] = (TEXT,),
 ) -> list[Aligned]:
-    engine = FakeRecognizer(characters=heads, faults=Faults(fail=fail))
+    engine = FakeWhisper(characters=heads, faults=Faults(fail=fail))
     samples = speech_samples(3)
     start = 16_000
     chunk = SpeechChunk(0, start, samples, (SpeechSpan(start + 8_000, start + len(samples) - 8_000),))
@@ -139,10 +139,10 @@ def heard(
     told: bool = True,
     task: str = "transcribe",
     aligner: str = "auto",
-) -> tuple[list[Aligned], FakeRecognizer]:
+) -> tuple[list[Aligned], FakeWhisper]:
     """Chunks of 4 s from second 1 on, in each of which the classifier hears `hears`; and who was asked."""
     classifier = reading_classifier(width=80)
-    engine = FakeRecognizer(characters=heads, faults=Faults(fail=fail)).hearing(classifier)
+    engine = FakeWhisper(characters=heads, faults=Faults(fail=fail)).hearing(classifier)
     features = np.zeros((len(texts), 80, 400), np.float32)
     features[:, 0, :] = 1.0
     features[:, :, : 2 * len(hears) : 2] = planted(hears, classifier).T
@@ -204,7 +204,7 @@ def test_where_the_classifier_fails_the_attention_serves_and_it_is_told() -> Non
 
 
 def test_encoder_output_that_is_no_numbers_costs_the_words_nothing_but_their_classifier() -> None:
-    class Broken(FakeRecognizer):
+    class Broken(FakeWhisper):
         def as_array(self, encoded: Encoded) -> np.ndarray:
             return np.full((encoded.rows, 200, 80), np.nan, np.float32)
 
@@ -226,7 +226,7 @@ def test_a_classifier_is_not_asked_for_a_translation_or_where_another_aligner_is
     assert "as_array" not in engine.faults.calls
 
 
-class PlantedRecognizer(FakeRecognizer):
+class PlantedRecognizer(FakeWhisper):
     """Sees every letter four frames after the one before, from frame 10 on, however the text is asked for."""
 
     def align(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.recognition.language import choose
-from autorag_whisper.testing import FakeRecognizer, speech_samples, write_speech
+from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
 from run_world import World
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def two_languages(tmp_path: Path) -> Path:
 
 def by_number_of_words(sure: float) -> object:
     def hears(row: np.ndarray) -> tuple[str, float]:
-        words = FakeRecognizer()._count(row).token_ids
+        words = FakeWhisper()._count(row).token_ids
         return ("de", 0.9) if bytes(words).decode().count(" ") == 4 else ("en", sure)
 
     return hears

@@ -24,7 +24,7 @@ from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.recognition.holes import within
 from autorag_whisper.recognition.language import LEAST_TOLD, PIECE_FRAMES, Piece, piece_frames, pieces_of
 from autorag_whisper.recognition.language_changes import Speaking, follow
-from autorag_whisper.testing import FakeRecognizer, speech_samples, write_speech
+from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
 from autorag_whisper.transcriber import FileDone
 from autorag_whisper.transcriber.book import Supervised
 from autorag_whisper.transcriber.checkpoint import dumps, loads
@@ -364,7 +364,7 @@ def test_what_nothing_came_of_in_the_files_language_is_tried_in_the_one_that_it_
     def hears(row: np.ndarray) -> tuple[str, float]:
         return ("de", 0.4) if by_pitch(row)[0] == "de" else ("en", 0.999)
 
-    class Engine(FakeRecognizer):
+    class Engine(FakeWhisper):
         def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
             votes = super().detect_languages(encoded)
             return [vote if vote["en"] > 0.9 else {"de": 0.4, "ja": 0.3, "en": 0.0001} for vote in votes]

@@ -20,10 +20,10 @@ from autorag_whisper.loading.letter_calibration import (
     lesson,
     packaged_speech,
 )
-from autorag_whisper.testing import FakeRecognizer, Faults
+from autorag_whisper.testing import FakeWhisper, Faults
 
 if TYPE_CHECKING:
-    from autorag_whisper.engines.base import Recognizer
+    from autorag_whisper.engines.base import WhisperModel
 
 RATE_HZ = 16_000
 BYTES_AT_MOST = 2_000_000
@@ -60,10 +60,10 @@ def test_a_model_that_was_never_seen_learns_what_each_frame_is() -> None:
     # The fake's encoder output is the log-mel itself: sounds can be told by it, if not well.
     *known, new = speech_of(("en",), 9)
     shares: list[float] = []
-    classifier = calibrate_letters(FakeRecognizer(), known, on_progress=shares.append)
+    classifier = calibrate_letters(FakeWhisper(), known, on_progress=shares.append)
     assert shares[-1] == 1.0
     assert shares == sorted(shares)
-    frames = encoder_frames(FakeRecognizer(), new.samples)
+    frames = encoder_frames(FakeWhisper(), new.samples)
     truth = targets(lesson(frames, new.words), len(classifier.prior), None)
     told = classifier.log_probabilities(frames.astype(np.float32))
     silent = truth[:, 0]
@@ -76,13 +76,13 @@ def test_a_model_that_was_never_seen_learns_what_each_frame_is() -> None:
 
 def test_the_encoders_frames_are_those_of_the_sound() -> None:
     window = speech_of(("en",), 1)[0]
-    frames = encoder_frames(FakeRecognizer(), window.samples)
+    frames = encoder_frames(FakeWhisper(), window.samples)
     assert len(frames) == len(window.samples) // 320
     mel = log_mel(window.samples, 80)[:, ::2].T
     assert np.allclose(frames, mel[: len(frames)], atol=1e-2)
 
 
-class EnglishOnly(FakeRecognizer):
+class EnglishOnly(FakeWhisper):
     """A model that knows no other language."""
 
     def __init__(self, faults: Faults) -> None:
@@ -98,7 +98,7 @@ def test_an_english_model_hears_english_alone() -> None:
 
 
 def test_a_model_of_other_languages_alone_cannot_be_calibrated() -> None:
-    fake: Recognizer = EnglishOnly(Faults())
+    fake: WhisperModel = EnglishOnly(Faults())
     with pytest.raises(ValueError, match="nothing to learn from"):
         calibrate_letters(fake, speech_of(("de",), 1))
 
@@ -109,4 +109,4 @@ def test_what_the_engine_raises_is_passed_on() -> None:
             raise RuntimeError("the card is gone")
 
     with pytest.raises(RuntimeError, match="the card is gone"):
-        calibrate_letters(FakeRecognizer(faults=Faults(fail=fail)), speech_of(("en",), 3))
+        calibrate_letters(FakeWhisper(faults=Faults(fail=fail)), speech_of(("en",), 3))

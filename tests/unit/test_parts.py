@@ -31,7 +31,7 @@ from autorag_whisper.recognition.holes import (
 )
 from autorag_whisper.recognition.parts import DOUBTED_HOLE
 from autorag_whisper.recognition.windows import token_cap
-from autorag_whisper.testing import FakeRecognizer, speech_samples, write_speech
+from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
 from run_world import World
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ DAMAGED = ModelDamaged("fake", "model.bin", "is missing")  # a copy that samples
 FIRST_S = 5.2
 
 
-class EarlyWords(FakeRecognizer):
+class EarlyWords(FakeWhisper):
     """Times every text within the first 5.2 s of its audio, as that of a decoder that ended there."""
 
     def align(
@@ -67,12 +67,12 @@ class EarlyWords(FakeRecognizer):
 
 def beeps(features: NDArray[np.float32]) -> int:
     """How many beeps are in a row of features."""
-    fake = FakeRecognizer()
+    fake = FakeWhisper()
     return len(fake.tokenizer.decode(fake._count(features).token_ids).split())
 
 
 def said(text: str) -> Hypothesis:
-    return Hypothesis(FakeRecognizer().tokenizer.encode(text), -0.2, 0.01, cap_hit=False)
+    return Hypothesis(FakeWhisper().tokenizer.encode(text), -0.2, 0.01, cap_hit=False)
 
 
 def two_utterances(place: Path) -> Path:
@@ -225,7 +225,7 @@ def test_a_cap_that_a_long_prompt_lowered_is_the_one_that_counts(tmp_path: Path)
         count = beeps(features)
         return Hypothesis(said(f" {count}").token_ids, -0.2, 0.01, cap_hit=count > 4)
 
-    class Capped(FakeRecognizer):
+    class Capped(FakeWhisper):
         def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
             return [cut_by_the_prompt(row) for row in encoded.value]
 
@@ -237,7 +237,7 @@ def test_a_cap_that_a_long_prompt_lowered_is_the_one_that_counts(tmp_path: Path)
 
 
 def test_a_sentence_that_goes_on_in_the_next_part_is_not_torn(tmp_path: Path) -> None:
-    class Capped(FakeRecognizer):
+    class Capped(FakeWhisper):
         def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
             return [replace(said(" and so On."), cap_hit=beeps(row) > 4) for row in encoded.value]
 
@@ -247,7 +247,7 @@ def test_a_sentence_that_goes_on_in_the_next_part_is_not_torn(tmp_path: Path) ->
 
 
 def test_a_translation_goes_on_in_the_next_part_as_the_english_that_it_is(tmp_path: Path) -> None:
-    class Capped(FakeRecognizer):
+    class Capped(FakeWhisper):
         def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
             return [replace(said(" Die we must and"), cap_hit=beeps(row) > 4) for row in encoded.value]
 

@@ -12,7 +12,7 @@ from autorag_whisper.audio.chunking import Chunker, ChunkingRules
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.request import Quality, TranscribeOptions
-from autorag_whisper.testing import FakeRecognizer
+from autorag_whisper.testing import FakeWhisper
 from autorag_whisper.transcriber.run import FIRST_CHUNK_S, chunking_rules
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def test_a_quality_that_does_not_exist_is_named_with_those_that_do() -> None:
 
 
 def test_a_model_that_pays_for_the_full_window_anyway_has_no_short_first_chunk() -> None:
-    spec = FakeRecognizer().spec
+    spec = FakeWhisper().spec
     assert chunking_rules(spec, TranscribeOptions()).first_chunk_s == FIRST_CHUNK_S
     assert chunking_rules(replace(spec, strict_window=True), TranscribeOptions()).first_chunk_s is None
     assert chunking_rules(spec, TranscribeOptions(quality=Quality.BEST)).first_chunk_s is None

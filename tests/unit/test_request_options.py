@@ -31,13 +31,7 @@ from autorag_whisper.format import render
 from autorag_whisper.format.options import Highlight, HighlightName, SubtitleOptions
 from autorag_whisper.recognition.search import MAX_PREFIX_TOKENS
 from autorag_whisper.settings import Settings
-from autorag_whisper.testing import (
-    FakePipelineRecognizer,
-    FakeTokenizer,
-    FakeVoiceActivity,
-    speech_samples,
-    write_speech,
-)
+from autorag_whisper.testing import FakeTokenizer, FakeVoiceActivity, FakeWhisperPipeline, speech_samples, write_speech
 from autorag_whisper.transcriber.run import chunking_rules
 from run_world import World
 
@@ -161,13 +155,11 @@ def test_the_first_piece_of_every_file_begins_with_the_prefix(tmp_path: Path) ->
 @pytest.mark.parametrize("option", ["prefix", "max_new_tokens"])
 def test_an_engine_without_an_option_says_so(option: str, speech: Path) -> None:
     with pytest.raises(InvalidOption, match="no such option"):
-        World(engine=FakePipelineRecognizer).transcriber.transcribe(
-            speech, TranscribeOptions(**{option: OTHER[option]})
-        )
+        World(engine=FakeWhisperPipeline).transcriber.transcribe(speech, TranscribeOptions(**{option: OTHER[option]}))
 
 
 def test_a_pipeline_of_its_own_is_told_the_options_of_the_search(speech: Path) -> None:
-    world = World(engine=FakePipelineRecognizer)
+    world = World(engine=FakeWhisperPipeline)
     world.transcriber.transcribe(speech, TranscribeOptions(patience=2.0, length_penalty=0.5))
     [(_, wording)] = world.fakes[0].heard  # type: ignore[attr-defined]  # it is a pipeline
     assert (wording.search.patience, wording.search.length_penalty) == (2.0, 0.5)
@@ -177,14 +169,14 @@ def test_a_pipeline_of_its_own_is_told_the_options_of_the_search(speech: Path) -
 
 
 def test_options_that_nobody_gave_change_no_rule_of_the_chunker() -> None:
-    found = chunking_rules(FakePipelineRecognizer().spec, TranscribeOptions())
+    found = chunking_rules(FakeWhisperPipeline().spec, TranscribeOptions())
     assert found == ChunkingRules()
 
 
 def test_the_options_of_voice_activity_reach_the_chunker() -> None:
     asked = {"vad_threshold": 0.3, "vad_min_speech_s": 0.2, "vad_min_silence_s": 0.5, "vad_pad_s": 3.0}
     for switching in (False, True):
-        rules = chunking_rules(FakePipelineRecognizer().spec, TranscribeOptions(**asked, code_switching=switching))
+        rules = chunking_rules(FakeWhisperPipeline().spec, TranscribeOptions(**asked, code_switching=switching))
         assert (rules.threshold, rules.min_speech_s, rules.min_silence_s, rules.pad_s) == tuple(asked.values())
         assert rules.unclear_pad_s == 3.0
 

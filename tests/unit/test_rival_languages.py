@@ -15,7 +15,7 @@ from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
 from autorag_whisper.recognition.language import LanguageChoice, choose
 from autorag_whisper.recognition.recognise import Recognition
 from autorag_whisper.recognition.rival_languages import Reading, is_doubtful, likeliest
-from autorag_whisper.testing import FakePipelineRecognizer, FakeRecognizer, speech_samples, write_speech
+from autorag_whisper.testing import FakeWhisper, FakeWhisperPipeline, speech_samples, write_speech
 from run_world import World
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def test_only_a_voice_with_an_unsure_text_leaves_the_language_in_doubt() -> None
     assert not is_doubtful("2 9 3 4 0", unsure, chunk())
 
 
-class Speaks(FakeRecognizer):
+class Speaks(FakeWhisper):
     """Writes `texts[language]`, with its mean log-probability, whatever it hears."""
 
     texts: dict[str, tuple[str, float]]
@@ -128,7 +128,7 @@ def test_where_no_other_language_is_near_none_is_tried() -> None:
     assert np.isclose(result.attempts[0].avg_logprob, -0.9)
 
 
-class Unsure(FakePipelineRecognizer):
+class Unsure(FakeWhisperPipeline):
     """As the others, and another language is likely too."""
 
     def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:

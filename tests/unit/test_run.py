@@ -19,7 +19,7 @@ from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.recognition.effort import REDO_CAPS, may_try_again, steps_of
 from autorag_whisper.recognition.loops import RUNAWAY_RULE
-from autorag_whisper.testing import FakeRecognizer, speech_samples, write_speech
+from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
 from run_world import CARD, World
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def test_an_aligner_that_fails_costs_no_word(talk: Path) -> None:
 
 def test_one_chunk_that_the_engine_cannot_do_fails_its_file_alone(tmp_path: Path) -> None:
     def script(features: np.ndarray) -> Hypothesis:
-        fake = FakeRecognizer()
+        fake = FakeWhisper()
         found = fake._count(features)
         if "seven" in fake.tokenizer.decode(found.token_ids):
             raise EngineError("fake", "generate", "cannot")
@@ -177,8 +177,8 @@ def test_an_unsure_language_of_one_chunk_is_taken_as_it_is(tmp_path: Path) -> No
 
 
 def test_a_chunk_that_repeats_itself_is_redone_alone_and_the_attempts_are_kept(tmp_path: Path) -> None:
-    looped = FakeRecognizer().tokenizer.encode(" thanks" * 20)
-    sound = FakeRecognizer().tokenizer.encode(" hello world")
+    looped = FakeWhisper().tokenizer.encode(" thanks" * 20)
+    sound = FakeWhisper().tokenizer.encode(" hello world")
     asked: list[int] = []
 
     def script(features: np.ndarray) -> Hypothesis:
@@ -197,7 +197,7 @@ def test_a_chunk_that_repeats_itself_is_redone_alone_and_the_attempts_are_kept(t
 
 def test_a_sound_that_is_no_speech_in_the_full_window_either_is_not_sampled_until_it_is(tmp_path: Path) -> None:
     # Babble of many throats gave "Do you know what I mean?" once in a few runs: one sample of twenty was not hopeless.
-    murmur = FakeRecognizer().tokenizer.encode(" I love you.")
+    murmur = FakeWhisper().tokenizer.encode(" I love you.")
     world = World(script=lambda _features: Hypothesis(murmur, -2.2, 0.4, cap_hit=False))
     transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", speech_samples(3)), model="fake")
     assert transcript.words == ()
@@ -206,7 +206,7 @@ def test_a_sound_that_is_no_speech_in_the_full_window_either_is_not_sampled_unti
 
 
 def test_phantom_text_is_not_returned_but_listed_with_its_rule(tmp_path: Path) -> None:
-    phantom = FakeRecognizer().tokenizer.encode(" Thanks for watching!")
+    phantom = FakeWhisper().tokenizer.encode(" Thanks for watching!")
     world = World(script=lambda _features: Hypothesis(phantom, -1.5, 0.95, cap_hit=False))
     transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", speech_samples(3)), model="fake")
     assert transcript.words == ()
@@ -218,7 +218,7 @@ def test_phantom_text_is_not_returned_but_listed_with_its_rule(tmp_path: Path) -
 
 def test_a_sound_that_fails_every_attempt_costs_no_more_than_its_budget(tmp_path: Path) -> None:
     # The decoder runs away whatever it is asked: each attempt ends at the token cap, and four caps end the redo.
-    looped = FakeRecognizer().tokenizer.encode(" thanks" * 200)
+    looped = FakeWhisper().tokenizer.encode(" thanks" * 200)
     world = World(script=lambda _features: Hypothesis(looped, -0.3, 0.0, cap_hit=True))
     samples = speech_samples(3)
     transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", samples), model="fake")
@@ -228,7 +228,7 @@ def test_a_sound_that_fails_every_attempt_costs_no_more_than_its_budget(tmp_path
 
 
 def test_a_text_that_is_there_twice_is_done_again_in_the_full_window(tmp_path: Path) -> None:
-    encode, asked = FakeRecognizer().tokenizer.encode, list[int]()
+    encode, asked = FakeWhisper().tokenizer.encode, list[int]()
 
     def script(features: np.ndarray) -> Hypothesis:
         asked.append(features.shape[1])
@@ -242,7 +242,7 @@ def test_a_text_that_is_there_twice_is_done_again_in_the_full_window(tmp_path: P
 
 
 def test_of_a_runaway_the_first_saying_is_kept_and_the_rest_is_listed(tmp_path: Path) -> None:
-    looped = FakeRecognizer().tokenizer.encode("你好感谢" + "感谢" * 200)  # a syllable each
+    looped = FakeWhisper().tokenizer.encode("你好感谢" + "感谢" * 200)  # a syllable each
     world = World(script=lambda _features: Hypothesis(looped, -0.3, 0.0, cap_hit=True))
     transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", speech_samples(3)), model="fake")
     assert transcript.text == "你好感谢"
@@ -256,7 +256,7 @@ def test_a_redo_goes_on_behind_its_budget_where_the_loop_rule_would_leave_next_t
     tmp_path: Path, loops: int
 ) -> None:
     calls: list[object] = []
-    encode = FakeRecognizer().tokenizer.encode
+    encode = FakeWhisper().tokenizer.encode
 
     def script(features: object) -> Hypothesis:
         calls.append(features)
@@ -411,10 +411,10 @@ NO_MEMORY = DeviceError("cuda", FailureCause.OUT_OF_MEMORY, "load: CUDA failed w
 STICKY = DeviceError("cuda", FailureCause.STICKY, "load: CUDA failed with error an illegal memory access")
 
 
-def without_samples(error: Exception) -> type[FakeRecognizer]:
+def without_samples(error: Exception) -> type[FakeWhisper]:
     """A recogniser whose copy that samples cannot be loaded, on a card."""
 
-    class NoSamples(FakeRecognizer):
+    class NoSamples(FakeWhisper):
         def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
             if decoding.temperature > 0 and (self.spec.device.is_cuda or not isinstance(error, DeviceError)):
                 raise error
@@ -423,7 +423,7 @@ def without_samples(error: Exception) -> type[FakeRecognizer]:
     return NoSamples
 
 
-DOUBTFUL = Hypothesis(FakeRecognizer().tokenizer.encode(" hello there"), -1.5, 0.01, cap_hit=False)
+DOUBTFUL = Hypothesis(FakeWhisper().tokenizer.encode(" hello there"), -1.5, 0.01, cap_hit=False)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from autorag_whisper.engines.base import Hypothesis, TokenTimes
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
 from autorag_whisper.recognition.phantoms import SQUEEZED, SQUEEZED_REPEAT
 from autorag_whisper.recognition.recognise import Recognition
-from autorag_whisper.testing import FakeRecognizer, speech_samples
+from autorag_whisper.testing import FakeWhisper, speech_samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from autorag_whisper.engines.base import Encoded
 
 
-class Squeezing(FakeRecognizer):
+class Squeezing(FakeWhisper):
     """Gives the first word the speech, and heaps the others up at `part` of the sound: where it ends."""
 
     part = 1.0

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autorag_whisper.domain.device import CPU
 from autorag_whisper.domain.errors import ExtraNotInstalled
 from autorag_whisper.engines import whisperx, whisperx_alignment
-from autorag_whisper.engines.base import WordSpan
+from autorag_whisper.engines.aligners import WordSpan
 from autorag_whisper.engines.ctranslate2 import LoadRequest
 from autorag_whisper.engines.whisperx_alignment import matched
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.device.device_fallback import DevicePolicy
     from autorag_whisper.domain.device import CpuPin, Device, Placement
-    from autorag_whisper.engines.base import Recognizer, RecognizerSpec
+    from autorag_whisper.engines.base import RecognizerSpec, WhisperModel
     from autorag_whisper.models.store import ModelFiles
     from autorag_whisper.residency.residency import Residency
 
@@ -69,7 +69,7 @@ class ModelSession:
         return self._policy.limits.limit(self.key)
 
     @contextmanager
-    def compute(self) -> Iterator[tuple[ModelKey, Recognizer]]:
+    def compute(self) -> Iterator[tuple[ModelKey, WhisperModel]]:
         """The right to compute, and the model to do it with, for one batch: (where, recogniser).
 
         On a card that others share that is a lease of it, on the CPU if that was the wish at the deadline. Raises
@@ -81,7 +81,7 @@ class ModelSession:
             with self._lease(use) as recognizer:
                 yield use, recognizer
 
-    def _lease(self, key: ModelKey) -> AbstractContextManager[Recognizer]:
+    def _lease(self, key: ModelKey) -> AbstractContextManager[WhisperModel]:
         """The recogniser of `key`, loaded if it is not resident, for the length of a `with`."""
         reason = LoadReason.FALLBACK if self.steps else LoadReason.FIRST
         return self._residency.lease(key, reason_if_absent=reason)

@@ -91,7 +91,7 @@ def probe_hardware() -> Hardware:
     return Hardware(count, types, cpu, "" if count else "CTranslate2 finds no CUDA device")
 
 
-def load(request: LoadRequest) -> CTranslate2Recognizer:
+def load(request: LoadRequest) -> CTranslate2Whisper:
     """Load a model and prove that it computes.
 
     Raises DeviceError where the device fails at it, ModelDamaged where the files are at fault, else EngineError.
@@ -104,7 +104,7 @@ def load(request: LoadRequest) -> CTranslate2Recognizer:
     tokenizer = WhisperTokenizer(request.folder, read.result(), multilingual=bool(model.is_multilingual))
     batch_size = _CUDA_BATCH if request.device.is_cuda else _CPU_BATCH
     spec = describe(request, model, tokenizer, workers=workers, batch_size=batch_size)
-    recognizer = CTranslate2Recognizer(model, spec, tokenizer, sampler(request), _speller(request, workers))
+    recognizer = CTranslate2Whisper(model, spec, tokenizer, sampler(request), _speller(request, workers))
     prove(recognizer)
     return recognizer
 
@@ -141,7 +141,7 @@ def prepare(device: Device, workers: int) -> None:
         preload(device)
 
 
-def prove(recognizer: CTranslate2Recognizer) -> None:
+def prove(recognizer: CTranslate2Whisper) -> None:
     """After a load on a card: have it compute, as its libraries are opened then. Raises DeviceError."""
     if recognizer.spec.device.is_cuda:
         recognizer.encode(np.zeros((1, recognizer.spec.n_mels, 1000), np.float32))
@@ -197,8 +197,8 @@ class Sampler:
                 unload(model, _ENGINE)
 
 
-class CTranslate2Recognizer:
-    """A `Recognizer` over one `ctranslate2.models.Whisper`, and a smaller one that aligns what is spelled."""
+class CTranslate2Whisper:
+    """A `WhisperModel` over one `ctranslate2.models.Whisper`, and a smaller one that aligns what is spelled."""
 
     def __init__(
         self,

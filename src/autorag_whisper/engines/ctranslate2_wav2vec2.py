@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autorag_whisper.domain.errors import EngineError, ModelDamaged
-from autorag_whisper.engines.base import CtcSpec, Emissions
+from autorag_whisper.engines.aligners import CtcSpec, Emissions
 from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, CtcCheckpoint, log_softmax, read_checkpoint
 from autorag_whisper.engines.in_flight import Engine, InFlight, failures, unload
 from autorag_whisper.engines.native_threads import require_threads

@@ -13,7 +13,7 @@ import numpy as np
 
 from autorag_whisper.domain.device import FailureCause
 from autorag_whisper.domain.errors import DeviceError, EngineError, ExtraNotInstalled
-from autorag_whisper.engines.base import CtcSpec, Emissions
+from autorag_whisper.engines.aligners import CtcSpec, Emissions
 from autorag_whisper.engines.ctc_checkpoint import CtcCheckpoint, read_checkpoint
 from autorag_whisper.engines.in_flight import Engine, failures
 from autorag_whisper.engines.onednn import keep_no_primitives

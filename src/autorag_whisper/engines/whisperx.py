@@ -26,7 +26,7 @@ import numpy as np
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 from autorag_whisper.domain.errors import AutoragWhisperError, EngineError, ExtraNotInstalled
 from autorag_whisper.engines.base import Encoded, Hypothesis
-from autorag_whisper.engines.ctranslate2 import CTranslate2Recognizer, describe, prepare, prove, sampler
+from autorag_whisper.engines.ctranslate2 import CTranslate2Whisper, describe, prepare, prove, sampler
 from autorag_whisper.engines.in_flight import Engine, failures, first_line
 from autorag_whisper.engines.results import hypothesis
 from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
@@ -46,7 +46,7 @@ _BATCH = 8
 _MAX_TOKENS = 448
 
 
-def load(request: LoadRequest) -> WhisperXRecognizer:
+def load(request: LoadRequest) -> WhisperXPipeline:
     """Load a model. Raises ExtraNotInstalled, else as `engines.ctranslate2.load` does."""
     asr = _whisperx()
     prepare(request.device, request.workers)
@@ -65,13 +65,13 @@ def load(request: LoadRequest) -> WhisperXRecognizer:
     # Its pipeline fills every clip up to 30 s.
     spec = describe(replace(request, strict_window=True), runtime, tokenizer, workers=1, batch_size=_BATCH)
     spec = replace(spec, pipeline=True)
-    recognizer = WhisperXRecognizer(model, spec, tokenizer, sampler(request))
+    recognizer = WhisperXPipeline(model, spec, tokenizer, sampler(request))
     prove(recognizer)
     return recognizer
 
 
-class WhisperXRecognizer(CTranslate2Recognizer):
-    """A `PipelineRecognizer`: whisperX decodes, all else is done on the CTranslate2 model that it runs on."""
+class WhisperXPipeline(CTranslate2Whisper):
+    """A `WhisperPipeline`: whisperX decodes, all else is done on the CTranslate2 model that it runs on."""
 
     def __init__(self, model: Any, spec: RecognizerSpec, tokenizer: WhisperTokenizer, sampler: Sampler) -> None:
         """`model`: a `whisperx.asr.WhisperModel`."""

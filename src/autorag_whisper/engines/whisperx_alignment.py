@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.device import FailureCause
 from autorag_whisper.domain.errors import DeviceError, EngineError, ExtraNotInstalled
-from autorag_whisper.engines.base import WordSpan
+from autorag_whisper.engines.aligners import WordSpan
 from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, CtcCheckpoint, read_checkpoint
 from autorag_whisper.engines.cuda_failures import classify
 from autorag_whisper.engines.in_flight import Engine, failures, first_line

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from autorag_whisper.domain.audio import Samples
-    from autorag_whisper.engines.base import Encoded, Recognizer
+    from autorag_whisper.engines.base import Encoded, WhisperModel
 
 Head = tuple[int, int]
 
@@ -74,7 +74,7 @@ def packaged_clip() -> Clip:
 
 
 def calibrate(
-    candidates: Iterable[Head], load: Callable[[CharacterHeads], AbstractContextManager[Recognizer]], clip: Clip
+    candidates: Iterable[Head], load: Callable[[CharacterHeads], AbstractContextManager[WhisperModel]], clip: Clip
 ) -> CharacterHeads | None:
     """The best of the `candidates`; None if none is good enough. Raises what the engine raises.
 
@@ -95,14 +95,14 @@ def calibrate(
     return CharacterHeads((best.head,), round(best.late_s, 3), round(best.tokens_early_s, 3), loses_its_place=True)
 
 
-def _encoded(recognizer: Recognizer, clip: Clip) -> Encoded:
+def _encoded(recognizer: WhisperModel, clip: Clip) -> Encoded:
     features = np.zeros((1, recognizer.spec.n_mels, WINDOW_FRAMES), np.float32)
     mel = log_mel(clip.samples, recognizer.spec.n_mels)[:, :WINDOW_FRAMES]
     features[0, :, : mel.shape[1]] = mel
     return recognizer.encode(features)
 
 
-def _tried(recognizer: Recognizer, head: Head, clip: Clip, heard: Encoded) -> Trial:
+def _tried(recognizer: WhisperModel, head: Head, clip: Clip, heard: Encoded) -> Trial:
     tokenizer, frames = recognizer.tokenizer, [frame_count(len(clip.samples))]
     start = tokenizer.start_sequence("en", "transcribe")
     spelled = spell(clip.words, spoken_words(clip.words, "en"), tokenizer.encode, recognizer.spec.spells_below)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.align.letters import LetterClassifier
     from autorag_whisper.domain.audio import Samples
-    from autorag_whisper.engines.base import Recognizer
+    from autorag_whisper.engines.base import WhisperModel
 
 LATIN = tuple("abcdefghijklmnopqrstuvwxyz")
 FILLERS = frozenset({"um", "uh", "er", "uhm", "hmm", "mm", "ah"})
@@ -71,7 +71,7 @@ def packaged_speech() -> tuple[SpokenWindow, ...]:
 
 
 def calibrate_letters(
-    recognizer: Recognizer,
+    recognizer: WhisperModel,
     speech: Iterable[SpokenWindow],
     *,
     seed: int = 0,
@@ -99,7 +99,7 @@ def calibrate_letters(
     return train(lessons, LATIN, Course(hidden=HIDDEN, seed=seed))
 
 
-def encoder_frames(recognizer: Recognizer, samples: Samples) -> NDArray[np.float16]:
+def encoder_frames(recognizer: WhisperModel, samples: Samples) -> NDArray[np.float16]:
     """The encoder's output for each 20 ms of up to 30 s, in the window that a chunk of them would have."""
     spec = recognizer.spec
     mel = log_mel(samples, spec.n_mels)

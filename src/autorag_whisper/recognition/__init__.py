@@ -1,1 +1,1 @@
-"""How a chunk becomes text: windows, batches, language, quality and the temperature fallback, over any `Recognizer`."""
+"""How a chunk becomes text: windows, batches, language, quality, temperature fallback, over any `WhisperModel`."""

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from autorag_whisper.align.letters import LetterClassifier
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Unspoken
-    from autorag_whisper.engines.base import CharacterHeads, Encoded, Recognizer
+    from autorag_whisper.engines.base import CharacterHeads, Encoded, WhisperModel
     from autorag_whisper.recognition.ctc_alignment import CtcAligner
 
 _log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class Aligned:
 class Alignment:
     """Times words on one recogniser, under one set of options. Thread-safe: it keeps nothing."""
 
-    def __init__(self, recognizer: Recognizer, options: TranscribeOptions, ctc: CtcAligner | None = None) -> None:
+    def __init__(self, recognizer: WhisperModel, options: TranscribeOptions, ctc: CtcAligner | None = None) -> None:
         self._engine, self._options, self._ctc = recognizer, options, ctc
 
     @property

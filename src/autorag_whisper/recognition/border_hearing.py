@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.audio import Samples
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Word
-    from autorag_whisper.engines.base import Recognizer, RecognizerSpec
+    from autorag_whisper.engines.base import RecognizerSpec, WhisperModel
     from autorag_whisper.recognition.chunk_result import ChunkResult
 
 BEFORE_S, BEHIND_S = 3.0, 2.0
@@ -64,7 +64,7 @@ def hears_borders(spec: RecognizerSpec, options: TranscribeOptions) -> bool:
     return options.quality is not Quality.FAST and options.task is Task.TRANSCRIBE and not spec.pipeline
 
 
-def heard_across(recognizer: Recognizer, border: Border) -> str:
+def heard_across(recognizer: WhisperModel, border: Border) -> str:
     """What the decoder says behind the left side's last word, without that. Raises what the engine raises."""
     words = [timed.word for timed in border.left.words]
     count = _given(border)
@@ -85,7 +85,7 @@ def _given(border: Border) -> int:
     return max(1, sum(timed.word.start_s >= stop_s - BEFORE_S for timed in border.left.words))
 
 
-def _prefix(recognizer: Recognizer, words: list[Word]) -> tuple[int, ...]:
+def _prefix(recognizer: WhisperModel, words: list[Word]) -> tuple[int, ...]:
     """The tokens of the words, without the mark at their end."""
     text = join_words([*words[:-1], replace(words[-1], text=without_marks(words[-1].text))])
     return recognizer.tokenizer.encode((" " if words[0].space_before else "") + text)

@@ -15,7 +15,7 @@ from autorag_whisper.domain.alignment_errors import AlignmentError
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.domain.transcript import WordSource
-from autorag_whisper.engines.base import WordAligner
+from autorag_whisper.engines.aligners import WordAligner
 from autorag_whisper.recognition.aligner_fallback import goes_down, told
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from autorag_whisper.align.words import TimedWord
     from autorag_whisper.domain.audio import Samples, SpeechChunk
     from autorag_whisper.domain.device import Device
-    from autorag_whisper.engines.base import AlignmentModel, CtcEmitter, Emissions
+    from autorag_whisper.engines.aligners import AlignmentModel, CtcEmitter, Emissions
 
 _log = logging.getLogger(__name__)
 

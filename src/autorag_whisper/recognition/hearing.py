@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from autorag_whisper.domain.request import TranscribeOptions
-    from autorag_whisper.engines.base import Encoded, Recognizer
+    from autorag_whisper.engines.base import Encoded, WhisperModel
     from autorag_whisper.recognition.chunk_result import ChunkTask
     from autorag_whisper.recognition.language import LanguageChoice, Piece
     from autorag_whisper.recognition.language_changes import Stretch
@@ -35,7 +35,7 @@ def follows(options: TranscribeOptions) -> bool:
 class Hearing:
     """Hears on one recogniser, under one set of options. Thread-safe: it keeps nothing."""
 
-    def __init__(self, recognizer: Recognizer, options: TranscribeOptions) -> None:
+    def __init__(self, recognizer: WhisperModel, options: TranscribeOptions) -> None:
         self._engine, self._options = recognizer, options
 
     def choices(self, encoded: Encoded, tasks: Sequence[ChunkTask]) -> list[LanguageChoice | None]:

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from autorag_whisper.engines.base import Decoding, PipelineRecognizer, Wording
+from autorag_whisper.engines.base import Decoding, WhisperPipeline, Wording
 from autorag_whisper.recognition.chunk_result import EngineTime
 from autorag_whisper.recognition.recognise import Recognition
 from autorag_whisper.recognition.windows import token_cap
@@ -14,13 +14,13 @@ from autorag_whisper.recognition.windows import token_cap
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autorag_whisper.engines.base import Encoded, Recognizer
+    from autorag_whisper.engines.base import Encoded, WhisperModel
     from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, Row
     from autorag_whisper.recognition.language import LanguageChoice
 
 
 class PipelineRecognition(Recognition):
-    """As `Recognition`, over a `PipelineRecognizer`.
+    """As `Recognition`, over a `WhisperPipeline`.
 
     Language, phantom text and alignment are the house's. There is no temperature fallback: the engine takes a text's
     tokens as they come, so every chunk counts as redone after its first attempt.
@@ -69,7 +69,7 @@ class PipelineRecognition(Recognition):
         wording = Wording(
             language, options.task.value, beam_size, options.initial_prompt, options.hotwords, options.search
         )
-        assert isinstance(self._engine, PipelineRecognizer)
+        assert isinstance(self._engine, WhisperPipeline)
         encoded, hypotheses = self._engine.recognise([row.task.chunk.samples for row in group], wording)
         for row, hypothesis in zip(group, hypotheses, strict=True):
             row.task = replace(row.task, redo=True)
@@ -78,6 +78,6 @@ class PipelineRecognition(Recognition):
         return encoded
 
 
-def recognition_for(recognizer: Recognizer) -> type[Recognition]:
+def recognition_for(recognizer: WhisperModel) -> type[Recognition]:
     """The recognition that suits an engine."""
-    return PipelineRecognition if isinstance(recognizer, PipelineRecognizer) else Recognition
+    return PipelineRecognition if isinstance(recognizer, WhisperPipeline) else Recognition

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from autorag_whisper.align.words import TimedWord
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.request import TranscribeOptions
-    from autorag_whisper.engines.base import Encoded, Hypothesis, Recognizer
+    from autorag_whisper.engines.base import Encoded, Hypothesis, WhisperModel
     from autorag_whisper.recognition.ctc_alignment import CtcAligner
     from autorag_whisper.recognition.language import LanguageChoice
 
@@ -48,7 +48,7 @@ class Recognition:
 
     def __init__(
         self,
-        recognizer: Recognizer,
+        recognizer: WhisperModel,
         options: TranscribeOptions,
         *,
         on_language: Callable[[int, LanguageChoice], None],

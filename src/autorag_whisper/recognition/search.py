@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.request import TranscribeOptions
-    from autorag_whisper.engines.base import Encoded, Hypothesis, Recognizer
+    from autorag_whisper.engines.base import Encoded, Hypothesis, WhisperModel
 
 MAX_PREFIX_TOKENS = 100
 """Of the 448 that prompt and text may have together."""
@@ -32,7 +32,7 @@ class Asked(NamedTuple):
 class TextSearch:
     """The search on one recogniser, under one set of options. Thread-safe: it keeps nothing."""
 
-    def __init__(self, recognizer: Recognizer, options: TranscribeOptions) -> None:
+    def __init__(self, recognizer: WhisperModel, options: TranscribeOptions) -> None:
         self._engine, self._options = recognizer, options
         self._prefix = self._prefix_tokens()
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from autorag_whisper.domain.device import Device
-    from autorag_whisper.engines.base import AlignmentModel
+    from autorag_whisper.engines.aligners import AlignmentModel
 
 _log = logging.getLogger(__name__)
 

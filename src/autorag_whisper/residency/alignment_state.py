@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from autorag_whisper.domain.device import Device
-    from autorag_whisper.engines.base import AlignmentModel
+    from autorag_whisper.engines.aligners import AlignmentModel
 
 
 class RestoredFrom(StrEnum):

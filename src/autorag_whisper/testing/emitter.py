@@ -1,4 +1,4 @@
-"""A CTC model without weights: it hears the beeps that `FakeRecognizer` counts, as the letters of their numbers."""
+"""A CTC model without weights: it hears the beeps that `FakeWhisper` counts, as the letters of their numbers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from autorag_whisper.align.spelling import CtcVocabulary
 from autorag_whisper.domain.device import CPU, Device
-from autorag_whisper.engines.base import CtcSpec, Emissions
+from autorag_whisper.engines.aligners import CtcSpec, Emissions
 from autorag_whisper.testing.movable import Movable
-from autorag_whisper.testing.recognizer import NUMBERS
+from autorag_whisper.testing.whisper import NUMBERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from autorag_whisper.domain.audio import Samples
-    from autorag_whisper.testing.recognizer import Faults
+    from autorag_whisper.testing.whisper import Faults
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz'"
 _HOP, _FIELD = 320, 400

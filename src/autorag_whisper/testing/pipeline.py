@@ -10,23 +10,24 @@ import numpy as np
 from autorag_whisper.audio.features import log_mel
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 from autorag_whisper.domain.device import CPU, Device
-from autorag_whisper.engines.base import WINDOW_FRAMES, Decoding, Encoded, Hypothesis, Wording, WordSpan
+from autorag_whisper.engines.aligners import WordSpan
+from autorag_whisper.engines.base import WINDOW_FRAMES, Decoding, Encoded, Hypothesis, Wording
 from autorag_whisper.testing.movable import Movable
-from autorag_whisper.testing.recognizer import FakeRecognizer
+from autorag_whisper.testing.whisper import FakeWhisper
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from autorag_whisper.domain.audio import Samples
-    from autorag_whisper.testing.recognizer import Faults
+    from autorag_whisper.testing.whisper import Faults
 
 _FULL = WINDOW_FRAMES * SAMPLE_RATE_HZ // 100
 _LOUD = 0.05
 _SMOOTH = 400
 
 
-class FakePipelineRecognizer(FakeRecognizer):
-    """As `FakeRecognizer`, from samples. `heard` has the wording of every call and its number of clips."""
+class FakeWhisperPipeline(FakeWhisper):
+    """As `FakeWhisper`, from samples. `heard` has the wording of every call and its number of clips."""
 
     def __init__(self, **given: object) -> None:
         super().__init__(**given)  # type: ignore[arg-type]  # whatever the other takes

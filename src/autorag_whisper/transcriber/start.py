@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.device import Device
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Segment
-    from autorag_whisper.engines.base import AlignmentModel, VoiceActivity
+    from autorag_whisper.engines.aligners import AlignmentModel
+    from autorag_whisper.engines.base import VoiceActivity
     from autorag_whisper.telemetry import Telemetry
     from autorag_whisper.transcriber.book import Supervised
     from autorag_whisper.transcriber.cancellation import CancelToken

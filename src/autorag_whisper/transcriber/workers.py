@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from autorag_whisper.device.model_session import ModelSession
     from autorag_whisper.domain.device import ModelKey
     from autorag_whisper.domain.request import TranscribeOptions
-    from autorag_whisper.engines.base import Recognizer
+    from autorag_whisper.engines.base import WhisperModel
     from autorag_whisper.recognition.border_hearing import Border
     from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
     from autorag_whisper.recognition.ctc_alignment import HeldLeases
@@ -185,7 +185,7 @@ class Workers:
             self._events.put(JobDone(job, key, tuple(results)))
 
 
-def _heard(recognizer: Recognizer, border: Border) -> str:
+def _heard(recognizer: WhisperModel, border: Border) -> str:
     """What is heard across a border; "" where the engine fails at it: the text is as good as it was."""
     try:
         return heard_across(recognizer, border)

@@ -1,4 +1,4 @@
-"""What `engines.base.Recognizer` promises, held against every implementation."""
+"""What `engines.base.WhisperModel` promises, held against every implementation."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.engines import whisperx
 from autorag_whisper.engines.base import Decoding
 from autorag_whisper.engines.ctranslate2 import LoadRequest, load
-from autorag_whisper.testing import FakePipelineRecognizer, FakeRecognizer, speech_samples
+from autorag_whisper.testing import FakeWhisper, FakeWhisperPipeline, speech_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from autorag_whisper.engines.base import Recognizer
+    from autorag_whisper.engines.base import WhisperModel
 
 
 needs_whisperx = pytest.mark.skipif(find_spec("whisperx") is None, reason="needs whisperX: scripts/whisperx_env.sh")
@@ -33,12 +33,12 @@ ENGINES = [
 
 
 @pytest.fixture(params=ENGINES)
-def make(request: pytest.FixtureRequest) -> Callable[[], Recognizer]:
+def make(request: pytest.FixtureRequest) -> Callable[[], WhisperModel]:
     """Makes a recogniser; each call a new one."""
     if request.param == "fake-pipeline":
-        return FakePipelineRecognizer
+        return FakeWhisperPipeline
     if request.param.startswith("fake"):
-        return lambda: FakeRecognizer(device=CUDA if request.param == "fake-cuda" else CPU)
+        return lambda: FakeWhisper(device=CUDA if request.param == "fake-cuda" else CPU)
     if request.param == "whisperx":
         tiny = request.getfixturevalue("tiny_en_folder")
         return lambda: whisperx.load(LoadRequest(tiny, "tiny.en", CPU, "int8", 2, strict_window=True))
@@ -47,7 +47,7 @@ def make(request: pytest.FixtureRequest) -> Callable[[], Recognizer]:
 
 
 @pytest.fixture
-def engine(make: Callable[[], Recognizer]) -> Recognizer:
+def engine(make: Callable[[], WhisperModel]) -> WhisperModel:
     return make()
 
 
@@ -65,14 +65,14 @@ def rows(demo_sample: Path) -> np.ndarray:
     return features
 
 
-def decode(engine: Recognizer, features: np.ndarray, decoding: Decoding | None = None) -> list[tuple[int, ...]]:
+def decode(engine: WhisperModel, features: np.ndarray, decoding: Decoding | None = None) -> list[tuple[int, ...]]:
     prompt = engine.tokenizer.prompt("en", "transcribe")
     found = engine.generate(engine.encode(features), [prompt] * len(features), decoding or Decoding(beam_size=2))
     return [hypothesis.token_ids for hypothesis in found]
 
 
 def test_what_is_sampled_depends_on_the_seed_and_not_on_what_was_sampled_before(
-    engine: Recognizer, rows: np.ndarray
+    engine: WhisperModel, rows: np.ndarray
 ) -> None:
     def sample(seed: int) -> tuple[int, ...]:
         return decode(engine, rows[:1], Decoding(beam_size=2, temperature=1.0, max_new_tokens=40, seed=seed))[0]
@@ -82,7 +82,7 @@ def test_what_is_sampled_depends_on_the_seed_and_not_on_what_was_sampled_before(
     assert sample(1) == first
 
 
-def test_a_model_that_went_and_came_back_hears_what_it_heard_before(engine: Recognizer, rows: np.ndarray) -> None:
+def test_a_model_that_went_and_came_back_hears_what_it_heard_before(engine: WhisperModel, rows: np.ndarray) -> None:
     before = decode(engine, rows)
     assert not engine.restore(), "it had not gone"
     went = engine.offload()
@@ -92,20 +92,20 @@ def test_a_model_that_went_and_came_back_hears_what_it_heard_before(engine: Reco
     assert decode(engine, rows) == before
 
 
-def test_a_model_that_was_closed_neither_goes_nor_comes_back(engine: Recognizer) -> None:
+def test_a_model_that_was_closed_neither_goes_nor_comes_back(engine: WhisperModel) -> None:
     engine.close()
     for move in (engine.offload, engine.restore):
         with pytest.raises(EngineError, match="closed"):
             move()
 
 
-def test_rows_of_a_batch_do_not_influence_each_other(engine: Recognizer, rows: np.ndarray) -> None:
+def test_rows_of_a_batch_do_not_influence_each_other(engine: WhisperModel, rows: np.ndarray) -> None:
     together = decode(engine, rows)
     assert together == [decode(engine, rows[n : n + 1])[0] for n in range(3)]
     assert any(together)
 
 
-def test_arguments_are_neither_changed_nor_kept(engine: Recognizer, rows: np.ndarray) -> None:
+def test_arguments_are_neither_changed_nor_kept(engine: WhisperModel, rows: np.ndarray) -> None:
     given = rows.copy()
     encoded = engine.encode(given)
     assert np.array_equal(given, rows)
@@ -115,7 +115,7 @@ def test_arguments_are_neither_changed_nor_kept(engine: Recognizer, rows: np.nda
     assert [h.token_ids for h in found] == decode(engine, rows)
 
 
-def test_selected_rows_are_those_rows_in_that_order(engine: Recognizer, rows: np.ndarray) -> None:
+def test_selected_rows_are_those_rows_in_that_order(engine: WhisperModel, rows: np.ndarray) -> None:
     chosen = engine.select(engine.encode(rows), [2, 0])
     assert chosen.rows == 2
     prompt = engine.tokenizer.prompt("en", "transcribe")
@@ -124,7 +124,7 @@ def test_selected_rows_are_those_rows_in_that_order(engine: Recognizer, rows: np
     assert found == [whole[2], whole[0]]
 
 
-def test_excerpts_are_stretches_of_rows_and_can_be_heard(engine: Recognizer, rows: np.ndarray) -> None:
+def test_excerpts_are_stretches_of_rows_and_can_be_heard(engine: WhisperModel, rows: np.ndarray) -> None:
     encoded = engine.encode(rows)
     whole = engine.excerpts(encoded, [(2, 0), (0, 0)], rows.shape[2] // 2, 1)
     assert engine.detect_languages(whole) == engine.detect_languages(engine.select(encoded, [2, 0]))
@@ -137,7 +137,7 @@ def test_excerpts_are_stretches_of_rows_and_can_be_heard(engine: Recognizer, row
 
 
 def test_the_encoder_output_is_an_array_of_its_rows_on_the_host_that_nobody_writes_to(
-    engine: Recognizer, rows: np.ndarray
+    engine: WhisperModel, rows: np.ndarray
 ) -> None:
     encoded = engine.encode(rows)
     output = engine.as_array(encoded)
@@ -152,7 +152,7 @@ def test_the_encoder_output_is_an_array_of_its_rows_on_the_host_that_nobody_writ
         engine.as_array(encoded)
 
 
-def test_probabilities_of_languages_sum_to_one_and_are_of_its_languages(engine: Recognizer, rows: np.ndarray) -> None:
+def test_probabilities_of_languages_sum_to_one_and_are_of_its_languages(engine: WhisperModel, rows: np.ndarray) -> None:
     votes = engine.detect_languages(engine.encode(rows))
     assert len(votes) == 3
     for vote in votes:
@@ -160,7 +160,7 @@ def test_probabilities_of_languages_sum_to_one_and_are_of_its_languages(engine: 
         assert set(vote) <= engine.spec.languages
 
 
-def test_decoding_stops_at_the_cap_and_says_so(engine: Recognizer, rows: np.ndarray) -> None:
+def test_decoding_stops_at_the_cap_and_says_so(engine: WhisperModel, rows: np.ndarray) -> None:
     encoded, prompt = engine.encode(rows[:1]), engine.tokenizer.prompt("en", "transcribe")
     [cut] = engine.generate(encoded, [prompt], Decoding(beam_size=1, max_new_tokens=3))
     [whole] = engine.generate(encoded, [prompt], Decoding(beam_size=1))
@@ -171,14 +171,14 @@ def test_decoding_stops_at_the_cap_and_says_so(engine: Recognizer, rows: np.ndar
     assert 0 <= whole.no_speech_prob <= 1
 
 
-def test_a_long_prompt_leaves_room_for_the_text(engine: Recognizer, rows: np.ndarray) -> None:
+def test_a_long_prompt_leaves_room_for_the_text(engine: WhisperModel, rows: np.ndarray) -> None:
     prompt = engine.tokenizer.prompt("en", "transcribe", "Tickets for the doors. " * 60, "seven")
     assert len(prompt) <= 228
     [found] = engine.generate(engine.encode(rows[:1]), [prompt], Decoding(beam_size=1, max_new_tokens=40))
     assert 0 < len(found.token_ids) <= 40
 
 
-def test_token_times_are_in_order_one_more_than_tokens_and_finite(engine: Recognizer, rows: np.ndarray) -> None:
+def test_token_times_are_in_order_one_more_than_tokens_and_finite(engine: WhisperModel, rows: np.ndarray) -> None:
     encoded = engine.encode(rows)
     tokens = [ids or engine.tokenizer.encode(" a") for ids in decode(engine, rows)]
     start = engine.tokenizer.start_sequence("en", "transcribe")
@@ -191,7 +191,7 @@ def test_token_times_are_in_order_one_more_than_tokens_and_finite(engine: Recogn
         assert ((times.probabilities >= 0) & (times.probabilities <= 1)).all()
 
 
-def test_what_would_end_the_process_is_an_engine_error(engine: Recognizer, rows: np.ndarray) -> None:
+def test_what_would_end_the_process_is_an_engine_error(engine: WhisperModel, rows: np.ndarray) -> None:
     encoded = engine.encode(rows[:1])
     with pytest.raises(EngineError):
         engine.generate(encoded, [], Decoding())
@@ -201,7 +201,7 @@ def test_what_would_end_the_process_is_an_engine_error(engine: Recognizer, rows:
             engine.align(encoded, start, tokens, frames)
 
 
-def test_features_that_are_no_numbers_do_not_end_the_process(engine: Recognizer, rows: np.ndarray) -> None:
+def test_features_that_are_no_numbers_do_not_end_the_process(engine: WhisperModel, rows: np.ndarray) -> None:
     broken = np.full_like(rows[:1], np.nan)
     prompt = engine.tokenizer.prompt("en", "transcribe")
     [found] = engine.generate(engine.encode(broken), [prompt], Decoding(beam_size=1, max_new_tokens=5))
@@ -209,7 +209,7 @@ def test_features_that_are_no_numbers_do_not_end_the_process(engine: Recognizer,
     assert np.isfinite(found.no_speech_prob)
 
 
-def test_after_close_every_call_is_refused_and_close_again_is_fine(engine: Recognizer, rows: np.ndarray) -> None:
+def test_after_close_every_call_is_refused_and_close_again_is_fine(engine: WhisperModel, rows: np.ndarray) -> None:
     encoded = engine.encode(rows[:1])
     engine.close()
     engine.close()
@@ -220,13 +220,13 @@ def test_after_close_every_call_is_refused_and_close_again_is_fine(engine: Recog
     assert engine.spec.n_mels == 80
 
 
-def test_close_waits_for_calls_in_flight_from_many_threads(make: Callable[[], Recognizer], rows: np.ndarray) -> None:
+def test_close_waits_for_calls_in_flight_from_many_threads(make: Callable[[], WhisperModel], rows: np.ndarray) -> None:
     """An unload right after a result is declined by CTranslate2, silently, nine times in ten."""
     for _ in range(2):
         engine, texts, refused = make(), [], []
         expected = decode(engine, rows[:1])
 
-        def work(engine: Recognizer = engine, texts: list = texts, refused: list = refused) -> None:
+        def work(engine: WhisperModel = engine, texts: list = texts, refused: list = refused) -> None:
             try:
                 while True:
                     texts.append(decode(engine, rows[:1]))
@@ -245,8 +245,10 @@ def test_close_waits_for_calls_in_flight_from_many_threads(make: Callable[[], Re
         assert all(text == expected for text in texts)
 
 
-def test_greedy_search_tells_each_tokens_probability_and_alignment_agrees(engine: Recognizer, rows: np.ndarray) -> None:
-    if isinstance(engine, FakeRecognizer):
+def test_greedy_search_tells_each_tokens_probability_and_alignment_agrees(
+    engine: WhisperModel, rows: np.ndarray
+) -> None:
+    if isinstance(engine, FakeWhisper):
         pytest.skip("it has no decoder whose probabilities there would be")
     prompt = engine.tokenizer.prompt("en", "transcribe")
     encoded = engine.encode(rows[:1])
@@ -260,7 +262,7 @@ def test_greedy_search_tells_each_tokens_probability_and_alignment_agrees(engine
     assert found.first(2).probabilities == found.probabilities[:2]
 
 
-def test_beams_tell_no_probabilities(engine: Recognizer, rows: np.ndarray) -> None:
+def test_beams_tell_no_probabilities(engine: WhisperModel, rows: np.ndarray) -> None:
     prompt = engine.tokenizer.prompt("en", "transcribe")
     [found] = engine.generate(engine.encode(rows[:1]), [prompt], Decoding(beam_size=2))
     assert found.probabilities is None

@@ -79,7 +79,7 @@ class Faults:
         self.fail(stage, number)
 
 
-class FakeRecognizer:
+class FakeWhisper:
     """Every beep is a word: "one", "two", ... (`script` decides otherwise).
 
     `decodings` are those of its calls.
