@@ -31,7 +31,7 @@ from autorag_whisper.transcriber import CancelToken
 from autorag_whisper.worker import parent
 from autorag_whisper.worker.call import Look
 from autorag_whisper.worker.client import WorkerTranscriber
-from autorag_whisper.worker.messages import UNREAD_OUTCOMES, UNREAD_SEGMENTS, Noted, Ready, Told
+from autorag_whisper.worker.messages import UNREAD_OUTCOMES, UNREAD_SEGMENTS, ChunkDone, Event, Ready
 from autorag_whisper.worker.parent import Parent
 from autorag_whisper.worker.supervision import Limits
 from autorag_whisper.worker.supervisor import Heard
@@ -437,7 +437,7 @@ def test_what_is_said_of_another_job_is_refused(worker: WorkerTranscriber, talk:
     assert process is not None
     for job in (supervisor._number - 1, supervisor._number + 1):
         foreign = replace(first, index=first.index + 1, text="of another job")
-        for said in (Told(job, 0, foreign), Noted(job, 0, 1, b""), Ready(job, Cancelled())):
+        for said in (Event(job, 0, foreign), ChunkDone(job, 0, 1, b""), Ready(job, Cancelled())):
             supervisor._inbox.put(Heard(process, said))
     assert " ".join([first.text, *(segment.text for segment in stream)]) == undisturbed
 

@@ -16,8 +16,8 @@ from autorag_whisper.domain.audio import SpeechChunk, SpeechSpan
 from autorag_whisper.domain.transcript import Attempt, Unspoken, Word, WordSource
 from autorag_whisper.recognition.alignment import Aligned, LettersBy
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection
-from autorag_whisper.transcriber.book import Finished
-from autorag_whisper.transcriber.checkpoint import dumps, loads
+from autorag_whisper.transcriber.checkpoint import Checkpoint
+from autorag_whisper.transcriber.checkpoint_format import dumps, loads
 
 NUMBERS = st.floats(0, 1e6).map(lambda number: round(number, 4))
 SHARES = st.floats(0, 1)
@@ -51,7 +51,7 @@ RESULTS = st.builds(
     ),
     time=st.builds(EngineTime, NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
 )  # fmt: skip
-FINISHED = st.builds(Finished.of, RESULTS, st.just("en"), SHARES)
+FINISHED = st.builds(Checkpoint.of, RESULTS, st.just("en"), SHARES)
 
 
 def plain(value: Any) -> Any:
@@ -64,7 +64,7 @@ def plain(value: Any) -> Any:
 
 
 @given(FINISHED)
-def test_a_chunk_comes_back_from_its_line_as_it_was(finished: Finished) -> None:
+def test_a_chunk_comes_back_from_its_line_as_it_was(finished: Checkpoint) -> None:
     line = dumps(finished)
     assert "\n" not in line
     assert plain(loads(line)) == plain(finished)
@@ -72,7 +72,7 @@ def test_a_chunk_comes_back_from_its_line_as_it_was(finished: Finished) -> None:
 
 
 @given(FINISHED, st.data())
-def test_a_line_that_is_cut_off_is_refused(finished: Finished, data: st.DataObject) -> None:
+def test_a_line_that_is_cut_off_is_refused(finished: Checkpoint, data: st.DataObject) -> None:
     line = dumps(finished)
     with pytest.raises(ValueError, match="not a finished chunk"):
         loads(line[: data.draw(st.integers(0, len(line) - 1))])
@@ -86,7 +86,7 @@ ANYTHING = st.recursive(
 
 @given(FINISHED, ANYTHING, st.lists(st.integers(0, 11), min_size=1, max_size=5))
 def test_a_line_with_something_else_in_it_is_refused_or_is_a_chunk(
-    finished: Finished, other: Any, way: list[int]
+    finished: Checkpoint, other: Any, way: list[int]
 ) -> None:
     tree = json.loads(dumps(finished))
     at = tree
@@ -98,7 +98,7 @@ def test_a_line_with_something_else_in_it_is_refused_or_is_a_chunk(
         found = loads(json.dumps(tree))
     except ValueError:
         return
-    assert isinstance(found, Finished)
+    assert isinstance(found, Checkpoint)
     assert plain(loads(dumps(found))) == plain(found) or "nan" in repr(found)
 
 

@@ -33,8 +33,8 @@ from autorag_whisper.recognition.borders import (
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
 from autorag_whisper.testing import speech_samples, write_speech
 from autorag_whisper.transcriber.assembly import Assembly
-from autorag_whisper.transcriber.book import Finished, Supervised
-from autorag_whisper.transcriber.checkpoint import dumps, loads
+from autorag_whisper.transcriber.checkpoint import Checkpoint, Supervised
+from autorag_whisper.transcriber.checkpoint_format import dumps, loads
 from run_world import CARD, World
 
 if TYPE_CHECKING:
@@ -380,23 +380,23 @@ def test_a_border_at_which_a_card_dies_is_heard_on_the_cpu(talk: Path) -> None:
     assert [step.to_device for step in transcript.device_fallbacks] == ["cpu"]
 
 
-class Book:
+class Kept:
     """Keeps what an earlier run has done, as a checkpoint does: without samples."""
 
-    def __init__(self, done: Mapping[int, Finished]) -> None:
-        self.done, self.noted = done, dict[int, Finished]()
+    def __init__(self, done: Mapping[int, Checkpoint]) -> None:
+        self.kept, self.noted = done, dict[int, Checkpoint]()
 
-    def finished(self, file: int) -> Mapping[int, Finished]:
-        return self.done if file == 0 else {}
+    def done(self, file: int) -> Mapping[int, Checkpoint]:
+        return self.kept if file == 0 else {}
 
-    def note(self, file: int, finished: Finished) -> None:
+    def add(self, file: int, checkpoint: Checkpoint) -> None:
         assert file == 0
-        self.noted[finished.result.task.chunk.index] = loads(dumps(finished))
+        self.noted[checkpoint.result.task.chunk.index] = loads(dumps(checkpoint))
 
 
-def run_with(talk: Path, done: Mapping[int, Finished]) -> tuple[list[Segment], Book]:
+def run_with(talk: Path, done: Mapping[int, Checkpoint]) -> tuple[list[Segment], Kept]:
     """Segments of a run that goes on behind chunks that are done, and what it has noted."""
-    book = Book(done)
+    book = Kept(done)
     events = World(script=across).transcriber.events(
         [MediaSource.from_path(talk)],
         TranscribeOptions(language="en"),

@@ -12,7 +12,7 @@ import pytest
 from autorag_whisper.cli.unfinished import KEPT_S, Unfinished
 from autorag_whisper.domain.audio import SpeechChunk, SpeechSpan
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
-from autorag_whisper.transcriber.book import Finished
+from autorag_whisper.transcriber.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 FACTS = {"options": "o", "device": "cpu"}
 
 
-def chunk(index: int) -> Finished:
+def chunk(index: int) -> Checkpoint:
     samples = SpeechChunk(index, index * 100, np.ones(100, np.float32), (SpeechSpan(index * 100, index * 100 + 9),))
-    return Finished.of(ChunkResult(ChunkTask(0, samples, "en"), "en", f"text {index}"), "en", 1.0)
+    return Checkpoint.of(ChunkResult(ChunkTask(0, samples, "en"), "en", f"text {index}"), "en", 1.0)
 
 
 @pytest.fixture
@@ -33,14 +33,14 @@ def talk(tmp_path: Path) -> Path:
 
 
 def texts(kept: Unfinished, talk: Path) -> dict[int, str]:
-    return {index: finished.result.text for index, finished in kept.finished(kept.begin(talk)).items()}
+    return {index: checkpoint.result.text for index, checkpoint in kept.done(kept.begin(talk)).items()}
 
 
 def keep(folder: Path, talk: Path, *indices: int, **facts: str) -> Unfinished:
     kept = Unfinished(folder, FACTS | facts)
     number = kept.begin(talk)
     for index in indices:
-        kept.note(number, chunk(index))
+        kept.add(number, chunk(index))
     return kept
 
 
@@ -55,7 +55,7 @@ def test_chunks_come_back_for_the_same_file_and_facts_alone(tmp_path: Path, talk
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a FIFO")
 def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")  # opened for reading as a file it would wait for a writer for ever
-    assert keep(tmp_path / "kept", tmp_path / "pipe.wav", 0).finished(0) == {}
+    assert keep(tmp_path / "kept", tmp_path / "pipe.wav", 0).done(0) == {}
 
 
 def test_a_system_that_takes_a_part_of_what_is_written_gets_the_rest(
@@ -73,7 +73,7 @@ def test_chunks_carry_the_number_of_their_file_in_the_run_that_reads_them(tmp_pa
     kept = Unfinished(tmp_path / "kept", FACTS)
     kept.begin(tmp_path / "gone.wav")
     number = kept.begin(talk)
-    assert kept.finished(number)[1].result.task.file == number == 1
+    assert kept.done(number)[1].result.task.file == number == 1
 
 
 def test_chunks_of_another_version_are_not_taken(tmp_path: Path, talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,9 +91,9 @@ def test_what_is_finished_leaves_nothing(tmp_path: Path, talk: Path) -> None:
 def test_standard_input_is_not_kept(tmp_path: Path) -> None:
     kept = Unfinished(tmp_path / "kept", FACTS)
     number = kept.begin(None)
-    kept.note(number, chunk(0))
+    kept.add(number, chunk(0))
     kept.forget(number)
-    assert kept.finished(number) == {}
+    assert kept.done(number) == {}
     assert not (tmp_path / "kept").exists()
 
 

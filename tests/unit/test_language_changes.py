@@ -26,8 +26,8 @@ from autorag_whisper.recognition.language import LEAST_TOLD, PIECE_FRAMES, Piece
 from autorag_whisper.recognition.language_changes import Speaking, follow
 from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
 from autorag_whisper.transcriber import FileDone
-from autorag_whisper.transcriber.book import Supervised
-from autorag_whisper.transcriber.checkpoint import dumps, loads
+from autorag_whisper.transcriber.checkpoint import Supervised
+from autorag_whisper.transcriber.checkpoint_format import dumps, loads
 from run_world import World
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.transcript import Transcript
     from autorag_whisper.engines.base import Decoding, Encoded
-    from autorag_whisper.transcriber.book import Finished
+    from autorag_whisper.transcriber.checkpoint import Checkpoint
 
 HZ = SAMPLE_RATE_HZ
 SURE_EN, SURE_DE = {"en": 0.99}, {"de": 0.99}
@@ -317,20 +317,20 @@ def test_where_the_pieces_cannot_be_heard_there_is_a_text_all_the_same(tmp_path:
     assert {language for language, _ in spoken(transcript)} <= {"de", "en"}
 
 
-class Book:
+class Kept:
     """Keeps what is done, as lines of JSON, and gives back the chunks that `left` allows."""
 
     def __init__(self, lines: dict[int, str], left: Callable[[int], bool] = lambda _index: True) -> None:
         self.lines, self._left = lines, left
 
-    def finished(self, file: int) -> dict[int, Finished]:
+    def done(self, file: int) -> dict[int, Checkpoint]:
         return {index: loads(line) for index, line in self.lines.items() if self._left(index)}
 
-    def note(self, file: int, finished: Finished) -> None:
-        self.lines[finished.result.task.chunk.index] = dumps(finished)
+    def add(self, file: int, checkpoint: Checkpoint) -> None:
+        self.lines[checkpoint.result.task.chunk.index] = dumps(checkpoint)
 
 
-def run(talk: Path, book: Book, batch_size: int) -> Transcript:
+def run(talk: Path, book: Kept, batch_size: int) -> Transcript:
     world = World(language=by_pitch)
     events = world.transcriber.events(
         [MediaSource.from_path(talk)],
@@ -347,11 +347,11 @@ def run(talk: Path, book: Book, batch_size: int) -> Transcript:
 def test_a_run_that_goes_on_behind_another_gives_the_same_text_and_languages(tmp_path: Path, kept: int) -> None:
     parts = [(ENGLISH_HZ, 8), (GERMAN_HZ, 40), (ENGLISH_HZ, 50), (GERMAN_HZ, 6), (ENGLISH_HZ, 30), (GERMAN_HZ, 40)]
     talk = recording(tmp_path, *parts)
-    first = Book({})
+    first = Kept({})
     undisturbed = run(talk, first, 4)
     assert {language for language, _ in spoken(undisturbed)} == {"en", "de"}
     assert len(first.lines) > 5
-    again = run(talk, Book(dict(first.lines), lambda index: index <= kept or index % 3 == kept % 3), 1 + kept)
+    again = run(talk, Kept(dict(first.lines), lambda index: index <= kept or index % 3 == kept % 3), 1 + kept)
     assert (again.segments, again.languages, again.notes) == (
         undisturbed.segments, undisturbed.languages, undisturbed.notes,
     )  # fmt: skip

@@ -50,7 +50,7 @@ class Turns:
         for source, job in self._work.items():
             if self._request.printing or self._take(job):
                 self._numbers[source] = number = self.chunks.begin(job.input.path)
-                if done := len(self.chunks.finished(number)):
+                if done := len(self.chunks.done(number)):
                     pieces = "1 piece" if done == 1 else f"{done} pieces"
                     say(f"{job.input.shown}: goes on behind {pieces} that an earlier run has finished")
                 yield source

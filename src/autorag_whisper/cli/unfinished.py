@@ -2,7 +2,7 @@
 
 One file of lines for each recording, options, model, device and version, named by a digest of these; each chunk is
 written as it comes, and the file goes when its recording is finished, or after a month. What cannot be read there, or
-was written by another version, is ignored. Nothing in there is run: it is JSON (`transcriber.checkpoint`).
+was written by another version, is ignored. Nothing in there is run: it is JSON (`transcriber.checkpoint_format`).
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from autorag_whisper import __version__
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.cli.fingerprint import Stamp
 from autorag_whisper.domain.errors import MediaError
-from autorag_whisper.transcriber.checkpoint import SCHEMA, dumps, loads
+from autorag_whisper.transcriber.checkpoint_format import SCHEMA, dumps, loads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from autorag_whisper.transcriber.book import Finished
+    from autorag_whisper.transcriber.checkpoint import Checkpoint
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ KEPT_S = 30 * 24 * 3600.0
 
 
 class Unfinished:
-    """The chunks of a run's files, in the order in which they are begun. It is a `transcriber.book.ChunkBook`.
+    """The chunks of a run's files, in the order in which they are begun. It is a `transcriber.checkpoint.Checkpoints`.
 
     `folder` is made with the first chunk; one that cannot be written is told once, and nothing is kept.
     """
@@ -46,7 +46,7 @@ class Unfinished:
         """`facts` are all that chunks depend on but the file and this package's version."""
         self._folder, self._facts = folder, dict(facts)
         self._places: list[Path | None] = []
-        self._read: dict[int, dict[int, Finished]] = {}
+        self._read: dict[int, dict[int, Checkpoint]] = {}
         self._begun: set[int] = set()
         self._works = True
 
@@ -55,20 +55,20 @@ class Unfinished:
         self._places.append(self._place_of(path) if path is not None else None)
         return len(self._places) - 1
 
-    def finished(self, file: int) -> Mapping[int, Finished]:
+    def done(self, file: int) -> Mapping[int, Checkpoint]:
         """Chunk index -> what an earlier run has done."""
         if file not in self._read:
             place = self._places[file]
             self._read[file] = {} if place is None else _read(place, file)
         return self._read[file]
 
-    def note(self, file: int, finished: Finished) -> None:
+    def add(self, file: int, checkpoint: Checkpoint) -> None:
         """A chunk is done."""
         place = self._places[file]
         if place is None or not self._works:
             return
         try:
-            self._append(place, dumps(finished).encode() + b"\n", first=file not in self._begun)
+            self._append(place, dumps(checkpoint).encode() + b"\n", first=file not in self._begun)
         except OSError as error:
             self._works = False
             reason = (error.strerror or str(error)).lower()
@@ -142,21 +142,21 @@ def _whole(place: Path) -> bytes | None:
     return data if data.startswith(_HEADER) else None
 
 
-def _of_this_run(finished: Finished, file: int) -> Finished:
+def _of_this_run(checkpoint: Checkpoint, file: int) -> Checkpoint:
     """With the file's number in this run, and the moments of this process."""
-    result, now = finished.result, time.perf_counter()
+    result, now = checkpoint.result, time.perf_counter()
     spent = replace(result.time, began=now, turned=now, ended=now)
-    return replace(finished, result=replace(result, task=replace(result.task, file=file), time=spent))
+    return replace(checkpoint, result=replace(result, task=replace(result.task, file=file), time=spent))
 
 
-def _read(place: Path, file: int) -> dict[int, Finished]:
+def _read(place: Path, file: int) -> dict[int, Checkpoint]:
     try:
         data = _whole(place)
     except OSError:
         return {}
-    found: dict[int, Finished] = {}
+    found: dict[int, Checkpoint] = {}
     for line in (data or b"").splitlines()[1:]:
         with contextlib.suppress(ValueError):
-            finished = loads(line)
-            found[finished.result.task.chunk.index] = _of_this_run(finished, file)
+            checkpoint = loads(line)
+            found[checkpoint.result.task.chunk.index] = _of_this_run(checkpoint, file)
     return found

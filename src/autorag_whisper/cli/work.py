@@ -16,7 +16,7 @@ from autorag_whisper.cli.remarks import heard_s, log_details, status
 from autorag_whisper.cli.turns import Turns
 from autorag_whisper.domain.errors import MediaError, MediaUnreadable
 from autorag_whisper.domain.transcript import Segment
-from autorag_whisper.transcriber.book import Supervised
+from autorag_whisper.transcriber.checkpoint import Supervised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

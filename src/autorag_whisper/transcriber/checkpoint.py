@@ -1,124 +1,66 @@
-"""A finished chunk as a line of JSON and back, for who keeps chunks beyond the life of a process.
-
-A line is the fields of `Finished` in their order, nested; nothing in it names a class or is run. `SCHEMA` is a digest
-of the fields and their types: a line that was written under another one is of another version, and to be ignored.
-"""
+"""Checkpoints: chunks that are done, kept outside of a run, so that the next run of the file need not do them again."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import sys
-import typing
-from dataclasses import fields, is_dataclass
-from enum import Enum
-from types import NoneType, UnionType
-from typing import Any, get_args, get_origin
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from autorag_whisper.align.words import TimedWord
-from autorag_whisper.domain.audio import Samples, SpeechChunk, SpeechSpan
-from autorag_whisper.domain.errors import RequestError
-from autorag_whisper.domain.transcript import Attempt, Unspoken, Word, WordSource
-from autorag_whisper.recognition.alignment import Aligned, LettersBy
-from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection, WordsIn
-from autorag_whisper.recognition.language import Piece
-from autorag_whisper.recognition.language_changes import Stretch
-from autorag_whisper.transcriber.book import Finished
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
-# Most of them are imported for type checkers alone where they are used.
-_KNOWN = {
-    known.__name__: known
-    for known in (
-        TimedWord, SpeechChunk, SpeechSpan, Attempt, Unspoken, Word, WordSource, Aligned, LettersBy, ChunkResult,
-        ChunkTask, EngineTime, Rejection, Finished, Piece, Stretch, WordsIn,
-    )
-} | {"Samples": Samples}  # fmt: skip
+    from autorag_whisper.domain.audio import SpeechChunk
+    from autorag_whisper.recognition.chunk_result import ChunkResult
+    from autorag_whisper.transcriber.outcome import OnSegment
 
 
-def dumps(finished: Finished) -> str:
-    """One line, without its end."""
-    return json.dumps(_plain(finished, Finished), separators=(",", ":"))
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A chunk's final result without its samples, with the bounds it had, and its file's language."""
+
+    result: ChunkResult
+    stop: int
+    language: str
+    language_probability: float
+
+    @classmethod
+    def of(cls, result: ChunkResult, language: str, probability: float) -> Checkpoint:
+        """What to keep of a result."""
+        chunk = result.task.chunk
+        nothing = np.zeros(0, np.float32)
+        task = replace(result.task, chunk=replace(chunk, samples=nothing, probabilities=nothing))
+        return cls(replace(result, task=task), chunk.stop, language, probability)
+
+    def result_for(self, chunk: SpeechChunk) -> ChunkResult | None:
+        """The result, if `chunk` is the one it was of; None where the file is cut differently now."""
+        kept = self.result.task.chunk
+        if (kept.start, self.stop, kept.speech) != (chunk.start, chunk.stop, chunk.speech):
+            return None
+        return replace(self.result, task=replace(self.result.task, chunk=chunk))
 
 
-def loads(line: str | bytes) -> Finished:
-    """The chunk of a line. Raises ValueError for whatever else it is."""
-    try:
-        found = _built(json.loads(line), Finished)
-    except (ValueError, TypeError, ArithmeticError, RecursionError, RequestError) as error:
-        raise ValueError("not a finished chunk") from error
-    assert isinstance(found, Finished)
-    return found
+class Checkpoints(Protocol):
+    """Who keeps them. Called by the thread that iterates the run."""
+
+    def done(self, file: int) -> Mapping[int, Checkpoint]:
+        """Of the run's `file`, counted from 0 in the order of its sources: chunk index -> what is done."""
+        ...
+
+    def add(self, file: int, checkpoint: Checkpoint) -> None:
+        """A chunk is done."""
+        ...
 
 
-def _hints(kind: type) -> list[tuple[str, Any]]:
-    """Fields of a dataclass with their types."""
-    found = typing.get_type_hints(kind, vars(sys.modules[kind.__module__]), _KNOWN)
-    return [(item.name, found[item.name]) for item in fields(kind)]
+@dataclass(frozen=True, slots=True)
+class Supervised:
+    """What a run does for whoever may have to begin it again.
 
+    `checkpoints` keeps chunks that are done. `linger` takes what has to wait for the batches in flight when the run
+    ends early, so that the run need not: it calls that in a thread of its own. `on_segment` is told which file a
+    segment is of.
+    """
 
-def _plain(value: Any, hint: Any) -> Any:
-    if value is None:
-        return None
-    hint = _inner(hint)
-    if get_origin(hint) is tuple:
-        return [_plain(item, get_args(hint)[0]) for item in value]
-    if hint == Samples:
-        return None
-    if is_dataclass(hint):
-        return [_plain(getattr(value, name), inner) for name, inner in _HINTS[hint]]
-    if isinstance(value, Enum):
-        return value.value
-    return hint(value)  # a number of NumPy's becomes Python's
-
-
-def _built(value: Any, hint: Any) -> Any:
-    if hint == Samples:
-        return np.zeros(0, np.float32)
-    if value is None:
-        if _inner(hint) is hint:
-            raise ValueError("null is not allowed here")
-        return None
-    hint = _inner(hint)
-    if get_origin(hint) is tuple:
-        if not isinstance(value, list):
-            raise ValueError("not a list")
-        return tuple(_built(item, get_args(hint)[0]) for item in value)
-    if isinstance(hint, type) and is_dataclass(hint):
-        inner = _HINTS[hint]
-        if not isinstance(value, list) or len(value) != len(inner):
-            raise ValueError(f"not a {hint.__name__}")
-        return hint(*(_built(item, kind) for item, (_, kind) in zip(value, inner, strict=True)))
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return hint(value)
-    if type(value) is not hint and not (hint is float and type(value) is int):
-        raise ValueError(f"not a {hint.__name__}")
-    return hint(value)
-
-
-def _inner(hint: Any) -> Any:
-    """`X` of `X | None`."""
-    if get_origin(hint) not in (UnionType, typing.Union):
-        return hint
-    [inner] = [kind for kind in get_args(hint) if kind is not NoneType]
-    return inner
-
-
-def _schema(kind: type, seen: dict[type, list[tuple[str, Any]]]) -> None:
-    """Collect the fields of `kind` and of all that it is made of."""
-    if kind in seen:
-        return
-    seen[kind] = _hints(kind)
-    for _, hint in seen[kind]:
-        inner = _inner(hint)
-        inner = get_args(inner)[0] if get_origin(inner) is tuple else inner
-        if is_dataclass(inner):
-            _schema(typing.cast("type", inner), seen)
-
-
-_HINTS: dict[Any, list[tuple[str, Any]]] = {}
-_schema(Finished, _HINTS)
-SCHEMA = hashlib.sha256(
-    repr([(kind.__name__, [(name, str(hint)) for name, hint in found]) for kind, found in _HINTS.items()]).encode()
-).hexdigest()[:16]
+    checkpoints: Checkpoints
+    linger: Callable[[Callable[[], None]], None]
+    on_segment: OnSegment | None = None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from autorag_whisper.recognition.chunk_result import ChunkResult
     from autorag_whisper.recognition.language import LanguageChoice
     from autorag_whisper.transcriber.assembly import Assembly
-    from autorag_whisper.transcriber.book import Supervised
+    from autorag_whisper.transcriber.checkpoint import Supervised
 
 _MORE_S = 10.0
 

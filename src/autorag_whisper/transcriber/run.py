@@ -25,7 +25,7 @@ from autorag_whisper.recognition.hearing import follows
 from autorag_whisper.recognition.language import VOTING_CHUNKS, LanguageChoice
 from autorag_whisper.transcriber.arguments import check_options
 from autorag_whisper.transcriber.assembly import Assembly
-from autorag_whisper.transcriber.book import Finished
+from autorag_whisper.transcriber.checkpoint import Checkpoint
 from autorag_whisper.transcriber.file import RunFile, segments_of
 from autorag_whisper.transcriber.language_track import LanguageTrack
 from autorag_whisper.transcriber.outcome import FileDone, FileFailed
@@ -240,7 +240,7 @@ class Run:
     def _known(self, file: RunFile, chunk: SpeechChunk) -> ChunkResult | None:
         """The result of a chunk that an earlier run has done, and with it the file's language."""
         supervised = self._parts.supervised
-        finished = supervised.book.finished(file.index).get(chunk.index) if supervised is not None else None
+        finished = supervised.checkpoints.done(file.index).get(chunk.index) if supervised is not None else None
         result = finished.result_for(chunk) if finished is not None else None
         if finished is None or result is None:
             return None
@@ -289,8 +289,8 @@ class Run:
             self._report.note(file, result)
             if self._parts.supervised is not None:
                 language = file.language or result.language
-                self._parts.supervised.book.note(
-                    file.index, Finished.of(result, language, file.assembly.language_probability)
+                self._parts.supervised.checkpoints.add(
+                    file.index, Checkpoint.of(result, language, file.assembly.language_probability)
                 )
             yield from self._settle(file, result)
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from autorag_whisper.engines.aligners import AlignmentModel
     from autorag_whisper.engines.base import VoiceActivity
     from autorag_whisper.telemetry import Telemetry
-    from autorag_whisper.transcriber.book import Supervised
     from autorag_whisper.transcriber.cancellation import CancelToken
+    from autorag_whisper.transcriber.checkpoint import Supervised
     from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
     from autorag_whisper.transcriber.run import Run
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.device import CpuPin
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Segment
-    from autorag_whisper.transcriber.book import Supervised
     from autorag_whisper.transcriber.cancellation import CancelToken
+    from autorag_whisper.transcriber.checkpoint import Supervised
     from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
     from autorag_whisper.transcriber.protocol import Model
 

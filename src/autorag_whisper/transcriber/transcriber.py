@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from autorag_whisper.residency.idle import IdleTimer
     from autorag_whisper.residency.residency import Residency
     from autorag_whisper.telemetry import Telemetry
-    from autorag_whisper.transcriber.book import Supervised
+    from autorag_whisper.transcriber.checkpoint import Supervised
     from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
     from autorag_whisper.transcriber.protocol import Model
 

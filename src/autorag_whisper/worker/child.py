@@ -22,8 +22,8 @@ from autorag_whisper.bootstrap import build_parts
 from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.domain.transcript import Segment
 from autorag_whisper.settings import Settings
-from autorag_whisper.transcriber.book import Supervised
 from autorag_whisper.transcriber.cancellation import CancelToken
+from autorag_whisper.transcriber.checkpoint import Supervised
 from autorag_whisper.transcriber.supervised import SupervisedTranscriber
 from autorag_whisper.worker.memory import resident_bytes
 from autorag_whisper.worker.messages import (
@@ -31,17 +31,17 @@ from autorag_whisper.worker.messages import (
     UNREAD_SEGMENTS,
     Answer,
     Ask,
-    Beat,
-    Begun,
+    ChunkDone,
     Credit,
+    Event,
+    FileEnded,
+    FileStarted,
+    Heartbeat,
     Load,
-    Noted,
-    Over,
     Quit,
     Ready,
     Start,
     Stop,
-    Told,
 )
 from autorag_whisper.worker.parent import Parent
 from autorag_whisper.worker.relay import RelayTelemetry, in_job
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from autorag_whisper.audio.source import MediaSource
-    from autorag_whisper.transcriber.book import Finished
+    from autorag_whisper.transcriber.checkpoint import Checkpoint
     from autorag_whisper.transcriber.outcome import FileOutcome, Progress
     from autorag_whisper.worker.messages import FromChild, FromParent
 
@@ -128,22 +128,22 @@ class Control:
         self.unread.end()
 
 
-class Book:
+class Kept:
     """Chunks that earlier processes have done, and those of this one on their way to the parent."""
 
     def __init__(self, start: Start, send: Callable[[FromChild], object]) -> None:
         self._start, self._send = start, send
-        self._read: dict[int, dict[int, Finished]] = {}
+        self._read: dict[int, dict[int, Checkpoint]] = {}
 
-    def finished(self, file: int) -> Mapping[int, Finished]:
+    def done(self, file: int) -> Mapping[int, Checkpoint]:
         if file not in self._read:
             kept = self._start.done.get(file, {})
             self._read[file] = {index: pickle.loads(data) for index, data in kept.items()}  # noqa: S301 - pickled by a process of ours, kept by the parent
         return self._read[file]
 
-    def note(self, file: int, finished: Finished) -> None:
-        index = finished.result.task.chunk.index
-        self._send(Noted(self._start.job, file, index, pickle.dumps(finished)))
+    def add(self, file: int, checkpoint: Checkpoint) -> None:
+        index = checkpoint.result.task.chunk.index
+        self._send(ChunkDone(self._start.job, file, index, pickle.dumps(checkpoint)))
 
 
 class Worker:
@@ -216,9 +216,9 @@ class Worker:
         while not self._quits.wait(BEAT_S):
             self._line.send(self._sign_of_life())
 
-    def _sign_of_life(self) -> Beat:
+    def _sign_of_life(self) -> Heartbeat:
         waits = any(control.unread.is_waited_for for control in self._controls.copy().values())
-        return Beat(resident_bytes(), self._transcriber.pin, self._transcriber.resolved_device(), waits)
+        return Heartbeat(resident_bytes(), self._transcriber.pin, self._transcriber.resolved_device(), waits)
 
     # ------------------------------------------------------------ the main thread
 
@@ -246,11 +246,11 @@ class Worker:
 
         def sources() -> Iterator[MediaSource]:
             for n, source in enumerate(job.files):
-                send(Begun(job.job, n))
+                send(FileStarted(job.job, n))
                 yield source
 
         def on_progress(progress: Progress) -> None:
-            send(Told(job.job, numbers[id(progress.source)], progress))
+            send(Event(job.job, numbers[id(progress.source)], progress))
 
         model = self._transcriber.model(job.model, job.device_hint)
         events = self._transcriber.events(
@@ -259,7 +259,7 @@ class Worker:
             model=model,
             on_progress=on_progress,
             cancel=control.cancel,
-            supervised=Supervised(Book(job, send), linger=_linger),
+            supervised=Supervised(Kept(job, send), linger=_linger),
         )
         with closing(events):
             for event in events:
@@ -269,10 +269,10 @@ class Worker:
         if isinstance(event, Segment):
             if job.streams and event.index >= job.told:  # of many files the outcomes have them
                 unread.take()
-                self._line.send(Told(job.job, 0, event))
+                self._line.send(Event(job.job, 0, event))
             return
         unread.take()
-        self._line.send(Told(job.job, numbers[id(event.source)], Over(event.transcript, event.error)))
+        self._line.send(Event(job.job, numbers[id(event.source)], FileEnded(event.transcript, event.error)))
 
 
 def _limit(said: Start | Load) -> int:

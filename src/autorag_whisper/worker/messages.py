@@ -9,7 +9,7 @@ makes pickle acceptable here. What the parent only keeps (chunks that are done) 
           Stop (end the job now) ------------------------------->
           Ask (at any time; Answer comes back)
           Quit ------------------------------------------------>
-  child   Ready; then of a job: Begun, Noted, Told, SpanMade, Measured, Ready again at its end; all the time Beat
+  child   Ready; of a job: FileStarted, ChunkDone, Event, SpanMade, Measured, at its end Ready again; always Heartbeat
 ```
 
 Every message of a job has its number: what comes of another job is refused.
@@ -37,7 +37,7 @@ UNREAD_SEGMENTS, UNREAD_OUTCOMES = 256, 16
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Do these files. `done`: file -> chunk -> what an earlier process pickled of it (`transcriber.book.Finished`).
+    """Do these files. `done`: file -> chunk -> its checkpoint, as an earlier process wrote it.
 
     `streams`: segments are told, of a job that is one file; the first `told` of them an earlier process has told.
     `unread`: what the caller has not read of that and of outcomes.
@@ -118,7 +118,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class FileStarted:
     """A file was opened: from now on it may be the one that kills the process."""
 
     job: int
@@ -126,7 +126,7 @@ class Begun:
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class ChunkDone:
     """A chunk is done."""
 
     job: int
@@ -136,16 +136,16 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Event:
     """What the run told of a file: a segment, its end, or how far it is."""
 
     job: int
     file: int
-    what: Segment | Over | Progress
+    what: Segment | FileEnded | Progress
 
 
 @dataclass(frozen=True, slots=True)
-class Over:
+class FileEnded:
     """A file's end."""
 
     transcript: Transcript | None = None
@@ -153,7 +153,7 @@ class Over:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Heartbeat:
     """The process is alive: its memory, and the pin that it stays on the CPU under, if any.
 
     `waits`: its job does nothing until its caller has read what was told.
@@ -188,4 +188,4 @@ class Measured:
 
 
 FromParent = Start | Load | Credit | Stop | Ask | Quit
-FromChild = Ready | Begun | Noted | Told | Beat | SpanMade | Measured | Answer
+FromChild = Ready | FileStarted | ChunkDone | Event | Heartbeat | SpanMade | Measured | Answer

@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.domain.device import FailureCause
-from autorag_whisper.worker.messages import Answer, Beat, Load, Quit, Ready, Start
+from autorag_whisper.worker.messages import Answer, Heartbeat, Load, Quit, Ready, Start
 from autorag_whisper.worker.spool import send_descriptor
 from autorag_whisper.worker.supervision import Seen
 
@@ -65,7 +65,7 @@ class WorkerProcess:
         self._connection: Connection[Any, Any] = Connection(os.dup(self._socket.fileno()))
         self.pid = self._process.pid
         self.started_s = self.heard_s = self.got_on_s = clock()
-        self.beat: Beat | None = None
+        self.beat: Heartbeat | None = None
         self.is_ready = self.is_gone = False
         self._inherited: CpuPin | None = None
         self._letters: SimpleQueue[tuple[bytes, Spool | None] | None] = SimpleQueue()
@@ -171,7 +171,7 @@ class WorkerProcess:
                 self._process.kill()
                 break
             self.heard_s = self._clock()
-            if isinstance(said, Beat):
+            if isinstance(said, Heartbeat):
                 self.beat = said
                 if said.waits:
                     self.got_on_s = self.heard_s

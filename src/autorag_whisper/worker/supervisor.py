@@ -26,15 +26,15 @@ from autorag_whisper.worker.call import Call, Close, Look, Question, Taken
 from autorag_whisper.worker.messages import (
     Answer,
     Ask,
-    Begun,
+    ChunkDone,
     Credit,
+    Event,
+    FileEnded,
+    FileStarted,
     Measured,
-    Noted,
-    Over,
     Ready,
     SpanMade,
     Stop,
-    Told,
 )
 from autorag_whisper.worker.process import Gone, WorkerProcess
 from autorag_whisper.worker.supervision import Act, Limits, judge
@@ -251,13 +251,13 @@ class Supervisor:
 
     def _tell(self, call: Call, said: FromChild) -> None:
         job = call.job
-        if isinstance(said, Begun):
+        if isinstance(said, FileStarted):
             job.begun(said.file, self._traces.now_ns())
-        elif isinstance(said, Noted):
+        elif isinstance(said, ChunkDone):
             job.noted(said.file, said.chunk, said.finished)
-        elif isinstance(said, Told):
+        elif isinstance(said, Event):
             what = said.what
-            if isinstance(what, Over):
+            if isinstance(what, FileEnded):
                 call.give(_outcome(job.over(said.file), what))
             elif isinstance(what, Progress):
                 call.give(job.further(said.file, what))
@@ -366,7 +366,7 @@ class Supervisor:
         self._questions.clear()
 
 
-def _outcome(source: MediaSource, over: Over) -> FileOutcome:
+def _outcome(source: MediaSource, over: FileEnded) -> FileOutcome:
     if over.transcript is not None:
         return FileDone(source, over.transcript)
     return FileFailed(source, over.error or WorkerDied("a file ended without a result"))
