@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from autorag_whisper.cli import run
-from autorag_whisper.cli.edge import Edge
+from autorag_whisper.cli.context import CommandContext
 from autorag_whisper.domain.audio import MediaInfo
 from autorag_whisper.domain.errors import AutoragWhisperError, MediaDamaged
 from autorag_whisper.domain.transcript import Segment, Transcript, Word
@@ -83,7 +83,7 @@ class World:
     def command(self, *arguments: str | Path) -> int:
         """The exit code of any command line."""
         environ = {"AUTORAG_WHISPER_CACHE_DIR": self.cache.name, **self.environ}
-        return run([str(argument) for argument in arguments], Edge(environ, self.clock, self._build))
+        return run([str(argument) for argument in arguments], CommandContext(environ, self.clock, self._build))
 
     def _build(self, settings: Settings, _environ: Any) -> Any:
         if self.build_error is not None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).parent))
 
 from autorag_whisper import cli
-from autorag_whisper.cli.edge import Edge
+from autorag_whisper.cli.context import CommandContext
 from autorag_whisper.testing import FakeWhisper
 from run_world import World
 
@@ -44,8 +44,8 @@ def main(folder: Path, arguments: list[str]) -> int:
         return found
 
     signal.signal(signal.SIGTERM, cli._terminate)
-    edge = Edge(build=lambda _settings, _environ: World(script=script).transcriber)
-    return cli.run(["transcribe", "-l", "en", *arguments], edge)
+    context = CommandContext(build=lambda _settings, _environ: World(script=script).transcriber)
+    return cli.run(["transcribe", "-l", "en", *arguments], context)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autorag_whisper.cli.naming import stem_of
+from autorag_whisper.archive.naming import stem_of
 from kit import read_manifest
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autorag_whisper.cli import run
-from autorag_whisper.cli.edge import Edge
+from autorag_whisper.cli.context import CommandContext
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +27,8 @@ def untuned(settings: Settings, environ: Mapping[str, str]) -> Transcriber:
 
 
 def test_the_figures_of_the_demo_sample_fit_each_other(demo_sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    edge = Edge(environ=os.environ | {"AUTORAG_WHISPER_DEVICE": "cpu"}, build=untuned)
-    assert run(["bench", "-m", "tiny.en", "--threads", "1", "--json", str(demo_sample)], edge) == 0
+    context = CommandContext(environ=os.environ | {"AUTORAG_WHISPER_DEVICE": "cpu"}, build=untuned)
+    assert run(["bench", "-m", "tiny.en", "--threads", "1", "--json", str(demo_sample)], context) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["audio_s"] == pytest.approx(11.8, abs=0.1)
     assert figures["x_real_time"] == pytest.approx(figures["audio_s"] / figures["wall_s"], rel=0.01)

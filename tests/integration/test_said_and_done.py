@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autorag_whisper.cli import run
-from autorag_whisper.cli.edge import Edge
+from autorag_whisper.cli.context import CommandContext
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,10 +25,10 @@ def test_doctor_names_the_compute_type_that_results_have(
     compute_type: str, environ: dict[str, str], demo_sample: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The one said int8, the other int8_float32."""
-    edge = Edge(environ | {"AUTORAG_WHISPER_COMPUTE_TYPE": compute_type, "AUTORAG_WHISPER_DEVICE": "cpu"})
-    run(["doctor", "--json"], edge)
+    context = CommandContext(environ | {"AUTORAG_WHISPER_COMPUTE_TYPE": compute_type, "AUTORAG_WHISPER_DEVICE": "cpu"})
+    run(["doctor", "--json"], context)
     would = json.loads(capsys.readouterr().out)["device"]["would be used"]
-    assert run(["transcribe", str(demo_sample), "-m", "tiny.en", "-f", "json", "-o", str(tmp_path)], edge) == 0
+    assert run(["transcribe", str(demo_sample), "-m", "tiny.en", "-f", "json", "-o", str(tmp_path)], context) == 0
     result = json.loads((tmp_path / "demo.json").read_text())
     assert would.startswith(f"{result['device']}, {result['compute_type']}: ")
     assert not result["notes"]
@@ -44,7 +44,7 @@ def test_a_card_and_a_compute_type_that_are_not_there_are_told(
         arguments += ["--device", "cuda", "--compute-type", "float16"]
     else:
         environ |= {"AUTORAG_WHISPER_DEVICE": "cuda", "AUTORAG_WHISPER_COMPUTE_TYPE": "float16"}
-    assert run(arguments, Edge(environ)) == 0
+    assert run(arguments, CommandContext(environ)) == 0
     result = json.loads((tmp_path / "demo.json").read_text())
     if result["device"] != "cpu":
         pytest.skip("there is a card")
@@ -62,7 +62,7 @@ def test_speech_whose_text_was_rejected_is_told_as_such(
     """Portuguese taken for something else: all its text was rejected, and "no speech found" was said."""
     clip = str(kit / "tts" / "es_pt01.flac")
     arguments = ["transcribe", clip, "--allowed-languages", "pl,pt,sv,en", "-f", "json", "-o", str(tmp_path)]
-    assert run(arguments, Edge(environ)) == 0
+    assert run(arguments, CommandContext(environ)) == 0
     result = json.loads((tmp_path / "es_pt01.json").read_text())
     line = capsys.readouterr().err.splitlines()[0]
     assert result["coverage"]["speech_s"] > 1

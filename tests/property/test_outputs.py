@@ -10,14 +10,14 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from autorag_whisper.cli.inputs import Input
-from autorag_whisper.cli.naming import plan, stem_of
+from autorag_whisper.archive.inputs import Input
+from autorag_whisper.archive.naming import plan, stem_of
 from autorag_whisper.format import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autorag_whisper.cli.naming import Job
+    from autorag_whisper.archive.naming import Job
 
 # Few letters and many dots, so that names meet; among them some that differ only in case or in how they are composed.
 PIECES = st.sampled_from(

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autorag_whisper.archive.manifest import MANIFEST
 from autorag_whisper.cli.exits import KEPT
-from autorag_whisper.cli.manifest import MANIFEST
 from cli_world import World
 
 RECORDINGS = ("mon/rec1.wav", "tue/rec1.wav", "tue/rec1.mp3", "mon/x/rec1.wav")

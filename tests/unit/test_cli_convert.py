@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autorag_whisper.cli import manifest
+from autorag_whisper.archive import manifest
 from autorag_whisper.cli.exits import BAD_USAGE, FAILED, KEPT, SUCCESS
 from autorag_whisper.format import FORMATS, render
 from autorag_whisper.format.options import SubtitleOptions

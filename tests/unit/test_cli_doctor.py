@@ -11,7 +11,7 @@ import pytest
 
 from autorag_whisper import __version__
 from autorag_whisper.cli import checks, run
-from autorag_whisper.cli.edge import Edge
+from autorag_whisper.cli.context import CommandContext
 from autorag_whisper.device.devices import Devices
 from autorag_whisper.domain.device import Hardware
 
@@ -25,7 +25,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 
 
 def report(environ: dict[str, str], capsys: pytest.CaptureFixture[str], code: int) -> Any:
-    assert run(["doctor", "--json"], Edge(environ)) == code
+    assert run(["doctor", "--json"], CommandContext(environ)) == code
     return json.loads(capsys.readouterr().out)
 
 
@@ -52,7 +52,7 @@ def test_looking_leaves_nothing_behind(
 def test_the_text_names_every_section_and_ends_with_the_verdict(
     environ: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["doctor"], Edge(environ)) == 0
+    assert run(["doctor"], CommandContext(environ)) == 0
     lines = capsys.readouterr().out.splitlines()
     headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
     assert headings == ["system:", "packages:", "environment:", "device:", "models:", "media:"]
@@ -82,7 +82,7 @@ def test_a_cache_directory_that_cannot_be_written_is_a_problem(
     environ["AUTORAG_WHISPER_CACHE_DIR"] = str(tmp_path / "file" / "cache")
     [problem] = report(environ, capsys, 1)["problems"]
     assert problem["problem"].startswith("the cache directory")
-    assert run(["doctor"], Edge(environ)) == 1
+    assert run(["doctor"], CommandContext(environ)) == 1
     assert capsys.readouterr().out.splitlines()[-1] == f"    -> {problem['remedy']}"
 
 
@@ -96,7 +96,7 @@ def test_an_engine_that_was_chosen_and_is_not_installed_is_a_problem_with_its_ex
 
 def on(hardware: Hardware, environ: dict[str, str], capsys: pytest.CaptureFixture[str]) -> Any:
     """What doctor says of a machine with this hardware."""
-    run(["doctor", "--json"], Edge(environ, devices=lambda: Devices(lambda: hardware)))
+    run(["doctor", "--json"], CommandContext(environ, devices=lambda: Devices(lambda: hardware)))
     return json.loads(capsys.readouterr().out)
 
 

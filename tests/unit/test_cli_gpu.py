@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autorag_whisper.cli import run
-from autorag_whisper.cli.edge import Edge
+from autorag_whisper.cli.context import CommandContext
 from autorag_whisper.gpu.arbiter.lease import Released, Tenant, Wish
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 from autorag_whisper.gpu.card_memory import CardMemory, CardReader
@@ -20,21 +20,21 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def edge(tmp_path: Path) -> Edge:
-    return Edge({"AUTORAG_WHISPER_GPU_DIR": str(tmp_path)})
+def context(tmp_path: Path) -> CommandContext:
+    return CommandContext({"AUTORAG_WHISPER_GPU_DIR": str(tmp_path)})
 
 
 def test_a_card_that_nobody_has_used_says_so_and_nothing_is_made(
-    edge: Edge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    context: CommandContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["gpu", "status"], edge) == 0
+    assert run(["gpu", "status"], context) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:3] == ["holder:    nobody", "waiting:   nobody", "reserved:  0 MiB"]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_holder_waiters_and_what_is_kept_are_shown(
-    edge: Edge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    context: CommandContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arbiter = ProcessArbiter(tmp_path / "gpu0")
     arbiter.register(Tenant("whisper", lambda _wanted: Released(100 * MIB), lambda: 300 * MIB))
@@ -45,9 +45,9 @@ def test_holder_waiters_and_what_is_kept_are_shown(
         number, ticket = arbiter.directory.draw(
             {"tenant": "whisper", "owner": "9-1", "deadline_s": 1e12, "needs_bytes": MIB}
         )
-        assert run(["gpu", "status", "--json"], edge) == 0
+        assert run(["gpu", "status", "--json"], context) == 0
         found = json.loads(capsys.readouterr().out)
-        assert run(["gpu", "status"], edge) == 0
+        assert run(["gpu", "status"], context) == 0
         text = capsys.readouterr().out
         ticket.close()
     arbiter.close()
@@ -63,11 +63,11 @@ def test_holder_waiters_and_what_is_kept_are_shown(
 
 
 def test_a_folder_that_others_could_write_to_is_bad_usage(
-    edge: Edge, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    context: CommandContext, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "gpu0").mkdir(mode=0o755)
     (tmp_path / "gpu0").chmod(0o755)
-    assert run(["gpu", "status"], edge) != 0
+    assert run(["gpu", "status"], context) != 0
     assert "AUTORAG_WHISPER_GPU_DIR" in capsys.readouterr().err
 
 
@@ -103,10 +103,10 @@ def test_without_the_library_nothing_is_known() -> None:
 
 @pytest.mark.parametrize("arbiter", ["off", "process"])
 def test_where_processes_take_no_turns_nobody_is_not_said_without_a_warning(
-    edge: Edge, capsys: pytest.CaptureFixture[str], arbiter: str
+    context: CommandContext, capsys: pytest.CaptureFixture[str], arbiter: str
 ) -> None:
     """ "holder: nobody" was said of a card that processes used without asking."""
-    assert run(["gpu", "status"], edge) == 0
+    assert run(["gpu", "status"], context) == 0
     assert "beware" not in capsys.readouterr().out
-    assert run(["gpu", "status"], Edge({**edge.environ, "AUTORAG_WHISPER_ARBITER": arbiter})) == 0
+    assert run(["gpu", "status"], CommandContext({**context.environ, "AUTORAG_WHISPER_ARBITER": arbiter})) == 0
     assert f"beware:    with AUTORAG_WHISPER_ARBITER={arbiter} processes do not take turns" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The outermost edge: commands by name, exit codes, what is logged."""
+"""The outermost context: commands by name, exit codes, what is logged."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from autorag_whisper import __version__
 from autorag_whisper.cli import cli, exits, run
-from autorag_whisper.cli.edge import Edge
+from autorag_whisper.cli.context import CommandContext
 from cli_world import World
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def test_switches_may_stand_before_the_command(
     arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """The command's name was taken for a file that is missing."""
-    assert run([*arguments, "transcribe", str(tmp_path / "no.mp3")], Edge({})) == 2
+    assert run([*arguments, "transcribe", str(tmp_path / "no.mp3")], CommandContext({})) == 2
     told = capsys.readouterr().err
     assert "no.mp3: no such file" in told
     assert "transcribe: no such" not in told
@@ -145,7 +145,7 @@ def test_ctrl_c_is_exit_code_130(capsys: pytest.CaptureFixture[str], monkeypatch
         def get(self, *_: object) -> str:
             raise KeyboardInterrupt
 
-    assert run(["doctor"], Edge(Interrupting())) == 130
+    assert run(["doctor"], CommandContext(Interrupting())) == 130
     assert capsys.readouterr().err.strip() == "interrupted"
 
 

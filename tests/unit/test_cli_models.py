@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from autorag_whisper.cli import run
-from autorag_whisper.cli.edge import Edge
+from autorag_whisper.cli.context import CommandContext
 from autorag_whisper.engines.letter_classifiers import encoder_digest, keep
 from autorag_whisper.models.catalogue import CATALOGUE
 from letter_models import VECTORS, a_classifier, a_model, in_halves
@@ -32,7 +32,7 @@ def command(tmp_path: Path, hub_cache: Path, capfd: pytest.CaptureFixture[str]) 
 
     def call(*arguments: str) -> tuple[int, str, str]:
         environ = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "AUTORAG_WHISPER_OFFLINE": "1"}
-        code = run(["models", *arguments], Edge(environ=environ))
+        code = run(["models", *arguments], CommandContext(environ=environ))
         return code, *capfd.readouterr()
 
     return call
@@ -67,7 +67,7 @@ def test_a_folder_whose_name_is_no_text_is_printed_as_it_is(
     tmp_path: Path, hub_cache: Path, capfdbinary: pytest.CaptureFixture[bytes], action: str
 ) -> None:
     folder = make_model(tmp_path / "caf\udce9")  # Latin-1 bytes in a world of UTF-8
-    assert run(["models", action, str(folder)], Edge(environ={"AUTORAG_WHISPER_OFFLINE": "1"})) == 0
+    assert run(["models", action, str(folder)], CommandContext(environ={"AUTORAG_WHISPER_OFFLINE": "1"})) == 0
     assert capfdbinary.readouterr().out.endswith(b"/caf\xe9\n")
 
 
@@ -103,7 +103,7 @@ def test_bad_usage_ends_with_2_and_prints_nothing_on_standard_output(command: Co
 
 
 def test_bad_settings_are_bad_usage_too(hub_cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert run(["models", "list"], Edge(environ={"AUTORAG_WHISPER_OFFLINE": "perhaps"})) == 2
+    assert run(["models", "list"], CommandContext(environ={"AUTORAG_WHISPER_OFFLINE": "perhaps"})) == 2
     assert "AUTORAG_WHISPER_OFFLINE='perhaps'" in capfd.readouterr().err
 
 

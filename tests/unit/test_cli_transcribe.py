@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autorag_whisper.cli.manifest import MANIFEST
+from autorag_whisper.archive.manifest import MANIFEST
 from autorag_whisper.domain.errors import ExtraNotInstalled, ModelNotFound, ModelUnavailable
 from autorag_whisper.domain.request import DEFAULT_TEMPERATURES
 from cli_world import BROKEN, World

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 import numpy as np
 import pytest
 
+from autorag_whisper.archive.fingerprint import options_digest
 from autorag_whisper.audio.chunking import ChunkingRules
-from autorag_whisper.cli.fingerprint import options_digest
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.notes import NoteKind
 from autorag_whisper.domain.request import (

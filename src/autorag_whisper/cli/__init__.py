@@ -86,7 +86,7 @@ def _means_transcribe(arguments: Sequence[str]) -> bool:
         return False
     if first.startswith("-"):
         return True
-    from autorag_whisper.cli.inputs import looks_like_a_file
+    from autorag_whisper.archive.inputs import looks_like_a_file
 
     return looks_like_a_file(first)
 
@@ -106,14 +106,14 @@ def main() -> NoReturn:
     sys.exit(run(sys.argv[1:]))
 
 
-def run(arguments: Sequence[str], edge: Any = None) -> int:
+def run(arguments: Sequence[str], context: Any = None) -> int:
     """Run the command and return its exit code; every expected error becomes one line on standard error.
 
-    `edge` is what the commands get from outside (`cli.edge.Edge`); None takes the real one.
+    `context` is what the commands get from outside (`cli.context.CommandContext`); None takes the real one.
     """
     _listen(logging.WARNING)
     try:
-        result = cli.main(list(arguments), "autorag-whisper", standalone_mode=False, obj=edge)
+        result = cli.main(list(arguments), "autorag-whisper", standalone_mode=False, obj=context)
     except click.Abort:  # click's name for Ctrl-C
         click.echo("interrupted", err=True)
         return INTERRUPTED

@@ -18,9 +18,9 @@ from autorag_whisper.cli.transcribe import transcribe
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from autorag_whisper.archive.inputs import Input
     from autorag_whisper.audio.source import MediaSource
-    from autorag_whisper.cli.edge import Edge
-    from autorag_whisper.cli.inputs import Input
+    from autorag_whisper.cli.context import CommandContext
     from autorag_whisper.cli.ledger import Ledger
     from autorag_whisper.cli.progress import Reporter, Tally
     from autorag_whisper.domain.request import TranscribeOptions
@@ -74,38 +74,41 @@ class Measured:
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
 @verbose_option
 @click.pass_obj
-def bench(edge: Edge | None, /, **given: Any) -> int:
+def bench(context: CommandContext | None, /, **given: Any) -> int:
     """Measure speed, processor time and memory on your own media FILEs."""
-    from autorag_whisper.cli.edge import Edge
+    from autorag_whisper.cli.context import CommandContext
     from autorag_whisper.cli.ledger import Ledger
 
     ledger = Ledger()
-    measured = _measure(given, edge or Edge(), ledger)
+    measured = _measure(given, context or CommandContext(), ledger)
     click.echo(json.dumps(asdict(measured), indent=2) if given["as_json"] else _as_text(measured))
     return ledger.close()
 
 
-def _measure(given: dict[str, Any], edge: Edge, ledger: Ledger) -> Measured:
+def _measure(given: dict[str, Any], context: CommandContext, ledger: Ledger) -> Measured:
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.cli.progress import Tally, can_draw, reporter
 
-    settings, options = _settings(given, edge), _options(given)
+    settings, options = _settings(given, context), _options(given)
     inputs = _inputs(given["arguments"], ledger)
     work = {MediaSource.from_path(item.path): item for item in inputs if item.path}
     with ExitStack() as stack:
-        began_s = edge.clock()
-        transcriber = stack.enter_context(edge.build(settings, edge.environ))
+        began_s = context.clock()
+        transcriber = stack.enter_context(context.build(settings, context.environ))
         model = transcriber.model(given["model"], _device(given["device"]))
         transcriber.load(model)
-        load_s = edge.clock() - began_s
-        first_s = _first_segment_s(transcriber, next(iter(work)), options, model, edge.clock)
-        tally = Tally(len(work), edge.clock())
-        report = stack.enter_context(reporter(tally, edge.clock, bar=can_draw(edge.environ)))
+        load_s = context.clock() - began_s
+        first_s = _first_segment_s(transcriber, next(iter(work)), options, model, context.clock)
+        tally = Tally(len(work), context.clock())
+        report = stack.enter_context(reporter(tally, context.clock, bar=can_draw(context.environ)))
         cpu_s = time.process_time()
         outcomes = transcriber.transcribe_many(list(work), options, model=model, on_progress=report.advance)
         engine_s = sum(_settle(outcome, work[outcome.source], report, ledger) for outcome in outcomes)
         return _figures(
-            _Run(tally, edge.clock(), time.process_time() - cpu_s, engine_s, load_s, first_s), ledger, settings, model
+            _Run(tally, context.clock(), time.process_time() - cpu_s, engine_s, load_s, first_s),
+            ledger,
+            settings,
+            model,
         )
 
 
@@ -121,13 +124,13 @@ class _Run:
     first_segment_s: float | None
 
 
-def _settings(given: dict[str, Any], edge: Edge) -> Settings:
+def _settings(given: dict[str, Any], context: CommandContext) -> Settings:
     from dataclasses import replace
 
     from autorag_whisper.settings import Settings
 
     overrides = {name: given[name] for name in _SETTINGS if given[name] is not None}
-    return replace(Settings.from_env(edge.environ), **overrides)
+    return replace(Settings.from_env(context.environ), **overrides)
 
 
 def _options(given: dict[str, Any]) -> TranscribeOptions:
@@ -147,8 +150,8 @@ def _device(text: str) -> str:
 
 def _inputs(arguments: Sequence[str], ledger: Ledger) -> tuple[Input, ...]:
     """The files, found as `transcribe` finds them. Standard input cannot be read twice, so it is none of them."""
+    from autorag_whisper.archive.inputs import STANDARD_INPUT, expand
     from autorag_whisper.cli.exits import BadUsage
-    from autorag_whisper.cli.inputs import STANDARD_INPUT, expand
     from autorag_whisper.cli.progress import say
 
     if STANDARD_INPUT in arguments:

@@ -18,7 +18,7 @@ from autorag_whisper.domain.notes import NoteKind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from autorag_whisper.cli.edge import Edge
+    from autorag_whisper.cli.context import CommandContext
     from autorag_whisper.models.store import ModelStatus, ModelStore
     from autorag_whisper.settings import Settings
 
@@ -68,16 +68,16 @@ class Section:
     problems: tuple[Wrong, ...]
 
 
-def examine(edge: Edge) -> tuple[Section, ...]:
+def examine(context: CommandContext) -> tuple[Section, ...]:
     """Look at everything."""
     return tuple(
         _section(name, check)
         for name, check in (
             ("system", _system()),
-            ("packages", _packages(edge)),
-            ("environment", _environment(edge)),
-            ("device", _device(edge)),
-            ("models", _models(edge)),
+            ("packages", _packages(context)),
+            ("environment", _environment(context)),
+            ("device", _device(context)),
+            ("models", _models(context)),
             ("media", _media()),
         )
     )
@@ -101,7 +101,7 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _packages(edge: Edge) -> Iterator[Fact | Wrong]:
+def _packages(context: CommandContext) -> Iterator[Fact | Wrong]:
     for distribution, module in _RUNTIMES.items():
         remedy = f"install it again: pip install --force-reinstall {distribution}"
         try:
@@ -111,7 +111,7 @@ def _packages(edge: Edge) -> Iterator[Fact | Wrong]:
             yield Wrong(f"{distribution} is not installed", remedy)
         except (ImportError, OSError, AttributeError) as error:  # a wheel for another system, a library it lacks
             yield Wrong(f"{distribution} does not import: {error}", remedy)
-    if _settings(edge).engine == "whisperx":
+    if _settings(context).engine == "whisperx":
         try:
             yield Fact("whisperx", metadata.version("whisperx"))
         except metadata.PackageNotFoundError:
@@ -124,43 +124,43 @@ def _import(module: str) -> None:
     import_runtime() if module == "onnxruntime" else import_module(module)
 
 
-def _environment(edge: Edge) -> Iterator[Fact | Wrong]:
+def _environment(context: CommandContext) -> Iterator[Fact | Wrong]:
     from autorag_whisper.domain.errors import InvalidOption
     from autorag_whisper.gpu.llm.spec import parse_llm
     from autorag_whisper.settings import ENVIRONMENT, Settings
 
     for name in (*ENVIRONMENT, *_OTHERS):
-        if edge.environ.get(name):
-            yield Fact(name, edge.environ[name])
-    for name in edge.environ:
+        if context.environ.get(name):
+            yield Fact(name, context.environ[name])
+    for name in context.environ:
         if name.startswith("AUTORAG_WHISPER_") and name not in ENVIRONMENT:
             yield Wrong(f"{name} is set and means nothing", f"unset it, or use one of {', '.join(ENVIRONMENT)}")
     try:
-        Settings.from_env(edge.environ)
+        Settings.from_env(context.environ)
     except InvalidSettings as error:
         for problem in error.problems:
             yield Wrong(problem, error.remedy)
-    if llm := _settings(edge).llm:
+    if llm := _settings(context).llm:
         try:
             parse_llm(llm)
         except InvalidOption as error:
             yield Wrong(error.problem(), error.remedy)
 
 
-def _device(edge: Edge) -> Iterator[Fact | Wrong]:
+def _device(context: CommandContext) -> Iterator[Fact | Wrong]:
     from autorag_whisper.domain.errors import InvalidOption
 
     try:
         from autorag_whisper.bootstrap import build_device_policy
     except (ImportError, OSError):  # said already
         return
-    devices = edge.devices()
+    devices = context.devices()
     hardware = devices.hardware()
     yield Fact("CUDA devices", f"{hardware.cuda_devices}{f' ({hardware.problem})' if hardware.problem else ''}")
     for name, types in (("cuda", hardware.cuda_compute_types), ("cpu", hardware.cpu_compute_types)):
         if types:
             yield Fact(f"{name} compute types", " ".join(sorted(types)))
-    wanted = edge.environ.get("AUTORAG_WHISPER_DEVICE", "").strip().lower()
+    wanted = context.environ.get("AUTORAG_WHISPER_DEVICE", "").strip().lower()
     if wanted not in ("", "auto", "cpu", "cuda"):
         yield Wrong(f"AUTORAG_WHISPER_DEVICE={wanted!r} is taken for auto", "use auto, cpu or cuda, or unset it")
     if wanted == "cuda" and not hardware.cuda_devices:
@@ -169,7 +169,7 @@ def _device(edge: Edge) -> Iterator[Fact | Wrong]:
             'install the driver and pip install "autorag-whisper[cuda]", or unset AUTORAG_WHISPER_DEVICE',
         )
     try:
-        placement = build_device_policy(_settings(edge), edge.environ, devices).place()
+        placement = build_device_policy(_settings(context), context.environ, devices).place()
     except InvalidOption as error:
         yield Wrong(error.problem(), error.remedy)
         return
@@ -182,7 +182,7 @@ def _device(edge: Edge) -> Iterator[Fact | Wrong]:
         yield Fact(
             "not tried here", "a model's first load runs one inference on the card; if it fails, the CPU is used"
         )
-        yield Fact("a card that fails", _pins(_settings(edge).pin_cooldown_s))
+        yield Fact("a card that fails", _pins(_settings(context).pin_cooldown_s))
 
 
 def _pins(cooldown_s: float) -> str:
@@ -191,21 +191,21 @@ def _pins(cooldown_s: float) -> str:
     return f"a process stays on the CPU for {memory} if memory ran out, for its life if libraries or driver fail"
 
 
-def _settings(edge: Edge) -> Settings:
+def _settings(context: CommandContext) -> Settings:
     """The environment's; the defaults where it is bad, which was said already."""
     from autorag_whisper.settings import Settings
 
     try:
-        return Settings.from_env(edge.environ)
+        return Settings.from_env(context.environ)
     except InvalidSettings:
         return Settings()
 
 
-def _models(edge: Edge) -> Iterator[Fact | Wrong]:
+def _models(context: CommandContext) -> Iterator[Fact | Wrong]:
     from autorag_whisper.models.store import ModelStore
 
-    settings = _settings(edge)
-    store = ModelStore(cache_dir=settings.cache_dir, offline=settings.offline, environ=edge.environ)
+    settings = _settings(context)
+    store = ModelStore(cache_dir=settings.cache_dir, offline=settings.offline, environ=context.environ)
     yield from _cache(store)
     here = [status for status in store.status() if status.origin is not None]
     for status in here:
@@ -218,7 +218,7 @@ def _models(edge: Edge) -> Iterator[Fact | Wrong]:
 
 
 def _cache(store: ModelStore) -> Iterator[Fact | Wrong]:
-    from autorag_whisper.cli.outputs import make_writable
+    from autorag_whisper.archive.outputs import make_writable
 
     nearest = next(place for place in (store.cache_dir, *store.cache_dir.parents) if place.exists())
     yield Fact("cache", str(store.cache_dir))

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from autorag_whisper.cli import manifest
+from autorag_whisper.archive import manifest
+from autorag_whisper.archive.fingerprint import Stamp, layout_digest, sha256_of
+from autorag_whisper.archive.inputs import STANDARD_INPUT, is_folder, is_there
+from autorag_whisper.archive.manifest import Entry, Manifest, Output, Recording
+from autorag_whisper.archive.naming import stem_of
+from autorag_whisper.archive.outputs import is_set_aside, set_aside, write_together
+from autorag_whisper.archive.ownership import Standing, standing_of
 from autorag_whisper.cli.exits import BadUsage, CannotPrint
-from autorag_whisper.cli.fingerprint import Stamp, layout_digest, sha256_of
-from autorag_whisper.cli.inputs import STANDARD_INPUT, is_folder, is_there
 from autorag_whisper.cli.ledger import Ledger, why
-from autorag_whisper.cli.manifest import Entry, Manifest, Output, Recording
-from autorag_whisper.cli.naming import stem_of
-from autorag_whisper.cli.outputs import is_set_aside, set_aside, write_together
-from autorag_whisper.cli.ownership import Standing, standing_of
 from autorag_whisper.cli.progress import say
 from autorag_whisper.domain.media_errors import HOW_TO_FETCH, is_address
 from autorag_whisper.domain.transcript_errors import InvalidTranscript

@@ -11,7 +11,7 @@ from autorag_whisper.cli import verbose_option
 from autorag_whisper.cli.subtitle_options import FORMATS_EPILOG, formats_of, subtitle_options, subtitles_of
 
 if TYPE_CHECKING:
-    from autorag_whisper.cli.edge import Edge
+    from autorag_whisper.cli.context import CommandContext
 
 _EPILOG = (
     """\b
@@ -36,11 +36,11 @@ command or `transcribe` wrote there and nobody changed is replaced; all else is 
 @click.option("--no-backup", is_flag=True, help="With --force: without a copy.")
 @verbose_option
 @click.pass_obj
-def convert(_edge: Edge | None, /, **given: Any) -> int:
+def convert(_edge: CommandContext | None, /, **given: Any) -> int:
     """Turn results in JSON into subtitles and text, without recognising again."""
+    from autorag_whisper.archive.inputs import STANDARD_INPUT
     from autorag_whisper.cli.conversion import Conversion, do
     from autorag_whisper.cli.exits import BadUsage
-    from autorag_whisper.cli.inputs import STANDARD_INPUT
     from autorag_whisper.domain.language import parse_language
 
     if given["output_dir"] == "":  # an unset variable in a script

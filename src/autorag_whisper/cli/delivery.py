@@ -8,15 +8,15 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from autorag_whisper.cli import manifest
-from autorag_whisper.cli.exits import DiskFull
-from autorag_whisper.cli.fingerprint import Stamp, sha256_of_open
+from autorag_whisper.archive import manifest
+from autorag_whisper.archive.fingerprint import Stamp, sha256_of_open
+from autorag_whisper.archive.manifest import Entry, Output
+from autorag_whisper.archive.naming import TRACK
+from autorag_whisper.archive.outputs import is_set_aside, set_aside, write_together
+from autorag_whisper.archive.ownership import Standing, Subject, fresh_places, places, stamp_of
 from autorag_whisper.cli.ledger import why
-from autorag_whisper.cli.manifest import Entry, Output
-from autorag_whisper.cli.naming import TRACK
-from autorag_whisper.cli.outputs import is_set_aside, set_aside, write_together
-from autorag_whisper.cli.ownership import Standing, Subject, fresh_places, places, stamp_of
 from autorag_whisper.cli.printing import InOrder
+from autorag_whisper.domain.archive_errors import DiskFull
 from autorag_whisper.domain.errors import MediaError
 from autorag_whisper.domain.request import Task
 from autorag_whisper.format import render
@@ -24,10 +24,10 @@ from autorag_whisper.format import render
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from autorag_whisper.archive.manifest import Manifest
+    from autorag_whisper.archive.naming import Job
+    from autorag_whisper.archive.ownership import Places
     from autorag_whisper.audio.source import MediaSource
-    from autorag_whisper.cli.manifest import Manifest
-    from autorag_whisper.cli.naming import Job
-    from autorag_whisper.cli.ownership import Places
     from autorag_whisper.cli.request import Request
     from autorag_whisper.domain.transcript import Segment, Transcript
 

@@ -11,23 +11,23 @@ from autorag_whisper.cli import verbose_option
 
 if TYPE_CHECKING:
     from autorag_whisper.cli.checks import Section
-    from autorag_whisper.cli.edge import Edge
+    from autorag_whisper.cli.context import CommandContext
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
 @verbose_option
 @click.pass_obj
-def doctor(edge: Edge | None, /, *, as_json: bool) -> int:
+def doctor(context: CommandContext | None, /, *, as_json: bool) -> int:
     """Say what is installed, which device would be used and why, where models lie, and what is wrong.
 
     Exit code 1 when something is broken.
     """
     from autorag_whisper.cli.checks import examine
-    from autorag_whisper.cli.edge import Edge
+    from autorag_whisper.cli.context import CommandContext
     from autorag_whisper.cli.exits import FAILED, SUCCESS
 
-    sections = examine(edge or Edge())
+    sections = examine(context or CommandContext())
     click.echo(_as_json(sections) if as_json else _as_text(sections))
     return FAILED if any(section.problems for section in sections) else SUCCESS
 

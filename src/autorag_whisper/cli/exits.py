@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from autorag_whisper.domain.archive_errors import OutputsMeet
 from autorag_whisper.domain.errors import (
     AutoragWhisperError,
     ExtraNotInstalled,
@@ -53,28 +54,11 @@ class CannotPrint(UnavailableError):  # noqa: N818 - as above
         return f"standard output cannot be written: {self.reason}"
 
 
-@dataclass(eq=False)
-class DiskFull(UnavailableError):  # noqa: N818 - as above
-    """Outputs cannot be written, and what comes next will not be either."""
-
-    folder: str
-    reason: str
-
-    def problem(self) -> str:
-        """Where, and what the operating system says."""
-        return f"{self.folder} takes no more files: {self.reason}"
-
-    @property
-    def remedy(self) -> str:
-        """What to do."""
-        return "make room there, or choose another --output-dir; what is recognised so far is not lost"
-
-
 class Terminated(BaseException):
-    """SIGTERM arrived. No `Exception`: nothing but the outermost edge may take it for a failure of its own."""
+    """SIGTERM arrived. No `Exception`: nothing but the outermost caller may take it for a failure of its own."""
 
 
 def exit_code(error: AutoragWhisperError) -> int:
     """2 where the command line or the environment is wrong, else 1."""
-    usage = BadUsage | InvalidOption | InvalidSettings | ModelNotFound | ExtraNotInstalled
+    usage = BadUsage | OutputsMeet | InvalidOption | InvalidSettings | ModelNotFound | ExtraNotInstalled
     return BAD_USAGE if isinstance(error, usage) else FAILED

@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from autorag_whisper.cli.edge import Edge
+    from autorag_whisper.cli.context import CommandContext
     from autorag_whisper.gpu.arbiter.status import Status
     from autorag_whisper.gpu.card_memory import CardMemory
 
@@ -26,14 +26,14 @@ def gpu() -> None:
 @click.option("--device", type=click.IntRange(0), default=0, show_default=True, help="CUDA's number of the card.")
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
 @click.pass_obj
-def status(edge: Edge | None, /, device: int, as_json: bool) -> None:
+def status(context: CommandContext | None, /, device: int, as_json: bool) -> None:
     """The holder, who waits, their ages, and the bytes reserved and reported."""
-    from autorag_whisper.cli.edge import Edge
+    from autorag_whisper.cli.context import CommandContext
     from autorag_whisper.gpu.arbiter.status import gpu_folder, look
     from autorag_whisper.gpu.card_memory import CardReader
     from autorag_whisper.settings import Settings
 
-    environ = (edge or Edge()).environ
+    environ = (context or CommandContext()).environ
     settings = Settings.from_env(environ)
     folder = gpu_folder(settings, environ, device)
     found, card = look(folder, time.monotonic()), CardReader(environ).memory(device)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from autorag_whisper.archive.inputs import Problem
 from autorag_whisper.cli.exits import FAILED, KEPT, SUCCESS
-from autorag_whisper.cli.inputs import Problem
 from autorag_whisper.cli.progress import complain, say
 from autorag_whisper.domain.errors import MediaError
 

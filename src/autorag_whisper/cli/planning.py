@@ -7,23 +7,23 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from autorag_whisper.cli import manifest
+from autorag_whisper.archive import manifest
+from autorag_whisper.archive.inputs import expand
+from autorag_whisper.archive.naming import LANGUAGE, plan
+from autorag_whisper.archive.outputs import make_writable
+from autorag_whisper.archive.ownership import Subject, finished, places
 from autorag_whisper.cli.exits import BadUsage
-from autorag_whisper.cli.inputs import expand
 from autorag_whisper.cli.ledger import why
-from autorag_whisper.cli.naming import LANGUAGE, plan
-from autorag_whisper.cli.outputs import make_writable
-from autorag_whisper.cli.ownership import Subject, finished, places
 from autorag_whisper.cli.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from autorag_whisper.cli.inputs import Input
+    from autorag_whisper.archive.inputs import Input
+    from autorag_whisper.archive.manifest import Manifest
+    from autorag_whisper.archive.naming import Job
     from autorag_whisper.cli.ledger import Ledger
-    from autorag_whisper.cli.manifest import Manifest
-    from autorag_whisper.cli.naming import Job
     from autorag_whisper.cli.request import Request
 
     _ReadManifest = Callable[[Path], Manifest]

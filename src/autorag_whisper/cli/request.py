@@ -12,7 +12,7 @@ from autorag_whisper.format.options import SubtitleOptions
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from autorag_whisper.cli.naming import Marks
+    from autorag_whisper.archive.naming import Marks
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.settings import Settings
 
@@ -40,20 +40,20 @@ class Request:
 
     def digest(self) -> str:
         """A digest of everything in here that decides what comes out for a given file."""
-        from autorag_whisper.cli.fingerprint import layout_digest
+        from autorag_whisper.archive.fingerprint import layout_digest
 
         digest = self.text_digest()
         return digest if self.subtitles == SubtitleOptions() else layout_digest(digest, self.subtitles)
 
     def text_digest(self) -> str:
         """A digest of what decides the words, however they are laid out."""
-        from autorag_whisper.cli.fingerprint import model_identity, options_digest
+        from autorag_whisper.archive.fingerprint import model_identity, options_digest
 
         return options_digest(self.options, self.settings, model=model_identity(self.model))
 
     def digests(self) -> frozenset[str]:
         """The digest, and those that earlier versions may have noted for the same."""
-        from autorag_whisper.cli.fingerprint import digests_of_0_1_0, model_identity
+        from autorag_whisper.archive.fingerprint import digests_of_0_1_0, model_identity
 
         if self.subtitles != SubtitleOptions():
             return frozenset({self.digest()})

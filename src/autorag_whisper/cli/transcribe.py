@@ -14,8 +14,8 @@ from autorag_whisper.cli.subtitle_options import FORMATS_EPILOG, formats_of, sub
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autorag_whisper.cli.edge import Edge
-    from autorag_whisper.cli.naming import Marks
+    from autorag_whisper.archive.naming import Marks
+    from autorag_whisper.cli.context import CommandContext
     from autorag_whisper.cli.request import Request
     from autorag_whisper.domain.request import TranscribeOptions
 
@@ -51,23 +51,23 @@ folder, where the tree of a given folder is mirrored. Files of a folder that dif
 @quiet_option
 @verbose_option
 @click.pass_obj
-def transcribe(edge: Edge | None, /, **given: Any) -> int:
+def transcribe(context: CommandContext | None, /, **given: Any) -> int:
     """Turn media FILEs into subtitles, text and words with times."""
-    from autorag_whisper.cli.edge import Edge
+    from autorag_whisper.cli.context import CommandContext
     from autorag_whisper.cli.ledger import Ledger
     from autorag_whisper.cli.planning import jobs_of
     from autorag_whisper.cli.progress import can_draw
     from autorag_whisper.cli.work import do
 
-    edge = edge or Edge()
-    request = _request(given, edge)
+    context = context or CommandContext()
+    request = _request(given, context)
     ledger = Ledger()
-    jobs = jobs_of(request, ledger, name_skipped=not can_draw(edge.environ))
-    do(jobs, request, edge, ledger)
+    jobs = jobs_of(request, ledger, name_skipped=not can_draw(context.environ))
+    do(jobs, request, context, ledger)
     return ledger.close()
 
 
-def _request(given: dict[str, Any], edge: Edge) -> Request:
+def _request(given: dict[str, Any], context: CommandContext) -> Request:
     """The command line as a checked request; the first thing in it that is wrong is raised."""
     from dataclasses import replace
 
@@ -77,7 +77,7 @@ def _request(given: dict[str, Any], edge: Edge) -> Request:
 
     if given["output_dir"] == "":  # an unset variable in a script
         raise BadUsage("--output-dir is empty", "name a folder, or - to print")
-    settings = Settings.from_env(edge.environ)
+    settings = Settings.from_env(context.environ)
     overrides = {name: given[name] for name in ("engine", "compute_type", "threads") if given[name] is not None}
     printing = _is_printed(given["arguments"], given["output_dir"])
     options = options_of(given)
@@ -100,8 +100,8 @@ def _request(given: dict[str, Any], edge: Edge) -> Request:
 
 def _is_printed(arguments: Sequence[str], output_dir: str | None) -> bool:
     """Whether the result goes to standard output: asked for, or standard input is all there is to read."""
+    from autorag_whisper.archive.inputs import STANDARD_INPUT
     from autorag_whisper.cli.exits import BadUsage
-    from autorag_whisper.cli.inputs import STANDARD_INPUT
 
     if output_dir is not None or STANDARD_INPUT not in arguments:
         return output_dir == "-"
@@ -111,7 +111,7 @@ def _is_printed(arguments: Sequence[str], output_dir: str | None) -> bool:
 
 
 def _marks(given: dict[str, Any], options: TranscribeOptions) -> Marks:
-    from autorag_whisper.cli.naming import Marks
+    from autorag_whisper.archive.naming import Marks
     from autorag_whisper.domain.clips import file_name_part
     from autorag_whisper.domain.errors import InvalidOption
 

@@ -1,4 +1,4 @@
-"""Each file in its turn: claimed from other runs, and with the chunks that an earlier run has left of it."""
+"""Each file in its turn: reserved from other runs, and with the chunks that an earlier run has left of it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, Self
 
-from autorag_whisper.cli import manifest
-from autorag_whisper.cli.claims import Claims
-from autorag_whisper.cli.naming import LANGUAGE
+from autorag_whisper.archive import manifest
+from autorag_whisper.archive.naming import LANGUAGE
+from autorag_whisper.archive.reservations import FOLDER, Reservations
+from autorag_whisper.archive.unfinished import Unfinished
 from autorag_whisper.cli.planning import unfinished
 from autorag_whisper.cli.progress import say
-from autorag_whisper.cli.unfinished import Unfinished
 from autorag_whisper.domain.errors import MediaError
 from autorag_whisper.models.store import default_cache_dir
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from autorag_whisper.archive.naming import Job
     from autorag_whisper.audio.source import MediaSource
-    from autorag_whisper.cli.edge import Edge
+    from autorag_whisper.cli.context import CommandContext
     from autorag_whisper.cli.ledger import Ledger
-    from autorag_whisper.cli.naming import Job
     from autorag_whisper.cli.progress import Tally
     from autorag_whisper.cli.request import Request
     from autorag_whisper.transcriber import FileOutcome
@@ -33,16 +33,16 @@ class Turns:
     """Gives a run its files, each when it is about to be read; what another run is at, or has finished, is left out."""
 
     def __init__(
-        self, work: Mapping[MediaSource, Job], request: Request, edge: Edge, tally: Tally, ledger: Ledger
+        self, work: Mapping[MediaSource, Job], request: Request, context: CommandContext, tally: Tally, ledger: Ledger
     ) -> None:
         self._work, self._request, self._tally, self._ledger = work, request, tally, ledger
         self._digests = request.digests()
-        cache_dir = (request.settings.cache_dir or default_cache_dir(edge.environ)).absolute()
-        self._claims = Claims(cache_dir / "claims")
+        cache_dir = (request.settings.cache_dir or default_cache_dir(context.environ)).absolute()
+        self._reservations = Reservations(cache_dir / FOLDER)
         settings = request.settings
         facts = {"options": request.text_digest(), "device": request.device, "compute_type": settings.compute_type}
         self.chunks = Unfinished(cache_dir / "unfinished", facts)
-        self.chunks.prune(edge.now())
+        self.chunks.prune(context.now())
         self._numbers: dict[MediaSource, int] = {}
 
     def sources(self) -> Iterator[MediaSource]:
@@ -62,17 +62,17 @@ class Turns:
         if delivered or isinstance(outcome.error, MediaError):
             self.chunks.forget(self._numbers[outcome.source])
         job = self._work[outcome.source]
-        self._claims.release(_place(job))
+        self._reservations.release(_place(job))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._claims.close()
+        self._reservations.close()
 
     def _take(self, job: Job) -> bool:
-        """Claim a file, and look once more whether it is to be done: another run may have finished it meanwhile."""
-        if not self._claims.take(_place(job)):
+        """Reserve a file, and look once more whether it is to be done: another run may have finished it meanwhile."""
+        if not self._reservations.take(_place(job)):
             self._ledger.elsewhere += 1
             say(f"{job.input.shown}: another run is at work on it, left to that")
             return False
@@ -87,18 +87,18 @@ class Turns:
         if why_finished:
             self._ledger.skipped += 1
             say(f"{job.input.shown}: finished by another run meanwhile")
-        self._claims.release(_place(job))
+        self._reservations.release(_place(job))
         return False
 
 
 def _place(job: Job) -> Path:
-    """What is claimed: the outputs of one audio track of one file. Another file of that name has others."""
+    """What is reserved: the outputs of one audio track of one file. Another file of that name has others."""
     path = job.input.path
-    # Each text through standard input is its own, so that every run has another claim.
+    # Each text through standard input is its own, so that every run has another reservation.
     origin = os.fsencode(_real(path)) if path is not None else str(os.getpid()).encode()
     return job.folder / f"{job.base}*{job.marks.selector}*{hashlib.sha256(origin).hexdigest()[:16]}"
 
 
 def _real(path: Path) -> str:
-    """A file by its real folder and its name there, as `cli.inputs` tells files apart."""
+    """A file by its real folder and its name there, as `archive.inputs` tells files apart."""
     return os.path.realpath(path.parent) + os.sep + path.name

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.audio.source import MediaSource, spool
 from autorag_whisper.cli.delivery import Delivery, Printer, Writer
-from autorag_whisper.cli.exits import DiskFull, Terminated
+from autorag_whisper.cli.exits import Terminated
 from autorag_whisper.cli.ledger import reason_of
 from autorag_whisper.cli.printing import Shown
 from autorag_whisper.cli.progress import Tally, can_draw, clock_time, complain, reporter, say, speed_text
 from autorag_whisper.cli.remarks import heard_s, log_details, status
 from autorag_whisper.cli.turns import Turns
+from autorag_whisper.domain.archive_errors import DiskFull
 from autorag_whisper.domain.errors import MediaError, MediaUnreadable
 from autorag_whisper.domain.transcript import Segment
 from autorag_whisper.transcriber.checkpoint import Supervised
@@ -21,10 +22,10 @@ from autorag_whisper.transcriber.checkpoint import Supervised
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from autorag_whisper.cli.edge import Edge
-    from autorag_whisper.cli.inputs import Input
+    from autorag_whisper.archive.inputs import Input
+    from autorag_whisper.archive.naming import Job
+    from autorag_whisper.cli.context import CommandContext
     from autorag_whisper.cli.ledger import Ledger
-    from autorag_whisper.cli.naming import Job
     from autorag_whisper.cli.progress import Reporter
     from autorag_whisper.cli.request import Request
     from autorag_whisper.transcriber import FileOutcome
@@ -32,21 +33,21 @@ if TYPE_CHECKING:
     _Work = Mapping[MediaSource, Job]
 
 
-def do(jobs: Sequence[Job], request: Request, edge: Edge, ledger: Ledger) -> None:
+def do(jobs: Sequence[Job], request: Request, context: CommandContext, ledger: Ledger) -> None:
     """Transcribe and deliver every job. What is delivered stays, also when the user stops the rest."""
     work = dict(_opened(jobs, ledger))
     if not work:
         return
-    tally = Tally(len(work), edge.clock())
+    tally = Tally(len(work), context.clock())
     try:
-        _transcribe(work, request, edge, tally, ledger)
+        _transcribe(work, request, context, tally, ledger)
     except (KeyboardInterrupt, Terminated, DiskFull):
         left = tally.files - tally.done
         complain(f"stopped with {left} of {tally.files} files to do; the same command goes on from there")
         ledger.close()
         raise
     if ledger.done:
-        now_s = edge.clock()
+        now_s = context.clock()
         passed = clock_time(now_s - tally.started_s)
         say(f"{clock_time(tally.finished_s)} of audio in {passed}: {speed_text(tally.speed(now_s))}")
 
@@ -69,13 +70,13 @@ def _source(item: Input) -> MediaSource:
     return spool(stdin, "stdin")
 
 
-def _transcribe(work: _Work, request: Request, edge: Edge, tally: Tally, ledger: Ledger) -> None:
+def _transcribe(work: _Work, request: Request, context: CommandContext, tally: Tally, ledger: Ledger) -> None:
     delivery: Delivery = Printer(work, request) if request.printing else Writer(work, request)
     with ExitStack() as stack:
-        transcriber = stack.enter_context(edge.build(request.settings, edge.environ))
+        transcriber = stack.enter_context(context.build(request.settings, context.environ))
         # Text that is printed to a terminal and a bar on the same one would overwrite each other.
-        bar = can_draw(edge.environ) and not (request.printing and sys.stdout.isatty())
-        report = stack.enter_context(reporter(tally, edge.clock, bar=bar))
+        bar = can_draw(context.environ) and not (request.printing and sys.stdout.isatty())
+        report = stack.enter_context(reporter(tally, context.clock, bar=bar))
         shown = Shown(several=len(work) > 1) if request.show_text else None
 
         def on_segment(source: MediaSource, segment: Segment) -> None:
@@ -83,7 +84,7 @@ def _transcribe(work: _Work, request: Request, edge: Edge, tally: Tally, ledger:
             if shown is not None:
                 shown.segment(source, segment)
 
-        turns = stack.enter_context(Turns(work, request, edge, tally, ledger))
+        turns = stack.enter_context(Turns(work, request, context, tally, ledger))
         supervised = Supervised(turns.chunks, lambda wait: wait(), on_segment)
         events = transcriber.events(
             turns.sources(),

@@ -1,8 +1,8 @@
 """Two runs over the same files: each file is done by one of them.
 
-A run that is about to begin a file claims its outputs: a small file in the cache directory that names the run. A run is
-alive as long as it holds the lock of its own file there, which the kernel takes away when it dies, however it dies; the
-claims of a dead run are worth nothing. All of it happens under one more lock, held for microseconds.
+A run that is about to begin a file reserves its outputs: it writes a small file in the cache directory that names the
+run. A run is alive as long as it holds the lock of its own file there, which the kernel takes away when it dies, in
+whatever way; the reservations of a dead run are worth nothing. All of it happens under one more lock, held briefly.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_RUN, _CLAIM = "run-", "claim-"
+FOLDER = "claims"
+"""Its name in the cache directory, and `claim-` below, are those of the first version: both respect each other's."""
+
+_RUN, _RESERVATION = "run-", "claim-"
 _POLL_S, _WAIT_S = 0.005, 10.0  # it is held for microseconds; a holder that takes longer was stopped
 
 
-class Claims:
-    """What this run has claimed. Where the folder cannot be written or has no locks, that is told."""
+class Reservations:
+    """What this run has reserved. Where the folder cannot be written or has no locks, that is told in the log."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -36,10 +39,10 @@ class Claims:
         self._works = True
 
     def take(self, place: Path) -> bool:
-        """Claim the outputs that are called after `place`; False where another run that is alive has claimed them."""
+        """Reserve the outputs that are called after `place`; False where another live run has reserved them."""
         try:
             with self._alone() as works:
-                return not works or self._take(self._claim_of(place))
+                return not works or self._take(self._file_of(place))
         except OSError as error:
             self._tell((error.strerror or str(error)).lower())
             return True
@@ -52,18 +55,18 @@ class Claims:
         if self._run is None:
             return
         with contextlib.suppress(OSError), self._alone():
-            claim = self._claim_of(place)
-            if _owner(claim) == self._name:
-                claim.unlink()
+            reservation = self._file_of(place)
+            if _owner(reservation) == self._name:
+                reservation.unlink()
 
     def close(self) -> None:
         """Give all back."""
         if self._run is None:
             return
         with contextlib.suppress(OSError), self._alone():
-            for claim in self._folder.glob(f"{_CLAIM}*"):
-                if _owner(claim) == self._name:
-                    claim.unlink()
+            for reservation in self._folder.glob(f"{_RESERVATION}*"):
+                if _owner(reservation) == self._name:
+                    reservation.unlink()
             (self._folder / self._name).unlink()
         self._run.close()
         self._run = None
@@ -79,18 +82,18 @@ class Claims:
         assert self._run is not None
         return os.path.basename(self._run.name)  # noqa: PTH119 - the name of an open file is a string
 
-    def _claim_of(self, place: Path) -> Path:
+    def _file_of(self, place: Path) -> Path:
         real = os.path.join(os.path.realpath(place.parent), place.name)  # noqa: PTH118 - as above
-        return self._folder / f"{_CLAIM}{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}"
+        return self._folder / f"{_RESERVATION}{hashlib.sha256(os.fsencode(real)).hexdigest()[:32]}"
 
-    def _take(self, claim: Path) -> bool:
+    def _take(self, reservation: Path) -> bool:
         if self._run is None:
             self._begin()
         with contextlib.suppress(FileNotFoundError):
-            owner = _owner(claim)
+            owner = _owner(reservation)
             if owner != self._name and self._is_alive(owner):
                 return False
-        claim.write_text(self._name)
+        reservation.write_text(self._name)
         return True
 
     def _begin(self) -> None:
@@ -98,9 +101,9 @@ class Claims:
         for other in self._folder.glob(f"{_RUN}*"):
             if not self._is_alive(other.name):
                 other.unlink(missing_ok=True)
-        for claim in self._folder.glob(f"{_CLAIM}*"):
-            if not (self._folder / _owner(claim)).is_file():
-                claim.unlink(missing_ok=True)
+        for reservation in self._folder.glob(f"{_RESERVATION}*"):
+            if not (self._folder / _owner(reservation)).is_file():
+                reservation.unlink(missing_ok=True)
         self._run = (self._folder / f"{_RUN}{secrets.token_hex(8)}").open("xb")
         _lock(self._run, wait=False)
 
@@ -113,7 +116,7 @@ class Claims:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[bool]:
-        """Nobody else looks or claims meanwhile; False where there is no such thing."""
+        """Nobody else looks or reserves meanwhile; False where there is no such thing."""
         if not self._works:
             yield False
             return
@@ -125,16 +128,16 @@ class Claims:
     def _tell(self, reason: str) -> None:
         self._works = False
         _log.warning(
-            "a second run over the same files would do them twice: %s cannot be used for claims (%s); "
+            "a second run over the same files would do them twice: %s cannot be used for reservations (%s); "
             "AUTORAG_WHISPER_CACHE_DIR names another folder",
             self._folder,
             reason,
         )
 
 
-def _owner(claim: Path) -> str:
-    """The name of the run that a claim belongs to."""
-    name = claim.read_bytes().decode("ascii", "replace")
+def _owner(reservation: Path) -> str:
+    """The name of the run that a reservation belongs to."""
+    name = reservation.read_bytes().decode("ascii", "replace")
     return name if name.startswith(_RUN) and "/" not in name else _RUN
 
 

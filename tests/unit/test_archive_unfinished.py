@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from autorag_whisper.cli.unfinished import KEPT_S, Unfinished
+from autorag_whisper.archive.unfinished import KEPT_S, Unfinished
 from autorag_whisper.domain.audio import SpeechChunk, SpeechSpan
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
 from autorag_whisper.transcriber.checkpoint import Checkpoint
@@ -78,7 +78,7 @@ def test_chunks_carry_the_number_of_their_file_in_the_run_that_reads_them(tmp_pa
 
 def test_chunks_of_another_version_are_not_taken(tmp_path: Path, talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keep(tmp_path / "kept", talk, 0)
-    monkeypatch.setattr("autorag_whisper.cli.unfinished.__version__", "9.9.9")
+    monkeypatch.setattr("autorag_whisper.archive.unfinished.__version__", "9.9.9")
     assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {}
 
 

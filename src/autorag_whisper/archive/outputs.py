@@ -10,7 +10,7 @@ import secrets
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from autorag_whisper.cli.fingerprint import Stamp
+from autorag_whisper.archive.fingerprint import Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from autorag_whisper.cli import manifest
+from autorag_whisper.archive import manifest
+from autorag_whisper.archive.manifest import MANIFEST, Output
+from autorag_whisper.archive.ownership import Standing, standing_of
 from autorag_whisper.cli.exits import KEPT
-from autorag_whisper.cli.manifest import MANIFEST, Output
-from autorag_whisper.cli.ownership import Standing, standing_of
 from cli_world import World
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from autorag_whisper.archive.inputs import OTHER_SUFFIXES, Found, expand
 from autorag_whisper.audio.allowlist import SUFFIXES, TABLE
-from autorag_whisper.cli.inputs import OTHER_SUFFIXES, Found, expand
 
 
 @pytest.fixture

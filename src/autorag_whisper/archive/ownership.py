@@ -20,16 +20,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from autorag_whisper.cli import manifest
-from autorag_whisper.cli.fingerprint import Stamp, sha256_of
-from autorag_whisper.cli.manifest import Manifest, Output, Recording
+from autorag_whisper.archive import manifest
+from autorag_whisper.archive.fingerprint import Stamp, sha256_of
+from autorag_whisper.archive.manifest import Manifest, Output, Recording
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from autorag_whisper.cli.manifest import Entry
-    from autorag_whisper.cli.naming import Job
+    from autorag_whisper.archive.manifest import Entry
+    from autorag_whisper.archive.naming import Job
 
 
 class Standing(Enum):

@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from autorag_whisper.cli.fingerprint import Stamp, sha256_of
-from autorag_whisper.cli.outputs import set_aside, write_together
+from autorag_whisper.archive.fingerprint import Stamp, sha256_of
+from autorag_whisper.archive.outputs import set_aside, write_together
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
-from autorag_whisper.cli.claims import Claims
+from autorag_whisper.archive.reservations import FOLDER, Reservations
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return tmp_path / "claims"
+    return tmp_path / FOLDER
 
 
 def test_what_one_run_has_another_has_not_until_it_is_given_back(folder: Path, tmp_path: Path) -> None:
-    with Claims(folder) as first, Claims(folder) as second:
+    with Reservations(folder) as first, Reservations(folder) as second:
         assert first.take(tmp_path / "talk")
         assert first.take(tmp_path / "talk")
         assert not second.take(tmp_path / "talk")
@@ -36,54 +37,67 @@ def test_what_one_run_has_another_has_not_until_it_is_given_back(folder: Path, t
 def test_a_place_is_the_same_however_it_is_spelt(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "a")
-    with Claims(folder) as first, Claims(folder) as second:
+    with Reservations(folder) as first, Reservations(folder) as second:
         assert first.take(tmp_path / "a" / "talk")
         assert not second.take(tmp_path / "link" / "talk")
 
 
+def test_a_file_that_version_0_1_0_is_at_work_on_is_left_to_it(tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    folder = tmp_path / "claims"
+    folder.mkdir()
+    digest = hashlib.sha256(os.fsencode(tmp_path.resolve() / "talk")).hexdigest()
+    (folder / f"claim-{digest[:32]}").write_text("run-0123")
+    assert folder.name == FOLDER
+    with (folder / "run-0123").open("xb") as run, Reservations(folder) as ours:
+        fcntl.flock(run, fcntl.LOCK_EX)
+        assert not ours.take(tmp_path / "talk")
+        assert ours.take(tmp_path / "other")
+
+
 def test_a_run_that_is_over_has_nothing(folder: Path, tmp_path: Path) -> None:
-    first = Claims(folder)
+    first = Reservations(folder)
     assert first.take(tmp_path / "talk")
     assert first._run is not None
     first._run.close()  # as when the process dies: the kernel gives its lock back
-    with Claims(folder) as second:
+    with Reservations(folder) as second:
         assert second.take(tmp_path / "talk")
 
 
-def test_the_claims_of_dead_runs_are_removed(folder: Path, tmp_path: Path) -> None:
+def test_the_reservations_of_dead_runs_are_removed(folder: Path, tmp_path: Path) -> None:
     for number in range(3):
-        dead = Claims(folder)
+        dead = Reservations(folder)
         dead.take(tmp_path / str(number))
         assert dead._run is not None
         dead._run.close()
-    with Claims(folder) as alive:
+    with Reservations(folder) as alive:
         alive.take(tmp_path / "talk")
         assert len(list(folder.glob("run-*"))) == 1
     assert [path.name for path in folder.iterdir()] == ["lock"]
 
 
 def test_of_many_that_ask_at_once_one_gets_it(folder: Path, tmp_path: Path) -> None:
-    runs, start, got = [Claims(folder) for _ in range(8)], threading.Barrier(8), []
+    runs, start, got = [Reservations(folder) for _ in range(8)], threading.Barrier(8), []
 
-    def ask(claims: Claims) -> None:
+    def ask(reservations: Reservations) -> None:
         start.wait(timeout=10)
-        got.extend([n for n in range(5) if claims.take(tmp_path / str(n))])
+        got.extend([n for n in range(5) if reservations.take(tmp_path / str(n))])
 
-    threads = [threading.Thread(target=ask, args=(claims,)) for claims in runs]
+    threads = [threading.Thread(target=ask, args=(reservations,)) for reservations in runs]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(timeout=60)
     assert sorted(got) == [0, 1, 2, 3, 4]
-    for claims in runs:
-        claims.close()
+    for reservations in runs:
+        reservations.close()
 
 
 def test_without_a_folder_to_write_in_all_may_be_had_and_that_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").touch()
-    with Claims(tmp_path / "file" / "claims") as first, Claims(tmp_path / "file" / "claims") as second:
+    with Reservations(tmp_path / "file" / FOLDER) as first, Reservations(tmp_path / "file" / FOLDER) as second:
         assert first.take(tmp_path / "a")
         assert first.take(tmp_path / "b")
         assert second.take(tmp_path / "a")
@@ -92,12 +106,12 @@ def test_without_a_folder_to_write_in_all_may_be_had_and_that_is_told_once(
     assert "AUTORAG_WHISPER_CACHE_DIR" in caplog.text
 
 
-def test_what_is_no_claim_is_in_nobodys_way(folder: Path, tmp_path: Path) -> None:
-    with Claims(folder) as first:
+def test_what_is_no_reservation_is_in_nobodys_way(folder: Path, tmp_path: Path) -> None:
+    with Reservations(folder) as first:
         first.take(tmp_path / "talk")
-        [claim] = folder.glob("claim-*")
-    claim.write_bytes(b"../../etc\xff")
-    with Claims(folder) as second:
+        [reservation] = folder.glob("claim-*")
+    reservation.write_bytes(b"../../etc\xff")
+    with Reservations(folder) as second:
         assert second.take(tmp_path / "talk")
 
 
@@ -108,7 +122,7 @@ def test_where_there_are_no_locks_all_may_be_had_and_that_is_told_once(
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr("fcntl.flock", flock)
-    with Claims(folder) as first, Claims(folder) as second:
+    with Reservations(folder) as first, Reservations(folder) as second:
         assert [first.take(tmp_path / name) for name in "aab"] == [True] * 3
         assert second.take(tmp_path / "a")
         first.release(tmp_path / "a")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autorag_whisper.cli.fingerprint import Stamp
-from autorag_whisper.cli.outputs import make_writable, set_aside, write_together
+from autorag_whisper.archive.fingerprint import Stamp
+from autorag_whisper.archive.outputs import make_writable, set_aside, write_together
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -33,7 +33,7 @@ def _real_devices() -> Devices:
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class CommandContext:
     """The world of one run. Tests give their own."""
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)

@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autorag_whisper.cli.exits import BadUsage
+from autorag_whisper.domain.archive_errors import OutputsMeet
 from autorag_whisper.format import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from autorag_whisper.cli.inputs import Input
+    from autorag_whisper.archive.inputs import Input
 
 LONGEST_NAME_BYTES = 255
 LANGUAGE, TRACK = "\0language\0", "\0track\0"
@@ -136,7 +136,7 @@ def plan(
     `real` tells folders apart however they are spelt.
 
     Raises:
-        BadUsage: some outputs would meet whatever they are called.
+        OutputsMeet: some outputs would meet whatever they are called.
     """
     # Folders beside inputs are there and apart; those of a mirrored tree are made on a disk that may ignore case.
     place = real if output_dir is None else lambda folder: _folded(real(folder))
@@ -234,10 +234,8 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _refusal(jobs: Sequence[Job], meeting: Mapping[int, str]) -> BadUsage:
+def _refusal(jobs: Sequence[Job], meeting: Mapping[int, str]) -> OutputsMeet:
     index, name = next(iter(meeting.items()))
     others = [jobs[i].input.shown for i, other in meeting.items() if i != index and _folded(other) == _folded(name)]
     name = name.replace(LANGUAGE, "(language)").replace(TRACK, "(stream)")
-    what = f"{jobs[index].folder / name} would be the output of {jobs[index].input.shown}"
-    rest = f" and of {others[0]}" if others else ", and it is itself an input"
-    return BadUsage(what + rest, "transcribe them in separate runs, or rename one")
+    return OutputsMeet(str(jobs[index].folder / name), jobs[index].input.shown, others[0] if others else "")

@@ -17,8 +17,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper import __version__
+from autorag_whisper.archive.fingerprint import Stamp
 from autorag_whisper.audio.source import MediaSource
-from autorag_whisper.cli.fingerprint import Stamp
 from autorag_whisper.domain.errors import MediaError
 from autorag_whisper.transcriber.checkpoint_format import SCHEMA, dumps, loads
 

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autorag_whisper.cli import manifest, ownership
-from autorag_whisper.cli.fingerprint import Stamp, digests_of_0_1_0, model_identity, options_digest, sha256_of
-from autorag_whisper.cli.inputs import Input
-from autorag_whisper.cli.manifest import MANIFEST, Entry, Output, Recording, read
-from autorag_whisper.cli.naming import plan
-from autorag_whisper.cli.ownership import Subject
+from autorag_whisper.archive import manifest, ownership
+from autorag_whisper.archive.fingerprint import Stamp, digests_of_0_1_0, model_identity, options_digest, sha256_of
+from autorag_whisper.archive.inputs import Input
+from autorag_whisper.archive.manifest import MANIFEST, Entry, Output, Recording, read
+from autorag_whisper.archive.naming import plan
+from autorag_whisper.archive.ownership import Subject
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from autorag_whisper.cli.naming import Job
+    from autorag_whisper.archive.naming import Job
 
 SETTINGS = Settings()
 FIELDS_OF_0_1_0 = {

@@ -1,0 +1,39 @@
+"""What goes wrong with a batch over folders: what it was asked for, and where its outputs belong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from autorag_whisper.domain.errors import RequestError, UnavailableError
+
+
+@dataclass(eq=False)
+class OutputsMeet(RequestError):
+    """An output of two inputs, or one that is an input itself. `other` is the second input, "" for the latter."""
+
+    output: str
+    name: str
+    other: str = ""
+
+    def problem(self) -> str:
+        rest = f" and of {self.other}" if self.other else ", and it is itself an input"
+        return f"{self.output} would be the output of {self.name}{rest}"
+
+    @property
+    def remedy(self) -> str:
+        return "transcribe them in separate runs, or rename one"
+
+
+@dataclass(eq=False)
+class DiskFull(UnavailableError):
+    """Outputs cannot be written, and what comes next will not be either. `reason` is the operating system's."""
+
+    folder: str
+    reason: str
+
+    def problem(self) -> str:
+        return f"{self.folder} takes no more files: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "make room there, or choose another --output-dir; what is recognised so far is not lost"
