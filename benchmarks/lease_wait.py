@@ -29,7 +29,7 @@ import numpy as np
 from autorag_whisper.bootstrap import ModelFinder, load_request
 from autorag_whisper.domain.device import CPU, Device, ModelKey
 from autorag_whisper.engines import ctranslate2
-from autorag_whisper.gpu.arbiter.lease import Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.lease import LeaseRequest, Released, Tenant
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 from autorag_whisper.models.store import ModelStore, default_cache_dir
 
@@ -146,7 +146,7 @@ def play_alone(part: Part) -> Played:
         for _ in range(part.leases):
             time.sleep(part.pause_s)
             asked = time.monotonic()
-            with arbiter.lease(part.tenant, Wish(timeout_s=60)):
+            with arbiter.lease(part.tenant, LeaseRequest(timeout_s=60)):
                 began = time.monotonic()
                 compute()
                 ended = time.monotonic()

@@ -37,7 +37,7 @@ from autorag_whisper.domain.device import Device, DeviceKind, LoadReason, ModelK
 from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.engines import ctranslate2, ctranslate2_wav2vec2
-from autorag_whisper.gpu.arbiter.lease import Tenant, Wish
+from autorag_whisper.gpu.arbiter.lease import LeaseRequest, Tenant
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 from autorag_whisper.gpu.card_memory import CardReader
 from autorag_whisper.gpu.llm.release import LlmTenant
@@ -285,9 +285,9 @@ def the_llm_leaves_and_comes_back(machine: Machine) -> str:
     ):
         arbiter.register(tenant.tenant())
         arbiter.register(Tenant("whisper"))
-        with tenant.lease(arbiter, Wish(timeout_s=120)):
+        with tenant.lease(arbiter, LeaseRequest(timeout_s=120)):
             awake = machine.free()
-        with arbiter.lease("whisper", Wish(timeout_s=120)):
+        with arbiter.lease("whisper", LeaseRequest(timeout_s=120)):
             freed = machine.free() - awake
     if freed <= 0:
         raise MissedError(f"freed {freed / 2**20:.0f} MiB")

@@ -34,14 +34,14 @@ if TYPE_CHECKING:
 LLM = """
 import sys, time
 from pathlib import Path
-from autorag_whisper.gpu.arbiter.lease import Tenant, Wish
+from autorag_whisper.gpu.arbiter.lease import Tenant, LeaseRequest
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 arbiter = ProcessArbiter(Path(sys.argv[1]))
 arbiter.register(Tenant("llm"))
 print("ready", flush=True)
 while True:
     for _ in range(8):  # an answer: a lease for each few tokens
-        with arbiter.lease("llm", Wish(timeout_s=60)):
+        with arbiter.lease("llm", LeaseRequest(timeout_s=60)):
             time.sleep(0.06)
     time.sleep(1.5)
 """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper.device.device_fallback import DevicePolicy
 from autorag_whisper.device.devices import Devices
 from autorag_whisper.domain.device import CUDA, Device, Hardware, LoadReason, ModelKey, OnYield
-from autorag_whisper.gpu.arbiter.lease import GpuArbiter, Wish
+from autorag_whisper.gpu.arbiter.lease import GpuArbiter, LeaseRequest
 from autorag_whisper.gpu.card_sharing import CardSharing, WhisperTenant
 from autorag_whisper.models.store import ModelFiles, ModelOrigin
 from autorag_whisper.residency.idle import IdleTimer
@@ -39,7 +39,7 @@ class World:
         arbiter: GpuArbiter | None = None,
         on_yield: OnYield | Callable[[ModelKey], OnYield] = OnYield.KEEP,
         telemetry: Telemetry | None = None,
-        wish: Wish = Wish(timeout_s=30.0),  # noqa: B008 - a frozen value
+        request: LeaseRequest = LeaseRequest(timeout_s=30.0),  # noqa: B008 - a frozen value
         idle_s: float = 0.0,
         engine: type[FakeWhisper] = FakeWhisper,
         voice: VoiceActivity | None = None,
@@ -58,7 +58,7 @@ class World:
         whisper = WhisperTenant(self.residency, alignment_models, telemetry, policy_of, lambda _index: None)
         if arbiter is not None:
             arbiter.register(whisper.tenant(0))
-            sharing = CardSharing(lambda _index: arbiter, telemetry, wish)
+            sharing = CardSharing(lambda _index: arbiter, telemetry, request)
         self.parts = TranscriberParts(
             lambda _name: files,
             self.policy,

@@ -27,7 +27,7 @@ from autorag_whisper.engines import ctranslate2, letter_classifiers
 from autorag_whisper.engines.alignment_heads import CHARACTER_HEADS
 from autorag_whisper.engines.base import CharacterHeads
 from autorag_whisper.engines.silero import SileroVoiceActivity
-from autorag_whisper.gpu.arbiter.lease import AtDeadline, Wish
+from autorag_whisper.gpu.arbiter.lease import AtDeadline, LeaseRequest
 from autorag_whisper.gpu.card_memory import CardReader
 from autorag_whisper.gpu.card_sharing import CardSharing, WhisperTenant
 from autorag_whisper.gpu.llm.release import LlmTenant
@@ -124,7 +124,7 @@ def build_parts(
         sharing=CardSharing(
             build_arbiters(settings, environ, [whisper.tenant, *_llm(settings, cards)], cards),
             telemetry,
-            Wish(timeout_s=settings.gpu_wait_s, at_deadline=AtDeadline(settings.gpu_busy)),
+            LeaseRequest(timeout_s=settings.gpu_wait_s, at_deadline=AtDeadline(settings.gpu_busy)),
             share_cpu=share_cpu,
         ),
         idle=IdleTimer(settings.idle_s, whisper.idle_out) if settings.idle_s else None,

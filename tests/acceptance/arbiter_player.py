@@ -15,11 +15,12 @@ import time
 from pathlib import Path
 
 from autorag_whisper.domain.errors import GpuBusy
-from autorag_whisper.gpu.arbiter.lease import Eviction, Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.lease import Eviction, LeaseRequest, Released, Tenant
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
+from autorag_whisper.gpu.arbiter.status import look
 
 PATIENCE_S = 0.5
-BUDGET, NEEDS = 100, 60
+CARD_BYTES, NEEDS = 100, 60
 
 
 def main(folder: Path, tenant: str, log: Path) -> None:
@@ -35,13 +36,16 @@ def main(folder: Path, tenant: str, log: Path) -> None:
         held[0] = 0
         return Released()
 
-    arbiter = ProcessArbiter(folder, budget_bytes=BUDGET)
+    def free_bytes() -> int:
+        return CARD_BYTES - sum(kept.held_bytes for kept in look(folder, time.monotonic()).kept)
+
+    arbiter = ProcessArbiter(folder, read_free=free_bytes)
     arbiter.register(Tenant(tenant, leave, lambda: held[0]))
     say("ready")
     while True:
         asked = time.monotonic()
         try:
-            with arbiter.lease(tenant, Wish(0 if held[0] else NEEDS, PATIENCE_S)) as lease:
+            with arbiter.lease(tenant, LeaseRequest(0 if held[0] else NEEDS, PATIENCE_S)) as lease:
                 try:
                     fcntl.flock(inside, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autorag_whisper.domain.errors import GpuBusy
-from autorag_whisper.gpu.arbiter.lease import AtDeadline, Eviction, GpuArbiter, Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.lease import AtDeadline, Eviction, GpuArbiter, LeaseRequest, Released, Tenant
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 from autorag_whisper.gpu.arbiter.threads import ThreadArbiter
 
@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-AT_ONCE = Wish(timeout_s=0.0)
-SOON = Wish(timeout_s=5.0)
-PATIENT = Wish(timeout_s=30.0)
+SOON = LeaseRequest(timeout_s=5.0)
+PATIENT = LeaseRequest(timeout_s=30.0)
 
 
 @pytest.fixture(params=["threads", "processes", "processes, one each"])
@@ -42,7 +41,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..
 
 
 class Card:
-    """Who has memory on it."""
+    """Who has memory on it, of 100 bytes."""
 
     def __init__(self) -> None:
         self.held = {"whisper": 0, "llm": 0}
@@ -51,6 +50,9 @@ class Card:
 
     def tenant(self, name: str, *, standing: bool = False) -> Tenant:
         return Tenant(name, lambda wanted: self.leave(name, wanted), lambda: self.held[name], standing)
+
+    def free_bytes(self) -> int:
+        return 100 - sum(self.held.values())
 
     def leave(self, name: str, wanted: Eviction) -> Released:
         self.evictions.append((name, wanted))
@@ -107,13 +109,13 @@ def test_at_the_deadline_the_caller_has_what_it_chose(
     one, other = make()
     one.register(Tenant("whisper"))
     other.register(Tenant("llm"))
-    wish = Wish(timeout_s=0.0, at_deadline=at_deadline)
+    request = LeaseRequest(timeout_s=0.0, at_deadline=at_deadline)
     with other.lease("llm"):
         if at_deadline is AtDeadline.FAIL:
-            with pytest.raises(GpuBusy, match=r"whisper waited .* llm"), one.lease("whisper", wish):
+            with pytest.raises(GpuBusy, match=r"whisper waited .* llm"), one.lease("whisper", request):
                 pass
         else:
-            with one.lease("whisper", wish) as lease:
+            with one.lease("whisper", request) as lease:
                 assert (lease.on_card, lease.epoch, lease.should_yield) == (False, 0, False)
     with one.lease("whisper", PATIENT) as lease:
         assert lease.on_card
@@ -127,7 +129,7 @@ def test_who_chose_to_wait_waits_past_its_deadline_and_is_heard_of(
     other.register(Tenant("llm"))
 
     def whisper() -> bool:
-        with one.lease("whisper", Wish(timeout_s=0.01, at_deadline=AtDeadline.WAIT)) as lease:
+        with one.lease("whisper", LeaseRequest(timeout_s=0.01, at_deadline=AtDeadline.WAIT)) as lease:
             return lease.on_card
 
     with ThreadPoolExecutor(1) as pool:
@@ -186,33 +188,38 @@ def _noting(draw: Callable[..., Any], found: list[int]) -> Callable[..., Any]:
 def test_before_a_change_of_tenant_the_former_one_leaves_and_the_same_tenant_stays(
     make: Callable[..., tuple[GpuArbiter, GpuArbiter]], card: Card
 ) -> None:
-    one, other = make(budget_bytes=100)
+    one, other = make(read_free=card.free_bytes)
     one.register(card.tenant("whisper"))
     other.register(card.tenant("llm"))
-    with one.lease("whisper", Wish(needs_bytes=60)):
+    with one.lease("whisper", LeaseRequest(needs_bytes=60)):
         card.held["whisper"] = 60
     with one.lease("whisper", SOON):
         assert card.evictions == []
-    with other.lease("llm", Wish(needs_bytes=80)) as lease:
+    with other.lease("llm", LeaseRequest(needs_bytes=80)) as lease:
         assert lease.on_card
         assert card.evictions == [("whisper", Eviction("llm", 80))]
         card.held["llm"] = 80
-    with one.lease("whisper", Wish(needs_bytes=60)):
+    with one.lease("whisper", LeaseRequest(needs_bytes=60)):
         assert card.evictions[1:] == [("llm", Eviction("whisper", 60))]
 
 
 def test_a_tenant_may_leave_on_the_card_what_is_in_nobodys_way(
     make: Callable[..., tuple[GpuArbiter, GpuArbiter]], card: Card
 ) -> None:
-    one, other = make(budget_bytes=100)
+    one, other = make(read_free=card.free_bytes)
     one.register(card.tenant("whisper"))
     other.register(card.tenant("llm"))
-    card.answer = lambda _name: Released(keeps_bytes=30)
-    with one.lease("whisper", Wish(needs_bytes=40)):
+
+    def leave_30(name: str) -> Released:
+        card.held[name] = 30
+        return Released(keeps_bytes=30)
+
+    card.answer = leave_30
+    with one.lease("whisper", LeaseRequest(needs_bytes=40)):
         card.held["whisper"] = 40
-    with other.lease("llm", Wish(needs_bytes=70)) as lease:
+    with other.lease("llm", LeaseRequest(needs_bytes=70)) as lease:
         assert lease.on_card
-    with pytest.raises(GpuBusy, match="MiB are needed"), other.lease("llm", Wish(80, 0.05)):
+    with pytest.raises(GpuBusy, match="MiB are needed"), other.lease("llm", LeaseRequest(80, 0.05)):
         pass
 
 
@@ -236,39 +243,26 @@ def test_a_release_that_nobody_verified_frees_nothing(
             raise ConnectionError
         return Released(keeps_bytes=0, verified=False, note="it says so, the card does not")
 
-    one, other = make(budget_bytes=100)
+    one, other = make(read_free=card.free_bytes)
     one.register(card.tenant("whisper"))
     other.register(card.tenant("llm"))
     card.answer = answer
-    with other.lease("llm", Wish(needs_bytes=80)):
+    with other.lease("llm", LeaseRequest(needs_bytes=80)):
         card.held["llm"] = 80
-    with pytest.raises(GpuBusy), one.lease("whisper", Wish(60, 0.05)):
+    with pytest.raises(GpuBusy), one.lease("whisper", LeaseRequest(60, 0.05)):
         pass
-    with one.lease("whisper", Wish(20, 5.0)) as lease:
+    with one.lease("whisper", LeaseRequest(20, 5.0)) as lease:
         assert lease.on_card
 
 
 def test_memory_that_nobody_declared_counts_as_taken(make: Callable[..., tuple[GpuArbiter, GpuArbiter]]) -> None:
     free = [10]
-    one, _ = make(budget_bytes=100, read_free=lambda: free[0])
+    one, _ = make(read_free=lambda: free[0])
     one.register(Tenant("whisper"))
-    with pytest.raises(GpuBusy, match="0 MiB are free"), one.lease("whisper", Wish(60, 0.5)):
+    with pytest.raises(GpuBusy, match="0 MiB are free"), one.lease("whisper", LeaseRequest(60, 0.5)):
         pass
     free[0] = 70
-    with one.lease("whisper", Wish(60, 5.0)) as lease:
-        assert lease.on_card
-
-
-def test_who_is_drained_gets_no_lease_and_the_others_pass(make: Callable[..., tuple[GpuArbiter, GpuArbiter]]) -> None:
-    one, other = make()
-    one.register(Tenant("whisper"))
-    other.register(Tenant("llm"))
-    with one.drain("whisper"):
-        with pytest.raises(GpuBusy, match="whisper"), one.lease("whisper", AT_ONCE):
-            pass
-        with other.lease("llm", SOON) as lease:
-            assert lease.on_card
-    with one.lease("whisper", SOON) as lease:
+    with one.lease("whisper", LeaseRequest(60, 5.0)) as lease:
         assert lease.on_card
 
 

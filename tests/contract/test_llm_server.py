@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autorag_whisper.domain.errors import InvalidOption, LlmUnreachable
-from autorag_whisper.gpu.arbiter.lease import AtDeadline, Eviction, Tenant, Wish
+from autorag_whisper.gpu.arbiter.lease import AtDeadline, Eviction, LeaseRequest, Tenant
 from autorag_whisper.gpu.arbiter.threads import ThreadArbiter
 from autorag_whisper.gpu.llm.release import LlmTenant, Patience
 from autorag_whisper.gpu.llm.servers import Command, Hook, LlamaCppRouter, LlamaSwap, Ollama, Vllm
@@ -203,11 +203,11 @@ def test_with_an_arbiter_the_llm_leaves_before_whisper_and_is_ready_again_in_its
         arbiter.register(Tenant("whisper"))
         shared = LlmTenant(Vllm(llm.url), llm.free, Time().patience())
         arbiter.register(shared.tenant())
-        with arbiter.lease("whisper", Wish(llm.total - MORE, 5.0)) as lease:
+        with arbiter.lease("whisper", LeaseRequest(llm.total - MORE, 5.0)) as lease:
             assert (lease.on_card, llm.on_card) == (True, False)
         with shared.lease(arbiter):
             assert llm.on_card
-        with arbiter.lease("whisper", Wish(llm.total - MORE, 5.0)):
+        with arbiter.lease("whisper", LeaseRequest(llm.total - MORE, 5.0)):
             assert not llm.on_card
 
 
@@ -216,5 +216,5 @@ def test_with_an_arbiter_an_llm_that_stays_sends_whisper_to_the_cpu() -> None:
         arbiter = ThreadArbiter(read_free=llm.free)
         arbiter.register(Tenant("whisper"))
         arbiter.register(LlmTenant(Ollama(llm.url, "m"), llm.free, Time().patience()).tenant())
-        with arbiter.lease("whisper", Wish(llm.total - MORE, 0.3, AtDeadline.CPU)) as lease:
+        with arbiter.lease("whisper", LeaseRequest(llm.total - MORE, 0.3, AtDeadline.CPU)) as lease:
             assert not lease.on_card

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from autorag_whisper import telemetry as names
 from autorag_whisper.domain.device import CUDA, FailureCause, OnYield
 from autorag_whisper.domain.errors import DeviceError, GpuBusy
-from autorag_whisper.gpu.arbiter.lease import AtDeadline, Eviction, GpuArbiter, Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.lease import AtDeadline, Eviction, GpuArbiter, LeaseRequest, Released, Tenant
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 from autorag_whisper.gpu.arbiter.threads import ThreadArbiter
 from autorag_whisper.gpu.card_sharing import WhisperTenant
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PATIENT = Wish(timeout_s=30.0)
+PATIENT = LeaseRequest(timeout_s=30.0)
 
 
 @pytest.fixture(params=["threads", "processes"])
@@ -117,7 +117,7 @@ def test_between_two_batches_the_llm_has_its_turn(arbiter: GpuArbiter, talk: Pat
 def test_while_others_have_the_card_for_too_long_a_batch_is_done_on_the_cpu_and_says_so(
     arbiter: GpuArbiter, talk: Path
 ) -> None:
-    world = World(CARD, arbiter=arbiter, wish=Wish(timeout_s=0.0, at_deadline=AtDeadline.CPU))
+    world = World(CARD, arbiter=arbiter, request=LeaseRequest(timeout_s=0.0, at_deadline=AtDeadline.CPU))
     undisturbed = World().transcriber.transcribe(talk, model="fake").text
     with arbiter.lease("llm", PATIENT):
         transcript = world.transcriber.transcribe(talk, model="fake")
@@ -130,23 +130,23 @@ def test_while_others_have_the_card_for_too_long_a_batch_is_done_on_the_cpu_and_
 
 
 def test_where_waiting_was_to_fail_the_caller_is_told_who_has_the_card(arbiter: GpuArbiter, talk: Path) -> None:
-    world = World(CARD, arbiter=arbiter, wish=Wish(timeout_s=0.0, at_deadline=AtDeadline.FAIL))
+    world = World(CARD, arbiter=arbiter, request=LeaseRequest(timeout_s=0.0, at_deadline=AtDeadline.FAIL))
     with arbiter.lease("llm", PATIENT), pytest.raises(GpuBusy, match="llm"):
         world.transcriber.transcribe(talk, model="fake")
 
 
 def test_a_run_on_the_cpu_never_asks_for_the_card(arbiter: GpuArbiter, talk: Path) -> None:
-    world = World(CARD, arbiter=arbiter, wish=Wish(timeout_s=0.0, at_deadline=AtDeadline.FAIL))
+    world = World(CARD, arbiter=arbiter, request=LeaseRequest(timeout_s=0.0, at_deadline=AtDeadline.FAIL))
     handle = world.transcriber.model("fake", "cpu")
     with arbiter.lease("llm", PATIENT):
         assert world.transcriber.transcribe(talk, model=handle).device == "cpu"
 
 
 def test_an_llm_that_says_it_left_and_did_not_costs_a_batch_its_card_and_no_word(tmp_path: Path, talk: Path) -> None:
-    arbiter = ThreadArbiter(budget_bytes=100)
+    arbiter = ThreadArbiter(read_free=lambda: 100 - sum(kept.held_bytes for kept in arbiter.state.reservations))
     arbiter.register(Tenant("llm", lambda _wanted: Released(verified=False, note="200, and nothing freed"), lambda: 90))
-    world = World(CARD, arbiter=arbiter, wish=Wish(20, 0.05, AtDeadline.CPU))
-    with arbiter.lease("llm", Wish(90, 5.0)):
+    world = World(CARD, arbiter=arbiter, request=LeaseRequest(20, 0.05, AtDeadline.CPU))
+    with arbiter.lease("llm", LeaseRequest(90, 5.0)):
         pass
     transcript = world.transcriber.transcribe(talk, model="fake")
     assert transcript.text

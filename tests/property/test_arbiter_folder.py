@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from autorag_whisper.domain.errors import GpuBusy, GpuDirectoryUnsafe
 from autorag_whisper.gpu.arbiter import facts
 from autorag_whisper.gpu.arbiter.directory import Directory
-from autorag_whisper.gpu.arbiter.lease import AtDeadline, Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.lease import AtDeadline, LeaseRequest, Released, Tenant
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 from autorag_whisper.gpu.arbiter.status import look
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the arbiter across processes is Linux's")
 
-SOON = Wish(timeout_s=0.2)
-PATIENT = Wish(timeout_s=20.0)
+SOON = LeaseRequest(timeout_s=0.2)
+PATIENT = LeaseRequest(timeout_s=20.0)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
@@ -168,7 +168,7 @@ def test_whatever_the_files_say_the_card_changes_hands_and_status_can_be_told(fi
                     file.truncate(0)
                     file.write(data)
             look(world.folder, 0.0)
-            with pytest.raises(GpuBusy), world.other.lease("llm", Wish(timeout_s=0.02)):
+            with pytest.raises(GpuBusy), world.other.lease("llm", LeaseRequest(timeout_s=0.02)):
                 pass
         with world.other.lease("llm", PATIENT) as lease:
             assert lease.on_card
@@ -178,8 +178,8 @@ def test_whatever_the_files_say_the_card_changes_hands_and_status_can_be_told(fi
 @given(GARBAGE)
 def test_facts_are_understood_or_are_none(data: bytes) -> None:
     found = facts.parse(data)
-    held, ticket, claim = facts.held_of(found), facts.ticket_of(3, found), facts.claim_of("a-b", found)
-    for one in (held, ticket, claim):
+    held, ticket, reservation = facts.grant_of(found), facts.ticket_of(3, found), facts.reservation_of("a-b", found)
+    for one in (held, ticket, reservation):
         if one is not None:
             assert isinstance(one.tenant, str)
             assert isinstance(one.owner, str)
@@ -196,9 +196,9 @@ def test_facts_of_a_later_version_that_has_more_of_them_are_understood() -> None
         "deadline_s": 9,
     }
     more: dict[str, Any] = {**known, "priority": [1], "version": "9"}
-    assert facts.held_of(more) is not None
+    assert facts.grant_of(more) is not None
     assert facts.ticket_of(3, more) is not None
-    assert facts.claim_of("llm-7-1", more) is not None
+    assert facts.reservation_of("llm-7-1", more) is not None
     for name in ("tenant", "owner"):
         assert facts.ticket_of(3, {key: value for key, value in more.items() if key != name}) is None
 
@@ -212,23 +212,23 @@ def test_foreign_facts_are_told_once(tmp_path: Path, caplog: pytest.LogCaptureFi
     file.close()
 
 
-def test_a_tenants_claim_is_there_again_and_it_is_asked_to_leave() -> None:
+def test_a_tenants_reservation_is_there_again_and_it_is_asked_to_leave() -> None:
     with shared() as world:
         with world.one.lease("whisper", PATIENT):
             pass
         gone(world.folder)
-        world.one._say_again()
+        world.one._republish()
         with world.other.lease("llm", PATIENT):
             assert world.asked == ["whisper"]
 
 
-def test_its_letterbox_notices_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autorag_whisper.gpu.arbiter.letters.LOOKS_S", 0.02)
+def test_its_listener_notices_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autorag_whisper.gpu.arbiter.eviction_requests.LOOKS_S", 0.02)
     with shared() as world:
         with world.one.lease("whisper", PATIENT):
             pass
         emptied(world.folder)
-        [box] = world.one._letterboxes.values()
+        [box] = world.one._listeners.values()
         while not box.is_there or not list(world.folder.glob("whisper-*.claim")):
             os.sched_yield()
         with world.other.lease("llm", PATIENT):
@@ -241,7 +241,7 @@ def test_a_folder_that_cannot_be_made_again_is_told_or_answered_by_the_cpu() -> 
         world.folder.parent.write_text("a file in its place")
         with pytest.raises(GpuDirectoryUnsafe, match="AUTORAG_WHISPER_GPU_DIR"), world.one.lease("whisper", SOON):
             pass
-        with world.one.lease("whisper", Wish(timeout_s=1.0, at_deadline=AtDeadline.CPU)) as lease:
+        with world.one.lease("whisper", LeaseRequest(timeout_s=1.0, at_deadline=AtDeadline.CPU)) as lease:
             assert not lease.on_card
         world.folder.parent.unlink()
         with world.one.lease("whisper", PATIENT) as lease:
@@ -270,11 +270,11 @@ def test_a_grant_that_is_no_file_is_told(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from autorag_whisper.gpu.arbiter.lease import Tenant, Wish
+from autorag_whisper.gpu.arbiter.lease import Tenant, LeaseRequest
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 arbiter = ProcessArbiter(Path(sys.argv[1]))
 arbiter.register(Tenant("llm"))
-with arbiter.lease("llm", Wish(timeout_s=20)):
+with arbiter.lease("llm", LeaseRequest(timeout_s=20)):
     print("held", flush=True)
     sys.stdin.readline()
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 from autorag_whisper.gpu.arbiter import core
 
 
-def after(*events: core.Event, budget: int | None = None) -> tuple[core.State, list[core.Effect]]:
-    state, effects = core.State(budget), list[core.Effect]()
+def after(*events: core.Event) -> tuple[core.ArbiterState, list[core.Effect]]:
+    state, effects = core.ArbiterState(), list[core.Effect]()
     for event in events:
         state, more = core.decide(state, event)
         effects += more
@@ -39,8 +39,8 @@ def test_an_eviction_target_is_not_revived_by_new_leases_of_its_own() -> None:
         core.Asked(ticket(3, "llm")),
     )
     assert granted(effects) == [1]
-    assert [claim.leaving for claim in state.claims] == [True]
-    state, more = core.decide(state, core.OffloadOver("llm", "p-llm"))
+    assert [reservation.leaving for reservation in state.reservations] == [True]
+    state, more = core.decide(state, core.OffloadDone("llm", "p-llm"))
     assert granted(list(more)) == [2]
 
 
@@ -61,7 +61,7 @@ def test_a_report_of_free_memory_is_not_acted_on_after_the_card_has_changed() ->
         core.GaveBack(1, 60),
     )
     assert granted(effects) == [1]
-    state, effects2 = core.decide(state, core.OffloadOver("whisper", "p-whisper", 60, verified=False))
+    state, effects2 = core.decide(state, core.OffloadDone("whisper", "p-whisper", 60, verified=False))
     assert granted(list(effects2)) == []
     state, effects2 = core.decide(state, core.Looked(1.0, 30))
     assert granted(list(effects2)) == []
@@ -71,10 +71,7 @@ def test_a_report_of_free_memory_is_not_acted_on_after_the_card_has_changed() ->
 
 def test_memory_is_given_whole_or_not_at_all_and_the_small_do_not_pass_the_large() -> None:
     state, effects = after(
-        core.Looked(0.0, 50),
-        core.Asked(ticket(1, "llm", needs=80)),
-        core.Asked(ticket(2, "whisper", needs=10)),
-        budget=100,
+        core.Looked(0.0, 50), core.Asked(ticket(1, "llm", needs=80)), core.Asked(ticket(2, "whisper", needs=10))
     )
     assert granted(effects) == []
     state, more = core.decide(state, core.Looked(10.0, 50))
@@ -83,8 +80,8 @@ def test_memory_is_given_whole_or_not_at_all_and_the_small_do_not_pass_the_large
 
 
 def test_of_processes_of_one_tenant_the_other_is_asked_only_where_memory_is_short() -> None:
-    claimed = core.Claimed("whisper", "p2", 60)
-    _, roomy = after(claimed, core.Asked(ticket(1, "whisper", needs=30)), core.Looked(0.0), budget=100)
+    reserved = core.Reserved("whisper", "p2", 60)
+    _, roomy = after(reserved, core.Asked(ticket(1, "whisper", needs=30)), core.Looked(0.0, 40))
     assert granted(roomy) == [1]
-    _, short = after(claimed, core.Asked(ticket(1, "whisper", needs=50)), core.Looked(0.0), budget=100)
+    _, short = after(reserved, core.Asked(ticket(1, "whisper", needs=50)), core.Looked(0.0, 40))
     assert [type(effect) for effect in short] == [core.OffloadWanted]

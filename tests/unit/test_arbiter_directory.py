@@ -19,9 +19,10 @@ from autorag_whisper.domain.errors import GpuBusy, GpuDirectoryUnsafe
 from autorag_whisper.gpu.arbiter import core, facts, processes
 from autorag_whisper.gpu.arbiter.directory import Directory, LockedFile
 from autorag_whisper.gpu.arbiter.directory import _open_files as still_open
-from autorag_whisper.gpu.arbiter.lease import Released, Tenant, Wish
-from autorag_whisper.gpu.arbiter.letters import Question, ask
+from autorag_whisper.gpu.arbiter.eviction_requests import EvictionRequest, send
+from autorag_whisper.gpu.arbiter.lease import LeaseRequest, Released, Tenant
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
+from autorag_whisper.gpu.arbiter.status import look
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -93,7 +94,7 @@ def test_a_forked_child_does_not_keep_its_parents_lease(tmp_path: Path) -> None:
 import os, time
 from pathlib import Path
 from autorag_whisper.gpu.arbiter.lease import Tenant
-from autorag_whisper.gpu.arbiter.letters import Question, ask
+from autorag_whisper.gpu.arbiter.eviction_requests import EvictionRequest, send
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 arbiter = ProcessArbiter(Path({str(tmp_path / "gpu")!r}))
 arbiter.register(Tenant("whisper"))
@@ -111,7 +112,7 @@ with arbiter.lease("whisper"):
         process.wait(30)
         arbiter = ProcessArbiter(tmp_path / "gpu")
         arbiter.register(Tenant("llm"))
-        with arbiter.lease("llm", Wish(timeout_s=5.0)) as lease:
+        with arbiter.lease("llm", LeaseRequest(timeout_s=5.0)) as lease:
             assert lease.on_card
         arbiter.close()
 
@@ -120,27 +121,29 @@ def test_what_a_dead_process_kept_on_the_card_counts_no_more(tmp_path: Path) -> 
     program = f"""
 import os
 from pathlib import Path
-from autorag_whisper.gpu.arbiter.lease import Released, Tenant, Wish
-from autorag_whisper.gpu.arbiter.letters import Question, ask
+from autorag_whisper.gpu.arbiter.lease import Released, Tenant, LeaseRequest
+from autorag_whisper.gpu.arbiter.eviction_requests import EvictionRequest, send
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
-arbiter = ProcessArbiter(Path({str(tmp_path / "gpu")!r}), budget_bytes=100)
+arbiter = ProcessArbiter(Path({str(tmp_path / "gpu")!r}))
 arbiter.register(Tenant("llm", lambda wanted: Released(), lambda: 90))
-with arbiter.lease("llm", Wish(90)):
+with arbiter.lease("llm", LeaseRequest(90)):
     pass
 os.kill(os.getpid(), 9)
 """
     subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
     assert list((tmp_path / "gpu").glob("*.claim"))
-    arbiter = ProcessArbiter(tmp_path / "gpu", budget_bytes=100)
+    arbiter = ProcessArbiter(
+        tmp_path / "gpu", read_free=lambda: 100 - sum(kept.held_bytes for kept in look(tmp_path / "gpu", 0.0).kept)
+    )
     arbiter.register(Tenant("whisper"))
-    with arbiter.lease("whisper", Wish(50, 5.0)) as lease:
+    with arbiter.lease("whisper", LeaseRequest(50, 5.0)) as lease:
         assert lease.on_card
     assert not list((tmp_path / "gpu").glob("*.claim"))
     assert not list((tmp_path / "gpu").glob("*.sock"))
     arbiter.close()
 
 
-def test_a_question_to_offload_that_comes_too_late_is_not_carried_out(tmp_path: Path) -> None:
+def test_an_eviction_request_that_comes_too_late_is_not_carried_out(tmp_path: Path) -> None:
     # Its asker gave up; by now this process may compute with what it was to free.
     offloads: list[object] = []
 
@@ -152,7 +155,7 @@ def test_a_question_to_offload_that_comes_too_late_is_not_carried_out(tmp_path: 
     arbiter.register(Tenant("whisper", leave))
     with arbiter.lease("whisper") as lease:
         [box] = (tmp_path / "gpu").glob("*.sock")
-        released = ask(box, Question(lease.epoch - 1, "llm", 0), 5.0)
+        released = send(EvictionRequest(lease.epoch - 1, "llm", 0), box, 5.0)
     assert (released.verified, released.note) == (False, "asked too late")
     assert offloads == []
     arbiter.close()
@@ -169,7 +172,7 @@ def test_a_ticket_whose_turn_came_after_a_later_ones_does_not_get_the_card(tmp_p
     ticket = core.Ticket(1, "whisper", "p1", 1e9)
     grant = directory.take_grant()
     assert grant is not None
-    assert arbiter._clear(ticket, grant) == "a later ticket had its turn"
+    assert arbiter._make_ours(ticket, grant) == "a later ticket had its turn"
     assert directory.held() is None
     early.close()
     arbiter.close()
@@ -242,7 +245,7 @@ def test_who_is_next_in_line_reads_the_folder_no_more(tmp_path: Path) -> None:
 
 
 def test_who_is_next_in_line_is_told_and_need_not_look_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_LOOKS_S", 3600.0)
+    monkeypatch.setattr(processes, "_POLL_S", 3600.0)
     holder, behind = ProcessArbiter(tmp_path / "gpu"), ProcessArbiter(tmp_path / "gpu")
     holder.register(Tenant("llm"))
     behind.register(Tenant("whisper"))
@@ -326,7 +329,7 @@ def test_nothing_is_left_open_when_an_arbiter_is_closed(tmp_path: Path) -> None:
     with arbiter.lease("whisper"):
         other = ProcessArbiter(tmp_path / "gpu")
         other.register(Tenant("llm"))
-        with pytest.raises(GpuBusy), other.lease("llm", Wish(timeout_s=0.0)):
+        with pytest.raises(GpuBusy), other.lease("llm", LeaseRequest(timeout_s=0.0)):
             pass
         other.close()
     arbiter.close()
@@ -369,11 +372,11 @@ def test_a_ticket_that_cannot_be_written_is_told_and_leaves_nothing_open(
     assert list((tmp_path / "gpu").iterdir()) == []
 
 
-def test_a_claim_that_cannot_be_put_there_is_told_and_leaves_nothing_open(tmp_path: Path) -> None:
+def test_a_reservation_that_cannot_be_put_there_is_told_and_leaves_nothing_open(tmp_path: Path) -> None:
     directory, before = Directory(tmp_path / "gpu"), set(still_open)
     (tmp_path / "gpu" / "whisper-p1.claim").mkdir()
-    with pytest.raises(GpuDirectoryUnsafe, match="claim"):
-        directory.claim(core.Claim("whisper", "p1", 5))
+    with pytest.raises(GpuDirectoryUnsafe, match="reservation"):
+        directory.reserve(core.Reservation("whisper", "p1", 5))
     assert set(still_open) == before
     assert [path.name for path in (tmp_path / "gpu").iterdir()] == ["whisper-p1.claim"]
 
@@ -385,10 +388,10 @@ def test_a_folder_that_cannot_be_made_again_is_told_once(tmp_path: Path, caplog:
     shutil.rmtree(home)
     home.write_text("")
     for _ in range(5):
-        arbiter._say_again()
+        arbiter._republish()
     assert sum("cannot be asked" in record.message for record in caplog.records) == 1
     assert sum("was taken away" in record.message for record in caplog.records) == 1
     home.unlink()
-    arbiter._say_again()
+    arbiter._republish()
     assert list((home / "gpu").glob("*.sock"))
     arbiter.close()

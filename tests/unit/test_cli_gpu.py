@@ -9,7 +9,7 @@ import pytest
 
 from autorag_whisper.cli import run
 from autorag_whisper.cli.context import CommandContext
-from autorag_whisper.gpu.arbiter.lease import Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.lease import LeaseRequest, Released, Tenant
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 from autorag_whisper.gpu.card_memory import CardMemory, CardReader
 
@@ -39,9 +39,9 @@ def test_holder_waiters_and_what_is_kept_are_shown(
     arbiter = ProcessArbiter(tmp_path / "gpu0")
     arbiter.register(Tenant("whisper", lambda _wanted: Released(100 * MIB), lambda: 300 * MIB))
     arbiter.register(Tenant("llm"))
-    with arbiter.lease("whisper", Wish(300 * MIB)):
+    with arbiter.lease("whisper", LeaseRequest(300 * MIB)):
         pass
-    with arbiter.lease("llm", Wish(50 * MIB)) as lease:
+    with arbiter.lease("llm", LeaseRequest(50 * MIB)) as lease:
         number, ticket = arbiter.directory.draw(
             {"tenant": "whisper", "owner": "9-1", "deadline_s": 1e12, "needs_bytes": MIB}
         )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.cli.remarks import UNSURE_BELOW, heard_s, status
-from autorag_whisper.device.placement import PlacementWish, place
+from autorag_whisper.device.placement import PlacementRequest, place
 from autorag_whisper.domain.audio import MediaDamage
 from autorag_whisper.domain.clips import Clip
 from autorag_whisper.domain.device import CUDA, Hardware, parse_device
@@ -166,9 +166,9 @@ MACHINES = st.sampled_from([NO_CARD, Hardware(1, frozenset({"float16", "int8"}),
 def test_whatever_was_asked_for_and_is_not_so_is_noted_and_nothing_else(
     hint: str | None, setting: str, compute_type: str, hardware: Hardware
 ) -> None:
-    wish = PlacementWish(hint, setting, compute_type)
+    request = PlacementRequest(hint, setting, compute_type)
     try:
-        placement = place(wish, hardware)
+        placement = place(request, hardware)
     except InvalidOption:  # told at once
         return
     by_policy = hint in (None, "auto")

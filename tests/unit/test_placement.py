@@ -1,4 +1,4 @@
-"""Which device and compute type: the contract's sections 1 and 2 as examples, and laws over every wish."""
+"""Which device and compute type: the contract's sections 1 and 2 as examples, and laws over every request."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorag_whisper.device.placement import PlacementWish, bad_hint, bad_setting, choose_device, place
+from autorag_whisper.device.placement import PlacementRequest, bad_hint, bad_setting, choose_device, place
 from autorag_whisper.domain.device import CPU, CUDA, CpuPin, Device, DeviceKind, FailureCause, Hardware
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.settings import COMPUTE_TYPES
@@ -27,13 +27,13 @@ machines = st.builds(
     st.frozensets(st.sampled_from(sorted(CPU_TYPES))),
     st.sampled_from(["", "no driver"]),
 )
-wishes = st.builds(PlacementWish, hints, settings, st.sampled_from(COMPUTE_TYPES), st.sampled_from([None, PIN]))
+wishes = st.builds(PlacementRequest, hints, settings, st.sampled_from(COMPUTE_TYPES), st.sampled_from([None, PIN]))
 
 
 @pytest.mark.parametrize("setting", ["", "auto", "cuda", " CUDA\n", "Auto"])
 @pytest.mark.parametrize("hint", [None, "auto", " Auto "])
 def test_the_policy_takes_cuda_where_it_works(setting: str, hint: str | None) -> None:
-    placement = place(PlacementWish(hint, setting), TWO_CARDS)
+    placement = place(PlacementRequest(hint, setting), TWO_CARDS)
     assert (placement.device, placement.compute_type) == (CUDA, "float16")
     assert placement.reason
 
@@ -41,22 +41,22 @@ def test_the_policy_takes_cuda_where_it_works(setting: str, hint: str | None) ->
 @pytest.mark.parametrize("setting", ["", "auto", "cuda"])
 @pytest.mark.parametrize("hint", [None, "auto", "cuda", "cuda:1"])
 def test_without_a_card_everything_goes_to_the_cpu_and_the_reason_is_the_engines(setting: str, hint: str) -> None:
-    placement = place(PlacementWish(hint, setting), NO_CARD)
+    placement = place(PlacementRequest(hint, setting), NO_CARD)
     assert (placement.device, placement.compute_type) == (CPU, "int8")
     assert "CUDA driver version is insufficient" in placement.reason
 
 
 def test_a_card_that_lists_no_compute_type_that_we_use_is_none() -> None:
-    assert place(PlacementWish("cuda"), Hardware(1, frozenset(), CPU_TYPES)).device == CPU
+    assert place(PlacementRequest("cuda"), Hardware(1, frozenset(), CPU_TYPES)).device == CPU
 
 
 def test_a_hint_names_the_card() -> None:
-    assert place(PlacementWish("cuda:1"), TWO_CARDS).device == Device(DeviceKind.CUDA, 1)
-    assert place(PlacementWish("CUDA:1 "), TWO_CARDS).device == Device(DeviceKind.CUDA, 1)
+    assert place(PlacementRequest("cuda:1"), TWO_CARDS).device == Device(DeviceKind.CUDA, 1)
+    assert place(PlacementRequest("CUDA:1 "), TWO_CARDS).device == Device(DeviceKind.CUDA, 1)
 
 
 def test_a_card_beyond_the_last_one_means_the_cpu_and_the_reason_counts_them() -> None:
-    placement = place(PlacementWish("cuda:2"), TWO_CARDS)
+    placement = place(PlacementRequest("cuda:2"), TWO_CARDS)
     assert placement.device == CPU
     assert "cuda:2" in placement.reason
     assert "2" in placement.reason.replace("cuda:2", "")
@@ -64,14 +64,14 @@ def test_a_card_beyond_the_last_one_means_the_cpu_and_the_reason_counts_them() -
 
 @given(hints, st.sampled_from(["cpu", " CPU "]), machines)
 def test_the_operators_cpu_wins_over_any_hint(hint: str | None, setting: str, hardware: Hardware) -> None:
-    assert choose_device(PlacementWish(hint, setting), hardware).device == CPU
+    assert choose_device(PlacementRequest(hint, setting), hardware).device == CPU
 
 
 @given(hints, settings, machines)
 def test_a_pin_wins_over_any_hint_and_setting_and_its_reason_is_given(
     hint: str | None, setting: str, hardware: Hardware
 ) -> None:
-    placement = place(PlacementWish(hint, setting, pinned=PIN), hardware)
+    placement = place(PlacementRequest(hint, setting, pinned=PIN), hardware)
     assert placement.device == CPU
     assert PIN.reason in placement.reason or "AUTORAG_WHISPER_DEVICE=cpu" in placement.reason
 
@@ -81,7 +81,7 @@ def test_a_pin_wins_over_any_hint_and_setting_and_its_reason_is_given(
 )
 def test_a_hint_that_nobody_understands_means_the_cpu(hint: str) -> None:
     assert bad_hint(hint)
-    placement = place(PlacementWish(hint), TWO_CARDS)
+    placement = place(PlacementRequest(hint), TWO_CARDS)
     assert placement.device == CPU
     assert "hint" in placement.reason
 
@@ -92,7 +92,7 @@ def test_the_hints_of_the_contract_are_understood(hint: str | None) -> None:
 
 
 def test_a_long_or_broken_hint_stays_on_one_short_line_of_the_reason() -> None:
-    reason = place(PlacementWish("x\n" * 1000), TWO_CARDS).reason
+    reason = place(PlacementRequest("x\n" * 1000), TWO_CARDS).reason
     assert "\n" not in reason
     assert len(reason) < 150
 
@@ -100,8 +100,8 @@ def test_a_long_or_broken_hint_stays_on_one_short_line_of_the_reason() -> None:
 @pytest.mark.parametrize("setting", ["gpu", "yes", "cuda:1", "mps", "0"])
 def test_a_setting_that_nobody_understands_is_taken_for_auto(setting: str) -> None:
     assert bad_setting(setting)
-    assert place(PlacementWish(None, setting), TWO_CARDS).device == CUDA
-    assert place(PlacementWish(None, setting), NO_CARD).device == CPU
+    assert place(PlacementRequest(None, setting), TWO_CARDS).device == CUDA
+    assert place(PlacementRequest(None, setting), NO_CARD).device == CPU
 
 
 @pytest.mark.parametrize("setting", ["", "  ", "auto", "AUTO", "cuda", "cpu", " cpu\t"])
@@ -110,13 +110,13 @@ def test_the_settings_of_the_contract_are_understood(setting: str) -> None:
 
 
 def test_the_default_compute_type_is_the_best_that_the_device_offers() -> None:
-    assert place(PlacementWish(), OLD_CARD).compute_type == "int8_float32"
-    assert "float16" in place(PlacementWish(), OLD_CARD).reason
-    assert place(PlacementWish("cpu"), Hardware(cpu_compute_types=frozenset({"float32"}))).compute_type == "float32"
+    assert place(PlacementRequest(), OLD_CARD).compute_type == "int8_float32"
+    assert "float16" in place(PlacementRequest(), OLD_CARD).reason
+    assert place(PlacementRequest("cpu"), Hardware(cpu_compute_types=frozenset({"float32"}))).compute_type == "float32"
 
 
 def test_an_engine_that_does_not_say_what_its_cpu_offers_gets_the_usual() -> None:
-    assert place(PlacementWish(), Hardware()).compute_type == "int8"
+    assert place(PlacementRequest(), Hardware()).compute_type == "int8"
 
 
 @pytest.mark.parametrize(("hint", "setting"), [("cpu", ""), (None, "cpu"), ("cuda", "cpu")])
@@ -124,52 +124,52 @@ def test_a_compute_type_that_the_demanded_cpu_lacks_is_refused_and_the_answer_na
     hint: str | None, setting: str
 ) -> None:
     with pytest.raises(InvalidOption) as caught:
-        place(PlacementWish(hint, setting, "float16"), TWO_CARDS)
+        place(PlacementRequest(hint, setting, "float16"), TWO_CARDS)
     assert "int8, int8_float32, float32" in str(caught.value)
 
 
 @pytest.mark.parametrize(("hint", "setting"), [("cuda", ""), ("cuda:0", ""), (None, "cuda")])
 def test_a_compute_type_that_the_demanded_card_lacks_is_refused(hint: str | None, setting: str) -> None:
     with pytest.raises(InvalidOption, match="float16"):
-        place(PlacementWish(hint, setting, "float16"), OLD_CARD)
+        place(PlacementRequest(hint, setting, "float16"), OLD_CARD)
 
 
 def test_a_compute_type_that_a_device_nobody_asked_for_lacks_gives_way_with_a_reason() -> None:
-    on_the_card = place(PlacementWish(None, "", "float16"), OLD_CARD)
+    on_the_card = place(PlacementRequest(None, "", "float16"), OLD_CARD)
     assert (on_the_card.device, on_the_card.compute_type) == (CUDA, "int8_float32")
     assert "float16" in on_the_card.reason
-    for wish, hardware in [
-        (PlacementWish("cuda", "", "float16"), NO_CARD),
-        (PlacementWish("cuda", "", "float16", PIN), TWO_CARDS),
-        (PlacementWish("cuda:7", "", "float16"), TWO_CARDS),
-        (PlacementWish(None, "cuda", "float16"), NO_CARD),
+    for request, hardware in [
+        (PlacementRequest("cuda", "", "float16"), NO_CARD),
+        (PlacementRequest("cuda", "", "float16", PIN), TWO_CARDS),
+        (PlacementRequest("cuda:7", "", "float16"), TWO_CARDS),
+        (PlacementRequest(None, "cuda", "float16"), NO_CARD),
     ]:
-        fallen_back = place(wish, hardware)
+        fallen_back = place(request, hardware)
         assert (fallen_back.device, fallen_back.compute_type) == (CPU, "int8")
         assert "float16" in fallen_back.reason
 
 
 def test_a_compute_type_that_exists_nowhere_is_refused_at_once() -> None:
     with pytest.raises(InvalidOption, match="int4"):
-        PlacementWish(compute_type="int4")
+        PlacementRequest(compute_type="int4")
 
 
 @given(wishes, machines)
 def test_every_decision_has_a_reason_and_names_a_device_that_is_there_with_a_compute_type_that_it_has(
-    wish: PlacementWish, hardware: Hardware
+    request: PlacementRequest, hardware: Hardware
 ) -> None:
     try:
-        placement = place(wish, hardware)
+        placement = place(request, hardware)
     except InvalidOption:
-        assert wish.compute_type != "default"
+        assert request.compute_type != "default"
         return
     assert placement.reason
     assert "\n" not in placement.reason
-    assert placement.device == choose_device(wish, hardware).device
+    assert placement.device == choose_device(request, hardware).device
     offered = hardware.cpu_compute_types
     if placement.device.is_cuda:
         assert placement.device.index < hardware.cuda_devices
         offered = hardware.cuda_compute_types
     assert placement.compute_type in (offered or CPU_TYPES)
-    if wish.compute_type in offered:
-        assert placement.compute_type == wish.compute_type
+    if request.compute_type in offered:
+        assert placement.compute_type == request.compute_type

@@ -17,7 +17,7 @@ from autorag_whisper.device.fallback_steps import BatchLimits
 from autorag_whisper.device.placement import (
     HINTS,
     SETTINGS,
-    PlacementWish,
+    PlacementRequest,
     bad_hint,
     bad_setting,
     choose_device,
@@ -69,12 +69,12 @@ class DevicePolicy:
         Raises:
             InvalidOption: the compute type does not exist on the device that was asked for.
         """
-        wish = self._wish(hint)
+        request = self._request(hint)
         if bad_hint(hint):
             _log.warning("device hint %s is not one of %s: using the CPU", shown(hint), HINTS)
-        if bad_setting(wish.setting) and self._is_first("setting"):
-            _log.warning("%s=%s is not one of %s: using auto", _VARIABLE, shown(wish.setting), ", ".join(SETTINGS))
-        placement = self._shrunk(place(wish, self._devices.hardware()))
+        if bad_setting(request.setting) and self._is_first("setting"):
+            _log.warning("%s=%s is not one of %s: using auto", _VARIABLE, shown(request.setting), ", ".join(SETTINGS))
+        placement = self._shrunk(place(request, self._devices.hardware()))
         if self._is_first("device"):
             type_used = placement.effective_compute_type
             _log.info("device %s, compute type %s: %s", placement.device, type_used, placement.reason)
@@ -145,10 +145,10 @@ class DevicePolicy:
         """`cuda` or `cpu`: the device used last, or the one that would be used. For display alone; never fails."""
         with self._lock:
             last = self._last
-        return str((last or choose_device(self._wish(None), self._devices.hardware()).device).kind)
+        return str((last or choose_device(self._request(None), self._devices.hardware()).device).kind)
 
-    def _wish(self, hint: object) -> PlacementWish:
-        return PlacementWish(hint, self._environ.get(_VARIABLE, ""), self._compute_type, self.pin)
+    def _request(self, hint: object) -> PlacementRequest:
+        return PlacementRequest(hint, self._environ.get(_VARIABLE, ""), self._compute_type, self.pin)
 
     def _is_first(self, what: str) -> bool:
         with self._lock:

@@ -5,7 +5,8 @@
   anything else    the CPU: a missing library, a driver or a broken context is the same for every batch
 ```
 
-The first two leave the text as it is; after the others it is that of a run started there.
+Halving the batch and freeing memory do not change the text. A smaller compute type and the CPU may: the text is then
+the same as that of a fresh run with that compute type on that device.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ _SMALLER = {
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A batch of `rows` chunks (0: no batch, the load itself) that failed for `cause`, under a compute type.
+    """A batch of `rows` chunks that failed for `cause` (a `FailureCause`) under a compute type; 0 rows: a load failed.
 
-    `offered`: the compute types that the card has. `freed`: whether all that could be freed there was.
+    `offered`: the compute types that the card has. `freed`: whether memory of other models was already freed there.
     """
 
     cause: str
@@ -58,7 +59,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """The step, why, and where that says something the `rows` or the `compute_type` from now on."""
+    """The step and its reason.
+
+    `rows`: chunks of a batch from now on, where the step is HALVE. `compute_type`: the one from now on, where it is
+    COMPUTE_TYPE.
+    """
 
     step: Step
     reason: str

@@ -72,8 +72,8 @@ class ModelSession:
     def compute(self) -> Iterator[tuple[ModelKey, WhisperModel]]:
         """The right to compute, and the model to do it with, for one batch: (where, recogniser).
 
-        On a card that others share that is a lease of it, on the CPU if that was the wish at the deadline. Raises
-        GpuBusy where it was to fail.
+        On a card that others share it takes a lease of the card first. If that is not had before its deadline the batch
+        is computed on the CPU, or GpuBusy is raised, as the lease request says.
         """
         key = self.key  # now, not when the job was made: what was left in between must not be loaded again
         with self._sharing.lease(key.device) as on_card:

@@ -36,8 +36,8 @@ _CPU_PREFERENCE = ("int8", "int8_float32", "float32")
 
 
 @dataclass(frozen=True, slots=True)
-class PlacementWish:
-    """Everything but the hardware that the decision depends on.
+class PlacementRequest:
+    """What was asked for: everything that the decision depends on, but for the hardware.
 
     `hint` is the caller's, `setting` the operator's AUTORAG_WHISPER_DEVICE, both as they were written.
     """
@@ -61,49 +61,58 @@ class Choice:
     demanded: bool = False
 
 
-def place(wish: PlacementWish, hardware: Hardware) -> Placement:
+def place(request: PlacementRequest, hardware: Hardware) -> Placement:
     """Decide.
 
     Raises:
         InvalidOption: where device and compute type were both asked for and do not go together. On a device that nobody
             asked for, the device's default is taken instead, and the reason says so.
     """
-    choice = choose_device(wish, hardware)
-    compute_type, note = _choose_compute_type(wish.compute_type, choice, hardware)
+    choice = choose_device(request, hardware)
+    compute_type, note = _choose_compute_type(request.compute_type, choice, hardware)
     placement = Placement(choice.device, compute_type, "; ".join(filter(None, (choice.reason, note))))
-    return replace(placement, notes=tuple(_unmet(wish, choice, placement)))
+    return replace(placement, notes=tuple(_unmet(request, choice, placement)))
 
 
-def _unmet(wish: PlacementWish, choice: Choice, placement: Placement) -> Iterator[Note]:
-    """What somebody wanted and does not get, with the reason."""
-    asked = "" if _is_policy(wish.hint) else shown(wish.hint) if bad_hint(wish.hint) else _normal(str(wish.hint))
-    if not asked and _normal(wish.setting) == "cuda":
+def _unmet(request: PlacementRequest, choice: Choice, placement: Placement) -> Iterator[Note]:
+    """A note for each thing that was asked for and is not what was placed, with the reason."""
+    asked = (
+        ""
+        if _is_policy(request.hint)
+        else shown(request.hint)
+        if bad_hint(request.hint)
+        else _normal(str(request.hint))
+    )
+    if not asked and _normal(request.setting) == "cuda":
         asked = "AUTORAG_WHISPER_DEVICE=cuda"
-    wants_cpu = asked == "cpu" or (not asked and _normal(wish.setting) == "cpu")
-    if not choice.device.is_cuda and not wants_cpu and (asked or wish.pinned is not None):
+    wants_cpu = asked == "cpu" or (not asked and _normal(request.setting) == "cpu")
+    if not choice.device.is_cuda and not wants_cpu and (asked or request.pinned is not None):
         instead = f"instead of {asked}" if asked else "instead of a GPU"
         yield Note(NoteKind.DEVICE_NOT_USED, f"on the CPU {instead}: {choice.reason}")
-    if wish.compute_type not in (_DEFAULT, placement.compute_type):
-        used = f"{placement.effective_compute_type} instead of {wish.compute_type}"
+    if request.compute_type not in (_DEFAULT, placement.compute_type):
+        used = f"{placement.effective_compute_type} instead of {request.compute_type}"
         yield Note(NoteKind.COMPUTE_TYPE_NOT_USED, f"{used}, which {choice.device} does not offer")
 
 
 def bad_hint(hint: object) -> bool:
-    """Whether the hint is none that a caller may give. Not only a string can be wrong."""
+    """Whether the hint is invalid. It may be of any type: callers pass what they like."""
     return not _is_policy(hint) and (not isinstance(hint, str) or parse_device(hint) is None)
 
 
 def hint_text(hint: object) -> str | None:
-    """A hint as text, so that it can be kept, compared and sent: what is no text is none that anybody understands."""
+    """A hint as text that can be stored, compared and sent to another process; None stays None.
+
+    A hint that is not a string becomes a text that is no valid hint, so that it is warned about like any other.
+    """
     if hint is None or isinstance(hint, str):
         return None if hint is None else str(hint)
     return f"{type(hint).__name__} {shown(hint)}"
 
 
 def meaning_of(hint: str | None) -> str:
-    """What two hints have in common that place a model alike: "auto", "cpu", "cuda", "cuda:N".
+    """The normal form of a hint: "auto", "cpu", "cuda" or "cuda:N". Two hints with the same one place a model alike.
 
-    A hint that nobody understands has a meaning of its own, apart from "cpu": its reason and its warning are others.
+    An invalid hint has a form of its own, though it means the CPU too: its reason and its warning differ.
     """
     if _is_policy(hint):
         return "auto"
@@ -116,18 +125,18 @@ def bad_setting(setting: str) -> bool:
     return _normal(setting) not in ("", *SETTINGS)
 
 
-def choose_device(wish: PlacementWish, hardware: Hardware) -> Choice:
+def choose_device(request: PlacementRequest, hardware: Hardware) -> Choice:
     """The device alone: never fails."""
-    if _normal(wish.setting) == "cpu":
+    if _normal(request.setting) == "cpu":
         return Choice(CPU, "AUTORAG_WHISPER_DEVICE=cpu", demanded=True)
-    if wish.pinned is not None:
-        return Choice(CPU, f"kept on the CPU since a failure: {wish.pinned.reason}")
-    if bad_hint(wish.hint):
-        return Choice(CPU, f"device hint {shown(wish.hint)} is not one of {HINTS}")
-    hinted = parse_device(wish.hint) if isinstance(wish.hint, str) else None
+    if request.pinned is not None:
+        return Choice(CPU, f"kept on the CPU since a failure: {request.pinned.reason}")
+    if bad_hint(request.hint):
+        return Choice(CPU, f"device hint {shown(request.hint)} is not one of {HINTS}")
+    hinted = parse_device(request.hint) if isinstance(request.hint, str) else None
     if hinted == CPU:
         return Choice(CPU, "asked for by the caller", demanded=True)
-    return _cuda_or_cpu(hinted, _normal(wish.setting) == "cuda", hardware)
+    return _cuda_or_cpu(hinted, _normal(request.setting) == "cuda", hardware)
 
 
 def shown(value: object) -> str:

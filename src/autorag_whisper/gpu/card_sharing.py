@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper import telemetry as names
 from autorag_whisper.domain.device import Device, DeviceKind, OnYield
-from autorag_whisper.gpu.arbiter.lease import Eviction, Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.lease import Eviction, LeaseRequest, Released, Tenant
 from autorag_whisper.residency.resident import Yielded
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ class CardSharing:
         self,
         make_arbiter: Callable[[int], GpuArbiter] | None,
         telemetry: Telemetry,
-        wish: Wish = Wish(),  # noqa: B008 - a frozen value
+        request: LeaseRequest = LeaseRequest(),  # noqa: B008 - a frozen value
         *,
         share_cpu: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._make, self._telemetry, self._wish, self._clock = make_arbiter, telemetry, wish, clock
+        self._make, self._telemetry, self._request, self._clock = make_arbiter, telemetry, request, clock
         self._share_cpu = share_cpu
         self._lock = threading.Lock()
         self._arbiters: dict[int, GpuArbiter] = {}
@@ -57,7 +57,7 @@ class CardSharing:
             yield True
             return
         started = self._clock()
-        with self.arbiter(device.index).lease(WHISPER, self._wish) as lease:
+        with self.arbiter(device.index).lease(WHISPER, self._request) as lease:
             on_card = "card" if lease.on_card else "cpu"
             self._telemetry.duration(names.LEASE_WAIT, self._clock() - started, {names.OUTCOME: on_card})
             yield lease.on_card

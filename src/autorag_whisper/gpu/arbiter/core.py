@@ -1,7 +1,7 @@
 """Who may compute on the card next: a pure function over facts.
 
 ```
-  Asked -> queue --(first; nobody holds; others' memory has left; enough is free)--> grant -- GaveBack --> claim
+  Asked -> queue --(first; nobody holds; others' memory has left; enough is free)--> grant -- GaveBack --> reservation
              |                                                                         |
              +-- Withdrew, Died, its deadline (Looked) --> gone                        +-- Died --> nothing is left
 ```
@@ -10,11 +10,11 @@
 
 - First come, first served, by ticket number. Nobody passes one who waits for memory, so nobody starves.
 - One grant at a time. The holder is asked to yield as soon as somebody waits.
-- Before a grant every *claim* of another tenant (memory that it kept on the card after its lease) is asked to leave,
-  once for each ticket, and where memory is short those of other processes of the same tenant. While one is leaving
-  nothing is granted, so a tenant on its way out is not revived.
-- A release that nobody verified frees nothing: the claim keeps its bytes. Free is what the card reports or what the
-  budget leaves, whichever is less: memory that nobody declared counts as taken.
+- Before a grant every *reservation* of another tenant (memory that it kept on the card after its lease) is asked to
+  leave, once for each ticket, and where memory is short those of other processes of the same tenant. While one is
+  leaving nothing is granted, so a tenant on its way out is not revived.
+- Free is what the card reports, so memory that nobody declared counts as taken, and a release that nobody verified
+  frees nothing: the reservation keeps its bytes.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class Reservation:
     """Memory that a tenant of one process keeps on the card between its leases.
 
     `leaving`: asked to give it up and not done yet. `asked_for`: the ticket for which it was asked last.
@@ -64,38 +64,27 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """All that is known. `free_bytes`: what the card reports, None if nothing does; `budget_bytes` None is no limit.
+class ArbiterState:
+    """All that is known. `free_bytes`: what the card reports, None if nothing does: then nothing limits a lease.
 
     `fresh`: nothing has come to the card or left it since it reported; who needs memory waits for such a report.
-    `draining`: tenants that get no lease now.
     """
 
-    budget_bytes: int | None = None
     free_bytes: int | None = None
     fresh: bool = False
     queue: tuple[Ticket, ...] = ()
-    claims: tuple[Claim, ...] = ()
+    reservations: tuple[Reservation, ...] = ()
     grant: Grant | None = None
     epoch: int = 0
-    draining: frozenset[str] = frozenset()
-
-    @property
-    def claimed_bytes(self) -> int:
-        """What all tenants keep on the card."""
-        return sum(claim.held_bytes for claim in self.claims)
-
-    @property
-    def available_bytes(self) -> int | None:
-        """What a new lease may take; None where nothing limits it."""
-        left = None if self.budget_bytes is None else self.budget_bytes - self.claimed_bytes
-        known = [amount for amount in (left, self.free_bytes) if amount is not None]
-        return max(0, min(known)) if known else None
 
     @property
     def head(self) -> Ticket | None:
         """Whose turn it is."""
-        return next((ticket for ticket in self.queue if ticket.tenant not in self.draining), None)
+        return self.queue[0] if self.queue else None
+
+    def lacks_room_for(self, ticket: Ticket) -> bool:
+        """Whether the card reports less free memory than `ticket` needs."""
+        return self.free_bytes is not None and ticket.needs_bytes > self.free_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +102,7 @@ class Withdrew:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class Reserved:
     """A tenant says that it has memory on the card, or (None) none any more."""
 
     tenant: str
@@ -123,17 +112,17 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class GaveBack:
-    """The lease is over. `keeps_bytes`: what its tenant keeps on the card; None if it keeps no claim at all."""
+    """The lease is over. `keeps_bytes`: what its tenant keeps on the card; None if it keeps no reservation at all."""
 
     number: int
     keeps_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class OffloadOver:
-    """A claim was asked to leave and is done. Not `verified`: all of it counts as still there.
+class OffloadDone:
+    """A reservation was asked to leave and is done. Not `verified`: all of it counts as still there.
 
-    `keeps_bytes` stay of it; None: the claim is gone.
+    `keeps_bytes` stay of it; None: the reservation is gone.
     """
 
     tenant: str
@@ -157,15 +146,7 @@ class Looked:
     free_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Drained:
-    """A tenant gets no lease from now on, or (`over`) gets some again."""
-
-    tenant: str
-    over: bool = False
-
-
-Event = Asked | Withdrew | Claimed | GaveBack | OffloadOver | Died | Looked | Drained
+Event = Asked | Withdrew | Reserved | GaveBack | OffloadDone | Died | Looked
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +158,9 @@ class Granted:
 
 @dataclass(frozen=True, slots=True)
 class OffloadWanted:
-    """To do: have this claim leave the card, so that `ticket` can have it; then say `OffloadOver`."""
+    """To do: have this reservation leave the card, so that `ticket` can have it; then say `OffloadDone`."""
 
-    claim: Claim
+    reservation: Reservation
     ticket: Ticket
 
 
@@ -201,31 +182,28 @@ class YieldWanted:
 Effect = Granted | OffloadWanted | Expired | YieldWanted
 
 
-def decide(state: State, event: Event) -> tuple[State, tuple[Effect, ...]]:
+def decide(state: ArbiterState, event: Event) -> tuple[ArbiterState, tuple[Effect, ...]]:
     """The state after `event`, and what has to be done because of it, in order."""
     state, effects = _note(state, event)
     state, more = _settle(state)
     return state, (*effects, *more)
 
 
-def _note(state: State, event: Event) -> tuple[State, tuple[Effect, ...]]:
+def _note(state: ArbiterState, event: Event) -> tuple[ArbiterState, tuple[Effect, ...]]:
     match event:
         case Asked(ticket):
             queue = tuple(sorted((*state.queue, ticket), key=lambda waiting: waiting.number))
             return replace(state, queue=queue), ()
         case Withdrew(number):
             return replace(state, queue=tuple(t for t in state.queue if t.number != number)), ()
-        case Claimed(tenant, owner, held_bytes):
-            return _claimed(state, (tenant, owner), held_bytes), ()
+        case Reserved(tenant, owner, held_bytes):
+            return _reserved(state, (tenant, owner), held_bytes), ()
         case GaveBack(number, keeps_bytes):
             return _gave_back(state, number, keeps_bytes), ()
-        case OffloadOver():
+        case OffloadDone():
             return _offloaded(state, event), ()
         case Died(owner):
             return _without(state, owner), ()
-        case Drained(tenant, over):
-            draining = state.draining - {tenant} if over else state.draining | {tenant}
-            return replace(state, draining=draining), ()
         case Looked(now_s, free_bytes):
             late = [ticket for ticket in state.queue if ticket.deadline_s <= now_s]
             told = tuple(Expired(ticket, why_not(state, ticket)) for ticket in late)
@@ -233,44 +211,44 @@ def _note(state: State, event: Event) -> tuple[State, tuple[Effect, ...]]:
             return replace(state, queue=kept, free_bytes=free_bytes, fresh=True), told
 
 
-def _gave_back(state: State, number: int, keeps_bytes: int | None) -> State:
+def _gave_back(state: ArbiterState, number: int, keeps_bytes: int | None) -> ArbiterState:
     grant = state.grant
     if grant is None or grant.ticket.number != number:
         return state  # a lease that was taken from its owner is nobody's to give back
-    return _claimed(replace(state, grant=None), (grant.ticket.tenant, grant.ticket.owner), keeps_bytes)
+    return _reserved(replace(state, grant=None), (grant.ticket.tenant, grant.ticket.owner), keeps_bytes)
 
 
-def _claimed(state: State, key: tuple[str, str], held_bytes: int | None) -> State:
-    claims = tuple(claim for claim in state.claims if claim.key != key)
+def _reserved(state: ArbiterState, key: tuple[str, str], held_bytes: int | None) -> ArbiterState:
+    reservations = tuple(reservation for reservation in state.reservations if reservation.key != key)
     if held_bytes is not None:
-        claims += (Claim(*key, held_bytes),)
-    return replace(state, claims=claims, fresh=False)
+        reservations += (Reservation(*key, held_bytes),)
+    return replace(state, reservations=reservations, fresh=False)
 
 
-def _offloaded(state: State, event: OffloadOver) -> State:
-    claims = []
-    for claim in state.claims:
-        if claim.key != (event.tenant, event.owner) or not claim.leaving:
-            claims.append(claim)
+def _offloaded(state: ArbiterState, event: OffloadDone) -> ArbiterState:
+    reservations = []
+    for reservation in state.reservations:
+        if reservation.key != (event.tenant, event.owner) or not reservation.leaving:
+            reservations.append(reservation)
         elif not event.verified:
-            claims.append(replace(claim, leaving=False))
+            reservations.append(replace(reservation, leaving=False))
         elif event.keeps_bytes is not None:
-            claims.append(replace(claim, leaving=False, held_bytes=event.keeps_bytes))
-    return replace(state, claims=tuple(claims), fresh=False)
+            reservations.append(replace(reservation, leaving=False, held_bytes=event.keeps_bytes))
+    return replace(state, reservations=tuple(reservations), fresh=False)
 
 
-def _without(state: State, owner: str) -> State:
+def _without(state: ArbiterState, owner: str) -> ArbiterState:
     grant = state.grant
     return replace(
         state,
         fresh=False,
         queue=tuple(ticket for ticket in state.queue if ticket.owner != owner),
-        claims=tuple(claim for claim in state.claims if claim.owner != owner),
+        reservations=tuple(reservation for reservation in state.reservations if reservation.owner != owner),
         grant=None if grant is not None and grant.ticket.owner == owner else grant,
     )
 
 
-def _settle(state: State) -> tuple[State, tuple[Effect, ...]]:
+def _settle(state: ArbiterState) -> tuple[ArbiterState, tuple[Effect, ...]]:
     head = state.head
     if head is None:
         return state, ()
@@ -279,14 +257,14 @@ def _settle(state: State) -> tuple[State, tuple[Effect, ...]]:
             return state, ()
         grant = replace(state.grant, should_yield=True)
         return replace(state, grant=grant), (YieldWanted(grant),)
-    asked = [claim.key for claim in state.claims if _must_be_asked(claim, head, state)]
+    asked = [reservation.key for reservation in state.reservations if _must_be_asked(reservation, head, state)]
     if asked:
-        claims = tuple(
-            replace(claim, leaving=True, asked_for=head.number) if claim.key in asked else claim
-            for claim in state.claims
+        reservations = tuple(
+            replace(reservation, leaving=True, asked_for=head.number) if reservation.key in asked else reservation
+            for reservation in state.reservations
         )
-        wanted = tuple(OffloadWanted(claim, head) for claim in claims if claim.key in asked)
-        return replace(state, claims=claims), wanted
+        wanted = tuple(OffloadWanted(reservation, head) for reservation in reservations if reservation.key in asked)
+        return replace(state, reservations=reservations), wanted
     if why_not(state, head):
         return state, ()
     grant = Grant(head, state.epoch + 1, should_yield=False)
@@ -295,42 +273,38 @@ def _settle(state: State) -> tuple[State, tuple[Effect, ...]]:
     return state, (Granted(grant), *effects)
 
 
-def _must_be_asked(claim: Claim, head: Ticket, state: State) -> bool:
+def _must_be_asked(reservation: Reservation, head: Ticket, state: ArbiterState) -> bool:
     """Another tenant's always; that of another process of the same tenant only where its memory is needed."""
-    if claim.leaving or claim.asked_for == head.number:
+    if reservation.leaving or reservation.asked_for == head.number:
         return False
-    available = state.available_bytes
-    is_short = available is not None and head.needs_bytes > available
-    return claim.tenant != head.tenant or (claim.owner != head.owner and is_short)
+    is_short = state.lacks_room_for(head)
+    return reservation.tenant != head.tenant or (reservation.owner != head.owner and is_short)
 
 
-def why_not(state: State, ticket: Ticket) -> str:
+def why_not(state: ArbiterState, ticket: Ticket) -> str:
     """What keeps `ticket` from the card, one line; "" if nothing does."""
     if state.grant is not None:
         return f"{state.grant.ticket.tenant} has the card"
-    if ticket.tenant in state.draining:
-        return f"{ticket.tenant} is being drained"
     if state.head is not None and state.head.number < ticket.number:
         return f"{state.head.tenant} is before it"
-    leaving = sorted({claim.tenant for claim in state.claims if claim.leaving})
+    leaving = sorted({reservation.tenant for reservation in state.reservations if reservation.leaving})
     if leaving:
         return f"{', '.join(leaving)} has not left the card yet"
     if ticket.needs_bytes and not state.fresh:
         return "the card has not been asked what is free"
-    available = state.available_bytes
-    if available is not None and ticket.needs_bytes > available:
-        return f"{ticket.needs_bytes >> 20} MiB are needed, {available >> 20} MiB are free"
+    if state.free_bytes is not None and state.lacks_room_for(ticket):
+        return f"{ticket.needs_bytes >> 20} MiB are needed, {state.free_bytes >> 20} MiB are free"
     return ""
 
 
-def check(state: State) -> None:
+def check(state: ArbiterState) -> None:
     """Assert the invariants."""
     numbers = [ticket.number for ticket in state.queue]
     assert numbers == sorted(set(numbers))
-    keys = [claim.key for claim in state.claims]
+    keys = [reservation.key for reservation in state.reservations]
     assert len(keys) == len(set(keys))
-    assert all(claim.held_bytes >= 0 for claim in state.claims)
+    assert all(reservation.held_bytes >= 0 for reservation in state.reservations)
     if state.grant is not None:
         assert state.grant.epoch == state.epoch
         assert state.grant.ticket.number not in numbers
-        assert not any(claim.leaving for claim in state.claims)
+        assert not any(reservation.leaving for reservation in state.reservations)

@@ -1,10 +1,10 @@
-"""The folder through which the processes of one machine share a card: tickets, the grant, claims.
+"""The folder through which the processes of one machine share a card: tickets, the grant, reservations.
 
 ```
   0000000042.ticket    one a waiter or holder; locked (flock) by its owner for as long as it is wanted
   grant                locked by the holder, and by nobody else
   holder               a FIFO that the holder has open: who is next in line sees its end at once (`Watch`)
-  whisper-4711-1.claim a tenant that keeps memory on the card between its leases; locked by its process
+  whisper-4711-1.claim a reservation: memory that a tenant keeps on the card between leases; locked by its process
   whisper-4711-1.sock  where that process is asked to offload
 ```
 
@@ -14,9 +14,10 @@ it takes it away. Order is by ticket number alone: polling a lock without one le
 Two locks make two holders impossible: that of `grant`, and a name of the kernel's own (`sole`), which holds also where
 the folder is taken away under a holder.
 
-Numbers never come again, as the file with the highest one stays: whoever finds after drawing that there are higher
-ones drew on an old view of the folder, and draws again. So a ticket's number is also its epoch, and `grant` remembers
-the last.
+No number is used twice: the ticket file with the highest number is kept, even when its owner is dead, and a new
+ticket has a higher one. A process that read the folder before others drew may pick a number that is too low; it looks
+again after drawing, and draws anew if it finds a higher one. So a ticket's number serves as the epoch of its lease, and
+`grant` remembers the last one.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from autorag_whisper.gpu.arbiter.core import Claim, Ticket
-    from autorag_whisper.gpu.arbiter.held import Held
+    from autorag_whisper.gpu.arbiter.core import Reservation, Ticket
+    from autorag_whisper.gpu.arbiter.facts import GrantFacts
 
 _log = logging.getLogger(__name__)
 
-_TICKET, _CLAIM, _GRANT, _HOLDER = ".ticket", ".claim", "grant", "holder"
+_TICKET, _RESERVATION, _GRANT, _HOLDER = ".ticket", ".claim", "grant", "holder"  # as earlier versions name them
 _NUMBER = re.compile("[0-9]{10,18}")
 _LONGEST = 4096
 """Bytes that a file may say."""
@@ -194,7 +195,7 @@ class Directory:
             file.close()
 
     def waiting(self) -> list[Ticket]:
-        """The live tickets in order, the holder's among them. Takes away dead ones but the highest."""
+        """The live tickets in order, the holder's among them. Deletes those of dead processes, but for the highest."""
         found: list[Ticket] = []
         numbers = sorted(self._numbers())
         highest = numbers[-1] if numbers else 0
@@ -203,7 +204,7 @@ class Directory:
             said = _said(path)
             if said is None:
                 if number < highest:
-                    _take_away(path)
+                    _delete(path)
             elif (ticket := facts.ticket_of(number, facts.parse(said))) is not None:
                 found.append(ticket)
             else:
@@ -238,42 +239,45 @@ class Directory:
         """To be made before a look at the grant that may find it taken."""
         return Watch(self.folder / _HOLDER)
 
-    def held(self) -> Held | None:
+    def held(self) -> GrantFacts | None:
         """Who has the grant; None if nobody has, or it changes hands this moment."""
         path = self.folder / _GRANT
         said = _said(path)
-        held = None if said is None else facts.held_of(facts.parse(said))
+        held = None if said is None else facts.grant_of(facts.parse(said))
         if said is not None and held is None:
             self._skip(path, said)
         return held
 
-    def claim(self, claim: Claim) -> LockedFile:
-        """Say that a tenant of this process keeps memory on the card. Raises GpuDirectoryUnsafe."""
-        path = self.folder / f"{claim.tenant}-{claim.owner}{_CLAIM}"
+    def reserve(self, reservation: Reservation) -> LockedFile:
+        """Say that a tenant of this process keeps memory on the card, until the file is closed.
+
+        Raises GpuDirectoryUnsafe.
+        """
+        path = self.folder / f"{reservation.tenant}-{reservation.owner}{_RESERVATION}"
         while True:
             scratch, file = self._scratch()
             try:
-                file.write(asdict(claim))
+                file.write(asdict(reservation))
                 scratch.rename(path)
             except FileNotFoundError:  # the folder is gone
                 file.close()
                 continue
             except OSError as error:
                 file.close()
-                _take_away(scratch)
-                raise GpuDirectoryUnsafe(str(self.folder), f"it takes no claim ({error.strerror})") from error
+                _delete(scratch)
+                raise GpuDirectoryUnsafe(str(self.folder), f"it takes no reservation ({error.strerror})") from error
             file.path = path
             return file
 
-    def claims(self) -> Iterator[Claim]:
-        """The claims of live processes. Takes away dead ones."""
-        for path in sorted(path for path in self._files() if path.suffix == _CLAIM):
+    def reservations(self) -> Iterator[Reservation]:
+        """The reservations of live processes. Deletes those of dead ones."""
+        for path in sorted(path for path in self._files() if path.suffix == _RESERVATION):
             said = _said(path)
             if said is None:
-                _take_away(path)
-                _take_away(path.with_suffix(".sock"))
-            elif (claim := facts.claim_of(path.stem, facts.parse(said))) is not None:
-                yield claim
+                _delete(path)
+                _delete(path.with_suffix(".sock"))
+            elif (reservation := facts.reservation_of(path.stem, facts.parse(said))) is not None:
+                yield reservation
             else:
                 self._skip(path, said)
 
@@ -305,7 +309,7 @@ class Directory:
         except OSError:
             return []
         try:
-            last = facts.held_of(facts.parse(os.pread(fd, _LONGEST, 0)))
+            last = facts.grant_of(facts.parse(os.pread(fd, _LONGEST, 0)))
         except OSError:
             return []
         finally:
@@ -324,7 +328,7 @@ def _opened(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
-def _take_away(path: Path) -> None:
+def _delete(path: Path) -> None:
     """A dead one's file, if it is one."""
     with suppress(OSError):
         path.unlink()

@@ -1,16 +1,31 @@
-"""What the files of the folder say, which other versions may have written, or somebody else."""
+"""What the files of the folder say. Other versions of this package may have written them, or anybody else."""
 
 from __future__ import annotations
 
 import json
 import math
+from dataclasses import dataclass
 from typing import Any
 
-from autorag_whisper.gpu.arbiter.core import Claim, Ticket
-from autorag_whisper.gpu.arbiter.held import Held
+from autorag_whisper.gpu.arbiter.core import Reservation, Ticket
 
 HIGHEST = 10**17
 """No number of ours: they begin with the microseconds of the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrantFacts:
+    """What the file `grant` says of its holder.
+
+    `number`: that of its ticket. `since_s`: when it was granted, by the clock that all processes share
+    (CLOCK_MONOTONIC). `needs_bytes`: what the lease asked for on top of what its tenant keeps.
+    """
+
+    number: int
+    tenant: str
+    owner: str
+    since_s: float
+    needs_bytes: int = 0
 
 
 def parse(data: bytes) -> dict[str, Any] | None:
@@ -37,23 +52,23 @@ def ticket_of(number: int, facts: dict[str, Any] | None) -> Ticket | None:
     return Ticket(number, facts["tenant"], facts["owner"], float(deadline_s), facts["needs_bytes"])
 
 
-def held_of(facts: dict[str, Any] | None) -> Held | None:
+def grant_of(facts: dict[str, Any] | None) -> GrantFacts | None:
     """What a grant says; None where the facts are not one's."""
     if facts is None or not _are_texts(facts, "tenant", "owner") or not _are_counts(facts, "number", "needs_bytes"):
         return None
     since_s: Any = facts.get("since_s")
     if not _is_number(since_s) or facts["number"] > HIGHEST:
         return None
-    return Held(facts["number"], facts["tenant"], facts["owner"], float(since_s), facts["needs_bytes"])
+    return GrantFacts(facts["number"], facts["tenant"], facts["owner"], float(since_s), facts["needs_bytes"])
 
 
-def claim_of(name: str, facts: dict[str, Any] | None) -> Claim | None:
-    """The claim in the file `TENANT-OWNER`; None where the facts are not its, as the socket beside it has that name."""
+def reservation_of(name: str, facts: dict[str, Any] | None) -> Reservation | None:
+    """The reservation in the file called `name`, which is TENANT-OWNER as that of the socket beside it; else None."""
     if facts is None or not _are_texts(facts, "tenant", "owner") or not _are_counts(facts, "held_bytes"):
         return None
     if f"{facts['tenant']}-{facts['owner']}" != name:
         return None
-    return Claim(facts["tenant"], facts["owner"], facts["held_bytes"])
+    return Reservation(facts["tenant"], facts["owner"], facts["held_bytes"])
 
 
 def _are_texts(facts: dict[str, Any], *names: str) -> bool:

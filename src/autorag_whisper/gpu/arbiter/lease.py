@@ -1,4 +1,4 @@
-"""What a tenant sees of the arbiter: leases, the offload it promises, and what it asks for at a deadline."""
+"""What a tenant sees of the arbiter: how it asks for a lease, what it has then, and the offload that it promises."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ class Tenant:
     held_bytes: Callable[[], int] | None = None
     standing: bool = False
 
-    def claim_after(self, keeps_bytes: int) -> int | None:
-        """The bytes of the claim that is left when it keeps so many; None if no claim is."""
+    def reservation_after(self, keeps_bytes: int) -> int | None:
+        """The bytes of the reservation that is left when it keeps so many; None if no reservation is."""
         return keeps_bytes if keeps_bytes or self.standing else None
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class LeaseRequest:
     """How a lease is asked for: bytes beyond what the tenant keeps there, all or none; seconds of patience."""
 
     needs_bytes: int = 0
@@ -82,7 +82,7 @@ class Lease(Protocol):
 
     @property
     def on_card(self) -> bool:
-        """False: the deadline passed and the wish was to compute on the CPU instead."""
+        """False: the deadline passed, and the request said to compute on the CPU then."""
         ...
 
     @property
@@ -107,15 +107,11 @@ class GpuArbiter(Protocol):
         """Make a tenant of this process known. Again replaces it."""
         ...
 
-    def lease(self, tenant: str, wish: Wish = ...) -> AbstractContextManager[Lease]:
+    def lease(self, tenant: str, request: LeaseRequest = ...) -> AbstractContextManager[Lease]:
         """The card for `tenant`. Not to be asked for while the same thread holds it.
 
-        Raises GpuBusy at the deadline where that is the wish, KeyError for a tenant that is not registered.
+        Raises GpuBusy at the deadline where the request says so, KeyError for a tenant that is not registered.
         """
-        ...
-
-    def drain(self, tenant: str) -> AbstractContextManager[None]:
-        """While it lasts this process's `tenant` gets no new lease: those who ask wait."""
         ...
 
     def close(self) -> None:

@@ -85,4 +85,4 @@ def look(folder: Path, now_s: float) -> Status:
         for ticket in directory.waiting()
         if held is None or ticket.number != held.number
     )
-    return Status(holder, waiting, tuple(Kept(c.tenant, c.owner, c.held_bytes) for c in directory.claims()))
+    return Status(holder, waiting, tuple(Kept(c.tenant, c.owner, c.held_bytes) for c in directory.reservations()))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import GpuBusy
 from autorag_whisper.gpu.arbiter import core
-from autorag_whisper.gpu.arbiter.lease import AtDeadline, Eviction, Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.lease import AtDeadline, Eviction, LeaseRequest, Released, Tenant
 from autorag_whisper.per_process import require_own
 
 if TYPE_CHECKING:
@@ -58,23 +58,18 @@ class ThreadLease:
 class ThreadArbiter:
     """A `GpuArbiter` for the threads of one process.
 
-    `budget_bytes`: of the card, for all tenants; None leaves it to what the card reports. `read_free`: that report,
-    None where there is none; it is called outside the lock.
+    `read_free`: the bytes that the card reports as free, None where nothing does; it is called outside the lock.
     """
 
     def __init__(
-        self,
-        *,
-        budget_bytes: int | None = None,
-        read_free: Callable[[], int | None] = lambda: None,
-        clock: Callable[[], float] = time.monotonic,
+        self, *, read_free: Callable[[], int | None] = lambda: None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._read_free, self._clock = read_free, clock
         self._changed = threading.Condition()  # its lock is the only one
-        self._state = core.State(budget_bytes)
+        self._state = core.ArbiterState()
         self._tenants: dict[str, Tenant] = {}
         self._waiters: dict[int, _Waiter] = {}
-        self._errands: list[core.OffloadWanted] = []
+        self._pending_offloads: list[core.OffloadWanted] = []
         self._drawn = 0
         self._pid = os.getpid()
 
@@ -82,25 +77,17 @@ class ThreadArbiter:
         with self._changed:
             self._tenants[tenant.name] = tenant
             if tenant.standing:
-                self._note(core.Claimed(tenant.name, _OWNER, held(tenant)))
+                self._note(core.Reserved(tenant.name, _OWNER, held(tenant)))
 
     @contextmanager
-    def lease(self, tenant: str, wish: Wish = Wish()) -> Iterator[Lease]:  # noqa: B008 - a frozen value
+    def lease(self, tenant: str, request: LeaseRequest = LeaseRequest()) -> Iterator[Lease]:  # noqa: B008 - a frozen value
         require_own(self._pid, "an arbiter")
-        grant = self._get(self._known(tenant), wish)
+        grant = self._get(self._known(tenant), request)
         try:
             yield ThreadLease(self, grant)
         finally:
             if grant is not None:
                 self._give_back(grant)
-
-    @contextmanager
-    def drain(self, tenant: str) -> Iterator[None]:
-        self._tell(core.Drained(tenant))
-        try:
-            yield
-        finally:
-            self._tell(core.Drained(tenant, over=True))
 
     def should_yield(self, epoch: int) -> bool:
         """Whether somebody waits for the lease of that epoch."""
@@ -109,7 +96,7 @@ class ThreadArbiter:
             return grant is not None and grant.epoch == epoch and grant.should_yield
 
     @property
-    def state(self) -> core.State:
+    def state(self) -> core.ArbiterState:
         """What is known now."""
         with self._changed:
             return self._state
@@ -122,10 +109,10 @@ class ThreadArbiter:
         with self._changed:
             return self._tenants[name]
 
-    def _get(self, tenant: Tenant, wish: Wish) -> core.Grant | None:
+    def _get(self, tenant: Tenant, request: LeaseRequest) -> core.Grant | None:
         started = self._clock()
         while True:
-            waiter = self._ask(tenant, wish)
+            waiter = self._ask(tenant, request)
             try:
                 self._wait(waiter)
             except BaseException:
@@ -135,24 +122,24 @@ class ThreadArbiter:
                 raise
             if waiter.grant is not None:
                 return waiter.grant
-            if wish.at_deadline is AtDeadline.CPU:
+            if request.at_deadline is AtDeadline.CPU:
                 return None
             busy = GpuBusy(tenant.name, waiter.expired or "", self._clock() - started)
-            if wish.at_deadline is AtDeadline.FAIL:
+            if request.at_deadline is AtDeadline.FAIL:
                 raise busy
             _log.warning("%s", busy.problem())
 
-    def _ask(self, tenant: Tenant, wish: Wish) -> _Waiter:
-        deadline_s = self._clock() + wish.timeout_s
+    def _ask(self, tenant: Tenant, request: LeaseRequest) -> _Waiter:
+        deadline_s = self._clock() + request.timeout_s
         with self._changed:
             self._drawn += 1
-            ticket = core.Ticket(self._drawn, tenant.name, _OWNER, deadline_s, wish.needs_bytes)
+            ticket = core.Ticket(self._drawn, tenant.name, _OWNER, deadline_s, request.needs_bytes)
             waiter = self._waiters[ticket.number] = _Waiter(ticket)
             self._note(core.Asked(ticket))
             return waiter
 
     def _wait(self, waiter: _Waiter) -> None:
-        """Until it is granted or expired; meanwhile this thread runs whatever errand there is."""
+        """Until it is granted or expired; meanwhile this thread runs the pending offloads, whoever waits for them."""
         ticket = waiter.ticket
         while True:
             free_bytes = self._read_free()
@@ -161,22 +148,22 @@ class ThreadArbiter:
                 if waiter.grant is not None or waiter.expired is not None:
                     del self._waiters[ticket.number]
                     return
-                errand = self._errands.pop() if self._errands else None
-                if errand is None:
+                pending = self._pending_offloads.pop() if self._pending_offloads else None
+                if pending is None:
                     left = ticket.deadline_s - self._clock()
                     self._changed.wait(max(0.0, min(left, _LOOK_S) if ticket.needs_bytes else left))
-            if errand is not None:
-                self._run(errand)
+            if pending is not None:
+                self._run_offload(pending)
 
-    def _run(self, errand: core.OffloadWanted) -> None:
-        claim, ticket = errand.claim, errand.ticket
-        tenant = self._tenants.get(claim.tenant)
+    def _run_offload(self, wanted: core.OffloadWanted) -> None:
+        reservation, ticket = wanted.reservation, wanted.ticket
+        tenant = self._tenants.get(reservation.tenant)
         released, keeps = Released(verified=False), None
         try:
             released = offload(tenant, Eviction(ticket.tenant, ticket.needs_bytes))
-            keeps = tenant.claim_after(released.keeps_bytes) if tenant is not None else None
+            keeps = tenant.reservation_after(released.keeps_bytes) if tenant is not None else None
         finally:
-            self._tell(core.OffloadOver(claim.tenant, claim.owner, keeps, released.verified))
+            self._tell(core.OffloadDone(reservation.tenant, reservation.owner, keeps, released.verified))
 
     def _give_back(self, grant: core.Grant) -> None:
         tenant = self._tenants.get(grant.ticket.tenant)
@@ -197,7 +184,7 @@ class ThreadArbiter:
                 case core.Expired(ticket, reason):
                     self._waiters[ticket.number].expired = reason
                 case core.OffloadWanted():
-                    self._errands.append(effect)
+                    self._pending_offloads.append(effect)
                 case core.YieldWanted():
                     pass  # the lease asks the state
         if effects or not isinstance(event, core.Looked):

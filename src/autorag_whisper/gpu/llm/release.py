@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import LlmUnreachable
-from autorag_whisper.gpu.arbiter.lease import Released, Tenant, Wish
+from autorag_whisper.gpu.arbiter.lease import LeaseRequest, Released, Tenant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,9 +58,9 @@ class LlmTenant:
         return Tenant(LLM, self.release, standing=True)
 
     @contextmanager
-    def lease(self, arbiter: GpuArbiter, wish: Wish = Wish()) -> Iterator[Lease]:  # noqa: B008 - a frozen value
+    def lease(self, arbiter: GpuArbiter, request: LeaseRequest = LeaseRequest()) -> Iterator[Lease]:  # noqa: B008 - a frozen value
         """The card for requests to the server: it is woken first where it sleeps. Raises GpuBusy, LlmUnreachable."""
-        with arbiter.lease(LLM, wish) as lease:
+        with arbiter.lease(LLM, request) as lease:
             if lease.on_card:
                 self._server.ask_back()
             yield lease

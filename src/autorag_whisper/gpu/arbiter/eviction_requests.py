@@ -1,4 +1,4 @@
-"""How a process is asked to leave the card: one question and one answer over a local socket, as JSON lines."""
+"""How one process asks another to leave the card: one request and one answer over a local socket, as JSON lines."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ _log = logging.getLogger(__name__)
 
 _LONGEST = 4096
 LOOKS_S = 2.0
-"""How often a letterbox looks whether its socket is still there."""
+"""How often a listener looks whether its socket is still there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """Please leave the card, for the ticket that has the grant. One that has lost it by now asks in vain."""
+class EvictionRequest:
+    """Leave the card for the ticket that has the grant; refused if that ticket no longer has it."""
 
     ticket: int
     next_tenant: str
     needs_bytes: int
 
 
-def ask(path: Path, question: Question, timeout_s: float) -> Released:
-    """Have the process behind `path` offload, and wait for what came of it.
+def send(request: EvictionRequest, path: Path, timeout_s: float) -> Released:
+    """Have the process that listens at `path` offload, and wait for what it released.
 
-    One that does not answer in time, or is not there, has released nothing.
+    A process that does not answer in time, or is dead, has released nothing (`verified` False). Raises nothing.
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
             line.settimeout(max(0.01, timeout_s))
             with _short(path) as name:
                 line.connect(name)
-            line.sendall(json.dumps(asdict(question)).encode() + b"\n")
+            line.sendall(json.dumps(asdict(request)).encode() + b"\n")
             with line.makefile("rb") as answer:
                 return Released(**json.loads(answer.readline(_LONGEST)))
     except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -65,13 +65,13 @@ def _short(path: Path) -> Iterator[str]:
         os.close(folder)
 
 
-class Letterbox:
-    """Answers such questions in a thread of its own, one after the other, until it is closed.
+class EvictionListener:
+    """Answers eviction requests in a thread of its own, one after the other, until it is closed.
 
-    Where its socket was taken away, that thread notices within `LOOKS_S` and calls `lost`, which may `bind` it again.
+    If its socket is deleted, that thread notices within `LOOKS_S` and calls `lost`, which may `bind` it again.
     """
 
-    def __init__(self, path: Path, answer: Callable[[Question], Released], lost: Callable[[], object]) -> None:
+    def __init__(self, path: Path, answer: Callable[[EvictionRequest], Released], lost: Callable[[], object]) -> None:
         self._path, self._answer, self._lost = path, answer, lost
         self._closed = False
         self._wake, self._woken = socket.socketpair()
@@ -80,7 +80,7 @@ class Letterbox:
         self._thread.start()
 
     def bind(self) -> None:
-        """Put the socket where it belongs. Raises OSError where that cannot be."""
+        """Make the socket at its path, in place of the one before. Raises OSError."""
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._path.unlink(missing_ok=True)
@@ -138,7 +138,7 @@ class Letterbox:
                 try:
                     line.settimeout(1.0)  # who asks has written already; one who does not must not block the others
                     with line.makefile("rb") as asked:
-                        question = Question(**json.loads(asked.readline(_LONGEST)))
-                    line.sendall(json.dumps(asdict(self._answer(question))).encode() + b"\n")
+                        request = EvictionRequest(**json.loads(asked.readline(_LONGEST)))
+                    line.sendall(json.dumps(asdict(self._answer(request))).encode() + b"\n")
                 except (OSError, ValueError, TypeError, RecursionError) as error:
-                    _log.warning("a question to offload came to nothing: %s", type(error).__name__)
+                    _log.warning("a request to leave the card could not be answered: %s", type(error).__name__)
