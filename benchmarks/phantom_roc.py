@@ -100,7 +100,7 @@ def recognised(arguments: argparse.Namespace) -> Iterator[Judged]:
 
     def judge(path: Path, reference: str) -> list[Judged]:
         reader = Reader(MediaSource.from_path(path), options, voice, ChunkingRules())
-        results = [final(recognition, chunk) for chunks in reader.steps() for chunk in chunks]
+        results = [final(recognition, options, chunk) for chunks in reader.steps() for chunk in chunks]
         reader.close()
         return [judged for result in results if (judged := evidence(result, reference)) is not None]
 
@@ -112,8 +112,8 @@ def recognised(arguments: argparse.Namespace) -> Iterator[Judged]:
             print(f"{folder}: {len(rows)} files", file=sys.stderr)
 
 
-def final(recognition: Recognition, chunk: SpeechChunk) -> ChunkResult:
-    [result] = recognition.batch([ChunkTask(0, chunk, "en")])
+def final(recognition: Recognition, options: TranscribeOptions, chunk: SpeechChunk) -> ChunkResult:
+    [result] = recognition.batch([ChunkTask(0, chunk, "en", options=options)])
     return recognition.batch([result.task.again("en", result.attempts)])[0] if result.needs_redo else result
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
+from autorag_whisper.domain.request import Effort, Quality, TranscribeOptions
 from autorag_whisper.recognition.batching import MOST_PASSED_OVER, Batch, Pool
+from autorag_whisper.recognition.chunk_result import ChunkTask
+from autorag_whisper.recognition.profile import BatchProfile, profile_of
 from autorag_whisper.recognition.windows import window_frames
-
-if TYPE_CHECKING:
-    from autorag_whisper.recognition.chunk_result import ChunkTask
 
 
 def chunk(index: int, seconds: float) -> SpeechChunk:
@@ -24,11 +25,15 @@ def chunk(index: int, seconds: float) -> SpeechChunk:
     return SpeechChunk(index=index, start=start, samples=np.zeros(samples, np.float32), speech=(span,))
 
 
-def pool_of(*seconds: float, batch: Batch | None = None) -> Pool:
-    pool = Pool(strict_window=False, batch=batch or Batch(4, stretches=True))
+def task_of(index: int, seconds: float, file: int = 0, **options: Any) -> ChunkTask:
+    return ChunkTask(file, chunk(index, seconds), None, options=TranscribeOptions(**options))
+
+
+def pool_of(*seconds: float) -> Pool:
+    pool = Pool(strict_window=False, size=4)
     pool.decide(0, "en")
     for n, duration_s in enumerate(seconds):
-        pool.add(0, chunk(n, duration_s))
+        pool.add(task_of(n, duration_s))
     return pool
 
 
@@ -58,7 +63,7 @@ def test_short_windows_take_more_chunks_for_the_same_memory() -> None:
 def test_a_batch_that_has_to_be_full_is_whole_or_none() -> None:
     pool = pool_of(27, 27, 27)
     assert pool.next_batch(full=True) == []
-    pool.add(0, chunk(3, 27))
+    pool.add(task_of(3, 27))
     assert indices(pool.next_batch(full=True)) == [0, 1, 2, 3]
 
 
@@ -67,9 +72,9 @@ def test_the_last_chunks_are_divided_among_the_workers() -> None:
 
 
 def test_of_a_file_in_an_unknown_language_only_the_first_chunk_goes_and_once() -> None:
-    pool = Pool(strict_window=False, batch=Batch(4, stretches=True))
-    pool.add(0, chunk(0, 27))
-    pool.add(0, chunk(1, 27))
+    pool = Pool(strict_window=False, size=4)
+    pool.add(task_of(0, 27))
+    pool.add(task_of(1, 27))
     first = pool.next_batch()
     assert indices(first) == [0]
     pool.take(first)
@@ -91,3 +96,61 @@ def test_every_chunk_goes_once_and_none_is_passed_over_for_long(durations: list[
         passed = 0 if oldest in indices(batch) else passed + 1
         assert passed <= MOST_PASSED_OVER
     assert sorted(went) == list(range(len(durations)))
+
+
+OTHER: dict[str, Any] = {
+    "task": "translate", "quality": "best", "beam_size": 2, "temperatures": (0.5,), "patience": 2.0,
+    "length_penalty": 0.5, "repetition_penalty": 1.5, "no_repeat_ngram_size": 3, "suppress_tokens": (7,),
+    "suppress_blank": False, "max_new_tokens": 9, "initial_prompt": "said", "hotwords": "names", "prefix": "So",
+    "code_switching": True, "aligner": "tokens", "batch_size": 2,
+}  # fmt: skip
+"""Another value for each option that the engine's calls have in common."""
+OWN: dict[str, Any] = {
+    "language": "de", "allowed_languages": ("en", "de"), "script": "Hans", "audio_stream": 1,
+    "compression_ratio_threshold": 3.0, "logprob_threshold": -2.0, "no_speech_threshold": 0.5, "vad": False,
+    "vad_threshold": 0.4, "vad_min_speech_s": 1.0, "vad_min_silence_s": 1.0, "vad_pad_s": 1.0, "clips": "0-5",
+    "max_duration_s": 60.0,
+}  # fmt: skip
+"""Another value for each option that every file has for itself."""
+
+
+def test_of_every_option_it_is_known_whether_files_that_differ_in_it_may_share_a_batch() -> None:
+    """A new option belongs into one of the two tables, and where it is an argument of a call into `BatchProfile`."""
+    assert {item.name for item in fields(TranscribeOptions)} == OTHER.keys() | OWN.keys()
+
+
+@pytest.mark.parametrize("option", sorted(OTHER))
+def test_files_that_differ_in_what_a_call_takes_are_never_in_one_batch(option: str) -> None:
+    pool = Pool(strict_window=False, size=4)
+    for file, options in enumerate(({}, {option: OTHER[option]}, {})):
+        pool.decide(file, "en")
+        pool.add(task_of(0, 5, file, **options))
+    batches = []
+    while batch := pool.next_batch():
+        pool.take(batch)
+        batches.append({task.file for task in batch})
+    assert sorted(batches, key=min) == [{0, 2}, {1}]
+
+
+def test_files_that_differ_in_what_is_their_own_share_a_batch() -> None:
+    pool = Pool(strict_window=False, size=8)
+    for file, options in enumerate([{}, *({option: value} for option, value in OWN.items())]):
+        pool.decide(file, "en")
+        pool.add(task_of(0, 5, file, **options))
+    assert len(pool.next_batch()) == 1 + len(OWN)
+
+
+def test_each_profile_has_batches_of_its_own_size_and_window() -> None:
+    pool = Pool(strict_window=False, size=4)
+    pool.decide(0, "en")
+    for n in range(3):
+        pool.add(task_of(n, 5, batch_size=2))
+    assert indices(pool.next_batch()) == [0, 1]
+    assert task_of(0, 5, quality=Quality.BEST).window(strict=False) == 3000
+
+
+def test_a_quality_and_the_beam_that_it_stands_for_are_one_profile() -> None:
+    found = profile_of(TranscribeOptions(quality="balanced", beam_size=1))
+    assert isinstance(found, BatchProfile)
+    assert found == profile_of(TranscribeOptions(quality="fast"))
+    assert found.effort == Effort(beam_size=1)

@@ -1,19 +1,20 @@
-"""Which chunks go through the engine together: a pool in the order of the audio, and batches of one window from it."""
+"""Which chunks go through the engine together: a pool in the order of the audio, and batches from it.
+
+A batch has one window and one profile of options (`recognition.profile`).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from autorag_whisper.engines.base import WINDOW_FRAMES
-from autorag_whisper.recognition.chunk_result import ChunkTask
+from autorag_whisper.recognition.profile import BatchProfile, profile_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from autorag_whisper.domain.audio import SpeechChunk
-    from autorag_whisper.domain.request import TranscribeOptions
-    from autorag_whisper.engines.base import RecognizerSpec
+    from autorag_whisper.recognition.chunk_result import ChunkTask
 
 
 MOST_PASSED_OVER = 3
@@ -32,20 +33,30 @@ class Batch:
         return self.size * WINDOW_FRAMES // window if self.stretches else self.size
 
 
-def batch_of(spec: RecognizerSpec, options: TranscribeOptions, limit: int | None = None) -> Batch:
-    """As large as was asked for, or as the device takes; `limit` chunks of any window where more did not fit."""
-    size = options.batch_size or spec.batch_size
+def batch_of(size: int, wanted: int | None, limit: int | None = None) -> Batch:
+    """As large as was `wanted`, or of the device's `size`; `limit` chunks of any window where more did not fit."""
     if limit is not None:
-        return Batch(min(size, limit), stretches=False)
-    return Batch(size, stretches=options.batch_size is None)
+        return Batch(min(wanted or size, limit), stretches=False)
+    return Batch(wanted or size, stretches=wanted is None)
+
+
+class Group(NamedTuple):
+    """What the chunks of one batch have in common: mel frames of the encoder window, and the options of the calls."""
+
+    window: int
+    profile: BatchProfile
 
 
 @dataclass(slots=True)
 class Pool:
-    """Chunks that wait, oldest first, also of several files. Belongs to one thread."""
+    """Chunks that wait, oldest first, also of several files. Belongs to one thread.
+
+    `size`: chunks of the full window that the device takes at once; `limit`: where fewer did not fit.
+    """
 
     strict_window: bool
-    batch: Batch
+    size: int
+    limit: int | None = None
     waiting: list[ChunkTask] = field(default_factory=list)
     languages: dict[int, str] = field(default_factory=dict)
     known: dict[int, tuple[str, ...]] = field(default_factory=dict)
@@ -57,9 +68,9 @@ class Pool:
         """Audio that waits."""
         return sum(task.chunk.duration_s for task in self.waiting)
 
-    def add(self, file: int, chunk: SpeechChunk, *, more: bool = False) -> None:
-        """A new chunk of `file`, its latest; `more`: others will follow."""
-        self.waiting.append(ChunkTask(file, chunk, None, more=more))
+    def add(self, task: ChunkTask) -> None:
+        """A new chunk of a file, its latest, in a language that is not known yet."""
+        self.waiting.append(task)
 
     def put_back(self, tasks: list[ChunkTask], *, undecided: bool = False) -> None:
         """Chunks that have to be done again, in front; the language of an `undecided` one is not asked for again."""
@@ -83,27 +94,33 @@ class Pool:
             if task.file in self.languages or (task.chunk.index == 0 and task.file not in self.asked)
         ]
 
-    def next_batch(self, *, full: bool = False, share: int = 1) -> list[ChunkTask]:
-        """Chunks of one window that go together, oldest first; [] if none is eligible.
+    def most(self, group: Group) -> int:
+        """Chunks of a group that may go together."""
+        return batch_of(self.size, group.profile.batch_size, self.limit).of(group.window)
 
-        Of the windows the one with the most chunks, unless the oldest chunk was passed over often enough. `full`: a
+    def next_batch(self, *, full: bool = False, share: int = 1) -> list[ChunkTask]:
+        """Chunks of one group that go together, oldest first; [] if none is eligible.
+
+        Of the groups the one whose batch is fullest, unless the oldest chunk was passed over often enough. `full`: a
         whole batch or none. Where these are the last ones, `share` of them: as many workers will divide them.
         """
-        groups: dict[int, list[ChunkTask]] = {}
+        groups: dict[Group, list[ChunkTask]] = {}
         for task in self.eligible():
-            groups.setdefault(task.window(strict=self.strict_window), []).append(task)
+            groups.setdefault(self._group(task), []).append(task)
         if not groups:
             return []
-        oldest = next(iter(groups))
-        window = oldest
+        group = next(iter(groups))  # the oldest chunk's
         if self.passed_over < MOST_PASSED_OVER:
-            window = max(groups, key=lambda one: min(1.0, len(groups[one]) / self.batch.of(one)))
-        size, same = self.batch.of(window), groups[window]
+            group = max(groups, key=lambda one: min(1.0, len(groups[one]) / self.most(one)))
+        size, same = self.most(group), groups[group]
         if full and len(same) < size:
             return []
         if share > 1 and len(same) < size * share:
             size = min(size, -(-len(same) // share))
         return same[:size]
+
+    def _group(self, task: ChunkTask) -> Group:
+        return Group(task.window(strict=self.strict_window), profile_of(task.options))
 
     def take(self, tasks: list[ChunkTask]) -> None:
         """Take a batch out of the pool."""

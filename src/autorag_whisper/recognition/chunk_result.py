@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.recognition.alignment import Aligned
 from autorag_whisper.recognition.language_changes import Stretch
 from autorag_whisper.recognition.windows import window_frames
@@ -24,7 +25,7 @@ class ChunkTask:
 
     `known`: languages that the file had so far. `more`: other chunks of the file can be asked for its language.
     `heard`: what its pieces sound like, once that is known. `stretches`: all of the chunk, and in which languages it
-    is recognised, once that is decided.
+    is recognised, once that is decided. `options` are its file's.
     """
 
     file: int
@@ -36,6 +37,7 @@ class ChunkTask:
     more: bool = False
     heard: tuple[Piece, ...] = ()
     stretches: tuple[Stretch, ...] = ()
+    options: TranscribeOptions = field(default_factory=TranscribeOptions)
 
     def again(self, language: str, attempts: tuple[Attempt, ...]) -> ChunkTask:
         """This chunk, to be redone with care."""
@@ -48,7 +50,7 @@ class ChunkTask:
 
     def alone(self, chunk: SpeechChunk, language: str) -> ChunkTask:
         """A part of this chunk, in one language."""
-        part = ChunkTask(self.file, chunk, language)
+        part = ChunkTask(self.file, chunk, language, options=self.options)
         return replace(part, stretches=part.in_one(language))
 
     def in_one(self, language: str) -> tuple[Stretch, ...]:
@@ -56,8 +58,8 @@ class ChunkTask:
         return (Stretch(language, self.chunk.start, self.chunk.stop),)
 
     def window(self, *, strict: bool) -> int:
-        """Mel frames of its encoder window; a redo has the full one."""
-        return window_frames(len(self.chunk.samples), strict=strict or self.redo)
+        """Mel frames of its encoder window: the full one in a redo, and where the model or the quality wants that."""
+        return window_frames(len(self.chunk.samples), strict=strict or self.redo or self.options.effort.full_window)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def follows(options: TranscribeOptions) -> bool:
 
 
 class Hearing:
-    """Hears on one recogniser, under one set of options. Thread-safe: it keeps nothing."""
+    """Hears on one recogniser, batches of one profile. Thread-safe: it keeps nothing."""
 
     def __init__(self, recognizer: WhisperModel, options: TranscribeOptions) -> None:
         self._engine, self._options = recognizer, options
@@ -44,20 +44,20 @@ class Hearing:
         if not asked:
             return [None] * len(tasks)
         found = self._engine.detect_languages(self._engine.select(encoded, asked))
-        choices = {n: self.choice([vote]) for n, vote in zip(asked, found, strict=True)}
+        choices = {n: self.choice([vote], tasks[n]) for n, vote in zip(asked, found, strict=True)}
         return [choices.get(n) for n in range(len(tasks))]
 
     def asks(self, task: ChunkTask) -> bool:
         """Whether its language is to be detected."""
         return task.language is None or (self._options.code_switching and not task.redo and not task.stretches)
 
-    def choice(self, votes: Sequence[dict[str, float]]) -> LanguageChoice:
-        """Of the allowed languages."""
-        return choose(votes, self._options.allowed_languages)
+    def choice(self, votes: Sequence[dict[str, float]], task: ChunkTask) -> LanguageChoice:
+        """Of the languages that are allowed for the file of `task`."""
+        return choose(votes, task.options.allowed_languages)
 
     def stretches(self, task: ChunkTask, language: str, heard: Sequence[Piece]) -> tuple[Stretch, ...]:
         """In which languages a chunk is recognised whose file speaks `language`."""
-        if not follows(self._options):
+        if not follows(task.options):
             heard = ()
         return follow(Speaking.begin(language, task.known), task.chunk, heard)[1]
 
@@ -80,5 +80,5 @@ class Hearing:
         ends = np.cumsum([len(firsts[n]) for n in rows])
         for n, end in zip(rows, ends, strict=True):
             votes = heard[end - len(firsts[n]) : end]
-            found[n] = pieces_of(tasks[n].chunk, firsts[n], votes, self._options.allowed_languages)
+            found[n] = pieces_of(tasks[n].chunk, firsts[n], votes, tasks[n].options.allowed_languages)
         return found

@@ -19,6 +19,7 @@ from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.alignment import Aligned
 from autorag_whisper.recognition.borders import gap_s, joint
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection, WordsIn
+from autorag_whisper.recognition.hearing import follows
 from autorag_whisper.recognition.holes import around, halves, holes, missing_s, within
 from autorag_whisper.recognition.language import another
 from autorag_whisper.recognition.phantoms import DOUBT, doubt_of
@@ -75,7 +76,7 @@ def _completed(recognition: Recognition, result: ChunkResult, cuts: int) -> Chun
     if result.needs_redo or recognition.translates:
         return result
     if not result.words:
-        is_of_another = recognition.follows and another(result.task.heard, result.language)
+        is_of_another = follows(result.task.options) and another(result.task.heard, result.language)
         wanted = not cuts and not is_of_another and _is_surely_speech(chunk)
         return _halved(recognition, result, cuts) if wanted else result
     found = holes(chunk.speech, _said(result))
@@ -123,7 +124,7 @@ def _in_another_language(recognition: Recognition, result: ChunkResult, cuts: in
     That is not sure enough for the file to go on in it, and better than nothing.
     """
     task = result.task
-    if result.words or result.needs_redo or result.undecided or cuts or not recognition.follows:
+    if result.words or result.needs_redo or result.undecided or cuts or not follows(task.options):
         return result
     language = another(task.heard, result.language)
     if not language:

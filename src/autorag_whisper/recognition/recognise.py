@@ -16,7 +16,7 @@ from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.alignment import Alignment, Spoken
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection, Row
 from autorag_whisper.recognition.effort import MOST_KEPT, may_try_again, steps_of
-from autorag_whisper.recognition.hearing import Hearing, follows
+from autorag_whisper.recognition.hearing import Hearing
 from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
 from autorag_whisper.recognition.phantoms import NO_SPEECH, phantom
 from autorag_whisper.recognition.quality import Fault, best_of, compression_ratio, fault_of
@@ -40,8 +40,9 @@ _log = logging.getLogger(__name__)
 
 
 class Recognition:
-    """Recognises batches on one recogniser, under one set of options. Thread-safe: it keeps nothing.
+    """Recognises batches on one recogniser, all of one profile. Thread-safe: it keeps nothing.
 
+    `options` are those of any of their files: what is not in the profile is read from each task's own.
     `on_language(file, choice)` is told a detected language: before anything is decoded in it, or, where others are
     nearly as likely, when the first text is there.
     """
@@ -58,14 +59,9 @@ class Recognition:
         self._engine, self._options = recognizer, options
         self._on_language, self._cancelled = on_language, cancelled
         self._alignment = Alignment(recognizer, options, ctc)
-        self._full_window = recognizer.spec.strict_window or options.effort.full_window
+        self._strict_window = recognizer.spec.strict_window
         self._search = TextSearch(recognizer, options)
         self._hearing = Hearing(recognizer, options)
-
-    @property
-    def follows(self) -> bool:
-        """Whether languages are found, and not given."""
-        return follows(self._options)
 
     @property
     def translates(self) -> bool:
@@ -96,14 +92,14 @@ class Recognition:
         """
         looked_at = [self._encode([task], full=True) for task in tasks]
         votes = [self._engine.detect_languages(encoded)[0] for encoded in looked_at]
-        choice = self._hearing.choice(votes)
+        choice = self._hearing.choice(votes, tasks[0])
         unsettled = choice if len(tasks) == 1 and self._has_rivals(choice) else None
         if unsettled is None:
             self._on_language(tasks[0].file, choice)
         results = []
         for task, full, vote in zip(tasks, looked_at, votes, strict=True):
-            encoded = full if task.window(strict=self._full_window) == WINDOW_FRAMES else self._encode([task])
-            own = self._hearing.choice([vote])
+            encoded = full if task.window(strict=self._strict_window) == WINDOW_FRAMES else self._encode([task])
+            own = self._hearing.choice([vote], task)
             row = Row(task, own.code if self._options.code_switching and own.is_sure() else choice.code, unsettled)
             results += self._decode(encoded, [row], [row], time.perf_counter())
         return results
@@ -111,7 +107,7 @@ class Recognition:
     def _encode(self, tasks: Sequence[ChunkTask], *, full: bool = False) -> Encoded:
         self._check()
         spec = self._engine.spec
-        frames = tasks[0].window(strict=full or self._full_window)
+        frames = tasks[0].window(strict=full or self._strict_window)
         return self._engine.encode(features_of([task.chunk for task in tasks], spec.n_mels, frames))
 
     def _row(self, task: ChunkTask, choice: LanguageChoice | None, *, may_be_undecided: bool) -> Row:
@@ -197,7 +193,7 @@ class Recognition:
         assert row.choice is not None
         assert row.hypothesis is not None
         attempt, text = row.attempts[row.kept], self._text(row.hypothesis.token_ids)
-        rule = phantom(text, attempt, row.task.chunk, self._options)
+        rule = phantom(text, attempt, row.task.chunk, row.task.options)
         return Reading(row.choice, text, attempt, len(row.hypothesis.token_ids), rejected=rule is not None)
 
     def _sampled(self, encoded: Encoded, rows: list[Row], decoding: Decoding) -> list[Hypothesis]:
@@ -237,7 +233,7 @@ class Recognition:
     def _best(self, row: Row, hypotheses: Sequence[Hypothesis | None]) -> int:
         """Which attempt is to be kept, of those whose text there is."""
         tried = [n for n, hypothesis in enumerate(hypotheses) if hypothesis is not None]
-        return tried[best_of([row.attempts[n] for n in tried], self._options)]
+        return tried[best_of([row.attempts[n] for n in tried], row.task.options)]
 
     def _loses_most(self, row: Row, hypotheses: Sequence[Hypothesis | None]) -> bool:
         """Whether the loop rule would take most of the best text that there is so far."""
@@ -258,14 +254,14 @@ class Recognition:
         attempt = Attempt(
             temperature=decoding.temperature,
             beam_size=decoding.beam_size,
-            window_frames=row.task.window(strict=self._full_window),
+            window_frames=row.task.window(strict=self._strict_window),
             avg_logprob=hypothesis.avg_logprob,
             compression_ratio=compression_ratio(text),
             no_speech_prob=hypothesis.no_speech_prob,
         )
         cap_hit = self._search.is_cut(hypothesis, row.task.chunk, row.language)
         is_phantom = self._is_hopeless(row, text, attempt)
-        fault = fault_of(attempt, self._options, cap_hit=cap_hit, is_phantom=is_phantom)
+        fault = fault_of(attempt, row.task.options, cap_hit=cap_hit, is_phantom=is_phantom)
         if is_phantom and row.task.redo:
             fault = None  # it is rejected, whatever else is wrong with it
         if fault is None and not row.task.redo and is_said_twice(hypothesis.token_ids):
@@ -280,7 +276,7 @@ class Recognition:
         Where the encoder heard no speech a redo hears none either; where it did, the decoder gets one more chance, in
         the full window. What is phantom there too is not sampled: of enough samples some text looks like speech.
         """
-        if phantom(text, attempt, row.task.chunk, self._options) is None:
+        if phantom(text, attempt, row.task.chunk, row.task.options) is None:
             return False
         return attempt.no_speech_prob > NO_SPEECH or row.task.redo
 
@@ -289,7 +285,7 @@ class Recognition:
         assert row.hypothesis is not None
         chunk, ids = row.task.chunk, row.hypothesis.token_ids
         text = self._text(ids)
-        rule = phantom(text, row.attempts[row.kept], chunk, self._options)
+        rule = phantom(text, row.attempts[row.kept], chunk, row.task.options)
         loop = None if rule else runaway(ids, text, _speech_s(chunk))
         if rule:
             row.rejected.append(Rejection(text, rule.value))

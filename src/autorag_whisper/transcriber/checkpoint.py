@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from autorag_whisper.domain.request import TranscribeOptions
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A chunk's final result without its samples, with the bounds it had, and its file's language."""
+    """A chunk's final result without its samples and options, with the bounds it had, and its file's language."""
 
     result: ChunkResult
     stop: int
@@ -29,15 +31,16 @@ class Checkpoint:
         """What to keep of a result."""
         chunk = result.task.chunk
         nothing = np.zeros(0, np.float32)
-        task = replace(result.task, chunk=replace(chunk, samples=nothing, probabilities=nothing))
+        bare = replace(chunk, samples=nothing, probabilities=nothing)
+        task = replace(result.task, chunk=bare, options=TranscribeOptions())
         return cls(replace(result, task=task), chunk.stop, language, probability)
 
-    def result_for(self, chunk: SpeechChunk) -> ChunkResult | None:
+    def result_for(self, chunk: SpeechChunk, options: TranscribeOptions) -> ChunkResult | None:
         """The result, if `chunk` is the one it was of; None where the file is cut differently now."""
         kept = self.result.task.chunk
         if (kept.start, self.stop, kept.speech) != (chunk.start, chunk.stop, chunk.speech):
             return None
-        return replace(self.result, task=replace(self.result.task, chunk=chunk))
+        return replace(self.result, task=replace(self.result.task, chunk=chunk, options=options))
 
 
 class Checkpoints(Protocol):

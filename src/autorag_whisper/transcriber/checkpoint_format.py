@@ -13,19 +13,23 @@ import typing
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from types import NoneType, UnionType
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import numpy as np
 
 from autorag_whisper.align.words import TimedWord
 from autorag_whisper.domain.audio import Samples, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.errors import RequestError
+from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import Attempt, Unspoken, Word, WordSource
 from autorag_whisper.recognition.alignment import Aligned, LettersBy
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection, WordsIn
 from autorag_whisper.recognition.language import Piece
 from autorag_whisper.recognition.language_changes import Stretch
 from autorag_whisper.transcriber.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Most of them are imported for type checkers alone where they are used.
 _KNOWN = {
@@ -34,7 +38,12 @@ _KNOWN = {
         TimedWord, SpeechChunk, SpeechSpan, Attempt, Unspoken, Word, WordSource, Aligned, LettersBy, ChunkResult,
         ChunkTask, EngineTime, Rejection, Checkpoint, Piece, Stretch, WordsIn,
     )
-} | {"Samples": Samples}  # fmt: skip
+} | {"Samples": Samples, "TranscribeOptions": TranscribeOptions}  # fmt: skip
+_OF_THE_RUN: dict[Any, Callable[[], Any]] = {
+    Samples: lambda: np.zeros(0, np.float32),
+    TranscribeOptions: TranscribeOptions,
+}
+"""What whoever takes a line up has already: the audio, and the options of its file."""
 
 
 def dumps(checkpoint: Checkpoint) -> str:
@@ -64,7 +73,7 @@ def _plain(value: Any, hint: Any) -> Any:
     hint = _inner(hint)
     if get_origin(hint) is tuple:
         return [_plain(item, get_args(hint)[0]) for item in value]
-    if hint == Samples:
+    if hint in _OF_THE_RUN:
         return None
     if is_dataclass(hint):
         return [_plain(getattr(value, name), inner) for name, inner in _HINTS[hint]]
@@ -74,8 +83,8 @@ def _plain(value: Any, hint: Any) -> Any:
 
 
 def _built(value: Any, hint: Any) -> Any:
-    if hint == Samples:
-        return np.zeros(0, np.float32)
+    if hint in _OF_THE_RUN:
+        return _OF_THE_RUN[hint]()
     if value is None:
         if _inner(hint) is hint:
             raise ValueError("null is not allowed here")
@@ -113,7 +122,7 @@ def _schema(kind: type, seen: dict[type, list[tuple[str, Any]]]) -> None:
     for _, hint in seen[kind]:
         inner = _inner(hint)
         inner = get_args(inner)[0] if get_origin(inner) is tuple else inner
-        if is_dataclass(inner):
+        if is_dataclass(inner) and inner not in _OF_THE_RUN:
             _schema(typing.cast("type", inner), seen)
 
 

@@ -18,8 +18,9 @@ from autorag_whisper.audio.chunking import ChunkingRules
 from autorag_whisper.audio.faults import fault_of
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError, EngineError
 from autorag_whisper.domain.request import Aligner
-from autorag_whisper.recognition.batching import Pool, batch_of
+from autorag_whisper.recognition.batching import Pool
 from autorag_whisper.recognition.border_hearing import hears_borders
+from autorag_whisper.recognition.chunk_result import ChunkTask
 from autorag_whisper.recognition.ctc_alignment import HeldLeases
 from autorag_whisper.recognition.hearing import follows
 from autorag_whisper.recognition.language import VOTING_CHUNKS, LanguageChoice
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import DeviceFallbackStep, Segment
     from autorag_whisper.engines.base import RecognizerSpec
-    from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
+    from autorag_whisper.recognition.chunk_result import ChunkResult
     from autorag_whisper.transcriber.outcome import FileOutcome
     from autorag_whisper.transcriber.start import RunParts
 
@@ -124,9 +125,8 @@ class Run:
     def _begin(self) -> None:
         """Start the threads for the device that the session is on."""
         spec = self._spec
-        self._workers = Workers(spec.workers, self._session, self._options, self._parts.telemetry, self._ctc)
-        batch = batch_of(spec, self._options, self._session.batch_limit)
-        self._pool = Pool(spec.strict_window or self._options.effort.full_window, batch)
+        self._workers = Workers(spec.workers, self._session, self._parts.telemetry, self._ctc)
+        self._pool = Pool(spec.strict_window, spec.batch_size, self._session.batch_limit)
 
     # ------------------------------------------------------------ what to do next
 
@@ -204,7 +204,8 @@ class Run:
         for chunk in chunks:
             known = self._known(file, chunk)
             if known is None:
-                self._pool.add(file.index, chunk, more=file.goes_on_behind(chunk))
+                more = file.goes_on_behind(chunk)
+                self._pool.add(ChunkTask(file.index, chunk, None, more=more, options=self._options))
             else:
                 yield from self._settle(file, known)
         if file.decoded:
@@ -241,7 +242,7 @@ class Run:
         """The result of a chunk that an earlier run has done, and with it the file's language."""
         supervised = self._parts.supervised
         finished = supervised.checkpoints.done(file.index).get(chunk.index) if supervised is not None else None
-        result = finished.result_for(chunk) if finished is not None else None
+        result = finished.result_for(chunk, self._options) if finished is not None else None
         if finished is None or result is None:
             return None
         if file.language is None:
@@ -372,7 +373,7 @@ class Run:
     def _grow(self, spec: RecognizerSpec) -> None:
         """The new device may have more workers: more threads, the same queue; or batches are smaller from now on."""
         self._spec = spec
-        self._pool.batch = batch_of(spec, self._options, self._session.batch_limit)
+        self._pool.size, self._pool.limit = spec.batch_size, self._session.batch_limit
         self._workers.resize(spec.workers)
 
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from autorag_whisper.device.model_session import ModelSession
     from autorag_whisper.domain.device import ModelKey
-    from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.engines.base import WhisperModel
     from autorag_whisper.recognition.border_hearing import Border
     from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
@@ -94,16 +93,9 @@ WorkerEvent = LanguageFound | JobDone | JobFailed
 class Workers:
     """`count` threads. Used by one thread; a job ends in exactly one JobDone or JobFailed."""
 
-    def __init__(
-        self,
-        count: int,
-        session: ModelSession,
-        options: TranscribeOptions,
-        telemetry: Telemetry,
-        ctc: HeldLeases | None = None,
-    ) -> None:
+    def __init__(self, count: int, session: ModelSession, telemetry: Telemetry, ctc: HeldLeases | None = None) -> None:
         self.count, self._ctc = count, ctc
-        self._session, self._options, self._telemetry = session, options, telemetry
+        self._session, self._telemetry = session, telemetry
         self._parent: Context = telemetry.current()
         self._events: SimpleQueue[WorkerEvent | Woken] = SimpleQueue()
         self._stop = Event()
@@ -169,7 +161,7 @@ class Workers:
                     return
                 recognition = recognition_for(recognizer)(
                     recognizer,
-                    self._options,
+                    job.tasks[0].options,
                     on_language=lambda file, choice: self._events.put(LanguageFound(file, choice)),
                     cancelled=self._stop.is_set,
                     ctc=self._ctc.aligner(key.device) if self._ctc is not None else None,
