@@ -87,7 +87,7 @@ class EnglishOnly(FakeWhisper):
 
     def __init__(self, faults: Faults) -> None:
         super().__init__(faults=faults)
-        self._spec = replace(self._spec, languages=frozenset({"en"}), multilingual=False)
+        self._spec = replace(self._spec, languages=frozenset({"en"}))
 
 
 def test_an_english_model_hears_english_alone() -> None:

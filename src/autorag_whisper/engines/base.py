@@ -44,32 +44,117 @@ class CharacterHeads:
     median_filter: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecognizerSpec:
-    """What a loaded recogniser is, read once at load: valid also after it was closed.
+    """What a loaded engine is and what it can do, read once at load: valid also after it was closed.
 
-    `compute_type` is the effective one. `strict_window`: it was trained on full 30 s windows alone. `workers`: engine
-    calls that run at the same time; more callers wait. `batch_size`: the default for this device. `languages`: the
-    codes that it can be told, `en` alone if it is not multilingual. `vocabulary`: how many tokens it has.
-    `pipeline`: it is a `WhisperPipeline`. `characters`: the heads with which it aligns, None if it does so with its
-    own, which are made for whole tokens. `letters`: what hears letters in its encoder output, if anything does.
-    `spells_below`: token ids below this one are aligned fastest when a text is spelled; None if all cost the same.
+    `compute_type` is the effective one. `workers`: engine calls that run at the same time; more callers wait.
+    `batch_size`: chunks in one call, the default for this device. `languages`: the codes that it can be told.
+
+    `detects_languages`: it tells which of its languages is spoken; else, of several, one has to be given.
+    `translates`: it can say in English what was said in another language.
+    `has_windows`: it computes a chunk in a window of one of a few lengths, and a batch has one of them; else chunks of
+    any lengths go together. `strict_window`: that window is always the full one, 30 s.
+    `redoes`: it can decode a chunk again with more care; else its first text is final, whatever fault it has.
+    `hears_borders`: it can be asked what it hears across the border of two chunks.
+    `vocabulary`: how many tokens it has, 0 where it knows of none. `options`: the fields of `TranscribeOptions` about
+    decoding that it obeys, of `DECODING_OPTIONS`.
     """
 
     model: str
     device: Device
     compute_type: str
-    n_mels: int
-    multilingual: bool
-    strict_window: bool
     workers: int
     batch_size: int
     languages: frozenset[str]
+    detects_languages: bool = False
+    translates: bool = False
+    has_windows: bool = False
+    strict_window: bool = False
+    redoes: bool = False
+    hears_borders: bool = False
+    vocabulary: int = 0
+    options: frozenset[str] = frozenset()
+
+    @property
+    def only_language(self) -> str | None:
+        """The language of whatever it hears, where it knows one alone."""
+        return next(iter(self.languages)) if len(self.languages) == 1 else None
+
+
+DECODING_OPTIONS = {
+    "beam_size": "beam size",
+    "temperatures": "temperatures",
+    "initial_prompt": "prompt",
+    "hotwords": "hotwords",
+    "prefix": "prefix",
+    "patience": "patience",
+    "length_penalty": "length penalty",
+    "repetition_penalty": "repetition penalty",
+    "no_repeat_ngram_size": "no-repeat n-gram size",
+    "suppress_tokens": "suppressed tokens",
+    "suppress_blank": "suppressed blanks",
+    "max_new_tokens": "new tokens",
+}
+"""Fields of `TranscribeOptions` that say how a text is decoded, which not every engine can do, with their names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhisperSpec(RecognizerSpec):
+    """Of a Whisper model besides: `languages` is `en` alone if it is not multilingual.
+
+    `characters`: the heads with which it aligns, None if it does so with its own, which are made for whole tokens.
+    `letters`: what hears letters in its encoder output, if anything does.
+    `spells_below`: token ids below this one are aligned fastest when a text is spelled; None if all cost the same.
+    """
+
+    n_mels: int
+    detects_languages: bool = True
+    translates: bool = True
+    has_windows: bool = True
+    redoes: bool = True
+    hears_borders: bool = True
+    vocabulary: int = 51_864
+    options: frozenset[str] = frozenset(DECODING_OPTIONS)
     characters: CharacterHeads | None = None
     letters: LetterClassifier | None = None
     spells_below: int | None = None
-    vocabulary: int = 51_864
-    pipeline: bool = False
+
+    @property
+    def multilingual(self) -> bool:
+        return len(self.languages) > 1
+
+
+class LoadedEngine(Protocol):
+    """What is loaded on a device: all that whoever owns the memory knows of it.
+
+    Every method may be called from any thread. Raises DeviceError where the device fails underneath, EngineError for
+    any other failure of the engine and after `close`; never the runtime's own exceptions. A host that runs out of
+    memory raises MemoryError.
+    """
+
+    @property
+    def spec(self) -> RecognizerSpec: ...
+
+    def offload(self) -> bool:
+        """Move the weights to the CPU's memory, and wait until the device's is free: whether anything was moved.
+
+        Waits for calls in flight. On the CPU nothing is moved and all goes on; on a card every other call but
+        `restore` and `close` raises EngineError until it is restored. Again is fine. Raises EngineError where the
+        engine keeps declining: then nothing was moved.
+        """
+        ...
+
+    def restore(self) -> bool:
+        """Bring the weights back, without reading them from the disk again: whether anything was moved."""
+        ...
+
+    def close(self) -> None:
+        """Give the memory back: waits for calls in flight, refuses new ones, and returns when it is given back.
+
+        Again is fine. Raises EngineError where the engine keeps declining.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,18 +256,15 @@ class Tokenizer(Protocol):
         ...
 
 
-class WhisperModel(Protocol):
-    """A loaded Whisper model on one device.
+class WhisperModel(LoadedEngine, Protocol):
+    """A loaded Whisper model on one device: the steps of its recognition, each a call.
 
     Every method may be called from any thread; calls beyond `spec.workers` wait for a worker. Arguments are never
     changed or kept. Rows of a batch do not influence each other (up to the order of floating-point sums).
-
-    All raise DeviceError where the device fails underneath, EngineError for any other failure of the engine and after
-    `close`; never the runtime's own exceptions. A host that runs out of memory raises MemoryError.
     """
 
     @property
-    def spec(self) -> RecognizerSpec: ...
+    def spec(self) -> WhisperSpec: ...
 
     @property
     def tokenizer(self) -> Tokenizer: ...
@@ -224,26 +306,6 @@ class WhisperModel(Protocol):
 
         A start sequence of more than one token takes its room from the 445. `spelled`: the tokens are mostly letters,
         which the heads of `spec.characters` time; only where the spec has them.
-        """
-        ...
-
-    def offload(self) -> bool:
-        """Move the weights to the CPU's memory, and wait until the device's is free: whether anything was moved.
-
-        Waits for calls in flight. On the CPU nothing is moved and all goes on; on a card every other call but
-        `restore` and `close` raises EngineError until it is restored. Again is fine. Raises EngineError where the
-        engine keeps declining: then nothing was moved.
-        """
-        ...
-
-    def restore(self) -> bool:
-        """Bring the weights back, without reading them from the disk again: whether anything was moved."""
-        ...
-
-    def close(self) -> None:
-        """Give the memory back: waits for calls in flight, refuses new ones, and returns when it is given back.
-
-        Again is fine. Raises EngineError where the engine keeps declining.
         """
         ...
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from autorag_whisper.domain.device import Hardware
 from autorag_whisper.domain.errors import EngineError
-from autorag_whisper.engines.base import Encoded, RecognizerSpec
+from autorag_whisper.engines.base import Encoded, WhisperSpec
 from autorag_whisper.engines.cuda_libraries import preload
 from autorag_whisper.engines.in_flight import Engine, InFlight, failures, first_line, unload
 from autorag_whisper.engines.native_threads import require_threads
@@ -111,18 +111,18 @@ def load(request: LoadRequest) -> CTranslate2Whisper:
 
 def describe(
     request: LoadRequest, model: Any, tokenizer: WhisperTokenizer, *, workers: int, batch_size: int
-) -> RecognizerSpec:
+) -> WhisperSpec:
     """What was loaded: `model` is a `ctranslate2.models.Whisper`."""
-    return RecognizerSpec(
+    return WhisperSpec(
         model=request.name,
         device=request.device,
         compute_type=str(model.compute_type),
         n_mels=int(model.n_mels),
-        multilingual=bool(model.is_multilingual),
         strict_window=request.strict_window,
         workers=workers,
         batch_size=batch_size,
         languages=tokenizer.languages if model.is_multilingual else frozenset({"en"}),
+        translates=bool(model.is_multilingual),
         characters=request.characters,
         letters=request.letters,
         spells_below=request.speller.kept if request.speller else None,
@@ -203,7 +203,7 @@ class CTranslate2Whisper:
     def __init__(
         self,
         model: Any,
-        spec: RecognizerSpec,
+        spec: WhisperSpec,
         tokenizer: WhisperTokenizer,
         sampler: Sampler,
         speller: Speller | None = None,
@@ -213,7 +213,7 @@ class CTranslate2Whisper:
         self._calls = InFlight(_engine(spec.model, spec.device))
 
     @property
-    def spec(self) -> RecognizerSpec:
+    def spec(self) -> WhisperSpec:
         return self._spec
 
     @property

@@ -25,7 +25,7 @@ import numpy as np
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 from autorag_whisper.domain.errors import AutoragWhisperError, EngineError, ExtraNotInstalled
-from autorag_whisper.engines.base import Encoded, Hypothesis
+from autorag_whisper.engines.base import DECODING_OPTIONS, Encoded, Hypothesis
 from autorag_whisper.engines.ctranslate2 import CTranslate2Whisper, describe, prepare, prove, sampler
 from autorag_whisper.engines.in_flight import Engine, failures, first_line
 from autorag_whisper.engines.results import hypothesis
@@ -37,13 +37,14 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.audio import Samples
     from autorag_whisper.domain.request import Search
-    from autorag_whisper.engines.base import RecognizerSpec, Wording
+    from autorag_whisper.engines.base import WhisperSpec, Wording
     from autorag_whisper.engines.ctranslate2 import LoadRequest, Sampler
 
 RUNTIME = "whisperx"
 _BATCH = 8
 """Clips at a time: the default of its own command."""
 _MAX_TOKENS = 448
+_OPTIONS = frozenset(DECODING_OPTIONS) - {"prefix", "max_new_tokens"}
 
 
 def load(request: LoadRequest) -> WhisperXPipeline:
@@ -64,7 +65,7 @@ def load(request: LoadRequest) -> WhisperXPipeline:
     tokenizer = WhisperTokenizer(request.folder, tokens, multilingual=bool(runtime.is_multilingual))
     # Its pipeline fills every clip up to 30 s.
     spec = describe(replace(request, strict_window=True), runtime, tokenizer, workers=1, batch_size=_BATCH)
-    spec = replace(spec, pipeline=True)
+    spec = replace(spec, redoes=False, hears_borders=False, options=_OPTIONS)
     recognizer = WhisperXPipeline(model, spec, tokenizer, sampler(request))
     prove(recognizer)
     return recognizer
@@ -73,7 +74,7 @@ def load(request: LoadRequest) -> WhisperXPipeline:
 class WhisperXPipeline(CTranslate2Whisper):
     """A `WhisperPipeline`: whisperX decodes, all else is done on the CTranslate2 model that it runs on."""
 
-    def __init__(self, model: Any, spec: RecognizerSpec, tokenizer: WhisperTokenizer, sampler: Sampler) -> None:
+    def __init__(self, model: Any, spec: WhisperSpec, tokenizer: WhisperTokenizer, sampler: Sampler) -> None:
         """`model`: a `whisperx.asr.WhisperModel`."""
         super().__init__(model.model, spec, tokenizer, sampler)
         model.model = self._heard = _Listener(model.model)

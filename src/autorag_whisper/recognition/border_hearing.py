@@ -58,10 +58,10 @@ class Border:
 def hears_borders(spec: RecognizerSpec, options: TranscribeOptions) -> bool:
     """Whether borders that nothing else decides are heard again.
 
-    Not where `fast` was asked for, of a translation, whose words are in another order than the sounds, and by an engine
-    that decodes by rules of its own.
+    Only by an engine that can, and not where `fast` was asked for, nor of a translation, whose words are in another
+    order than the sounds.
     """
-    return options.quality is not Quality.FAST and options.task is Task.TRANSCRIBE and not spec.pipeline
+    return options.quality is not Quality.FAST and options.task is Task.TRANSCRIBE and spec.hears_borders
 
 
 def heard_across(recognizer: WhisperModel, border: Border) -> str:

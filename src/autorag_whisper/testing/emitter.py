@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from autorag_whisper.domain.audio import Samples
-    from autorag_whisper.testing.whisper import Faults
+    from autorag_whisper.testing.engine import Faults
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz'"
 _HOP, _FIELD = 320, 400

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import EngineError
-from autorag_whisper.testing.whisper import Faults
+from autorag_whisper.testing.engine import Faults
 
 if TYPE_CHECKING:
     from autorag_whisper.domain.device import Device

@@ -11,7 +11,7 @@ from autorag_whisper.audio.features import log_mel
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 from autorag_whisper.domain.device import CPU, Device
 from autorag_whisper.engines.aligners import WordSpan
-from autorag_whisper.engines.base import WINDOW_FRAMES, Decoding, Encoded, Hypothesis, Wording
+from autorag_whisper.engines.base import DECODING_OPTIONS, WINDOW_FRAMES, Decoding, Encoded, Hypothesis, Wording
 from autorag_whisper.testing.movable import Movable
 from autorag_whisper.testing.whisper import FakeWhisper
 
@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from autorag_whisper.domain.audio import Samples
-    from autorag_whisper.testing.whisper import Faults
+    from autorag_whisper.testing.engine import Faults
 
+_OPTIONS = frozenset(DECODING_OPTIONS) - {"prefix", "max_new_tokens"}
 _FULL = WINDOW_FRAMES * SAMPLE_RATE_HZ // 100
 _LOUD = 0.05
 _SMOOTH = 400
@@ -31,7 +32,7 @@ class FakeWhisperPipeline(FakeWhisper):
 
     def __init__(self, **given: object) -> None:
         super().__init__(**given)  # type: ignore[arg-type]  # whatever the other takes
-        self._spec = replace(self._spec, strict_window=True, pipeline=True)
+        self._spec = replace(self._spec, strict_window=True, redoes=False, hears_borders=False, options=_OPTIONS)
         self.heard: list[tuple[int, Wording]] = []
 
     def recognise(self, clips: Sequence[Samples], wording: Wording) -> tuple[Encoded, list[Hypothesis]]:

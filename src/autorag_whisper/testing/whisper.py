@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from threading import Condition, Event, Lock
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from autorag_whisper.domain.device import CPU, Device
 from autorag_whisper.domain.errors import EngineError
-from autorag_whisper.engines.base import Encoded, Hypothesis, RecognizerSpec, TokenTimes
+from autorag_whisper.engines.base import Encoded, Hypothesis, TokenTimes, WhisperSpec
+from autorag_whisper.testing.engine import FakeEngine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from autorag_whisper.align.letters import LetterClassifier
     from autorag_whisper.engines.base import CharacterHeads, Decoding
+    from autorag_whisper.testing.engine import Faults
 
 NUMBERS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 _LANGUAGES = ("en", "de", "ja")
@@ -52,34 +52,7 @@ class FakeTokenizer:
         return "".join(chr(token) for token in token_ids if token < 0x110000)
 
 
-@dataclass(slots=True)
-class Faults:
-    """What goes wrong, by stage ("encode", "as_array", "generate", "align", "offload", "close", ...).
-
-    `fail(stage, number)` is asked at every call, with that stage's running number from 1, and raises what it likes or
-    returns. A call of a stage in `hold` waits until its event is set. `calls` counts them; `batches` are the
-    rows of those that were encoded, `rows` those of the last that was begun; `most` is the largest
-    number that ran at the same time.
-    """
-
-    fail: Callable[[str, int], None] = lambda _stage, _number: None
-    hold: dict[str, Event] = field(default_factory=dict)
-    calls: dict[str, int] = field(default_factory=dict)
-    batches: list[int] = field(default_factory=list)
-    rows: int = 0
-    most: int = 0
-    _lock: Lock = field(default_factory=Lock)
-
-    def strike(self, stage: str) -> None:
-        """Count a call of a stage, hold it, and let it fail, as was told."""
-        with self._lock:
-            number = self.calls[stage] = self.calls.get(stage, 0) + 1
-        if stage in self.hold:
-            self.hold[stage].wait()
-        self.fail(stage, number)
-
-
-class FakeWhisper:
+class FakeWhisper(FakeEngine[WhisperSpec]):
     """Every beep is a word: "one", "two", ... (`script` decides otherwise).
 
     `decodings` are those of its calls.
@@ -97,27 +70,28 @@ class FakeWhisper:
         faults: Faults | None = None,
         characters: CharacterHeads | None = None,
     ) -> None:
-        self._spec = RecognizerSpec(
-            "fake", device, "float32", 80, multilingual=True, strict_window=False, workers=workers, batch_size=4,
-            languages=frozenset(_LANGUAGES), characters=characters,
-            vocabulary=_VOCABULARY,
-        )  # fmt: skip
+        super().__init__(
+            WhisperSpec(
+                model="fake",
+                device=device,
+                compute_type="float32",
+                workers=workers,
+                batch_size=4,
+                languages=frozenset(_LANGUAGES),
+                n_mels=80,
+                vocabulary=_VOCABULARY,
+                characters=characters,
+            ),
+            faults,
+        )
         self._tokenizer = FakeTokenizer()
         self._language, self._script = language, script or self._count
-        self.faults = faults or Faults()
-        self._gate = Condition()
-        self._running = 0
-        self.closed = self.away = False
         self.decodings: list[Decoding] = []
 
     def hearing(self, letters: LetterClassifier) -> Self:
         """This one, with a classifier of letters; what it hears is the frames of its features, one of two."""
         self._spec = replace(self._spec, letters=letters)
         return self
-
-    @property
-    def spec(self) -> RecognizerSpec:
-        return self._spec
 
     @property
     def tokenizer(self) -> FakeTokenizer:
@@ -177,23 +151,6 @@ class FakeWhisper:
                 for ids, n in zip(token_ids, frames, strict=True)
             ]
 
-    def offload(self) -> bool:
-        with self._alone("offload"):
-            moved = self._spec.device.is_cuda and not self.away
-            self.away = self.away or moved
-        return moved
-
-    def restore(self) -> bool:
-        with self._alone("restore"):
-            moved, self.away = self.away, False
-        return moved
-
-    def close(self) -> None:
-        with self._gate:
-            self.closed = True
-            self._gate.wait_for(lambda: not self._running)
-        self.faults.strike("close")
-
     def _count(self, features: NDArray[np.float32]) -> Hypothesis:
         """The beeps of a row: runs of frames within 2 (80 dB / 40) of the loudest."""
         loudness = features.max(axis=0)
@@ -202,30 +159,6 @@ class FakeWhisper:
         words = [NUMBERS[n % len(NUMBERS)] for n in range(beeps)]
         text = "".join(f" {word}" for word in words)
         return Hypothesis(self._tokenizer.encode(text), -0.2, 0.01, cap_hit=False)
-
-    @contextmanager
-    def _alone(self, stage: str) -> Iterator[None]:
-        self.faults.strike(stage)
-        with self._gate:
-            if self.closed:
-                raise EngineError("fake", stage, "the model was closed")
-            self._gate.wait_for(lambda: not self._running)
-            yield
-
-    @contextmanager
-    def _call(self, stage: str) -> Iterator[None]:
-        with self._gate:
-            if self.closed or self.away:
-                raise EngineError("fake", stage, f"the model was {'closed' if self.closed else 'offloaded'}")
-            self._running += 1
-            self.faults.most = max(self.faults.most, self._running)
-        try:
-            self.faults.strike(stage)
-            yield
-        finally:
-            with self._gate:
-                self._running -= 1
-                self._gate.notify_all()
 
 
 def _constrained(found: Hypothesis, decoding: Decoding) -> Hypothesis:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.request import Task, TranscribeOptions
+from autorag_whisper.engines.base import DECODING_OPTIONS
 from autorag_whisper.transcriber.cancellation import CancelToken
 
 if TYPE_CHECKING:
@@ -79,18 +80,33 @@ def _is_sound(media: object) -> bool:
 
 def check_options(spec: RecognizerSpec, options: TranscribeOptions) -> None:
     """Whether this model can do what was asked for. Raises InvalidOption."""
-    beyond = [token for token in options.suppress_tokens if token >= spec.vocabulary]
+    _check_decoding(spec, options)
+    _check_languages(spec, options)
+
+
+def _check_decoding(spec: RecognizerSpec, options: TranscribeOptions) -> None:
+    usual = TranscribeOptions()
+    for field, name in DECODING_OPTIONS.items():
+        value = getattr(options, field)
+        if field not in spec.options and value != getattr(usual, field):
+            raise InvalidOption(name, value, "the engine ctranslate2: this one has no such option")
+    beyond = [token for token in options.suppress_tokens if spec.vocabulary and token >= spec.vocabulary]
     if beyond:
         raise InvalidOption("suppressed tokens", beyond, f"ids below {spec.vocabulary} (model {spec.model})")
-    given = {"prefix": options.prefix, "new tokens": options.max_new_tokens}
-    for name, value in given.items() if spec.pipeline else ():
-        if value:
-            raise InvalidOption(name, value, "the engine ctranslate2: this one has no such option")
+
+
+def _check_languages(spec: RecognizerSpec, options: TranscribeOptions) -> None:
     unknown = [code for code in options.allowed_languages if code not in spec.languages]
     if unknown:
         raise InvalidOption("allowed language", ", ".join(unknown), f"languages that model {spec.model} knows")
-    if not spec.multilingual and options.task is Task.TRANSLATE:
-        raise InvalidOption("task", options.task.value, f"a multilingual model: {spec.model} only transcribes English")
+    only, told = spec.only_language, ", ".join(sorted(spec.languages))
+    if options.task is Task.TRANSLATE and not spec.translates:
+        why = f"{spec.model} only transcribes" + (" English" if only == "en" else "")
+        raise InvalidOption("task", options.task.value, f"a multilingual model: {why}")
     if options.language is not None and options.language not in spec.languages:
-        known = "en" if not spec.multilingual else "a language of this model, or none to detect it"
+        known = only or "a language of this model" + (", or none to detect it" if spec.detects_languages else "")
         raise InvalidOption("language", options.language, f"{known} (model {spec.model})")
+    if not spec.detects_languages and options.code_switching:
+        raise InvalidOption("code switching", "on", f"off: model {spec.model} does not tell which language is spoken")
+    if not spec.detects_languages and options.language is None and only is None:
+        raise InvalidOption("language", "none", f"one of {told}: model {spec.model} does not tell which is spoken")

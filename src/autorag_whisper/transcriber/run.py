@@ -219,7 +219,7 @@ class Run:
         if source is None:
             self._exhausted = True
             return None
-        language = self._options.language if self._spec.multilingual else "en"
+        language = self._options.language or self._spec.only_language
         file = RunFile(self._opened, source, self._assembly(source.name), language)
         if language:
             file.assembly.language, file.assembly.language_probability = language, 1.0
