@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks.compare.engines import load
 from benchmarks.compare.job import ENGINES, EngineChoice, Job
 from benchmarks.compare.launch import WARM_UP, model_folder
 from benchmarks.compare.worker import measure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from benchmarks.compare.job import Run
+    from benchmarks.compare.job import Heard, Run
 
 
 def main() -> None:
@@ -31,14 +32,41 @@ def main() -> None:
     choice = EngineChoice(choice.name, choice.options + tuple((k, str(v)) for k, v in given.items() if v is not None))
     folder = model_folder(arguments.model)
     job = Job(choice, arguments.model, str(folder), arguments.threads, files, str(WARM_UP))
+    if arguments.each:
+        hear_each(job, arguments.each)
+        if arguments.hypotheses:
+            write_hypotheses(arguments.hypotheses, map(json.loads, arguments.each.read_text().splitlines()))
+        return
     run = measure(job)
     result = figures(job, run)
     print(json.dumps(result, indent=2))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")
     if arguments.hypotheses:
-        heard = {Path(h.path).name: {"words": h.words, "text": h.text, "language": h.language} for h in run.heard}
-        arguments.hypotheses.write_text(json.dumps(heard, ensure_ascii=False))
+        write_hypotheses(arguments.hypotheses, [row_of(heard) for heard in run.heard])
+
+
+def row_of(heard: Heard) -> dict[str, Any]:
+    """What is kept of a file: `holes` are the spans that the engine itself lists as speech without words."""
+    return {"path": Path(heard.path).name, "text": heard.text, "language": heard.language, "error": heard.error,
+            "words": heard.words, "holes": heard.holes, "rejected": heard.rejected}  # fmt: skip
+
+
+def write_hypotheses(place: Path, rows: Iterable[dict[str, Any]]) -> None:
+    place.write_text(json.dumps({row["path"]: row for row in rows}, ensure_ascii=False))
+
+
+def hear_each(job: Job, lines: Path) -> None:
+    """Append a line of JSON to `lines` for every file that has none there yet, as each is finished."""
+    rows = [json.loads(line) for line in lines.read_text().splitlines()] if lines.exists() else []
+    done = {row["path"] for row in rows}
+    files = [path for path in job.files if Path(path).name not in done]
+    print(f"{len(done)} finished before, {len(files)} to hear", flush=True)
+    if not files:
+        return
+    with lines.open("a", encoding="utf-8") as file:
+        for heard in load(job).run(files):
+            print(json.dumps(row_of(heard), ensure_ascii=False), file=file, flush=True)
 
 
 def parse() -> argparse.Namespace:
@@ -52,6 +80,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, help="default: ours, or 8 for the peers")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--hypotheses", type=Path)
+    parser.add_argument("--each", type=Path, help="no figures: a line of JSON for each file as it is finished; "
+                        "run again, only files without a line are heard")  # fmt: skip
     return parser.parse_args()
 
 

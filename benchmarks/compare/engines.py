@@ -85,7 +85,9 @@ def _ours(job: Job) -> Loaded:
                 yield Heard(path, error=str(outcome.error))
                 continue
             words = tuple({"w": w.text, "s": w.start_s, "e": w.end_s, "p": w.probability} for w in t.words)
-            yield Heard(path, t.language, t.text, words, t.duration_s, t.engine_s)
+            holes = tuple((hole.start_s, hole.end_s) for hole in t.coverage.holes)
+            rejected = tuple((r.start_s, r.end_s, r.text, r.reason) for r in t.rejected)
+            yield Heard(path, t.language, t.text, words, t.duration_s, t.engine_s, holes=holes, rejected=rejected)
 
     return Loaded(run, job.threads, ("ctranslate2",))
 

@@ -78,7 +78,10 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What an engine made of one file. `engine_s`: what ours charges the file itself, 0 for the others."""
+    """What an engine made of one file. `engine_s`: what ours charges the file itself, 0 for the others.
+
+    Ours alone says where it found speech without words (`holes`, spans in seconds), and which text it did not believe.
+    """
 
     path: str
     language: str = ""
@@ -87,6 +90,8 @@ class Heard:
     duration_s: float = 0.0
     engine_s: float = 0.0
     error: str = ""
+    holes: tuple[tuple[float, float], ...] = ()
+    rejected: tuple[tuple[float, float, str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
