@@ -29,7 +29,7 @@ from autorag_whisper.align.words import Place, TimedWord, Timing, words_from_pat
 from autorag_whisper.audio.features import frame_count
 from autorag_whisper.domain.audio import SpeechChunk, seconds
 from autorag_whisper.domain.request import Aligner, Task
-from autorag_whisper.domain.transcript import WordSource
+from autorag_whisper.domain.transcript import WordSource, join_words
 from autorag_whisper.engines.base import ENCODER_FRAME_S, WINDOW_FRAMES, Hypothesis, TokenTimes
 from autorag_whisper.recognition.aligner_fallback import goes_down, told
 from autorag_whisper.recognition.letter_alignment import heard_words
@@ -90,7 +90,8 @@ class Aligned:
     """The words of a chunk, and how their times were found; `wanted` is the way that was to be taken.
 
     A chunk without words has neither. `letters`: who found them, if anyone did; `classifier_failed`: who would have had
-    to. `unspoken`: what else the classifier heard.
+    to. `unspoken`: what else the classifier heard. `unheard`: words that say the same again and that it did not hear,
+    which `words` does not have.
     """
 
     words: tuple[TimedWord, ...] = ()
@@ -99,6 +100,7 @@ class Aligned:
     letters: LettersBy | None = None
     classifier_failed: bool = False
     unspoken: tuple[Unspoken, ...] = ()
+    unheard: str = ""
 
     @property
     def fallbacks(self) -> tuple[tuple[StrEnum, StrEnum], ...]:
@@ -229,9 +231,12 @@ class Alignment:
         heard = heard_words(classifier, frames, one.chunk, words, one.language)
         if heard is None:
             return before
-        probabilities = [timed.word.probability for timed in before.words]
-        timed = self._timed(one, Timing(WordSource.CHARACTERS, heard.spans, probabilities, heard.scores))
-        return replace(timed, letters=LettersBy.CLASSIFIER, unspoken=heard.unspoken)
+        probabilities = [before.words[n].word.probability for n in heard.kept]
+        timed = self._timed(one, Timing(WordSource.CHARACTERS, heard.spans, probabilities, heard.scores), heard.kept)
+        unheard = [timed.word for n, timed in enumerate(before.words) if n not in set(heard.kept)]
+        return replace(
+            timed, letters=LettersBy.CLASSIFIER, unspoken=heard.unspoken, unheard=join_words(unheard)
+        )  # fmt: skip
 
     def _by_attention(self, encoded: Encoded, group: list[Spoken], before: list[Aligned]) -> list[Aligned]:
         """Chunks that the decoder spells, of those that have no times by CTC or their letters."""
@@ -315,8 +320,10 @@ class Alignment:
         )
         return replace(self._timed(one, timing), letters=LettersBy.ATTENTION)
 
-    def _timed(self, one: Spoken, timing: Timing) -> Aligned:
+    def _timed(self, one: Spoken, timing: Timing, kept: Sequence[int] | None = None) -> Aligned:
+        """The words of a text, or those that are `kept` of it, with these times."""
         groups = split_words(one.hypothesis.token_ids, self._engine.tokenizer.decode, one.language)
+        groups = groups if kept is None else [groups[n] for n in kept]
         words = words_timed(one.hypothesis.token_ids, groups, timing, one.place)
         return Aligned(tuple(words), self.wanted, timing.source)
 

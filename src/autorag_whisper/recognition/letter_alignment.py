@@ -1,7 +1,17 @@
-"""The words of a chunk where a classifier hears their letters in the encoder's output: no pass of the decoder."""
+"""The words of a chunk where a classifier hears their letters in the encoder's output: no pass of the decoder.
+
+And whether a text that says the same twice was said twice. Both texts go through the same frames:
+
+```
+heard                    . . m a r y . . . .          as likely as it is
+"Mary."                      [ mary )
+"Mary. Mary."                [ mary )                 less so by each letter that is missing, so it was said once
+```
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,20 +26,31 @@ from autorag_whisper.align.unspoken import unspoken
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.transcript import Unspoken
 from autorag_whisper.engines.base import ENCODER_FRAME_S
+from autorag_whisper.recognition.loops import loops
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from autorag_whisper.align.letter_path import LetterPath
+    from autorag_whisper.align.letter_text import Readings
     from autorag_whisper.align.letters import LetterClassifier
     from autorag_whisper.domain.audio import SpeechChunk
 
 
+_MOST_PATHS = 24
+"""How many texts are compared at most: a loop of hundreds of sayings is other rules' (`unsaid`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Words on the file's timeline: start and end of each, how well its letters are heard (0..1), and other speech."""
+    """Words on the file's timeline: start and end of each, how well its letters are heard (0..1), and other speech.
 
+    `kept`: which of the words that were asked for these are. The others say again what was said, and once too often.
+    """
+
+    kept: tuple[int, ...]
     spans: tuple[tuple[float, float], ...]
     scores: tuple[float, ...]
     unspoken: tuple[Unspoken, ...]
@@ -45,17 +66,20 @@ def heard_words(
     """
     heard = classifier.log_probabilities(output)
     quiet = quiet_frames(chunk.samples, len(output))
-    path = words_by_letters(heard, classifier, with_onsets(readings(words, language), language), quiet)
+    ways = with_onsets(readings(words, language), language)
+    path = words_by_letters(heard, classifier, ways, quiet)
     if path is None:
         return None
     if not np.isfinite(path.likelihood):
         message = "the encoder's output has values that are no numbers"
         raise ValueError(message)
+    path, kept = _as_often_as_said(path, words, lambda some: words_by_letters(heard, classifier, some, quiet), ways)
     start_s = chunk.start_s
     speech = [(seconds(span.start) - start_s, seconds(span.stop) - start_s) for span in chunk.speech]
     foreign = [(first * ENCODER_FRAME_S, stop * ENCODER_FRAME_S) for first, stop in path.foreign]
     spans = sharpened(path.spans * ENCODER_FRAME_S, silences(chunk.samples, speech), foreign)
     return Heard(
+        tuple(kept),
         tuple((start_s + float(begin), start_s + float(end)) for begin, end in spans),
         tuple(path.scores),
         tuple(
@@ -63,3 +87,34 @@ def heard_words(
             for begin, end in unspoken(path, heard, quiet, (spans, speech), ENCODER_FRAME_S)
         ),
     )
+
+
+def _as_often_as_said(
+    path: LetterPath,
+    words: Sequence[str],
+    follow: Callable[[Sequence[Readings]], LetterPath | None],
+    ways: Sequence[Readings],
+) -> tuple[LetterPath, list[int]]:
+    """The path of the words without repetitions that are not heard, and which words these are.
+
+    A decoder that does not notice the end of the sound writes its last sentence once more. Both texts go through the
+    same frames, and the likelier one was said: without a repetition that was said its sound would be no word's.
+    """
+    kept, left = list(range(len(words))), _MOST_PATHS
+    while left > 0:
+        tried = [[kept[n] for n in fewer] for fewer in _once_less([words[n] for n in kept])][:left]
+        left -= len(tried)
+        found = [(follow([ways[n] for n in some]), some) for some in tried]
+        likelier = [(one, some) for one, some in found if one is not None and one.likelihood > path.likelihood]
+        if not likelier:
+            break
+        path, kept = max(likelier, key=lambda pair: pair[0].likelihood)
+    return path, kept
+
+
+def _once_less(words: Sequence[str]) -> Iterator[list[int]]:
+    """Which words are left where a repetition is there less often, by half of its sayings and by one."""
+    for loop in loops([re.sub(r"\W", "", word.lower()) or word for word in words]):
+        for sayings in sorted({int(loop.times) // 2, 1}, reverse=True):
+            first = loop.stop - sayings * loop.period
+            yield [n for n in range(len(words)) if not first <= n < loop.stop]

@@ -36,20 +36,35 @@ class Loop:
         """How often its run of items is there, the last time perhaps in part."""
         return (self.stop - self.start) / self.period
 
+    def is_of(self, shorter: Loop) -> bool:
+        """Whether its run is that of a `shorter` loop several times over, in the same stretch."""
+        is_inside = shorter.start <= self.start and self.stop <= shorter.stop
+        return is_inside and not self.period % shorter.period
 
-def find_loop(items: Sequence[Hashable]) -> Loop | None:
-    """The longest stretch in which a run of items comes at least twice in a row; the shortest run of those."""
-    best: Loop | None = None
+
+def loops(items: Sequence[Hashable]) -> list[Loop]:
+    """Every stretch in which a run of items comes at least twice in a row, those of short runs first.
+
+    Of a run that is itself a run several times over ("no no" in "no no no no") the shorter one alone.
+    """
+    found: list[Loop] = []
     for period in range(1, len(items) // 2 + 1):
         same = 0
         for at in range(period, len(items) + 1):
             if at < len(items) and items[at] == items[at - period]:
                 same += 1
                 continue
-            if same >= period and (best is None or same + period > best.stop - best.start):
-                best = Loop(at - same - period, at, period)
+            if same >= period:
+                loop = Loop(at - same - period, at, period)
+                if not any(loop.is_of(shorter) for shorter in found):
+                    found.append(loop)
             same = 0
-    return best
+    return found
+
+
+def find_loop(items: Sequence[Hashable]) -> Loop | None:
+    """The longest stretch in which a run of items comes at least twice in a row; the shortest run of those."""
+    return max(loops(items), key=lambda loop: loop.stop - loop.start, default=None)
 
 
 def runaway(tokens: Sequence[int], text: str, speech_s: float) -> Loop | None:

@@ -23,7 +23,7 @@ from autorag_whisper.recognition.quality import Fault, best_of, compression_rati
 from autorag_whisper.recognition.rival_languages import Reading, is_doubtful, likeliest
 from autorag_whisper.recognition.sampling import seed_of
 from autorag_whisper.recognition.search import Asked, TextSearch
-from autorag_whisper.recognition.unsaid import without_unsaid
+from autorag_whisper.recognition.unsaid import UNHEARD_REPEAT, without_unsaid
 from autorag_whisper.recognition.windows import features_of
 
 if TYPE_CHECKING:
@@ -343,6 +343,8 @@ class Recognition:
         words = list(row.aligned.words)
         if self.translates:
             return words
+        if row.aligned.unheard:
+            row.rejected.append(Rejection(row.aligned.unheard, UNHEARD_REPEAT))
         words, rejected = without_unsaid(words, row.task.chunk.speech)
         row.rejected += rejected
         return words

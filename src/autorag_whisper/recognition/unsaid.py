@@ -10,6 +10,9 @@ answers to them. What is truly said again and again has nearly the same time aga
 | `unsaid_repeat` | four words and eight syllables, said again | one saying at over 17, all together at over 8 |
 | `unsaid_word` | one sound over and over within a word ("hahahaha") | over 13 syllables or 40 letters a second |
 
+`unheard_repeat` asks the sound itself, where a classifier hears letters: `recognition.letter_alignment` compares the
+text with the same text said once less. It comes first, and gives the other words their times back.
+
 Of a loop the first saying stays; of a repetition all that had time; of such a word nothing. A saying has four syllables
 at least: "no, no, no, no" is one. Where the same is truly said again and again an aligner slips by one saying: one has
 no time then, and another has twice as much. Such a repetition stays, also under `phantoms.SQUEEZED_REPEAT`.
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 UNSAID_LOOP = "unsaid_loop: the same words over and over, of which many have no time to be said; the first stays"
 UNSAID_REPEAT = "unsaid_repeat: the same words once more, faster than anyone speaks"
 UNSAID_WORD = "unsaid_word: a word that is one sound over and over, faster than anyone makes it"
+UNHEARD_REPEAT = "unheard_repeat: the same words once more, and their letters are not heard"
 """The documented rules."""
 
 _TIMES, _SAYING_SYLLABLES, _FAST_SHARE, _FAST_SAYINGS = 4, 4.0, 0.3, 2
