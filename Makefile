@@ -1,14 +1,16 @@
 # Everything a user or CI runs. Needs Python >= 3.11, git and make; the rest is fetched into .venv, pinned and hashed.
 # make PYTHON=/path/to/python3.12 test   chooses the Python; make PYTEST='-k words' test   passes options on;
-# make PROCESSES=0 test   runs the tests in one process.
+# make PROCESSES=0 test   runs the tests in one process; make SEED=7 test   runs them in another order.
 
 export PYTHON
 PYTEST ?=
 PROCESSES ?= 2
+MINUTES ?= 5
+SEED ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs format lock clean
+.PHONY: help demo test explore check docs format lock clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
@@ -17,9 +19,13 @@ demo: ## transcribe the sample that comes along: words with times
 	@scripts/venv.sh demo
 	@scripts/demo.sh
 
-test: ## all tests but the slow ones, in random order, in two processes
+test: ## all tests but the slow ones, with the same examples in the same order, in two processes
 	@scripts/venv.sh dev
-	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m 'not slow' $(PYTEST)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --randomly-seed=$(or $(SEED),1) -m 'not slow' $(PYTEST)
+
+explore: ## the property tests with new random examples, for MINUTES=5
+	@scripts/venv.sh dev
+	@$(BIN)/python scripts/explore.py --minutes $(MINUTES) --processes $(PROCESSES) $(if $(SEED),--seed $(SEED))
 
 check: ## lint, format, types, the rule of the arrows
 	@scripts/venv.sh dev
