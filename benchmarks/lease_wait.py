@@ -26,11 +26,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autorag_whisper.bootstrap import ModelFinder, load_request
 from autorag_whisper.domain.device import CPU, Device, ModelKey
 from autorag_whisper.engines import ctranslate2
 from autorag_whisper.gpu.arbiter.lease import LeaseRequest, Released, Tenant
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
+from autorag_whisper.loading.load_requests import load_request
+from autorag_whisper.loading.model_finder import ModelFinder
 from autorag_whisper.models.store import ModelStore, default_cache_dir
 
 if TYPE_CHECKING:

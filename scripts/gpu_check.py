@@ -32,7 +32,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from autorag_whisper.bootstrap import ModelFinder, build_transcriber, load_request
+from autorag_whisper.bootstrap import build_transcriber
 from autorag_whisper.domain.device import Device, DeviceKind, LoadReason, ModelKey, OnYield
 from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.domain.request import TranscribeOptions
@@ -42,6 +42,8 @@ from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 from autorag_whisper.gpu.card_memory import CardReader
 from autorag_whisper.gpu.llm.release import LlmTenant
 from autorag_whisper.gpu.llm.spec import parse_llm
+from autorag_whisper.loading.load_requests import load_request
+from autorag_whisper.loading.model_finder import ModelFinder
 from autorag_whisper.models.store import ModelStore, default_cache_dir
 from autorag_whisper.residency.residency import Residency
 from autorag_whisper.settings import Settings

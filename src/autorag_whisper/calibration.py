@@ -8,10 +8,11 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from autorag_whisper.bootstrap import build_device_policy, usable_cores
+from autorag_whisper.bootstrap import build_device_policy
 from autorag_whisper.domain.cache_errors import CalibrationUnkept
 from autorag_whisper.domain.errors import ModelDamaged
 from autorag_whisper.engines import ctranslate2, letter_classifiers
+from autorag_whisper.engines.native_threads import usable_cores
 from autorag_whisper.models.store import ModelStore
 
 if TYPE_CHECKING:

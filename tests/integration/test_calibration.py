@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from autorag_whisper.bootstrap import load_request
 from autorag_whisper.domain.device import CPU, ModelKey
 from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.engines.alignment_heads import CHARACTER_HEADS
 from autorag_whisper.engines.base import CharacterHeads, TokenTimes
 from autorag_whisper.loading.head_calibration import GOOD_ENOUGH, Clip, calibrate, packaged_clip
 from autorag_whisper.loading.kept_heads import KeptHeads, candidates, keep, kept
+from autorag_whisper.loading.load_requests import load_request
 from autorag_whisper.models.store import ModelFiles, ModelOrigin
 from autorag_whisper.testing import FakeWhisper
 

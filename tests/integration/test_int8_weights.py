@@ -10,11 +10,11 @@ import pytest
 from autorag_whisper.audio.decode import MediaDecoder
 from autorag_whisper.audio.features import frame_count, log_mel
 from autorag_whisper.audio.source import MediaSource
-from autorag_whisper.bootstrap import load_request
 from autorag_whisper.domain.device import CPU, Device, DeviceKind, ModelKey
 from autorag_whisper.engines.base import Decoding
 from autorag_whisper.engines.ctranslate2 import LoadRequest, load
 from autorag_whisper.loading.int8_weights import with_int8_weights
+from autorag_whisper.loading.load_requests import load_request
 from autorag_whisper.models.store import ModelFiles, ModelOrigin
 
 if TYPE_CHECKING:

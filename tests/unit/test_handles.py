@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.run_world import CARD, World
 
-from autorag_whisper.bootstrap import ModelFinder
 from autorag_whisper.device.placement import bad_hint
 from autorag_whisper.domain.errors import ModelNotFound
+from autorag_whisper.loading.model_finder import ModelFinder
 from autorag_whisper.models.store import ModelStore
 from autorag_whisper.worker.job import Job
 

@@ -1,7 +1,11 @@
-"""Can an engine have its threads? One that gets none ends the process (`std::terminate`), so it is asked before."""
+"""How many threads an engine may have: the cores of this process, and whether the system grants that many.
+
+An engine that gets no thread ends the process (`std::terminate`), so the system is asked before.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 
 from autorag_whisper.domain.errors import EngineError
@@ -29,3 +33,10 @@ def require_threads(count: int, runtime: str) -> None:
         enough.set()
         for thread in started:
             thread.join()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use; the affinity mask says it where there is one."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
