@@ -29,8 +29,8 @@ from autorag_whisper.align.letter_training import Course, train
 from autorag_whisper.audio.disturbance import disturbed
 from autorag_whisper.calibration import opened_model
 from autorag_whisper.engines.letter_classifiers import encoder_digest, write
+from autorag_whisper.files import sha256_of
 from autorag_whisper.loading.letter_calibration import FRAME_SAMPLES, LATIN, encoder_frames, lesson
-from autorag_whisper.models.digests import sha256_of
 from autorag_whisper.models.store import ModelStore
 from autorag_whisper.settings import Settings
 from exact_speech import RATE_HZ, word_list

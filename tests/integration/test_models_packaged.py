@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from autorag_whisper.domain.errors import ModelDamaged
+from autorag_whisper.files import sha256_of
 from autorag_whisper.models.check import check_model_folder
-from autorag_whisper.models.digests import sha256_of
 from autorag_whisper.models.joining import join, joined_place
 from autorag_whisper.models.packaged import PACKAGED, find_installed
 from model_folders import make_pieces, model_files

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autorag_whisper.domain.errors import ModelDamaged
-from autorag_whisper.models.digests import is_noted, sha256_of, write_note
+from autorag_whisper.files import sha256_of
+from autorag_whisper.models.digests import is_noted, write_note
 from autorag_whisper.models.joining import is_joined, join, joined_place
 from model_folders import make_pieces, model_files
 

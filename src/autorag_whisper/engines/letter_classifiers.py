@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autorag_whisper.align.letters import LetterClassifier
-from autorag_whisper.models.digests import sha256_of
+from autorag_whisper.files import sha256_of
 from autorag_whisper.models.model_bin import Kind, opened
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""SHA-256 of large files, and a note of what was verified so that no start-up hashes 145 MB again.
+"""A note of large files whose SHA-256 was verified, so that no start-up hashes 145 MB again.
 
 The note holds each file's size and time of change. It guards against accident, not against someone who may write to
 these folders: whoever can do that can replace the program too.
@@ -7,7 +7,6 @@ these folders: whoever can do that can replace the program too.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import threading
@@ -16,12 +15,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-
-def sha256_of(path: Path) -> str:
-    """The digest of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_noted(files: Mapping[Path, str], note: Path) -> bool:

