@@ -6,144 +6,92 @@ The three names of the thin face, `get_model`, `resolved_device` and `transcribe
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from autorag_whisper.lazy_names import lazy_names
 
 __version__ = "0.1.0"
 
-if TYPE_CHECKING:
-    from autorag_whisper.api import get_model, resolved_device, transcribe_segment
-    from autorag_whisper.audio.source import MediaSource
-    from autorag_whisper.bootstrap import build_transcriber
-    from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, RequestError, UnavailableError
-    from autorag_whisper.domain.notes import Note, NoteKind
-    from autorag_whisper.domain.request import Aligner, Quality, Task, TranscribeOptions
-    from autorag_whisper.domain.transcript import (
-        Coverage,
-        DeviceFallbackStep,
-        Hole,
-        LanguageShare,
-        RejectedText,
-        Segment,
-        Transcript,
-        Word,
-        WordSource,
+if TYPE_CHECKING:  # the same names as type checkers find them; tests/unit/test_import.py compares the two
+    from autorag_whisper.api import get_model as get_model
+    from autorag_whisper.api import resolved_device as resolved_device
+    from autorag_whisper.api import transcribe_segment as transcribe_segment
+    from autorag_whisper.audio.source import MediaSource as MediaSource
+    from autorag_whisper.bootstrap import build_transcriber as build_transcriber
+    from autorag_whisper.domain.errors import AutoragWhisperError as AutoragWhisperError
+    from autorag_whisper.domain.errors import Cancelled as Cancelled
+    from autorag_whisper.domain.errors import RequestError as RequestError
+    from autorag_whisper.domain.errors import UnavailableError as UnavailableError
+    from autorag_whisper.domain.notes import Note as Note
+    from autorag_whisper.domain.notes import NoteKind as NoteKind
+    from autorag_whisper.domain.request import Aligner as Aligner
+    from autorag_whisper.domain.request import Quality as Quality
+    from autorag_whisper.domain.request import Task as Task
+    from autorag_whisper.domain.request import TranscribeOptions as TranscribeOptions
+    from autorag_whisper.domain.transcript import Coverage as Coverage
+    from autorag_whisper.domain.transcript import DeviceFallbackStep as DeviceFallbackStep
+    from autorag_whisper.domain.transcript import Hole as Hole
+    from autorag_whisper.domain.transcript import LanguageShare as LanguageShare
+    from autorag_whisper.domain.transcript import RejectedText as RejectedText
+    from autorag_whisper.domain.transcript import Segment as Segment
+    from autorag_whisper.domain.transcript import Transcript as Transcript
+    from autorag_whisper.domain.transcript import Unspoken as Unspoken
+    from autorag_whisper.domain.transcript import Word as Word
+    from autorag_whisper.domain.transcript import WordSource as WordSource
+    from autorag_whisper.format import parse as parse
+    from autorag_whisper.format import render as render
+    from autorag_whisper.format.options import Highlight as Highlight
+    from autorag_whisper.format.options import SubtitleOptions as SubtitleOptions
+    from autorag_whisper.transcriber import CancelToken as CancelToken
+    from autorag_whisper.transcriber import FileDone as FileDone
+    from autorag_whisper.transcriber import FileFailed as FileFailed
+    from autorag_whisper.transcriber import FileOutcome as FileOutcome
+    from autorag_whisper.transcriber import LoadedModel as LoadedModel
+    from autorag_whisper.transcriber import ModelHandle as ModelHandle
+    from autorag_whisper.transcriber import Progress as Progress
+    from autorag_whisper.transcriber import Transcriber as Transcriber
+    from autorag_whisper.transcriber import TranscriberProtocol as TranscriberProtocol
+    from autorag_whisper.transcriber import TranscriptStream as TranscriptStream
+    from autorag_whisper.worker.client import WorkerTranscriber as WorkerTranscriber
+    from autorag_whisper.worker.supervision import Limits as Limits
+else:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            "autorag_whisper.api": ("get_model", "resolved_device", "transcribe_segment"),
+            "autorag_whisper.audio.source": ("MediaSource",),
+            "autorag_whisper.bootstrap": ("build_transcriber",),
+            "autorag_whisper.domain.errors": ("AutoragWhisperError", "Cancelled", "RequestError", "UnavailableError"),
+            "autorag_whisper.domain.notes": ("Note", "NoteKind"),
+            "autorag_whisper.domain.request": ("Aligner", "Quality", "Task", "TranscribeOptions"),
+            "autorag_whisper.domain.transcript": (
+                "Coverage",
+                "DeviceFallbackStep",
+                "Hole",
+                "LanguageShare",
+                "RejectedText",
+                "Segment",
+                "Transcript",
+                "Unspoken",
+                "Word",
+                "WordSource",
+            ),
+            "autorag_whisper.format": ("parse", "render"),
+            "autorag_whisper.format.options": ("Highlight", "SubtitleOptions"),
+            "autorag_whisper.transcriber": (
+                "CancelToken",
+                "FileDone",
+                "FileFailed",
+                "FileOutcome",
+                "LoadedModel",
+                "ModelHandle",
+                "Progress",
+                "Transcriber",
+                "TranscriberProtocol",
+                "TranscriptStream",
+            ),
+            "autorag_whisper.worker.client": ("WorkerTranscriber",),
+            "autorag_whisper.worker.supervision": ("Limits",),
+        },
+        "__version__",
     )
-    from autorag_whisper.format import parse, render
-    from autorag_whisper.format.options import Highlight, SubtitleOptions
-    from autorag_whisper.transcriber import (
-        CancelToken,
-        FileDone,
-        FileFailed,
-        FileOutcome,
-        LoadedModel,
-        ModelHandle,
-        Progress,
-        Transcriber,
-        TranscriberProtocol,
-        TranscriptStream,
-    )
-    from autorag_whisper.worker.client import WorkerTranscriber
-    from autorag_whisper.worker.supervision import Limits
-
-_HOMES = {
-    "get_model": "autorag_whisper.api",
-    "resolved_device": "autorag_whisper.api",
-    "transcribe_segment": "autorag_whisper.api",
-    "build_transcriber": "autorag_whisper.bootstrap",
-    "MediaSource": "autorag_whisper.audio.source",
-    "LoadedModel": "autorag_whisper.transcriber",
-    "ModelHandle": "autorag_whisper.transcriber",
-    "TranscriberProtocol": "autorag_whisper.transcriber",
-    "CancelToken": "autorag_whisper.transcriber",
-    "Transcriber": "autorag_whisper.transcriber",
-    "TranscriptStream": "autorag_whisper.transcriber",
-    "FileDone": "autorag_whisper.transcriber",
-    "FileFailed": "autorag_whisper.transcriber",
-    "FileOutcome": "autorag_whisper.transcriber",
-    "Progress": "autorag_whisper.transcriber",
-    "TranscribeOptions": "autorag_whisper.domain.request",
-    "Task": "autorag_whisper.domain.request",
-    "Quality": "autorag_whisper.domain.request",
-    "Aligner": "autorag_whisper.domain.request",
-    "Transcript": "autorag_whisper.domain.transcript",
-    "Segment": "autorag_whisper.domain.transcript",
-    "Word": "autorag_whisper.domain.transcript",
-    "WordSource": "autorag_whisper.domain.transcript",
-    "Coverage": "autorag_whisper.domain.transcript",
-    "Hole": "autorag_whisper.domain.transcript",
-    "LanguageShare": "autorag_whisper.domain.transcript",
-    "RejectedText": "autorag_whisper.domain.transcript",
-    "Unspoken": "autorag_whisper.domain.transcript",
-    "DeviceFallbackStep": "autorag_whisper.domain.transcript",
-    "Note": "autorag_whisper.domain.notes",
-    "NoteKind": "autorag_whisper.domain.notes",
-    "Highlight": "autorag_whisper.format.options",
-    "SubtitleOptions": "autorag_whisper.format.options",
-    "parse": "autorag_whisper.format",
-    "render": "autorag_whisper.format",
-    "AutoragWhisperError": "autorag_whisper.domain.errors",
-    "Cancelled": "autorag_whisper.domain.errors",
-    "RequestError": "autorag_whisper.domain.errors",
-    "UnavailableError": "autorag_whisper.domain.errors",
-    "WorkerTranscriber": "autorag_whisper.worker.client",
-    "Limits": "autorag_whisper.worker.supervision",
-}
-
-__all__ = [
-    "Aligner",
-    "AutoragWhisperError",
-    "CancelToken",
-    "Cancelled",
-    "Coverage",
-    "DeviceFallbackStep",
-    "FileDone",
-    "FileFailed",
-    "FileOutcome",
-    "Highlight",
-    "Hole",
-    "LanguageShare",
-    "Limits",
-    "LoadedModel",
-    "MediaSource",
-    "ModelHandle",
-    "Note",
-    "NoteKind",
-    "Progress",
-    "Quality",
-    "RejectedText",
-    "RequestError",
-    "Segment",
-    "SubtitleOptions",
-    "Task",
-    "TranscribeOptions",
-    "Transcriber",
-    "TranscriberProtocol",
-    "Transcript",
-    "TranscriptStream",
-    "UnavailableError",
-    "Unspoken",
-    "Word",
-    "WordSource",
-    "WorkerTranscriber",
-    "__version__",
-    "build_transcriber",
-    "get_model",
-    "parse",
-    "render",
-    "resolved_device",
-    "transcribe_segment",
-]
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name on its first use (PEP 562)."""
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(home), name)
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
