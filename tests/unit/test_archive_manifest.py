@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autorag_whisper.archive import manifest, ownership
-from autorag_whisper.archive.fingerprint import Stamp, digests_of_0_1_0, model_identity, options_digest, sha256_of
+from autorag_whisper.archive.fingerprint import Stamp, digests_of_0_1_0, model_identity, options_digest
 from autorag_whisper.archive.inputs import Input
 from autorag_whisper.archive.manifest import MANIFEST, Entry, Output, Recording, read
-from autorag_whisper.archive.naming import plan
+from autorag_whisper.archive.naming import name_outputs
 from autorag_whisper.archive.ownership import Subject
 from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.files import sha256_of
 from autorag_whisper.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from autorag_whisper.archive.naming import Job
+    from autorag_whisper.archive.naming import PlannedFile
 
 SETTINGS = Settings()
 FIELDS_OF_0_1_0 = {
@@ -35,14 +36,14 @@ FIELDS_OF_0_1_0 = {
 
 
 @pytest.fixture
-def done(tmp_path: Path) -> Job:
-    """A job whose outputs are written and noted with the options "o"."""
+def done(tmp_path: Path) -> PlannedFile:
+    """A file whose outputs are written and noted with the options "o"."""
     (tmp_path / "talk.mp3").write_bytes(b"audio" * 1000)
-    [job] = plan([Input(tmp_path / "talk.mp3", "talk.mp3")], ["srt", "json"], None)
-    for path in job.targets.values():
+    [planned] = name_outputs([Input(tmp_path / "talk.mp3", "talk.mp3")], ["srt", "json"], None)
+    for path in planned.targets.values():
         path.write_text(path.name)
-    note(job)
-    return job
+    note(planned)
+    return planned
 
 
 def record(folder: Path, entry: Entry) -> None:
@@ -51,49 +52,49 @@ def record(folder: Path, entry: Entry) -> None:
         manifest.write(folder, known.with_entry(entry), known)
 
 
-def note(job: Job, options: str = "o") -> None:
-    assert job.input.path
-    outputs = {form: Output(path.name, sha256_of(path)) for form, path in job.targets.items()}
-    stamp, digest = Stamp.of(job.input.path), sha256_of(job.input.path)
-    record(job.folder, Entry(Subject.of(job).recording, stamp, digest, options, outputs))
+def note(planned: PlannedFile, options: str = "o") -> None:
+    assert planned.input.path
+    outputs = {form: Output(path.name, sha256_of(path)) for form, path in planned.targets.items()}
+    stamp, digest = Stamp.of(planned.input.path), sha256_of(planned.input.path)
+    record(planned.folder, Entry(Subject.of(planned).recording, stamp, digest, options, outputs))
 
 
-def done_of(job: Job, options: str = "o") -> ownership.Finished:
-    return ownership.finished(job, Subject.of(job), frozenset({options}), read(job.folder))
+def done_of(planned: PlannedFile, options: str = "o") -> ownership.Finished:
+    return ownership.finished(planned, Subject.of(planned), frozenset({options}), read(planned.folder))
 
 
-def finished(job: Job, options: str = "o") -> bool:
-    return set(done_of(job, options).outputs) == set(job.formats)
+def finished(planned: PlannedFile, options: str = "o") -> bool:
+    return set(done_of(planned, options).outputs) == set(planned.formats)
 
 
-def test_what_was_noted_is_finished_with_the_same_options_only(done: Job) -> None:
+def test_what_was_noted_is_finished_with_the_same_options_only(done: PlannedFile) -> None:
     assert finished(done)
     assert not finished(done, "other options")
 
 
-def test_a_touched_file_is_still_finished(done: Job) -> None:
+def test_a_touched_file_is_still_finished(done: PlannedFile) -> None:
     assert done.input.path
     os.utime(done.input.path, ns=(1, 1))
     assert finished(done)
 
 
-def test_a_file_that_was_copied_over_itself_is_still_finished(done: Job, tmp_path: Path) -> None:
+def test_a_file_that_was_copied_over_itself_is_still_finished(done: PlannedFile, tmp_path: Path) -> None:
     assert done.input.path
     shutil.copyfile(done.input.path, tmp_path / "copy")
     (tmp_path / "copy").replace(done.input.path)
     assert finished(done)
 
 
-def test_a_folder_copied_with_its_manifest_is_still_finished(done: Job, tmp_path: Path) -> None:
+def test_a_folder_copied_with_its_manifest_is_still_finished(done: PlannedFile, tmp_path: Path) -> None:
     copy = tmp_path / "backup"
     copy.mkdir()
     for path in [*done.targets.values(), done.folder / MANIFEST, done.folder / "talk.mp3"]:
         shutil.copyfile(path, copy / path.name)
-    [job] = plan([Input(copy / "talk.mp3", "talk.mp3")], ["srt", "json"], None)
-    assert finished(job)
+    [planned] = name_outputs([Input(copy / "talk.mp3", "talk.mp3")], ["srt", "json"], None)
+    assert finished(planned)
 
 
-def test_other_content_of_the_same_size_with_the_old_times_put_back_is_not_finished(done: Job) -> None:
+def test_other_content_of_the_same_size_with_the_old_times_put_back_is_not_finished(done: PlannedFile) -> None:
     path = done.input.path
     assert path
     before = path.stat()
@@ -104,7 +105,9 @@ def test_other_content_of_the_same_size_with_the_old_times_put_back_is_not_finis
 
 
 @pytest.mark.parametrize("form", ["srt", "json"])
-def test_a_missing_output_is_not_finished_and_one_that_was_changed_is_and_is_told_apart(done: Job, form: str) -> None:
+def test_a_missing_output_is_not_finished_and_one_that_was_changed_is_and_is_told_apart(
+    done: PlannedFile, form: str
+) -> None:
     done.targets[form].write_text("edited")
     assert finished(done)
     assert done_of(done).corrected == {form}
@@ -112,49 +115,49 @@ def test_a_missing_output_is_not_finished_and_one_that_was_changed_is_and_is_tol
     assert not finished(done)
 
 
-def test_another_format_is_not_finished(done: Job) -> None:
+def test_another_format_is_not_finished(done: PlannedFile) -> None:
     assert done.input.path
-    [job] = plan([done.input], ["srt", "txt"], None)
-    assert not finished(job)
-    [job] = plan([done.input], ["json"], None)
-    assert finished(job)
+    [planned] = name_outputs([done.input], ["srt", "txt"], None)
+    assert not finished(planned)
+    [planned] = name_outputs([done.input], ["json"], None)
+    assert finished(planned)
 
 
 def test_outputs_under_the_whole_name_count_for_an_input_on_its_own(tmp_path: Path) -> None:
     # First both of a stem, then one of them alone: its outputs are there, only with a longer name.
     for name in ("talk.mp3", "talk.wav"):
         (tmp_path / name).write_bytes(b"audio")
-    both = plan([Input(tmp_path / name, name) for name in ("talk.mp3", "talk.wav")], ["srt"], None)
-    for job in both:
-        job.targets["srt"].write_text("x")
-        note(job)
+    both = name_outputs([Input(tmp_path / name, name) for name in ("talk.mp3", "talk.wav")], ["srt"], None)
+    for planned in both:
+        planned.targets["srt"].write_text("x")
+        note(planned)
     assert all(map(finished, both))
-    [alone] = plan([both[0].input], ["srt"], None)
+    [alone] = name_outputs([both[0].input], ["srt"], None)
     assert alone.names != both[0].names
     assert finished(alone)
 
 
-def test_outputs_under_the_stem_do_not_count_where_two_share_it(done: Job) -> None:
+def test_outputs_under_the_stem_do_not_count_where_two_share_it(done: PlannedFile) -> None:
     (done.folder / "talk.wav").write_bytes(b"audio")
-    jobs = plan([done.input, Input(done.folder / "talk.wav", "talk.wav")], ["srt"], None)
-    assert not finished(jobs[0])
+    files = name_outputs([done.input, Input(done.folder / "talk.wav", "talk.wav")], ["srt"], None)
+    assert not finished(files[0])
 
 
-def test_a_name_has_one_owner_the_newest(done: Job) -> None:
+def test_a_name_has_one_owner_the_newest(done: PlannedFile) -> None:
     (done.folder / "talk.wav").write_bytes(b"other audio")
-    [job] = plan([Input(done.folder / "talk.wav", "talk.wav")], ["srt"], None)
-    job.targets["srt"].write_text("other")
-    note(job)
+    [planned] = name_outputs([Input(done.folder / "talk.wav", "talk.wav")], ["srt"], None)
+    planned.targets["srt"].write_text("other")
+    note(planned)
     owners = {name: entry.recording.name for name, (entry, _) in read(done.folder).outputs.items()}
     assert owners == {"talk.srt": "talk.wav", "talk.json": "talk.mp3"}
 
 
-def test_what_other_options_made_under_other_names_stays_known(done: Job) -> None:
-    [job] = plan([Input(done.folder / "talk.mp3", "talk.mp3")], ["txt"], None)
-    job.targets["txt"].write_text("translated")
-    note(job, "other options")
+def test_what_other_options_made_under_other_names_stays_known(done: PlannedFile) -> None:
+    [planned] = name_outputs([Input(done.folder / "talk.mp3", "talk.mp3")], ["txt"], None)
+    planned.targets["txt"].write_text("translated")
+    note(planned, "other options")
     assert finished(done)
-    assert finished(job, "other options")
+    assert finished(planned, "other options")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +181,7 @@ def test_what_other_options_made_under_other_names_stays_known(done: Job) -> Non
     ids=range(14),
 )
 def test_a_manifest_that_makes_no_sense_is_told_once_vouches_for_nothing_and_is_set_aside(
-    done: Job, content: bytes, caplog: pytest.LogCaptureFixture
+    done: PlannedFile, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     (done.folder / MANIFEST).write_bytes(content)
     assert not finished(done)
@@ -190,7 +193,7 @@ def test_a_manifest_that_makes_no_sense_is_told_once_vouches_for_nothing_and_is_
 
 
 def test_a_manifest_of_a_newer_version_vouches_for_nothing_and_is_never_written_over(
-    done: Job, caplog: pytest.LogCaptureFixture
+    done: PlannedFile, caplog: pytest.LogCaptureFixture
 ) -> None:
     (done.folder / MANIFEST).write_text('{"version": 3, "outputs": {}}')
     assert not finished(done)
@@ -199,7 +202,9 @@ def test_a_manifest_of_a_newer_version_vouches_for_nothing_and_is_never_written_
     assert (done.folder / MANIFEST).read_text() == '{"version": 3, "outputs": {}}'
 
 
-def test_a_manifest_that_cannot_be_read_vouches_for_nothing(done: Job, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_manifest_that_cannot_be_read_vouches_for_nothing(
+    done: PlannedFile, caplog: pytest.LogCaptureFixture
+) -> None:
     (done.folder / MANIFEST).unlink()
     (done.folder / MANIFEST).mkdir()
     assert read(done.folder).closed
@@ -211,7 +216,7 @@ def test_a_manifest_that_cannot_be_read_vouches_for_nothing(done: Job, caplog: p
 @pytest.mark.parametrize("device", ["auto", "cuda:1"])
 @pytest.mark.parametrize("noted", [("cuda", "float16"), ("auto", "default"), ("cpu", "int8"), ("cuda:3", "default")])
 def test_what_version_0_1_0_noted_is_still_finished_on_whatever_device_it_was_made(
-    done: Job, noted: tuple[str, str], device: str
+    done: PlannedFile, noted: tuple[str, str], device: str
 ) -> None:
     # The digest and the file as that version made them.
     facts = {name: value for name, value in asdict(TranscribeOptions()).items() if name in FIELDS_OF_0_1_0}

@@ -112,11 +112,22 @@ def test_nothing_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert [path.name for path in tmp_path.iterdir()] == ["a.wav"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("CUDA:0", "cuda"), (" Auto ", "auto"), ("Cuda:1", "cuda:1"), ("CPU", "cpu")]
+)
+def test_a_device_is_the_one_that_transcribe_takes_it_for(tmp_path: Path, typed: str, meant: str) -> None:
+    (tmp_path / "a.wav").write_text("one")
+    world = ticking()
+    for command in ("bench", "transcribe"):
+        assert world.command(command, tmp_path / "a.wav", "--device", typed) == 0
+    assert [handle.hint for handle in world.models] == [meant, meant]
+
+
 def test_an_option_that_both_commands_have_is_the_same_option() -> None:
     theirs = {parameter.name: parameter for parameter in transcribe.params}
     shared = [p for p in bench.params if p.name in theirs and isinstance(p, click.Option) and p.name != "verbose"]
     assert {"model", "language", "device", "threads", "beam_size", "batch_size", "compute_type"} <= {
         p.name for p in shared
     }
-    assert [p.name for p in shared if theirs[p.name] is not p] == []
+    assert [p.name for p in shared if theirs[p.name].to_info_dict() != p.to_info_dict()] == []
     assert "bench" in cli.list_commands(click.Context(cli))

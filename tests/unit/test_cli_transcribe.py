@@ -402,7 +402,7 @@ def test_a_full_disk_stops_the_run_at_its_first_file_and_says_what_to_do(
     world: World, talks: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("autorag_whisper.cli.delivery.write_together", full)
+        patch.setattr("autorag_whisper.archive.writing.write_together", full)
         assert world.run(talks) == 1
     error = capsys.readouterr().err
     assert world.transcribed == ["two.wav"]

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import autorag_whisper
+import autorag_whisper.archive
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 RUNTIMES = ("av", "ctranslate2", "huggingface_hub", "onnxruntime", "tokenizers", "torch", "transformers", "whisperx")
 HEAVY = (*RUNTIMES, "faster_whisper", "numpy", "opentelemetry", "pysubs2", "rich")
@@ -41,6 +49,22 @@ def test_the_commands_help_loads_nothing_heavy() -> None:
 def test_every_public_name_can_be_had_from_the_top_level(name: str) -> None:
     assert getattr(autorag_whisper, name) is not None
     assert name in dir(autorag_whisper)
+
+
+@pytest.mark.parametrize("package", [autorag_whisper, autorag_whisper.archive], ids=["package", "archive"])
+def test_a_type_checker_sees_the_public_names_that_are_there(package: ModuleType) -> None:
+    tree = ast.parse(Path(str(package.__file__)).read_text("utf-8"))
+    [block] = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    seen = {alias.name: node.module for node in block.body for alias in node.names}
+    assert all(alias.asname == alias.name for node in block.body for alias in node.names)  # else it is not exported
+    assert {*seen, "__version__"} >= {*package.__all__} >= {*seen}
+    assert package.__all__ == dir(package)
+    for name, module in seen.items():
+        assert getattr(package, name) is getattr(import_module(module), name)
+
+
+def test_finding_files_loads_nothing_heavy() -> None:
+    assert loaded_after("import autorag_whisper.archive.inputs").isdisjoint({*HEAVY, "click"})
 
 
 def test_an_unknown_name_is_an_attribute_error_that_says_so() -> None:

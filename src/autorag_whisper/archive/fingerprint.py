@@ -11,7 +11,7 @@ import itertools
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.settings import COMPUTE_TYPES
 
@@ -59,20 +59,6 @@ class Stamp:
     @classmethod
     def _of(cls, status: os.stat_result) -> Stamp:
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a whole file."""
-    with path.open("rb") as file:
-        return sha256_of_open(file)
-
-
-def sha256_of_open(file: BinaryIO) -> str:
-    """The SHA-256 of what is left of an open file."""
-    digest = hashlib.sha256()
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
 
 
 def options_digest(options: TranscribeOptions, settings: Settings, *, model: str) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from autorag_whisper.audio.allowlist import SUFFIXES
+from autorag_whisper.domain.archive_errors import NothingFound
 from autorag_whisper.domain.media_errors import HOW_TO_FETCH, is_address
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Something that was asked for and cannot be done: what, and why."""
+class NotDone:
+    """Something that was asked for and is not done, or not wholly: how the user would write it, and why."""
 
     shown: str
     reason: str
@@ -70,8 +71,14 @@ class Found:
     """
 
     inputs: tuple[Input, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[NotDone, ...]
     notes: tuple[str, ...]
+
+    def refuse_if_empty(self, purpose: str) -> None:
+        """Raise NothingFound where there is no file; `purpose` is what they were wanted for ("transcribe")."""
+        if not self.inputs:
+            reasons = (*(f"{problem.shown}: {problem.reason}" for problem in self.problems), *self.notes)
+            raise NothingFound(purpose, reasons)
 
 
 def _holds_audio(path: Path) -> bool:
@@ -80,7 +87,7 @@ def _holds_audio(path: Path) -> bool:
     return holds_audio(path)
 
 
-def expand(
+def find(
     arguments: Sequence[str],
     is_output: Callable[[Path], bool] = lambda _path: False,
     holds_audio: Callable[[Path], bool] = _holds_audio,
@@ -108,7 +115,7 @@ class _Search:
         self._left_out: dict[tuple[str, str], Path] = {}
         # By (real folder, name): another way to the same name is the same file. A link to a file is another name.
         self.inputs: dict[tuple[str, str], Input] = {}
-        self.problems: list[Problem] = []
+        self.problems: list[NotDone] = []
         self.notes: list[str] = []
 
     def take(self, argument: str) -> None:
@@ -122,7 +129,7 @@ class _Search:
             self._take_pattern(argument)
         else:
             reason = HOW_TO_FETCH if is_address(argument) else "no such file or folder"
-            self.problems.append(Problem(argument or "''", reason))
+            self.problems.append(NotDone(argument or "''", reason))
 
     def _take_folder(self, folder: Path, top: Path) -> None:
         found = [file for file in self._files_below(folder) if self._is_media(file)]
@@ -141,7 +148,7 @@ class _Search:
         matches = sorted(set(self._matches(base, parts[fixed:])), key=lambda path: path.parts)
         found = [path for path in matches if is_folder(path) or self._is_wanted(path, endings)]
         if not found:
-            self.problems.append(Problem(pattern, "matches no media file"))
+            self.problems.append(NotDone(pattern, "matches no media file"))
         for path in found:
             if is_folder(path):
                 self._take_folder(path, base)
@@ -211,7 +218,7 @@ class _Search:
             with os.scandir(folder) as entries:
                 return sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            self.problems.append(Problem(str(folder), (error.strerror or "cannot be listed").lower()))
+            self.problems.append(NotDone(str(folder), (error.strerror or "cannot be listed").lower()))
             return []
 
     def _add(self, path: Path, below: PurePath) -> None:

@@ -20,8 +20,9 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from autorag_whisper.archive.fingerprint import Stamp, sha256_of
+from autorag_whisper.archive.fingerprint import Stamp
 from autorag_whisper.archive.outputs import set_aside, write_together
+from autorag_whisper.files import sha256_of, system_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -152,7 +153,7 @@ def read(folder: Path, *, warn: bool = True) -> Manifest:
     except _NewerError as error:
         found = Manifest(problem=str(error), closed=True)
     except OSError as error:
-        found = Manifest(problem=(error.strerror or str(error)).lower(), closed=True)
+        found = Manifest(problem=system_reason(error), closed=True)
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         found = Manifest(problem=str(error) if isinstance(error, ValueError) else "it is not what was written")
     if warn:

@@ -5,8 +5,8 @@ An input's outputs are called after its stem (`talk.srt`). Inputs that share a s
 told apart by its folder (`talk~monday.srt`, `talk~tuesday.srt`): two folders named in one command may have files of one
 name; in the end a digest of its path does. Names that differ only in case are the same: on many file systems they are.
 
-Where an output of that name belongs to another recording or audio track of an earlier run, one of `Job.other_bases` is
-taken: `talk.2.srt` for the second audio track, `talk~monday.srt` for a file from a folder `monday`.
+Where an output of that name belongs to another recording or audio track of an earlier run, another name is taken
+(`PlannedFile.other_bases`): `talk.2.srt` for the second audio track, `talk~monday.srt` for a file from `monday`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
+class NameParts:
     """What else a name may say. `selector`: the audio track as the user named it, "" for the default.
 
     `clips`: the parts of the recording, which are always in the name: they are not the whole.
@@ -58,11 +58,11 @@ class Marks:
         return self.selector if self.selector.isdecimal() else ""
 
 
-NO_MARKS = Marks()
+NO_PARTS = NameParts()
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class PlannedFile:
     """An input and the files to write in `folder`, called after `base`.
 
     `also` are bases that are as good where an earlier run wrote them. `left` are the formats that are still to be made,
@@ -74,7 +74,7 @@ class Job:
     formats: tuple[str, ...]
     base: str
     also: tuple[str, ...]
-    marks: Marks = NO_MARKS
+    parts: NameParts = NO_PARTS
     left: tuple[str, ...] | None = None
 
     @property
@@ -100,7 +100,7 @@ class Job:
 
     def name(self, form: str, base: str, language: str = LANGUAGE, track: str = "") -> str:
         """The name of a format's file; `track` counts from 0, in a name from 1, as players do."""
-        mark = f".{language}" if self.marks.with_language else ""
+        mark = f".{language}" if self.parts.with_language else ""
         name = f"{base}{mark}{FORMATS[form].suffix}"
         return name.replace(TRACK, str(int(track) + 1)) if track else name
 
@@ -111,27 +111,27 @@ class Job:
         its stem (`talk.mp3`, `talk.wav`) may have all names but that one.
         """
         if track:
-            yield _fitted(f"{self.base}.{int(track) + 1}", self.marks)
+            yield _fitted(f"{self.base}.{int(track) + 1}", self.parts)
         elif self.input.path is not None and (folder := _plain(self.input.path.absolute().parent.name)):
-            yield _fitted(f"{self.base}~{folder}", self.marks)
+            yield _fitted(f"{self.base}~{folder}", self.parts)
         for mine in (identity, f"{identity} {self.input.name}"):
-            yield _fitted(f"{self.base}~{hashlib.sha256(os.fsencode(mine)).hexdigest()[:8]}", self.marks)
+            yield _fitted(f"{self.base}~{hashlib.sha256(os.fsencode(mine)).hexdigest()[:8]}", self.parts)
 
     def fresh(self, base: str) -> Iterator[str]:
-        """What the outputs are called after where `base` was taken by a stranger while this job was at work."""
-        yield _fitted(f"{base}.new", self.marks)
+        """What the outputs are called after where `base` was taken by a stranger during the work."""
+        yield _fitted(f"{base}.new", self.parts)
         for number in range(2, 1000):
-            yield _fitted(f"{base}.new{number}", self.marks)
+            yield _fitted(f"{base}.new{number}", self.parts)
 
 
-def plan(
+def name_outputs(
     inputs: Sequence[Input],
     formats: Sequence[str],
     output_dir: Path | None,
     real: Callable[[Path], str] = os.path.realpath,
-    marks: Marks = NO_MARKS,
-) -> tuple[Job, ...]:
-    """A job for every input, no two with the same output, none with an input for an output.
+    parts: NameParts = NO_PARTS,
+) -> tuple[PlannedFile, ...]:
+    """Every input with its outputs' names, no two with the same output, none with an input for an output.
 
     `real` tells folders apart however they are spelt.
 
@@ -143,20 +143,20 @@ def plan(
     folders = [_folder(item, output_dir) for item in inputs]
     stems = [(place(folder), _folded(stem_of(item.name))) for item, folder in zip(inputs, folders, strict=True)]
     count = Counter(stems)
-    bases = [_bases(item, label, marks) for item, label in zip(inputs, _labels(inputs), strict=True)]
+    bases = [_bases(item, label, parts) for item, label in zip(inputs, _labels(inputs), strict=True)]
     rungs = [int(count[stem] > 1) for stem in stems]
     taken = [(place(item.path.parent), _folded(item.path.name)) for item in inputs if item.path]
     while True:
-        jobs = tuple(
-            Job(item, folder, tuple(formats), own[rung], own[:rung] if rung > 1 else own[1:2], marks)
+        files = tuple(
+            PlannedFile(item, folder, tuple(formats), own[rung], own[:rung] if rung > 1 else own[1:2], parts)
             for item, folder, own, rung in zip(inputs, folders, bases, rungs, strict=True)
         )
-        meeting = _meeting(jobs, taken, place)
+        meeting = _meeting(files, taken, place)
         if not meeting:
-            return jobs
+            return files
         above = [index for index in meeting if rungs[index] + 1 < len(bases[index])]
         if not above:
-            raise _refusal(jobs, meeting)
+            raise _refusal(files, meeting)
         for index in above:
             rungs[index] += 1
 
@@ -173,15 +173,15 @@ def _folder(item: Input, output_dir: Path | None) -> Path:
     return output_dir / item.below
 
 
-def _bases(item: Input, label: str, marks: Marks) -> tuple[str, ...]:
+def _bases(item: Input, label: str, parts: NameParts) -> tuple[str, ...]:
     """What its outputs may be called after, of which the first that meets no other's is taken."""
-    number = str(int(marks.track) + 1) if marks.track else TRACK
-    mark = (f".{marks.clips}" if marks.clips else "") + (f".{number}" if marks.with_track else "")
+    number = str(int(parts.track) + 1) if parts.track else TRACK
+    mark = (f".{parts.clips}" if parts.clips else "") + (f".{number}" if parts.with_track else "")
     stem, name = stem_of(item.name), item.name
     told_apart = [f"{stem}~{label}", f"{name}~{label}"] if label else []
     where = os.fsencode(item.path.absolute()) if item.path else name.encode()
     last = f"{name}~{hashlib.sha256(where).hexdigest()[:8]}"
-    return tuple(_fitted(base + mark, marks) for base in (stem, name, *told_apart, last))
+    return tuple(_fitted(base + mark, parts) for base in (stem, name, *told_apart, last))
 
 
 def _labels(inputs: Sequence[Input]) -> list[str]:
@@ -203,9 +203,9 @@ def _labels(inputs: Sequence[Input]) -> list[str]:
     return labels
 
 
-def _fitted(base: str, marks: Marks) -> str:
+def _fitted(base: str, parts: NameParts) -> str:
     """`base`, cut and marked with a digest where the file system would refuse it with the longest suffix."""
-    limit = LONGEST_NAME_BYTES - _LONGEST_SUFFIX_BYTES - (_LONGEST_LANGUAGE_BYTES if marks.with_language else 0)
+    limit = LONGEST_NAME_BYTES - _LONGEST_SUFFIX_BYTES - (_LONGEST_LANGUAGE_BYTES if parts.with_language else 0)
     if len(os.fsencode(base)) <= limit:
         return base
     digest = hashlib.sha256(os.fsencode(base)).hexdigest()[:8]
@@ -219,12 +219,12 @@ def _plain(name: str) -> str:
     return _NO_PART_OF_A_NAME.sub("-", name).strip("-")
 
 
-def _meeting(jobs: Sequence[Job], taken: Sequence[Key], place: Callable[[Path], str]) -> dict[int, str]:
-    """The jobs that share an output with another or with an input: index -> such an output's name."""
+def _meeting(files: Sequence[PlannedFile], taken: Sequence[Key], place: Callable[[Path], str]) -> dict[int, str]:
+    """The files that share an output with another or with an input: index -> such an output's name."""
     owners: dict[Key, list[tuple[int, str]]] = {}
-    for index, job in enumerate(jobs):
-        folder = place(job.folder)
-        for name in job.names.values():
+    for index, planned in enumerate(files):
+        folder = place(planned.folder)
+        for name in planned.names.values():
             owners.setdefault((folder, _folded(name)), []).append((index, name))
     inputs = set(taken)
     return {index: name for key, owned in owners.items() if len(owned) > 1 or key in inputs for index, name in owned}
@@ -234,8 +234,8 @@ def _folded(name: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
-def _refusal(jobs: Sequence[Job], meeting: Mapping[int, str]) -> OutputsMeet:
+def _refusal(files: Sequence[PlannedFile], meeting: Mapping[int, str]) -> OutputsMeet:
     index, name = next(iter(meeting.items()))
-    others = [jobs[i].input.shown for i, other in meeting.items() if i != index and _folded(other) == _folded(name)]
+    others = [files[i].input.shown for i, other in meeting.items() if i != index and _folded(other) == _folded(name)]
     name = name.replace(LANGUAGE, "(language)").replace(TRACK, "(stream)")
-    return OutputsMeet(str(jobs[index].folder / name), jobs[index].input.shown, others[0] if others else "")
+    return OutputsMeet(str(files[index].folder / name), files[index].input.shown, others[0] if others else "")

@@ -7,7 +7,7 @@ its file's name, folder and audio track, or by its content. All else is kept unl
 |---------------------------------------|------------|--------------------------------------|----------------------|
 | nothing                               | FREE       | written                              | written              |
 | ours, of this recording, unchanged    | OURS       | replaced                             | replaced             |
-| ours, of another recording or track   | OTHERS     | another name is taken (`Job.bases`)  | the same             |
+| ours, of another recording or track   | OTHERS     | another name is taken                | the same             |
 | ours, changed since                   | CHANGED    | kept                                 | copied, replaced     |
 | anything else                         | FOREIGN    | kept                                 | copied, replaced     |
 """
@@ -21,15 +21,16 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from autorag_whisper.archive import manifest
-from autorag_whisper.archive.fingerprint import Stamp, sha256_of
+from autorag_whisper.archive.fingerprint import Stamp
 from autorag_whisper.archive.manifest import Manifest, Output, Recording
+from autorag_whisper.files import sha256_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from autorag_whisper.archive.manifest import Entry
-    from autorag_whisper.archive.naming import Job
+    from autorag_whisper.archive.naming import PlannedFile
 
 
 class Standing(Enum):
@@ -58,11 +59,11 @@ class Subject:
         self.recording, self._path, self._sha256 = recording, path, sha256
 
     @classmethod
-    def of(cls, job: Job) -> Subject:
-        """The file of `job`."""
-        path = job.input.path
-        folder = "" if path is None else _seen_from(job.folder, path.parent)
-        return cls(Recording(job.input.name, folder, job.marks.track, job.marks.selector), path)
+    def of(cls, planned: PlannedFile) -> Subject:
+        """The file of `planned`."""
+        path = planned.input.path
+        folder = "" if path is None else seen_from(planned.folder, path.parent)
+        return cls(Recording(planned.input.name, folder, planned.parts.track, planned.parts.selector), path)
 
     @property
     def identity(self) -> str:
@@ -73,7 +74,7 @@ class Subject:
     def sha256(self) -> str:
         """Of its content; of what cannot be read one that nothing has."""
         if not self._sha256:
-            self._sha256 = _content(self._path) or _UNKNOWN if self._path else _UNKNOWN
+            self._sha256 = content_of(self._path) or _UNKNOWN if self._path else _UNKNOWN
         return self._sha256
 
     def is_recording_of(self, entry: Entry) -> bool:
@@ -120,34 +121,34 @@ def standing_of(found: str | None, noted: tuple[Output, bool] | None) -> Standin
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """Of a job's formats those that need not be made: unchanged, or changed by somebody since they were made."""
+class FinishedOutputs:
+    """Of a file's formats those that need not be made: unchanged, or changed by somebody since they were made."""
 
     outputs: Mapping[str, Output]
     corrected: frozenset[str] = frozenset()
 
 
-def finished(job: Job, subject: Subject, digests: frozenset[str], known: Manifest) -> Finished:
-    """What of `job` an earlier run made of the same content with the same options, and is still there."""
+def finished(planned: PlannedFile, subject: Subject, digests: frozenset[str], known: Manifest) -> FinishedOutputs:
+    """What of `planned` an earlier run made of the same content with the same options, and is still there."""
     outputs, corrected = dict[str, Output](), set[str]()
     for entry in known.called(subject.recording.name):
         if entry.options in digests and subject.is_current(entry):
-            for form in job.formats:
+            for form in planned.formats:
                 output = entry.outputs.get(form)
-                if output is None or not job.is_called(form, output.asked_for):
+                if output is None or not planned.is_called(form, output.asked_for):
                     continue
-                found = _content(job.folder / output.name)
+                found = content_of(planned.folder / output.name)
                 if found is None or found in output.before:
                     continue
                 outputs[form] = output
                 if found != output.sha256:
                     corrected.add(form)
-    return Finished(outputs, frozenset(corrected))
+    return FinishedOutputs(outputs, frozenset(corrected))
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What a job's outputs are called after, and by format each one's name and what stands there.
+    """What a file's outputs are called after, and by format each one's name and what stands there.
 
     `stamps` are from before that was looked at.
     """
@@ -162,45 +163,45 @@ class Places:
         return {form: self.standings[form] for form in formats if self.standings[form].is_in_the_way}
 
 
-def places(job: Job, subject: Subject, known: Manifest, language: str) -> Places:
-    """Where the outputs of `job` belong: the first of its names that is not another recording's."""
-    found = _look(job, subject, known, job.base, language)
+def places(planned: PlannedFile, subject: Subject, known: Manifest, language: str) -> Places:
+    """Where the outputs of `planned` belong: the first of its names that is not another recording's."""
+    found = _look(planned, subject, known, planned.base, language)
     if Standing.OTHERS not in found.standings.values():
         return found
     owners = [known.outputs[found.names[form]][0] for form, who in found.standings.items() if who is Standing.OTHERS]
     track = subject.recording.track if all(map(subject.is_file_of, owners)) else ""
-    for base in job.other_bases(subject.identity, track=track):
-        found = _look(job, subject, known, base, language)
+    for base in planned.other_bases(subject.identity, track=track):
+        found = _look(planned, subject, known, base, language)
         if Standing.OTHERS not in found.standings.values():
             break
     return found
 
 
-def fresh_places(job: Job, subject: Subject, known: Manifest, base: str, language: str) -> Places:
+def fresh_places(planned: PlannedFile, subject: Subject, known: Manifest, base: str, language: str) -> Places:
     """Names that no file has, for outputs whose own names were taken meanwhile."""
-    for candidate in job.fresh(base):
-        names = _names(job, subject, candidate, language)
-        if not any(os.path.lexists(job.folder / name) or name in known.outputs for name in names.values()):
+    for candidate in planned.fresh(base):
+        names = _names(planned, subject, candidate, language)
+        if not any(os.path.lexists(planned.folder / name) or name in known.outputs for name in names.values()):
             return Places(candidate, names, dict.fromkeys(names, Standing.FREE), {})
     raise FileExistsError(f"{base}.new and all its like are taken")
 
 
-def _look(job: Job, subject: Subject, known: Manifest, base: str, language: str) -> Places:
-    names = _names(job, subject, base, language)
+def _look(planned: PlannedFile, subject: Subject, known: Manifest, base: str, language: str) -> Places:
+    names = _names(planned, subject, base, language)
     standings = {}
-    stamps = {form: Stamp.of_name(job.folder / name) for form, name in names.items()}
+    stamps = {form: Stamp.of_name(planned.folder / name) for form, name in names.items()}
     for form, name in names.items():
         noted = known.outputs.get(name)
         owner = (noted[1], subject.is_recording_of(noted[0])) if noted else None
-        standings[form] = standing_of(_content(job.folder / name), owner)
+        standings[form] = standing_of(content_of(planned.folder / name), owner)
     return Places(base, names, standings, stamps)
 
 
-def _names(job: Job, subject: Subject, base: str, language: str) -> dict[str, str]:
-    return {form: job.name(form, base, language, subject.recording.track) for form in job.formats}
+def _names(planned: PlannedFile, subject: Subject, base: str, language: str) -> dict[str, str]:
+    return {form: planned.name(form, base, language, subject.recording.track) for form in planned.formats}
 
 
-def _content(path: Path) -> str | None:
+def content_of(path: Path) -> str | None:
     """The digest of a file's content; None where nothing can be seen, `_UNKNOWN` for what is no file or unreadable."""
     try:
         mode = path.lstat().st_mode
@@ -216,7 +217,7 @@ def _content(path: Path) -> str | None:
         return _UNKNOWN
 
 
-def _seen_from(folder: Path, other: Path) -> str:
+def seen_from(folder: Path, other: Path) -> str:
     """`other` as it is reached from `folder`: that holds when both are moved together."""
     start, end = os.path.realpath(folder), os.path.realpath(other)
     try:

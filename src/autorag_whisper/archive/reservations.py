@@ -16,6 +16,8 @@ import secrets
 import threading
 from typing import TYPE_CHECKING, BinaryIO, Self
 
+from autorag_whisper.files import system_reason
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -44,7 +46,7 @@ class Reservations:
             with self._alone() as works:
                 return not works or self._take(self._file_of(place))
         except OSError as error:
-            self._tell((error.strerror or str(error)).lower())
+            self._tell(system_reason(error))
             return True
         except ImportError:  # Windows has no such locks: there is nothing that its user could do
             self._works = False

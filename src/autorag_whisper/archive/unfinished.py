@@ -20,6 +20,7 @@ from autorag_whisper import __version__
 from autorag_whisper.archive.fingerprint import Stamp
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import MediaError
+from autorag_whisper.files import system_reason
 from autorag_whisper.transcriber.checkpoint_format import SCHEMA, dumps, loads
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Unfinished:
             self._append(place, dumps(checkpoint).encode() + b"\n", first=file not in self._begun)
         except OSError as error:
             self._works = False
-            reason = (error.strerror or str(error)).lower()
+            reason = system_reason(error)
             _log.warning(
                 "a run that is stopped will begin its files anew: %s cannot be written (%s); "
                 "AUTORAG_WHISPER_CACHE_DIR names another folder",

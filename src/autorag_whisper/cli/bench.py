@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autorag_whisper.cli import verbose_option
-from autorag_whisper.cli.transcribe import transcribe
+from autorag_whisper.cli.recognition_options import device_of, options_of, recognition_options, settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from autorag_whisper.settings import Settings
     from autorag_whisper.transcriber import FileOutcome, LoadedModel, Transcriber
 
-_SETTINGS = ("engine", "compute_type", "threads")
-_OPTIONS = ("language", "task", "beam_size", "batch_size", "quality")
+_OPTIONS = (
+    "model", "language", "task", "quality", "beam_size", "device", "engine", "compute_type", "threads", "batch_size",
+)  # fmt: skip
+"""Those of `transcribe` that decide how fast it is."""
 _EPILOG = """\b
 FILE is what it is for `transcribe`; nothing is written. The model is loaded and the first file is begun once before
 the clock runs, so that load and first segment are told apart from speed.
@@ -37,15 +39,6 @@ the clock runs, so that load and first segment are told apart from speed.
   first segment  from the request until the first words of the first file, the model loaded
   engine         share of the workers' time that is spent recognising and aligning; the rest is decoding and waiting
 """
-
-
-def _like_transcribe(command: Callable[..., int]) -> Callable[..., int]:
-    """Give a command the options of `transcribe` that decide how fast it is, word for word."""
-    wanted = {"model", "device", *_SETTINGS, *_OPTIONS}
-    for parameter in reversed(transcribe.params):
-        if parameter.name in wanted:
-            command.__click_params__ = [*getattr(command, "__click_params__", ()), parameter]  # type: ignore[attr-defined] # click's own place
-    return command
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +63,7 @@ class Measured:
 
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("arguments", metavar="FILE...", nargs=-1, required=True)
-@_like_transcribe
+@recognition_options(*_OPTIONS)
 @click.option("--json", "as_json", is_flag=True, help="For programs: one JSON object.")
 @verbose_option
 @click.pass_obj
@@ -89,13 +82,13 @@ def _measure(given: dict[str, Any], context: CommandContext, ledger: Ledger) -> 
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.cli.progress import Tally, can_draw, reporter
 
-    settings, options = _settings(given, context), _options(given)
+    settings, options = settings_of(given, context.environ), options_of(given)
     inputs = _inputs(given["arguments"], ledger)
     work = {MediaSource.from_path(item.path): item for item in inputs if item.path}
     with ExitStack() as stack:
         began_s = context.clock()
         transcriber = stack.enter_context(context.build(settings, context.environ))
-        model = transcriber.model(given["model"], _device(given["device"]))
+        model = transcriber.model(given["model"], device_of(given["device"]))
         transcriber.load(model)
         load_s = context.clock() - began_s
         first_s = _first_segment_s(transcriber, next(iter(work)), options, model, context.clock)
@@ -124,42 +117,16 @@ class _Run:
     first_segment_s: float | None
 
 
-def _settings(given: dict[str, Any], context: CommandContext) -> Settings:
-    from dataclasses import replace
-
-    from autorag_whisper.settings import Settings
-
-    overrides = {name: given[name] for name in _SETTINGS if given[name] is not None}
-    return replace(Settings.from_env(context.environ), **overrides)
-
-
-def _options(given: dict[str, Any]) -> TranscribeOptions:
-    from autorag_whisper.domain.request import TranscribeOptions
-
-    return TranscribeOptions(**{name: given[name] for name in _OPTIONS if name in given})
-
-
-def _device(text: str) -> str:
-    from autorag_whisper.domain.device import parse_device
-    from autorag_whisper.domain.errors import InvalidOption
-
-    if parse_device(text) is None and text.strip().lower() != "auto":
-        raise InvalidOption("--device", text, "auto, cpu, cuda or cuda:N")
-    return text
-
-
 def _inputs(arguments: Sequence[str], ledger: Ledger) -> tuple[Input, ...]:
     """The files, found as `transcribe` finds them. Standard input cannot be read twice, so it is none of them."""
-    from autorag_whisper.archive.inputs import STANDARD_INPUT, expand
+    from autorag_whisper.archive.inputs import STANDARD_INPUT, find
     from autorag_whisper.cli.exits import BadUsage
     from autorag_whisper.cli.progress import say
 
     if STANDARD_INPUT in arguments:
         raise BadUsage("standard input cannot be measured", "name files or folders")
-    found = expand(arguments)
-    reasons = [*(f"{problem.shown}: {problem.reason}" for problem in found.problems), *found.notes]
-    if not found.inputs:
-        raise BadUsage("nothing to measure: " + "; ".join(reasons), "name media files, or folders that hold some")
+    found = find(arguments)
+    found.refuse_if_empty("measure")
     for note in found.notes:
         say(note)
     ledger.problems.extend(found.problems)

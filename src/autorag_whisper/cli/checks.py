@@ -11,9 +11,9 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING
 
 from autorag_whisper import __version__
-from autorag_whisper.cli.ledger import why
 from autorag_whisper.domain.errors import InvalidSettings
 from autorag_whisper.domain.notes import NoteKind
+from autorag_whisper.files import system_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -228,7 +228,9 @@ def _cache(store: ModelStore) -> Iterator[Fact | Wrong]:
     except OSError as error:
         remedy = "give this user the folder, or set AUTORAG_WHISPER_CACHE_DIR"
         within = "" if nearest == store.cache_dir else f" ({nearest})"
-        yield Wrong(f"the cache directory {store.cache_dir} cannot be written to: {why(error)}{within}", remedy)
+        yield Wrong(
+            f"the cache directory {store.cache_dir} cannot be written to: {system_reason(error)}{within}", remedy
+        )
 
 
 def _model(status: ModelStatus) -> Iterator[Fact | Wrong]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from autorag_whisper.cli import verbose_option
-from autorag_whisper.cli.subtitle_options import FORMATS_EPILOG, formats_of, subtitle_options, subtitles_of
+from autorag_whisper.cli.output_options import FORMATS_EPILOG, formats_of, is_printed, subtitle_options, subtitles_of
 
 if TYPE_CHECKING:
+    from autorag_whisper.archive import ConversionRequest, Input
     from autorag_whisper.cli.context import CommandContext
+    from autorag_whisper.cli.ledger import Ledger
 
 _EPILOG = (
     """\b
@@ -36,29 +39,60 @@ command or `transcribe` wrote there and nobody changed is replaced; all else is 
 @click.option("--no-backup", is_flag=True, help="With --force: without a copy.")
 @verbose_option
 @click.pass_obj
-def convert(_edge: CommandContext | None, /, **given: Any) -> int:
+def convert(_context: CommandContext | None, /, **given: Any) -> int:
     """Turn results in JSON into subtitles and text, without recognising again."""
-    from autorag_whisper.archive.inputs import STANDARD_INPUT
-    from autorag_whisper.cli.conversion import Conversion, do
-    from autorag_whisper.cli.exits import BadUsage
+    from autorag_whisper.archive import ConversionRequest, find_results
+    from autorag_whisper.cli.ledger import Ledger
+    from autorag_whisper.cli.progress import say
     from autorag_whisper.domain.language import parse_language
 
-    if given["output_dir"] == "":  # an unset variable in a script
-        raise BadUsage("--output-dir is empty", "name a folder, or - to print")
-    only_stdin = set(given["arguments"]) == {STANDARD_INPUT}
-    printing = given["output_dir"] == "-" or (given["output_dir"] is None and only_stdin)
-    if given["output_dir"] is None and STANDARD_INPUT in given["arguments"] and not only_stdin:
-        raise BadUsage("standard input has no place beside which its outputs could lie", "add --output-dir")
+    printing = is_printed(given["arguments"], given["output_dir"])
     parse_language(given["language"])
-    return do(
-        Conversion(
-            arguments=given["arguments"],
-            formats=formats_of(given["formats"], ("srt",), printing=printing),
-            output_dir=None if printing or given["output_dir"] is None else Path(given["output_dir"]),
-            printing=printing,
-            language=given["language"],
-            subtitles=subtitles_of(given),
-            force=given["force"],
-            backup=not given["no_backup"],
-        )
+    request = ConversionRequest(
+        formats=formats_of(given["formats"], ("srt",), printing=printing),
+        output_dir=None if printing or given["output_dir"] is None else Path(given["output_dir"]),
+        subtitles=subtitles_of(given),
+        force=given["force"],
+        backup=not given["no_backup"],
     )
+    ledger = Ledger()
+    found = find_results(given["arguments"])
+    for note in found.notes:
+        say(note)
+    for item in found.inputs:
+        _convert(item, request, given["language"], ledger, printing=printing)
+    return ledger.close()
+
+
+def _convert(item: Input, request: ConversionRequest, language: str | None, ledger: Ledger, *, printing: bool) -> None:
+    """Convert one file, and take what became of it to the books."""
+    from autorag_whisper import archive
+    from autorag_whisper.cli.ledger import reason_of
+    from autorag_whisper.cli.printing import print_bytes
+    from autorag_whisper.cli.progress import say
+    from autorag_whisper.domain.transcript_errors import InvalidTranscript
+    from autorag_whisper.files import system_reason
+    from autorag_whisper.format import parse, render
+
+    try:
+        data = sys.stdin.buffer.read() if item.path is None else item.path.read_bytes()
+        transcript = parse(data, name=item.name, language=language)
+    except InvalidTranscript as error:
+        ledger.fail(item.shown, f"{error.where} {error.reason}; {error.remedy}".lstrip())
+        return
+    except OSError as error:
+        ledger.fail(item.shown, system_reason(error))
+        return
+    if printing:
+        print_bytes(render(transcript, request.formats[0], request.subtitles).encode())
+        ledger.done += 1
+        return
+    written = archive.convert(archive.JsonFile(item, data), transcript, request)
+    if written.error is not None:
+        ledger.fail(item.shown, reason_of(written.error))
+        return
+    ledger.done += 1
+    if written.kept:
+        ledger.keep(item.shown, written.kept)
+    if written.names:
+        say("; ".join([f"{item.shown} -> {', '.join(written.names)}", *written.remarks]))

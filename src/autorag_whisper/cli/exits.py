@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autorag_whisper.domain.archive_errors import OutputsMeet
+from autorag_whisper.domain.archive_errors import NothingFound, OutputFolderUnwritable, OutputIsInput, OutputsMeet
 from autorag_whisper.domain.errors import (
     AutoragWhisperError,
     ExtraNotInstalled,
@@ -58,7 +58,20 @@ class Terminated(BaseException):
     """SIGTERM arrived. No `Exception`: nothing but the outermost caller may take it for a failure of its own."""
 
 
+_USAGE = (
+    BadUsage,
+    ExtraNotInstalled,
+    InvalidOption,
+    InvalidSettings,
+    ModelNotFound,
+    NothingFound,
+    OutputFolderUnwritable,
+    OutputIsInput,
+    OutputsMeet,
+)
+"""What is wrong with the command line or the environment."""
+
+
 def exit_code(error: AutoragWhisperError) -> int:
     """2 where the command line or the environment is wrong, else 1."""
-    usage = BadUsage | OutputsMeet | InvalidOption | InvalidSettings | ModelNotFound | ExtraNotInstalled
-    return BAD_USAGE if isinstance(error, usage) else FAILED
+    return BAD_USAGE if isinstance(error, _USAGE) else FAILED

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from autorag_whisper.archive.inputs import Problem
+from autorag_whisper.archive.inputs import NotDone
 from autorag_whisper.cli.exits import FAILED, KEPT, SUCCESS
 from autorag_whisper.cli.progress import complain, say
+from autorag_whisper.domain.archive_errors import OutputsUnwritable
 from autorag_whisper.domain.errors import MediaError
 
 if TYPE_CHECKING:
@@ -20,18 +21,18 @@ class Ledger:
 
     done: int = 0
     skipped: int = 0
-    problems: list[Problem] = field(default_factory=list)
-    kept: list[Problem] = field(default_factory=list)
+    problems: list[NotDone] = field(default_factory=list)
+    kept: list[NotDone] = field(default_factory=list)
     elsewhere: int = 0
 
     def fail(self, shown: str, reason: str) -> None:
         """Note that one input cannot be done."""
-        self.problems.append(Problem(shown, reason))
+        self.problems.append(NotDone(shown, reason))
 
     def keep(self, shown: str, outputs: str) -> None:
         """Note files that stand where outputs of an input belong and are kept."""
         self.kept = [problem for problem in self.kept if problem.shown != shown]
-        self.kept.append(Problem(shown, outputs))
+        self.kept.append(NotDone(shown, outputs))
 
     def close(self) -> int:
         """List what was left out and what failed; the exit code."""
@@ -56,14 +57,9 @@ class Ledger:
 def reason_of(error: AutoragWhisperError) -> str:
     """What is wrong and what to do, without the name of the file: that one stands before it, with its folder."""
     problem = error.problem()
-    if isinstance(error, MediaError):
+    if isinstance(error, MediaError | OutputsUnwritable):
         problem = problem.removeprefix(f"{error.name}: ")
     return f"{problem}; {error.remedy}" if error.remedy else problem
-
-
-def why(error: OSError) -> str:
-    """What the operating system has against it."""
-    return (error.strerror or str(error)).lower()
 
 
 def _files(count: int) -> str:

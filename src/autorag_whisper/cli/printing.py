@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from autorag_whisper.cli.exits import CannotPrint
-from autorag_whisper.cli.ledger import why
 from autorag_whisper.cli.progress import complain
+from autorag_whisper.files import system_reason
+from autorag_whisper.format import render
 from autorag_whisper.format.streaming import STREAMED, Streamed
 
 if TYPE_CHECKING:
@@ -17,6 +18,22 @@ if TYPE_CHECKING:
 
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.transcript import Segment, Transcript
+    from autorag_whisper.format.options import SubtitleOptions
+
+
+class Printer:
+    """Prints one format of each file, in the order in which the files were named."""
+
+    def __init__(self, sources: Iterable[MediaSource], form: str, subtitles: SubtitleOptions) -> None:
+        self._out = InOrder(sources, form, lambda transcript: render(transcript, form, subtitles))
+
+    def segment(self, source: MediaSource, segment: Segment) -> None:
+        """A segment has come, of whichever file."""
+        self._out.segment(source, segment)
+
+    def done(self, source: MediaSource, transcript: Transcript | None) -> None:
+        """A file is done; None if it failed."""
+        self._out.done(source, transcript)
 
 
 class InOrder:
@@ -53,10 +70,10 @@ class InOrder:
             source = self._order[0]
             early = self._early[source]
             if source not in self._whole:
-                _print(b"".join(early[self._printed :]))
+                print_bytes(b"".join(early[self._printed :]))
                 self._printed = len(early)
                 return
-            _print(self._whole.pop(source).removeprefix(b"".join(early[: self._printed])))
+            print_bytes(self._whole.pop(source).removeprefix(b"".join(early[: self._printed])))
             self._printed = 0
             self._order.popleft()
             del self._early[source]
@@ -85,7 +102,8 @@ def clock(time_s: float) -> str:
     return f"{hours}:{minutes:02}:{seconds}" if hours else f"{minutes:02}:{seconds}"
 
 
-def _print(data: bytes) -> None:
+def print_bytes(data: bytes) -> None:
+    """Write to standard output. Raises CannotPrint; BrokenPipeError where its reader has enough."""
     if not data:
         return
     try:
@@ -93,4 +111,4 @@ def _print(data: bytes) -> None:
     except BrokenPipeError:  # who read has enough; click ends the command without a word
         raise
     except OSError as error:
-        raise CannotPrint(why(error)) from error
+        raise CannotPrint(system_reason(error)) from error

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from autorag_whisper.domain.request import DEFAULT_TEMPERATURES, Aligner, Quality, Task, TranscribeOptions
-from autorag_whisper.settings import COMPUTE_TYPES, ENGINES, MAX_THREADS
+from autorag_whisper.settings import COMPUTE_TYPES, ENGINES, MAX_THREADS, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _DEFAULT = TranscribeOptions()
 
@@ -135,32 +136,64 @@ _OPTIONS = (
 )
 
 
-def recognition_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of recognition, in their order."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+_SETTINGS = ("engine", "compute_type", "threads")
+"""Options that are fields of `Settings`."""
+
+_SAME = (
+    "language", "code_switching", "task", "quality", "aligner", "audio_stream", "vad", "vad_threshold", "beam_size",
+    "patience", "length_penalty", "repetition_penalty", "no_repeat_ngram_size", "suppress_tokens", "suppress_blank",
+    "max_new_tokens", "no_speech_threshold", "logprob_threshold", "compression_ratio_threshold", "batch_size",
+)  # fmt: skip
+"""Options that are fields of `TranscribeOptions` as they are."""
+
+
+def recognition_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command the options of recognition of these names, without names all, in their order."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        parameters = _parameters(command)
+        others = len(parameters)
+        for option in reversed(_OPTIONS):
+            option(command)
+        if names:
+            parameters[others:] = [item for item in parameters[others:] if item.name in names]
+        return command
+
+    return decorate
+
+
+def _parameters(command: Callable[..., Any]) -> list[click.Parameter]:
+    """Where click gathers a command's parameters, the last first."""
+    found: list[click.Parameter] = command.__dict__.setdefault("__click_params__", [])
+    return found
 
 
 def options_of(given: dict[str, Any]) -> TranscribeOptions:
-    """What the command line says of recognition. Raises InvalidOption."""
-    same = (
-        "language", "code_switching", "task", "quality", "aligner", "audio_stream", "vad", "vad_threshold", "beam_size",
-        "patience", "length_penalty", "repetition_penalty", "no_repeat_ngram_size", "suppress_tokens", "suppress_blank",
-        "max_new_tokens", "no_speech_threshold", "logprob_threshold", "compression_ratio_threshold", "batch_size",
-    )  # fmt: skip
-    return TranscribeOptions(
-        **{name: given[name] for name in same},
-        allowed_languages=tuple(name for name in given["allowed_languages"].split(",") if name.strip()),
-        temperatures=_temperatures(given["temperature"]),
-        initial_prompt=_text(given["prompt"]),
-        hotwords=_text(given["hotwords"]),
-        prefix=_text(given["prefix"]),
-        clips=tuple(part for value in given["clips"] for part in value.split(",")),
-        vad_min_speech_s=given["vad_min_speech"],
-        vad_min_silence_s=given["vad_min_silence"],
-        vad_pad_s=given["vad_padding"],
-    )
+    """What the command line says of recognition; its other fields are the default. Raises InvalidOption."""
+    values = {name: given[name] for name in _SAME if name in given}
+    for name, (field, convert) in _CONVERTED.items():
+        if name in given:
+            values[field] = convert(given[name])
+    return TranscribeOptions(**values)
+
+
+def settings_of(given: dict[str, Any], environ: Mapping[str, str]) -> Settings:
+    """The operator's settings, and what the command line says instead. Raises InvalidSettings."""
+    return replace(Settings.from_env(environ), **{name: given[name] for name in _SETTINGS if given[name] is not None})
+
+
+def device_of(text: str) -> str:
+    """`--device`: `auto` or a device, spelt as usual. Raises InvalidOption.
+
+    The Python API takes an unknown one for the CPU; a person at a terminal mistyped it.
+    """
+    from autorag_whisper.domain.device import parse_device
+    from autorag_whisper.domain.errors import InvalidOption
+
+    device = parse_device(text)
+    if device is None and text.strip().lower() != "auto":
+        raise InvalidOption("--device", text, "auto, cpu, cuda or cuda:N")
+    return str(device or "auto")
 
 
 def _temperatures(given: Sequence[str]) -> tuple[float, ...]:
@@ -175,3 +208,21 @@ def _temperatures(given: Sequence[str]) -> tuple[float, ...]:
 def _text(argument: str) -> str:
     """An argument for the model: bytes that are no UTF-8 become U+FFFD."""
     return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _as_given(value: Any) -> Any:
+    return value
+
+
+_CONVERTED: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "allowed_languages": ("allowed_languages", lambda names: tuple(name for name in names.split(",") if name.strip())),
+    "temperature": ("temperatures", _temperatures),
+    "prompt": ("initial_prompt", _text),
+    "hotwords": ("hotwords", _text),
+    "prefix": ("prefix", _text),
+    "clips": ("clips", lambda clips: tuple(part for value in clips for part in value.split(","))),
+    "vad_min_speech": ("vad_min_speech_s", _as_given),
+    "vad_min_silence": ("vad_min_silence_s", _as_given),
+    "vad_padding": ("vad_pad_s", _as_given),
+}
+"""All other options: the field of `TranscribeOptions`, and what makes its value of the option's."""

@@ -1,4 +1,4 @@
-"""The work: every file on one transcriber, each delivered when it is done."""
+"""The work of `transcribe`: every file on one transcriber, each written or printed when it is done."""
 
 from __future__ import annotations
 
@@ -6,36 +6,61 @@ import sys
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
-from autorag_whisper.audio.source import MediaSource, spool
-from autorag_whisper.cli.delivery import Delivery, Printer, Writer
+from autorag_whisper.archive import Batch, Planner, UpdateKind, open_sources
+from autorag_whisper.audio.source import spool
 from autorag_whisper.cli.exits import Terminated
 from autorag_whisper.cli.ledger import reason_of
-from autorag_whisper.cli.printing import Shown
+from autorag_whisper.cli.printing import Printer, Shown
 from autorag_whisper.cli.progress import Tally, can_draw, clock_time, complain, reporter, say, speed_text
 from autorag_whisper.cli.remarks import heard_s, log_details, status
-from autorag_whisper.cli.turns import Turns
 from autorag_whisper.domain.archive_errors import DiskFull
-from autorag_whisper.domain.errors import MediaError, MediaUnreadable
+from autorag_whisper.domain.errors import MediaUnreadable
 from autorag_whisper.domain.transcript import Segment
+from autorag_whisper.models.store import default_cache_dir
 from autorag_whisper.transcriber.checkpoint import Supervised
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from autorag_whisper.archive.inputs import Input
-    from autorag_whisper.archive.naming import Job
+    from autorag_whisper.archive import PlannedFile, Update, Written
+    from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.cli.context import CommandContext
     from autorag_whisper.cli.ledger import Ledger
     from autorag_whisper.cli.progress import Reporter
     from autorag_whisper.cli.request import Request
     from autorag_whisper.transcriber import FileOutcome
 
-    _Work = Mapping[MediaSource, Job]
+    _Work = Mapping[MediaSource, PlannedFile]
 
 
-def do(jobs: Sequence[Job], request: Request, context: CommandContext, ledger: Ledger) -> None:
-    """Transcribe and deliver every job. What is delivered stays, also when the user stops the rest."""
-    work = dict(_opened(jobs, ledger))
+def planned_files(request: Request, ledger: Ledger, *, name_finished: bool) -> tuple[PlannedFile, ...]:
+    """What is to be done. `name_finished`: say of each finished file that it is left out.
+
+    Raises:
+        NothingFound, OutputsMeet, OutputFolderUnwritable: see `archive.Planner`.
+    """
+    planner = Planner(request.batch)
+    found = planner.find(request.arguments)
+    for note in found.notes:
+        say(note)
+    ledger.problems.extend(found.problems)
+    plan = planner.plan(found)
+    for kept in plan.kept:
+        ledger.keep(kept.shown, kept.reason)
+    for finished in plan.finished:
+        ledger.skipped += 1
+        if name_finished or finished.edited:
+            say(f"{finished.shown}: {finished.reason}, skipped")
+    plan = planner.prepare(plan)
+    ledger.problems.extend(plan.failed)
+    return plan.files
+
+
+def do(files: Sequence[PlannedFile], request: Request, context: CommandContext, ledger: Ledger) -> None:
+    """Transcribe and deliver every file. What is delivered stays, also when the user stops the rest."""
+    work, failed = open_sources(files, _standard_input)
+    for planned, error in failed:
+        ledger.fail(planned.input.shown, reason_of(error))
     if not work:
         return
     tally = Tally(len(work), context.clock())
@@ -52,18 +77,7 @@ def do(jobs: Sequence[Job], request: Request, context: CommandContext, ledger: L
         say(f"{clock_time(tally.finished_s)} of audio in {passed}: {speed_text(tally.speed(now_s))}")
 
 
-def _opened(jobs: Sequence[Job], ledger: Ledger) -> Iterator[tuple[MediaSource, Job]]:
-    """A source for every job; standard input is read to its end here."""
-    for job in jobs:
-        try:
-            yield _source(job.input), job
-        except MediaError as error:
-            ledger.fail(job.input.shown, reason_of(error))
-
-
-def _source(item: Input) -> MediaSource:
-    if item.path is not None:
-        return MediaSource.from_path(item.path)
+def _standard_input() -> MediaSource:
     stdin = getattr(sys.stdin, "buffer", None)
     if stdin is None:
         raise MediaUnreadable("stdin", "is closed")
@@ -71,49 +85,77 @@ def _source(item: Input) -> MediaSource:
 
 
 def _transcribe(work: _Work, request: Request, context: CommandContext, tally: Tally, ledger: Ledger) -> None:
-    delivery: Delivery = Printer(work, request) if request.printing else Writer(work, request)
+    asked = request.batch
+    printer = Printer(work, request.printed, asked.subtitles) if request.printed else None
+    shown = Shown(several=len(work) > 1) if request.show_text else None
+
+    def on_segment(source: MediaSource, segment: Segment) -> None:
+        for reader in (printer, shown):
+            if reader is not None:
+                reader.segment(source, segment)
+
     with ExitStack() as stack:
-        transcriber = stack.enter_context(context.build(request.settings, context.environ))
+        transcriber = stack.enter_context(context.build(asked.settings, context.environ))
         # Text that is printed to a terminal and a bar on the same one would overwrite each other.
-        bar = can_draw(context.environ) and not (request.printing and sys.stdout.isatty())
+        bar = can_draw(context.environ) and not (printer and sys.stdout.isatty())
         report = stack.enter_context(reporter(tally, context.clock, bar=bar))
-        shown = Shown(several=len(work) > 1) if request.show_text else None
-
-        def on_segment(source: MediaSource, segment: Segment) -> None:
-            delivery.segment(source, segment)
-            if shown is not None:
-                shown.segment(source, segment)
-
-        turns = stack.enter_context(Turns(work, request, context, tally, ledger))
-        supervised = Supervised(turns.chunks, lambda wait: wait(), on_segment)
+        batch = stack.enter_context(
+            Batch(
+                work,
+                asked,
+                cache_dir=asked.settings.cache_dir or default_cache_dir(context.environ),
+                now_s=context.now(),
+                on_update=_teller(tally, ledger),
+            )
+        )
         events = transcriber.events(
-            turns.sources(),
-            request.options,
-            model=transcriber.model(request.model, request.device),
+            batch.sources(),
+            asked.options,
+            model=transcriber.model(asked.model, asked.device),
             on_progress=report.advance,
-            supervised=supervised,
+            supervised=Supervised(batch.checkpoints, lambda wait: wait(), on_segment),
         )
         for event in stack.enter_context(closing(events)):
             if not isinstance(event, Segment):
-                delivered = _settle(event, work[event.source], delivery, report, ledger)
-                turns.over(event, delivered)
+                if printer is not None:
+                    printer.done(event.source, event.transcript)
+                _settle(event, batch.finish(event), work[event.source], report, ledger)
 
 
-def _settle(outcome: FileOutcome, job: Job, delivery: Delivery, report: Reporter, ledger: Ledger) -> bool:
-    """Deliver what came of a file; whether it was delivered."""
-    shown, transcript = job.input.shown, outcome.transcript
-    delivered = delivery.take(outcome.source, transcript)
-    reason = delivered.reason if outcome.error is None else reason_of(outcome.error)
-    if reason or transcript is None:
-        ledger.fail(shown, reason)
+def _teller(tally: Tally, ledger: Ledger) -> Callable[[Update], None]:
+    """Tells the user, and the books, what becomes of a file when its turn comes."""
+
+    def tell(update: Update) -> None:
+        shown = update.planned.input.shown
+        if update.kind is UpdateKind.RESUMED:
+            pieces = "1 piece" if update.chunks == 1 else f"{update.chunks} pieces"
+            say(f"{shown}: goes on behind {pieces} that an earlier run has finished")
+            return
+        if update.kind is UpdateKind.KEPT:
+            ledger.keep(shown, update.kept)
+        elif update.kind is UpdateKind.RESERVED:
+            ledger.elsewhere += 1
+            say(f"{shown}: another run is at work on it, left to that")
+        else:
+            ledger.skipped += 1
+            say(f"{shown}: finished by another run meanwhile")
+        tally.files -= 1
+
+    return tell
+
+
+def _settle(outcome: FileOutcome, written: Written, planned: PlannedFile, report: Reporter, ledger: Ledger) -> None:
+    """Take what came of a file to the books, and say it."""
+    shown, transcript, error = planned.input.shown, outcome.transcript, outcome.error or written.error
+    if error is not None or transcript is None:
+        ledger.fail(shown, reason_of(error) if error is not None else "")
         report.complete(outcome.source, None, f"{shown}: failed")
-        return False
+        return
     ledger.done += 1
-    if delivered.kept:
-        ledger.keep(shown, delivered.kept)
+    if written.kept:
+        ledger.keep(shown, written.kept)
     line = status(shown, transcript)
     log_details(shown, transcript)
-    names = ", ".join(delivered.names)
-    line = "; ".join([f"{line} -> {names}" if names else line, *delivered.remarks])
+    names = ", ".join(written.names)
+    line = "; ".join([f"{line} -> {names}" if names else line, *written.remarks])
     report.complete(outcome.source, heard_s(transcript), line)
-    return True

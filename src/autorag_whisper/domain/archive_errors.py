@@ -8,6 +8,22 @@ from autorag_whisper.domain.errors import RequestError, UnavailableError
 
 
 @dataclass(eq=False)
+class NothingFound(RequestError):
+    """No file was found. `purpose`: what for ("transcribe"); `reasons`: one for each name that gave none."""
+
+    purpose: str
+    reasons: tuple[str, ...]
+    advice: str = "name media files, or folders that hold some"
+
+    def problem(self) -> str:
+        return f"nothing to {self.purpose}: {'; '.join(self.reasons)}"
+
+    @property
+    def remedy(self) -> str:
+        return self.advice
+
+
+@dataclass(eq=False)
 class OutputsMeet(RequestError):
     """An output of two inputs, or one that is an input itself. `other` is the second input, "" for the latter."""
 
@@ -22,6 +38,46 @@ class OutputsMeet(RequestError):
     @property
     def remedy(self) -> str:
         return "transcribe them in separate runs, or rename one"
+
+
+@dataclass(eq=False)
+class OutputIsInput(RequestError):
+    """A result in JSON whose only output would be that same file."""
+
+    name: str
+
+    def problem(self) -> str:
+        return f"{self.name} would be its own output"
+
+    @property
+    def remedy(self) -> str:
+        return "name another format, or an output folder"
+
+
+@dataclass(eq=False)
+class OutputFolderUnwritable(RequestError):
+    """The folder that was named for all outputs cannot be made or written to. Found before any work."""
+
+    folder: str
+    reason: str
+
+    def problem(self) -> str:
+        return f"{self.folder} cannot be written to: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "choose another output folder"
+
+
+@dataclass(eq=False)
+class OutputsUnwritable(UnavailableError):
+    """The outputs of one file cannot be written; those of others may be. `name` is shown to people."""
+
+    name: str
+    reason: str
+
+    def problem(self) -> str:
+        return f"{self.name}: its outputs cannot be written: {self.reason}"
 
 
 @dataclass(eq=False)

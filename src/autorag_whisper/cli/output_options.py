@@ -1,4 +1,4 @@
-"""The options that `transcribe` and `convert` share: which formats, and how subtitles are laid out."""
+"""The options that `transcribe` and `convert` share: which formats, where they go, how subtitles are laid out."""
 
 from __future__ import annotations
 
@@ -80,3 +80,21 @@ def formats_of(given: Sequence[str], defaults: Sequence[str], *, printing: bool)
     if printing and len(names) > 1:
         raise BadUsage("only one format can be printed", "name one, or an output folder")
     return names or tuple(defaults)
+
+
+def is_printed(arguments: Sequence[str], output_dir: str | None) -> bool:
+    """Whether the result goes to standard output: asked for, or standard input is all there is to read.
+
+    Raises:
+        BadUsage: outputs have no place.
+    """
+    from autorag_whisper.archive.inputs import STANDARD_INPUT
+    from autorag_whisper.cli.exits import BadUsage
+
+    if output_dir == "":  # an unset variable in a script
+        raise BadUsage("--output-dir is empty", "name a folder, or - to print")
+    if output_dir is not None or STANDARD_INPUT not in arguments:
+        return output_dir == "-"
+    if set(arguments) != {STANDARD_INPUT}:
+        raise BadUsage("standard input has no place beside which its outputs could lie", "add --output-dir")
+    return True
