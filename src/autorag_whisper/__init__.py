@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from autorag_whisper.lazy_names import lazy_names
-
-__version__ = "0.1.0"
+from autorag_whisper.version import __version__ as __version__  # a name of the face
 
 if TYPE_CHECKING:  # the same names as type checkers find them; tests/unit/test_import.py compares the two
     from autorag_whisper.api import get_model as get_model

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import fields, is_dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,19 @@ from autorag_whisper.domain.transcript import Attempt, Unspoken, Word, WordSourc
 from autorag_whisper.recognition.alignment import Aligned, LettersBy
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection
 from autorag_whisper.transcriber.checkpoint import Checkpoint
-from autorag_whisper.transcriber.checkpoint_format import dumps, loads
+from autorag_whisper.transcriber.checkpoint_format import (
+    HEADER,
+    RECORDS,
+    CheckpointReader,
+    RefusedCheckpointsError,
+    dumps,
+    loads,
+)
+
+if TYPE_CHECKING:
+    from random import Random
+
+COMMITTED = Path(__file__).parents[1] / "data" / "checkpoints"
 
 NUMBERS = st.floats(0, 1e6).map(lambda number: round(number, 4))
 SHARES = st.floats(0, 1)
@@ -51,7 +65,7 @@ RESULTS = st.builds(
     ),
     time=st.builds(EngineTime, NUMBERS, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
 )  # fmt: skip
-FINISHED = st.builds(Checkpoint.of, RESULTS, st.just("en"), SHARES)
+CHECKPOINTS = st.builds(Checkpoint.of, RESULTS, st.just("en"), SHARES)
 
 
 def plain(value: Any) -> Any:
@@ -63,18 +77,18 @@ def plain(value: Any) -> Any:
     return [plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-@given(FINISHED)
-def test_a_chunk_comes_back_from_its_line_as_it_was(finished: Checkpoint) -> None:
-    line = dumps(finished)
+@given(CHECKPOINTS)
+def test_a_chunk_comes_back_from_its_line_as_it_was(checkpoint: Checkpoint) -> None:
+    line = dumps(checkpoint)
     assert "\n" not in line
-    assert plain(loads(line)) == plain(finished)
-    assert loads(line.encode()).stop == finished.stop
+    assert plain(loads(line)) == plain(checkpoint)
+    assert loads(line.encode()).stop == checkpoint.stop
 
 
-@given(FINISHED, st.data())
-def test_a_line_that_is_cut_off_is_refused(finished: Checkpoint, data: st.DataObject) -> None:
-    line = dumps(finished)
-    with pytest.raises(ValueError, match="not a finished chunk"):
+@given(CHECKPOINTS, st.data())
+def test_a_line_that_is_cut_off_is_refused(checkpoint: Checkpoint, data: st.DataObject) -> None:
+    line = dumps(checkpoint)
+    with pytest.raises(ValueError, match="not a checkpoint"):
         loads(line[: data.draw(st.integers(0, len(line) - 1))])
 
 
@@ -84,11 +98,11 @@ ANYTHING = st.recursive(
 )
 
 
-@given(FINISHED, ANYTHING, st.lists(st.integers(0, 11), min_size=1, max_size=5))
+@given(CHECKPOINTS, ANYTHING, st.lists(st.integers(0, 11), min_size=1, max_size=5))
 def test_a_line_with_something_else_in_it_is_refused_or_is_a_chunk(
-    finished: Checkpoint, other: Any, way: list[int]
+    checkpoint: Checkpoint, other: Any, way: list[int]
 ) -> None:
-    tree = json.loads(dumps(finished))
+    tree = json.loads(dumps(checkpoint))
     at = tree
     for step in way[:-1]:
         if isinstance(at[step % len(at)], list) and at[step % len(at)]:
@@ -104,5 +118,111 @@ def test_a_line_with_something_else_in_it_is_refused_or_is_a_chunk(
 
 @given(ANYTHING)
 def test_any_other_json_is_refused(other: Any) -> None:
-    with pytest.raises(ValueError, match="not a finished chunk"):
+    with pytest.raises(ValueError, match="not a checkpoint"):
         loads(json.dumps(other))
+
+
+# ------------------------------------------------------------ other versions
+
+
+def header_of(records: dict[str, dict[str, str]], package: str = "0.0.9") -> str:
+    return json.dumps(json.loads(HEADER) | {"package": package, "records": records})
+
+
+def refusal_of(header: str | bytes) -> str:
+    """Why the checkpoints behind it are not read; "" if they are."""
+    try:
+        CheckpointReader(header)
+    except RefusedCheckpointsError as refused:
+        return str(refused)
+    return ""
+
+
+def mapped(kind: str, value: Any, change: Any) -> Any:
+    """A checkpoint's line with `change(record, fields)` done to each record in it; `fields`: name -> value."""
+    if value is None:
+        return None
+    if kind.endswith("?"):
+        return mapped(kind[:-1], value, change)
+    if kind.endswith("[]"):
+        return [mapped(kind[:-2], item, change) for item in value]
+    if kind not in RECORDS:
+        return value
+    named = dict(zip(RECORDS[kind], value, strict=True))
+    inner = {name: mapped(RECORDS[kind][name], item, change) for name, item in named.items()}
+    return list(change(kind, inner).values())
+
+
+@given(CHECKPOINTS, st.randoms(use_true_random=False))
+def test_a_version_that_writes_fields_in_another_order_is_read(checkpoint: Checkpoint, chance: Random) -> None:
+    orders = {kind: chance.sample(list(names), len(names)) for kind, names in RECORDS.items()}
+    records = {kind: {name: RECORDS[kind][name] for name in orders[kind]} for kind in RECORDS}
+    tree = json.loads(dumps(checkpoint))
+    line = mapped("Checkpoint", tree, lambda kind, of: {name: of[name] for name in orders[kind]})
+    assert plain(CheckpointReader(header_of(records)).read(json.dumps(line))) == plain(checkpoint)
+
+
+@given(CHECKPOINTS, st.data())
+def test_a_field_that_another_version_lacks_has_its_default_or_its_checkpoints_are_refused_by_name(
+    checkpoint: Checkpoint, data: st.DataObject
+) -> None:
+    kind = data.draw(st.sampled_from(sorted(RECORDS)))
+    field = data.draw(st.sampled_from(sorted(RECORDS[kind])))
+    records = {name: {key: of for key, of in RECORDS[name].items() if (name, key) != (kind, field)} for name in RECORDS}
+    line = mapped(
+        "Checkpoint",
+        json.loads(dumps(checkpoint)),
+        lambda name, of: {key: value for key, value in of.items() if (name, key) != (kind, field)},
+    )
+    if refusal := refusal_of(header_of(records)):
+        assert f"autorag-whisper 0.0.9, which has no {kind}.{field}" in refusal
+        return
+    reader = CheckpointReader(header_of(records))
+    found = reader.read(json.dumps(line))
+    again = CheckpointReader(HEADER).read(dumps(found))
+    assert plain(again) == plain(found)
+
+    def without(value: Checkpoint) -> Any:
+        return mapped(
+            "Checkpoint",
+            json.loads(dumps(value)),
+            lambda name, of: {key: part for key, part in of.items() if (name, key) != (kind, field)},
+        )
+
+    assert without(found) == without(checkpoint)
+
+
+@given(st.data())
+def test_a_field_that_this_version_does_not_know_is_refused_by_name(data: st.DataObject) -> None:
+    kind = data.draw(st.sampled_from(sorted(RECORDS)))
+    field = data.draw(st.sampled_from([*sorted(RECORDS[kind]), "new"]))
+    records = deepcopy(RECORDS)
+    records[kind][field] = "str[]?"
+    with pytest.raises(RefusedCheckpointsError, match=rf"autorag-whisper 0\.0\.9, where {kind}\.{field} is str"):
+        CheckpointReader(header_of(records))
+
+
+@given(ANYTHING, st.sampled_from(["format", "version", "package", "records", ""]))
+def test_any_other_header_is_refused_or_says_the_same(other: Any, member: str) -> None:
+    header = json.loads(HEADER) | {member: other} if member else other
+    try:
+        CheckpointReader(json.dumps(header))
+    except ValueError:
+        return
+    assert member in ("package", "version")  # 2.0 is 2
+
+
+@pytest.mark.parametrize("path", sorted(COMMITTED.glob("*.chunks")), ids=lambda path: path.stem)
+def test_checkpoints_of_each_committed_version_are_read_or_refused_by_name(path: Path) -> None:
+    header, *lines = path.read_bytes().splitlines()
+    if refusal := refusal_of(header):
+        assert refusal.startswith("they are of a")
+        return
+    reader = CheckpointReader(header)
+    assert [reader.read(line).result.text for line in lines] == ["Piece 0.", "Piece 1.", "Piece 2."]
+
+
+def test_the_first_format_is_refused_by_name() -> None:
+    header, *_ = (COMMITTED / "version-1.chunks").read_bytes().splitlines()
+    with pytest.raises(RefusedCheckpointsError, match=r"another version, in format 1; .* reads format 2"):
+        CheckpointReader(header)

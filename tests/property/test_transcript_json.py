@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from autorag_whisper.domain.transcript import Transcript, Word
+from autorag_whisper.domain.transcript import Segment, Transcript, Word
 from autorag_whisper.domain.transcript_errors import InvalidTranscript
 from autorag_whisper.format import FORMATS, parse, render
 from autorag_whisper.format.schema import json_schema
@@ -33,6 +33,23 @@ STRICT = Draft202012Validator(strict(json_schema()))
 @given(whole_transcripts())
 def test_a_transcript_is_read_back_from_its_json_as_it_was(transcript: Transcript) -> None:
     assert parse(render(transcript, "json")) == transcript
+
+
+def test_the_transcripts_of_these_laws_differ_in_every_field() -> None:
+    """A field that is added and not drawn would be held to no law."""
+    seen: dict[tuple[type, str], set[str]] = {
+        (kind, item.name): set() for kind in (Transcript, Segment, Word) for item in fields(kind)
+    }
+
+    @settings(max_examples=50, phases=[Phase.generate])
+    @given(whole_transcripts())
+    def look(transcript: Transcript) -> None:
+        for part in (transcript, *transcript.segments, *transcript.words):
+            for item in fields(part):
+                seen[type(part), item.name].add(repr(getattr(part, item.name)))
+
+    look()
+    assert [place for place, values in seen.items() if len(values) < 2] == []
 
 
 @given(whole_transcripts())

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
 from autorag_whisper.transcriber.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 FACTS = {"options": "o", "device": "cpu"}
 
@@ -76,10 +78,49 @@ def test_chunks_carry_the_number_of_their_file_in_the_run_that_reads_them(tmp_pa
     assert kept.done(number)[1].result.task.file == number == 1
 
 
-def test_chunks_of_another_version_are_not_taken(tmp_path: Path, talk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keep(tmp_path / "kept", talk, 0)
-    monkeypatch.setattr("autorag_whisper.archive.unfinished.__version__", "9.9.9")
+def other_version(place: Path, change: Callable[[dict[str, Any]], object], lines: int = 99) -> None:
+    """Have another version have written the first lines of that file."""
+    header, *rest = place.read_bytes().splitlines(keepends=True)
+    found = json.loads(header)
+    change(found)
+    place.write_bytes(b"".join([json.dumps(found).encode() + b"\n", *rest[:lines]]))
+
+
+def test_after_an_upgrade_a_run_goes_on_behind_what_the_other_version_has_done(tmp_path: Path, talk: Path) -> None:
+    keep(tmp_path / "kept", talk, 0, 1)
+    [place] = (tmp_path / "kept").iterdir()
+    other_version(place, lambda header: header.update(package="0.0.9"))
+    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {0: "text 0", 1: "text 1"}
+    keep(tmp_path / "kept", talk, 2)
+    keep(tmp_path / "kept", talk, 3)
+    assert set(texts(Unfinished(tmp_path / "kept", FACTS), talk)) == {0, 1, 2, 3}
+    assert place.read_bytes().count(b'"package"') == 2
+
+
+def test_what_another_version_has_done_in_another_way_is_refused_by_name_and_done_again(
+    tmp_path: Path, talk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep(tmp_path / "kept", talk, 0, 1)
+    [place] = (tmp_path / "kept").iterdir()
+    other_version(place, lambda header: header.update(package="9.9.9", version=3))
     assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {}
+    assert (
+        "talk.wav: what an earlier run has finished of it is done again: they are of autorag-whisper 9.9.9"
+        in caplog.text
+    )
+    keep(tmp_path / "kept", talk, 2)
+    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {2: "text 2"}
+
+
+def test_the_first_format_is_refused_by_name(tmp_path: Path, talk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    keep(tmp_path / "kept", talk, 0)
+    [place] = (tmp_path / "kept").iterdir()
+    place.write_bytes((Path(__file__).parents[1] / "data" / "checkpoints" / "version-1.chunks").read_bytes())
+    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {}
+    assert "talk.wav: what an earlier run has finished of it is done again" in caplog.text
+    assert "in format 1" in caplog.text
+    keep(tmp_path / "kept", talk, 2)
+    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {2: "text 2"}
 
 
 def test_what_is_finished_leaves_nothing(tmp_path: Path, talk: Path) -> None:
@@ -112,12 +153,12 @@ class Fires:
     [
         (lambda data: data[:-40], {0}),
         (lambda data: data[:10], set()),
-        (lambda data: data.replace(b'"version": 1', b'"version": 2'), set()),
-        (lambda data: data.replace(b'"schema": "', b'"schema": "x'), set()),
+        (lambda data: data.replace(b'"version":2', b'"version":3'), set()),
+        (lambda data: data.replace(b'"text":"str"', b'"text":"int"'), set()),
         (lambda data: data.splitlines()[0] + b"\n[1,2,3]\nnull\n{}\n\xff\xfe\n" + data.splitlines()[1] + b"\n", {0}),
         (lambda _data: b"", set()),
     ],
-    ids=["cut", "cut in its head", "version", "schema", "others between", "empty"],
+    ids=["cut", "cut in its head", "version", "record", "others between", "empty"],
 )
 def test_what_makes_no_sense_is_ignored_and_the_next_chunks_are_kept(
     spoil: object, left: set[int], tmp_path: Path, talk: Path

@@ -1,8 +1,8 @@
 """Chunks of files that are not finished, kept in the cache directory: who is stopped, or killed, goes on behind them.
 
-One file of lines for each recording, options, model, device and version, named by a digest of these; each chunk is
-written as it comes, and the file goes when its recording is finished, or after a month. What cannot be read there, or
-was written by another version, is ignored. Nothing in there is run: it is JSON (`transcriber.checkpoint_format`).
+One file of lines for each recording, options, model and device, named by a digest of these; each chunk is written as
+it comes, and the file goes when its recording is finished, or after a month. What another version has written is read,
+or refused by name (`transcriber.checkpoint_format`); what makes no sense is ignored. It is JSON: nothing in it is run.
 """
 
 from __future__ import annotations
@@ -16,12 +16,17 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from autorag_whisper import __version__
 from autorag_whisper.archive.fingerprint import Stamp
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import MediaError
 from autorag_whisper.files import system_reason
-from autorag_whisper.transcriber.checkpoint_format import SCHEMA, dumps, loads
+from autorag_whisper.transcriber.checkpoint_format import (
+    HEADER,
+    CheckpointReader,
+    RefusedCheckpointsError,
+    dumps,
+    is_header,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,7 +37,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _SUFFIX = ".chunks"
-_HEADER = (json.dumps({"format": "autorag-whisper finished chunks", "version": 1, "schema": SCHEMA}) + "\n").encode()
+_HEADER = HEADER.encode() + b"\n"
 _ENDS_BYTES = 1 << 16
 KEPT_S = 30 * 24 * 3600.0
 
@@ -44,9 +49,10 @@ class Unfinished:
     """
 
     def __init__(self, folder: Path, facts: Mapping[str, str]) -> None:
-        """`facts` are all that chunks depend on but the file and this package's version."""
+        """`facts` are all that chunks depend on but the file."""
         self._folder, self._facts = folder, dict(facts)
         self._places: list[Path | None] = []
+        self._names: list[str] = []
         self._read: dict[int, dict[int, Checkpoint]] = {}
         self._begun: set[int] = set()
         self._works = True
@@ -54,13 +60,14 @@ class Unfinished:
     def begin(self, path: Path | None) -> int:
         """A file is about to be read: its number in the run. What is no file on the disk is not kept."""
         self._places.append(self._place_of(path) if path is not None else None)
+        self._names.append(path.name if path is not None else "")
         return len(self._places) - 1
 
     def done(self, file: int) -> Mapping[int, Checkpoint]:
         """Chunk index -> what an earlier run has done."""
         if file not in self._read:
             place = self._places[file]
-            self._read[file] = {} if place is None else _read(place, file)
+            self._read[file] = {} if place is None else _read(place, self._names[file], file)
         return self._read[file]
 
     def add(self, file: int, checkpoint: Checkpoint) -> None:
@@ -99,10 +106,12 @@ class Unfinished:
         if first:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             known = _whole(place)
-            if known is None:
+            header = _last_header(known)
+            if header is None:
                 place.unlink(missing_ok=True)
+            if header != _HEADER.rstrip():  # what stands before it is another version's
                 line = _HEADER + line
-            elif not known.endswith(b"\n"):  # somebody was killed in the middle of a line
+            if header is not None and not known.endswith(b"\n"):  # somebody was killed in the middle of a line
                 line = b"\n" + line
         # For its owner alone: it is what was said.
         descriptor = os.open(place, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -114,7 +123,7 @@ class Unfinished:
 
     def _place_of(self, path: Path) -> Path | None:
         try:
-            facts = {**self._facts, "version": __version__, "file": _identity(path)}
+            facts = {**self._facts, "file": _identity(path)}
         except (OSError, MediaError):  # opening it again says what is wrong
             return None
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -134,13 +143,22 @@ def _identity(path: Path) -> list[object]:
     return [stamp.size_bytes, stamp.mtime_ns, stamp.ctime_ns, stamp.inode, digest.hexdigest()]
 
 
-def _whole(place: Path) -> bytes | None:
-    """What is kept there by this version, None where there is nothing."""
+def _whole(place: Path) -> bytes:
+    """What is kept there; nothing where there is no file."""
     try:
-        data = place.read_bytes()
+        return place.read_bytes()
     except FileNotFoundError:
-        return None
-    return data if data.startswith(_HEADER) else None
+        return b""
+
+
+def _last_header(data: bytes) -> bytes | None:
+    """The header that says how the last lines are written; None where no header of it can be read."""
+    found = None
+    for line in filter(is_header, data.splitlines()):
+        with contextlib.suppress(ValueError):
+            CheckpointReader(line)
+            found = line
+    return found
 
 
 def _of_this_run(checkpoint: Checkpoint, file: int) -> Checkpoint:
@@ -150,14 +168,24 @@ def _of_this_run(checkpoint: Checkpoint, file: int) -> Checkpoint:
     return replace(checkpoint, result=replace(result, task=replace(result.task, file=file), time=spent))
 
 
-def _read(place: Path, file: int) -> dict[int, Checkpoint]:
+def _read(place: Path, name: str, file: int) -> dict[int, Checkpoint]:
+    """Chunk index -> its checkpoint. `name`: the recording's, for who is told that another version wrote them."""
     try:
         data = _whole(place)
     except OSError:
         return {}
+    reader: CheckpointReader | None = None
     found: dict[int, Checkpoint] = {}
-    for line in (data or b"").splitlines()[1:]:
-        with contextlib.suppress(ValueError):
-            checkpoint = loads(line)
-            found[checkpoint.result.task.chunk.index] = _of_this_run(checkpoint, file)
+    for line in data.splitlines():
+        try:
+            if is_header(line):
+                reader = CheckpointReader(line)
+            elif reader is not None:
+                checkpoint = reader.read(line)
+                found[checkpoint.result.task.chunk.index] = _of_this_run(checkpoint, file)
+        except RefusedCheckpointsError as refused:
+            reader = None
+            _log.warning("%s: what an earlier run has finished of it is done again: %s", name, refused)
+        except ValueError:
+            continue  # cut off, or nothing of ours
     return found

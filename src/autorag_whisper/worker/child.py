@@ -24,6 +24,7 @@ from autorag_whisper.domain.transcript import Segment
 from autorag_whisper.settings import Settings
 from autorag_whisper.transcriber.cancellation import CancelToken
 from autorag_whisper.transcriber.checkpoint import Supervised
+from autorag_whisper.transcriber.checkpoint_format import HEADER, CheckpointReader, RefusedCheckpointsError, dumps
 from autorag_whisper.transcriber.supervised import SupervisedTranscriber
 from autorag_whisper.worker.memory import resident_bytes
 from autorag_whisper.worker.messages import (
@@ -53,7 +54,9 @@ if TYPE_CHECKING:
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.transcriber.checkpoint import Checkpoint
     from autorag_whisper.transcriber.outcome import FileOutcome, Progress
-    from autorag_whisper.worker.messages import FromChild, FromParent
+    from autorag_whisper.worker.messages import FromChild, FromParent, Written
+
+_log = logging.getLogger(__name__)
 
 BEAT_S = 0.5
 """How often it says that it is alive."""
@@ -129,7 +132,7 @@ class Control:
 
 
 class Kept:
-    """Chunks that earlier processes have done, and those of this one on their way to the parent."""
+    """Checkpoints of earlier processes, and those of this one on their way to the parent."""
 
     def __init__(self, start: Start, send: Callable[[FromChild], object]) -> None:
         self._start, self._send = start, send
@@ -137,13 +140,27 @@ class Kept:
 
     def done(self, file: int) -> Mapping[int, Checkpoint]:
         if file not in self._read:
-            kept = self._start.done.get(file, {})
-            self._read[file] = {index: pickle.loads(data) for index, data in kept.items()}  # noqa: S301 - pickled by a process of ours, kept by the parent
+            name = self._start.files[file].name
+            self._read[file] = dict(_read(name, self._start.done.get(file, {})))
         return self._read[file]
 
     def add(self, file: int, checkpoint: Checkpoint) -> None:
         index = checkpoint.result.task.chunk.index
-        self._send(ChunkDone(self._start.job, file, index, pickle.dumps(checkpoint)))
+        self._send(ChunkDone(self._start.job, file, index, (HEADER.encode(), dumps(checkpoint).encode())))
+
+
+def _read(name: str, kept: Mapping[int, Written]) -> Iterator[tuple[int, Checkpoint]]:
+    """What this version of the package reads of it; of what it refuses it says why."""
+    readers: dict[bytes, CheckpointReader | None] = {}
+    for index, (header, line) in kept.items():
+        if header not in readers:
+            try:
+                readers[header] = CheckpointReader(header)
+            except RefusedCheckpointsError as refused:
+                readers[header] = None
+                _log.warning("%s: chunks that an earlier process has done are done again: %s", name, refused)
+        if (reader := readers[header]) is not None:
+            yield index, reader.read(line)
 
 
 class Worker:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.device import CpuPin
     from autorag_whisper.domain.transcript import Segment
+    from autorag_whisper.worker.messages import Written
     from autorag_whisper.worker.supervision import Limits
 
 
@@ -51,7 +52,8 @@ class Job:
     _in_hand: set[int] = field(default_factory=set)
     _strikes: dict[int, int] = field(default_factory=dict)
     _deaths: dict[int, int] = field(default_factory=dict)
-    _done: dict[int, dict[int, bytes]] = field(default_factory=dict)
+    _headers: dict[bytes, bytes] = field(default_factory=dict)
+    _done: dict[int, dict[int, Written]] = field(default_factory=dict)
     _segments: int = 0
     _begun_ns: dict[int, int] = field(default_factory=dict)
     _furthest_s: dict[int, float] = field(default_factory=dict)
@@ -113,10 +115,12 @@ class Job:
         self._in_hand.add(file)
         self._begun_ns.setdefault(file, now_ns)
 
-    def noted(self, at: int, chunk: int, finished: bytes) -> None:
+    def noted(self, at: int, chunk: int, written: Written) -> None:
         """A chunk is done, and need not be done again."""
         file = self._round.files[at]
-        self._done.setdefault(file, {})[chunk] = finished
+        header, line = written
+        header = self._headers.setdefault(header, header)  # the same object, also in the next process's message
+        self._done.setdefault(file, {})[chunk] = (header, line)
         self._strikes.pop(file, None)
         self._deaths_without_file = 0
 

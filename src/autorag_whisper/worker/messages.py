@@ -1,7 +1,8 @@
 """What the two processes say to each other, pickled over a socket that only they have.
 
 The socket is a pair made by the parent, one end inherited by the child: nobody else can write to it, which is what
-makes pickle acceptable here. What the parent only keeps (chunks that are done) it keeps as bytes, unread.
+makes pickle acceptable here. Checkpoints, which the parent only keeps for the next process, are bytes of their own
+format (`transcriber.checkpoint_format`): a package that was upgraded in between reads them, or refuses them by name.
 
 ```
   parent  Start or Load --------------------------------------> child
@@ -31,13 +32,16 @@ if TYPE_CHECKING:
     from autorag_whisper.telemetry import Stretch
     from autorag_whisper.transcriber.outcome import Progress
 
+Written = tuple[bytes, bytes]
+"""A checkpoint's line, behind the header that says how it is written."""
+
 UNREAD_SEGMENTS, UNREAD_OUTCOMES = 256, 16
 """What a child has told of a job of one file, or of several, and its caller has not read, at most: it waits then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Do these files. `done`: file -> chunk -> its checkpoint, as an earlier process wrote it.
+    """Do these files. `done`: file -> chunk -> its checkpoint, as an earlier process has written it.
 
     `streams`: segments are told, of a job that is one file; the first `told` of them an earlier process has told.
     `unread`: what the caller has not read of that and of outcomes.
@@ -51,7 +55,7 @@ class Start:
     options: TranscribeOptions
     model: str
     device_hint: str | None
-    done: Mapping[int, Mapping[int, bytes]]
+    done: Mapping[int, Mapping[int, Written]]
     pin: CpuPin | None = None
     has_spool: bool = False
     spool: int = -1
@@ -127,12 +131,12 @@ class FileStarted:
 
 @dataclass(frozen=True, slots=True)
 class ChunkDone:
-    """A chunk is done."""
+    """A chunk is done. `written`: its checkpoint."""
 
     job: int
     file: int
     chunk: int
-    finished: bytes
+    written: Written
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,7 +254,7 @@ class Supervisor:
         if isinstance(said, FileStarted):
             job.begun(said.file, self._traces.now_ns())
         elif isinstance(said, ChunkDone):
-            job.noted(said.file, said.chunk, said.finished)
+            job.noted(said.file, said.chunk, said.written)
         elif isinstance(said, Event):
             what = said.what
             if isinstance(what, FileEnded):
