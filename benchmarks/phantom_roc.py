@@ -29,7 +29,8 @@ from autorag_whisper.engines.silero import SileroVoiceActivity
 from autorag_whisper.models.store import ModelStore
 from autorag_whisper.recognition import phantoms
 from autorag_whisper.recognition.chunk_result import ChunkTask
-from autorag_whisper.recognition.recognise import Recognition
+from autorag_whisper.recognition.recognise import WhisperPass
+from autorag_whisper.recognition.recognizer import Caller
 from autorag_whisper.settings import Settings
 from autorag_whisper.transcriber.reading import Reader
 
@@ -95,12 +96,13 @@ def recognised(arguments: argparse.Namespace) -> Iterator[Judged]:
         LoadRequest(store.resolve(arguments.model).folder, arguments.model, CPU, "int8", workers, strict_window=False)
     )
     options = TranscribeOptions(beam_size=arguments.beam_size, language="en")
-    recognition = Recognition(engine, options, on_language=lambda _file, _choice: None, cancelled=lambda: False)
+    caller = Caller(on_language=lambda _file, _choice: None, cancelled=lambda: False)
+    one_pass = WhisperPass(engine, options, caller)
     voice = SileroVoiceActivity()
 
     def judge(path: Path, reference: str) -> list[Judged]:
         reader = Reader(MediaSource.from_path(path), options, voice, ChunkingRules())
-        results = [final(recognition, options, chunk) for chunks in reader.steps() for chunk in chunks]
+        results = [final(one_pass, options, chunk) for chunks in reader.steps() for chunk in chunks]
         reader.close()
         return [judged for result in results if (judged := evidence(result, reference)) is not None]
 
@@ -112,9 +114,9 @@ def recognised(arguments: argparse.Namespace) -> Iterator[Judged]:
             print(f"{folder}: {len(rows)} files", file=sys.stderr)
 
 
-def final(recognition: Recognition, options: TranscribeOptions, chunk: SpeechChunk) -> ChunkResult:
-    [result] = recognition.batch([ChunkTask(0, chunk, "en", options=options)])
-    return recognition.batch([result.task.again("en", result.attempts)])[0] if result.needs_redo else result
+def final(one_pass: WhisperPass, options: TranscribeOptions, chunk: SpeechChunk) -> ChunkResult:
+    [result] = one_pass.recognise([ChunkTask(0, chunk, "en", options=options)])
+    return one_pass.recognise([result.task.again("en", result.attempts)])[0] if result.needs_redo else result
 
 
 def evidence(result: ChunkResult, reference: str) -> Judged | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.device.device_fallback import DevicePolicy
 from autorag_whisper.device.devices import Devices
@@ -11,6 +11,7 @@ from autorag_whisper.domain.device import CUDA, Device, Hardware, LoadReason, Mo
 from autorag_whisper.gpu.arbiter.lease import GpuArbiter, LeaseRequest
 from autorag_whisper.gpu.card_sharing import CardSharing, WhisperTenant
 from autorag_whisper.models.store import ModelFiles, ModelOrigin
+from autorag_whisper.recognition.recognizer import Recognizer
 from autorag_whisper.residency.idle import IdleTimer
 from autorag_whisper.residency.residency import Residency
 from autorag_whisper.telemetry import Telemetry
@@ -41,14 +42,14 @@ class World:
         telemetry: Telemetry | None = None,
         request: LeaseRequest = LeaseRequest(timeout_s=30.0),  # noqa: B008 - a frozen value
         idle_s: float = 0.0,
-        engine: type[FakeWhisper] = FakeWhisper,
+        engine: Callable[..., Any] = FakeWhisper,
         voice: VoiceActivity | None = None,
         **fake: object,
     ) -> None:
         self.faults = {"cpu": Faults(), "cuda": Faults()}
         self.loads: list[tuple[str, str]] = []
         self.fail_load: Callable[[Device], None] = lambda _device: None
-        self.fakes: list[FakeWhisper] = []
+        self.fakes: list[Any] = []
         self._engine, self._fake = engine, fake
         self.policy = DevicePolicy(Devices(lambda: hardware), environ={}, clock=lambda: 0.0)
         self.residency = Residency(self._load)
@@ -75,11 +76,11 @@ class World:
         """That of a model on the card."""
         return ModelKey(name, CUDA, "float16")
 
-    def _load(self, key: ModelKey, reason: LoadReason) -> FakeWhisper:
+    def _load(self, key: ModelKey, reason: LoadReason) -> Recognizer:
         self.loads.append((str(key.device), reason.value))
         self.fail_load(key.device)
         faults = self.faults[str(key.device.kind)]
         workers = 1 if key.device.is_cuda else 2
         made = self._engine(device=key.device, workers=workers, faults=faults, **self._fake)  # type: ignore[arg-type]  # whatever a test gives
         self.fakes.append(made)
-        return made
+        return Recognizer(made)

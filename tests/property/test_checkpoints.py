@@ -17,7 +17,7 @@ from autorag_whisper.align.words import TimedWord
 from autorag_whisper.domain.audio import SpeechChunk, SpeechSpan
 from autorag_whisper.domain.transcript import Attempt, Unspoken, Word, WordSource
 from autorag_whisper.recognition.alignment import Aligned, LettersBy
-from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection
+from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkResult, ChunkTask, EngineTime, Rejection
 from autorag_whisper.transcriber.checkpoint import Checkpoint
 from autorag_whisper.transcriber.checkpoint_format import (
     HEADER,
@@ -52,7 +52,10 @@ CHUNKS = st.builds(
 SOURCES = st.none() | st.sampled_from(WordSource)
 RESULTS = st.builds(
     ChunkResult,
-    task=st.builds(ChunkTask, st.integers(0, 9), CHUNKS, st.none() | st.just("de"), st.booleans(), ATTEMPTS),
+    task=st.builds(
+        ChunkTask, st.integers(0, 9), CHUNKS, st.none() | st.just("de"), st.sampled_from(AskLanguage), st.booleans(),
+        st.booleans(), ATTEMPTS,
+    ),
     language=st.sampled_from(["en", "yue"]),
     text=TEXTS,
     words=st.lists(TIMED, max_size=3).map(tuple),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.request import Effort, Quality, TranscribeOptions
 from autorag_whisper.recognition.batching import MOST_PASSED_OVER, Batch, Pool
-from autorag_whisper.recognition.chunk_result import ChunkTask
+from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkTask
 from autorag_whisper.recognition.profile import BatchProfile, profile_of
 from autorag_whisper.recognition.windows import window_frames
 
@@ -154,3 +154,18 @@ def test_a_quality_and_the_beam_that_it_stands_for_are_one_profile() -> None:
     assert isinstance(found, BatchProfile)
     assert found == profile_of(TranscribeOptions(quality="fast"))
     assert found.effort == Effort(beam_size=1)
+
+
+@given(st.lists(st.sampled_from(AskLanguage), min_size=1, max_size=6), st.sampled_from(["en", "de", None]))
+def test_a_chunk_whose_language_is_settled_goes_in_that_one_whatever_its_files_is(
+    asks: list[AskLanguage], decided: str | None
+) -> None:
+    pool = Pool(strict_window=False, size=9)
+    if decided:
+        pool.decide(0, decided)
+    pool.put_back([replace(task_of(n, 9), language="ja", ask=ask) for n, ask in enumerate(asks)])
+    going = {task.chunk.index: task for task in pool.eligible()}
+    settled = {n for n, ask in enumerate(asks) if ask is AskLanguage.NOTHING}
+    assert settled <= going.keys()
+    assert all(task.language == ("ja" if n in settled else decided) for n, task in going.items())
+    assert all(task.ask is AskLanguage.IF_SURE for n, task in going.items() if n not in settled)

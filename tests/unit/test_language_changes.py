@@ -17,25 +17,27 @@ from hypothesis import strategies as st
 
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
-from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.domain.device import FailureCause
+from autorag_whisper.domain.errors import DeviceError, EngineError
 from autorag_whisper.domain.notes import NoteKind
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.recognition.holes import within
 from autorag_whisper.recognition.language import LEAST_TOLD, PIECE_FRAMES, Piece, piece_frames, pieces_of
 from autorag_whisper.recognition.language_changes import Speaking, follow
-from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
+from autorag_whisper.testing import FakeWhisper, FakeWhisperPipeline, speech_samples, write_speech
 from autorag_whisper.transcriber import FileDone
 from autorag_whisper.transcriber.checkpoint import Supervised
 from autorag_whisper.transcriber.checkpoint_format import dumps, loads
-from run_world import World
+from run_world import CARD, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from autorag_whisper.domain.audio import Samples
     from autorag_whisper.domain.transcript import Transcript
-    from autorag_whisper.engines.base import Decoding, Encoded
+    from autorag_whisper.engines.base import Decoding, Encoded, Wording
     from autorag_whisper.transcriber.checkpoint import Checkpoint
 
 HZ = SAMPLE_RATE_HZ
@@ -382,3 +384,24 @@ def test_what_nothing_came_of_in_the_files_language_is_tried_in_the_one_that_it_
     assert len(transcript.words) >= 66
     assert {language for language, _ in spoken(transcript)} == {"en", "de"}
     assert {share.language for share in transcript.languages if share.recognised_s} == {"en", "de"}
+
+
+class GermanBreaksTheCard(FakeWhisperPipeline):
+    """A pipeline whose card fails as soon as it is to write German."""
+
+    def recognise(self, clips: Sequence[Samples], wording: Wording) -> tuple[Encoded, list[Hypothesis]]:
+        if wording.language == "de" and self.spec.device.is_cuda:
+            raise DeviceError("cuda", FailureCause.STICKY, "generate: CUDA failed with error something")
+        return super().recognise(clips, wording)
+
+
+def test_a_chunk_that_is_done_again_in_its_language_stays_in_it_when_the_device_changes(tmp_path: Path) -> None:
+    """It went back among the chunks that wait, and was recognised in its file's language once more, for good."""
+    english, german = (speech_samples(9, pitch_hz=pitch, tail_s=6.0) for pitch in (ENGLISH_HZ, GERMAN_HZ))
+    talk = write_speech(tmp_path / "talk.wav", np.concatenate([english] * 3 + [german] * 3))
+    expected = World(engine=FakeWhisperPipeline, language=by_pitch).transcriber.transcribe(talk, RUNNING, model="fake")
+    assert [language for language, _ in spoken(expected)] == ["en", "de"]
+    world = World(CARD, engine=GermanBreaksTheCard, language=by_pitch)
+    transcript = world.transcriber.transcribe(talk, RUNNING, model="fake")
+    assert spoken(transcript) == spoken(expected)
+    assert [step.step for step in transcript.device_fallbacks] == ["cpu"]

@@ -11,9 +11,10 @@ import pytest
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import Attempt
-from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
+from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkResult, ChunkTask
 from autorag_whisper.recognition.language import LanguageChoice, choose
-from autorag_whisper.recognition.recognise import Recognition
+from autorag_whisper.recognition.recognise import WhisperPass
+from autorag_whisper.recognition.recognizer import Caller
 from autorag_whisper.recognition.rival_languages import Reading, is_doubtful, likeliest
 from autorag_whisper.testing import FakeWhisper, FakeWhisperPipeline, speech_samples, write_speech
 from run_world import World
@@ -96,11 +97,10 @@ def recognised(detected: float, texts: dict[str, tuple[str, float]], *, vote: bo
     told: list[str] = []
     engine = Speaks(language=("de", detected))
     engine.texts = texts
-    recognition = Recognition(
-        engine, TranscribeOptions(), on_language=lambda _file, choice: told.append(choice.code), cancelled=lambda: False
-    )
-    task = ChunkTask(0, chunk(), None)
-    [result] = recognition.vote([task]) if vote else recognition.batch([task])
+    caller = Caller(on_language=lambda _file, choice: told.append(choice.code), cancelled=lambda: False)
+    ask = AskLanguage.TOGETHER if vote else AskLanguage.IF_SURE
+    task = ChunkTask(0, chunk(), None, ask)
+    [result] = WhisperPass(engine, TranscribeOptions(), caller).recognise([task])
     return result, told
 
 

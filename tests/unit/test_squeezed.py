@@ -12,7 +12,8 @@ from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.engines.base import Hypothesis, TokenTimes
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
 from autorag_whisper.recognition.phantoms import SQUEEZED, SQUEEZED_REPEAT
-from autorag_whisper.recognition.recognise import Recognition
+from autorag_whisper.recognition.recognise import WhisperPass
+from autorag_whisper.recognition.recognizer import Caller
 from autorag_whisper.testing import FakeWhisper, speech_samples
 
 if TYPE_CHECKING:
@@ -47,16 +48,12 @@ class Squeezing(FakeWhisper):
 def recognised(text: str = "one two three", part: float = 1.0, **options: object) -> ChunkResult:
     samples = speech_samples(3, tail_s=2.0)
     speech = SpeechSpan(SAMPLE_RATE_HZ // 2, round(2.5 * SAMPLE_RATE_HZ))
-    task = ChunkTask(0, SpeechChunk(0, 0, samples, (speech,)), "en")
+    asked = TranscribeOptions(**options)  # type: ignore[arg-type]  # whatever a test gives
+    task = ChunkTask(0, SpeechChunk(0, 0, samples, (speech,)), "en", options=asked)
     engine = Squeezing(script=lambda _features: Hypothesis(tuple(map(ord, f" {text}")), -0.2, 0.01, cap_hit=False))
     engine.part = part
-    recognition = Recognition(
-        engine,
-        TranscribeOptions(**options),  # type: ignore[arg-type]  # whatever a test gives
-        on_language=lambda _file, _choice: None,
-        cancelled=lambda: False,
-    )
-    [result] = recognition.batch([task])
+    caller = Caller(on_language=lambda _file, _choice: None, cancelled=lambda: False)
+    [result] = WhisperPass(engine, asked, caller).recognise([task])
     return result
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 from autorag_whisper.device.fallback_steps import Failure, Next, Step, next_step
 from autorag_whisper.domain.device import LoadReason, ModelKey
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from autorag_whisper.device.device_fallback import DevicePolicy
     from autorag_whisper.domain.device import CpuPin, Device, Placement
-    from autorag_whisper.engines.base import RecognizerSpec, WhisperModel
+    from autorag_whisper.engines.base import RecognizerSpec
     from autorag_whisper.models.store import ModelFiles
+    from autorag_whisper.recognition.recognizer import Recognizer
     from autorag_whisper.residency.residency import Residency
 
 
@@ -69,7 +70,7 @@ class ModelSession:
         return self._policy.limits.limit(self.key)
 
     @contextmanager
-    def compute(self) -> Iterator[tuple[ModelKey, WhisperModel]]:
+    def compute(self) -> Iterator[tuple[ModelKey, Recognizer]]:
         """The right to compute, and the model to do it with, for one batch: (where, recogniser).
 
         On a card that others share it takes a lease of the card first. If that is not had before its deadline the batch
@@ -81,10 +82,11 @@ class ModelSession:
             with self._lease(use) as recognizer:
                 yield use, recognizer
 
-    def _lease(self, key: ModelKey) -> AbstractContextManager[WhisperModel]:
+    def _lease(self, key: ModelKey) -> AbstractContextManager[Recognizer]:
         """The recogniser of `key`, loaded if it is not resident, for the length of a `with`."""
         reason = LoadReason.FALLBACK if self.steps else LoadReason.FIRST
-        return self._residency.lease(key, reason_if_absent=reason)
+        lease = self._residency.lease(key, reason_if_absent=reason)
+        return cast("AbstractContextManager[Recognizer]", lease)  # the loaders make nothing else
 
     def prepare(self) -> RecognizerSpec:
         """Load; where CUDA fails at it, what the device fallback does. Raises the Model* errors and EngineError."""

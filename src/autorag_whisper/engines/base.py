@@ -77,6 +77,11 @@ class RecognizerSpec:
     options: frozenset[str] = frozenset()
 
     @property
+    def one_window(self) -> bool:
+        """Whether chunks of all lengths go through it together."""
+        return self.strict_window or not self.has_windows
+
+    @property
     def only_language(self) -> str | None:
         """The language of whatever it hears, where it knows one alone."""
         return next(iter(self.languages)) if len(self.languages) == 1 else None
@@ -192,8 +197,8 @@ class Hypothesis:
     cap_hit: bool
     probabilities: tuple[float, ...] | None = None
 
-    def whole(self, tokenizer: Tokenizer) -> Hypothesis:
-        """Without what is no text (`Tokenizer.whole`)."""
+    def whole(self, tokenizer: Texts) -> Hypothesis:
+        """Without what is no text (`Texts.whole`)."""
         kept = tokenizer.whole(self.token_ids)
         token_ids = tuple(token for token, _ in kept)
         if token_ids == self.token_ids:
@@ -228,7 +233,22 @@ class Encoded:
     value: Any
 
 
-class Tokenizer(Protocol):
+class Texts(Protocol):
+    """What token ids stand for. Thread-safe."""
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        """Text of text tokens; a piece of a character gives U+FFFD."""
+        ...
+
+    def whole(self, token_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """Text tokens without what is no text: pieces of characters, U+FFFD, control characters.
+
+        (token, the place in `token_ids` of the one that it is, or was part of), in order.
+        """
+        ...
+
+
+class Tokenizer(Texts, Protocol):
     """Text <-> token ids of one model. Thread-safe."""
 
     def prompt(self, language: str, task: str, previous: str = "", hotwords: str = "") -> tuple[int, ...]:
@@ -243,17 +263,6 @@ class Tokenizer(Protocol):
         ...
 
     def encode(self, text: str) -> tuple[int, ...]: ...
-
-    def decode(self, token_ids: Sequence[int]) -> str:
-        """Text of text tokens; a piece of a character gives U+FFFD."""
-        ...
-
-    def whole(self, token_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
-        """Text tokens without what is no text: pieces of characters, U+FFFD, control characters.
-
-        (token, the place in `token_ids` of the one that it is, or was part of), in order.
-        """
-        ...
 
 
 class WhisperModel(LoadedEngine, Protocol):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper import telemetry as names
 from autorag_whisper.engines import ctranslate2
 from autorag_whisper.loading.load_requests import load_request
+from autorag_whisper.recognition.recognizer import Recognizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.device import Device, LoadReason, ModelKey
     from autorag_whisper.engines.aligners import AlignmentModel
-    from autorag_whisper.engines.base import WhisperModel
+    from autorag_whisper.engines.base import LoadedEngine
     from autorag_whisper.loading.model_finder import ModelFinder
     from autorag_whisper.settings import Settings
     from autorag_whisper.telemetry import Telemetry
 
-    Load = Callable[[], WhisperModel]
+    Load = Callable[[], LoadedEngine]
     Prepare = Callable[[ModelKey], Load]
     """Makes ready what a load needs (weights, alignment heads; once a machine), and gives the load itself."""
 
@@ -56,10 +57,10 @@ def whisperx_loader(models: ModelFinder, workers: int) -> Prepare:
 
 def with_load_spans(
     prepare: Prepare, models: ModelFinder, telemetry: Telemetry
-) -> Callable[[ModelKey, LoadReason], WhisperModel]:
+) -> Callable[[ModelKey, LoadReason], Recognizer]:
     """A loader that makes a `load_model` span of each load; what `prepare` does is not in the span."""
 
-    def load(key: ModelKey, reason: LoadReason) -> WhisperModel:
+    def load(key: ModelKey, reason: LoadReason) -> Recognizer:
         load_now = prepare(key)
         attributes = {
             names.MODEL_SIZE: models.of(key).name,
@@ -67,9 +68,9 @@ def with_load_spans(
             names.LOAD_REASON: reason.value,
         }
         with telemetry.load_model(attributes) as span:
-            recognizer = load_now()
-            span.set_attribute(names.MODEL_COMPUTE_TYPE, recognizer.spec.compute_type)
-        return recognizer
+            engine = load_now()
+            span.set_attribute(names.MODEL_COMPUTE_TYPE, engine.spec.compute_type)
+        return Recognizer(engine)
 
     return load
 

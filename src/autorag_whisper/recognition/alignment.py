@@ -69,8 +69,7 @@ class Spoken:
     @property
     def place(self) -> Place:
         """Where it was said."""
-        speech = tuple((seconds(span.start), seconds(span.stop)) for span in self.chunk.speech)
-        return Place(self.chunk.start_s, seconds(self.chunk.stop), speech)
+        return place_of(self.chunk)
 
     @property
     def frames(self) -> int:
@@ -196,16 +195,7 @@ class Alignment:
             return None
 
     def _ctc_words(self, one: Spoken, before: Aligned, found: Sequence[TimedWord]) -> Aligned:
-        if _is_lost(before, found):
-            return before
-        timing = Timing(
-            WordSource.CTC,
-            [(timed.word.start_s, timed.word.end_s) for timed in found],
-            [timed.word.probability for timed in before.words],
-            [timed.word.score or 0.0 for timed in found],
-            [timed.word.source for timed in found],
-        )
-        return self._timed(one, timing)
+        return before if is_lost(before, found) else self._timed(one, ctc_timing(before, found))
 
     def _by_letters(self, encoded: Encoded, group: list[Spoken], before: list[Aligned]) -> list[Aligned]:
         """Chunks whose letters the classifier hears; the others as they were before."""
@@ -362,7 +352,24 @@ class Alignment:
         return Aligned(tuple(words), self.wanted, WordSource.INTERPOLATED)
 
 
-def _is_lost(by_tokens: Aligned, words: Sequence[TimedWord]) -> bool:
+def place_of(chunk: SpeechChunk) -> Place:
+    """Where a chunk's text was said."""
+    speech = tuple((seconds(span.start), seconds(span.stop)) for span in chunk.speech)
+    return Place(chunk.start_s, seconds(chunk.stop), speech)
+
+
+def ctc_timing(before: Aligned, found: Sequence[TimedWord]) -> Timing:
+    """The times that an aligner `found` for the words of `before`, with the probabilities that they have there."""
+    return Timing(
+        WordSource.CTC,
+        [(timed.word.start_s, timed.word.end_s) for timed in found],
+        [timed.word.probability for timed in before.words],
+        [timed.word.score or 0.0 for timed in found],
+        [timed.word.source for timed in found],
+    )
+
+
+def is_lost(by_tokens: Aligned, words: Sequence[TimedWord]) -> bool:
     """Whether an aligner has lost its place in a chunk: most of its words are elsewhere than their tokens.
 
     whisperX's search may end early, with all words at the chunk's start, where a text has more signs than letters.

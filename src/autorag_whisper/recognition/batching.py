@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from autorag_whisper.engines.base import WINDOW_FRAMES
+from autorag_whisper.recognition.chunk_result import AskLanguage
 from autorag_whisper.recognition.profile import BatchProfile, profile_of
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Pool:
         """Chunks that have to be done again, in front; the language of an `undecided` one is not asked for again."""
         if not undecided:
             self.asked -= {task.file for task in tasks if task.chunk.index == 0}
-        self.waiting[:0] = tasks
+        self.waiting[:0] = [task if task.is_settled else replace(task, ask=AskLanguage.IF_SURE) for task in tasks]
 
     def drop(self, file: int) -> None:
         """Forget what waits of `file`."""
@@ -87,11 +88,16 @@ class Pool:
         self.languages[file], self.known[file] = language, tuple(sorted({language, *known}))
 
     def eligible(self) -> list[ChunkTask]:
-        """What may be recognised now: of a file of unknown language only its first chunk, and that once."""
+        """What may be recognised now: of a file of unknown language only its first chunk, and that once.
+
+        Each in its file's language of now, unless its own is settled.
+        """
         return [
-            replace(task, language=self.languages.get(task.file), known=self.known.get(task.file, ()))
+            task
+            if task.is_settled
+            else replace(task, language=self.languages.get(task.file), known=self.known.get(task.file, ()))
             for task in self.waiting
-            if task.file in self.languages or (task.chunk.index == 0 and task.file not in self.asked)
+            if task.is_settled or task.file in self.languages or (task.chunk.index == 0 and task.file not in self.asked)
         ]
 
     def most(self, group: Group) -> int:

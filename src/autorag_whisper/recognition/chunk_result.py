@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.domain.request import Task, TranscribeOptions
 from autorag_whisper.recognition.alignment import Aligned
 from autorag_whisper.recognition.language_changes import Stretch
 from autorag_whisper.recognition.windows import window_frames
@@ -19,10 +20,26 @@ if TYPE_CHECKING:
     from autorag_whisper.recognition.language import LanguageChoice, Piece
 
 
+class AskLanguage(StrEnum):
+    """What is asked about the language of a chunk whose file's is not known, or that decides for itself."""
+
+    IF_SURE = "if_sure"
+    """Its own; where that is unsure and nothing else is known, it comes back undecided."""
+    LIKELIEST = "likeliest"
+    """Its own, however unsure."""
+    TOGETHER = "together"
+    """That of all chunks of the batch, which are of one file, together."""
+    NOTHING = "nothing"
+    """It is settled."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChunkTask:
-    """A chunk to recognise. `file` tells the files of a run apart; `language` None is to be detected.
+    """A chunk to recognise. `file` tells the files of a run apart; `language` None is to be detected, as `ask` says.
 
+    `full_window`: in the encoder window of 30 s, however short it is. `fallback`: it is decoded again with care, by a
+    wide search and then the temperature fallback, until a text is good; it goes alone, and what comes of it is final.
+    `earlier`: its attempts before that.
     `known`: languages that the file had so far. `more`: other chunks of the file can be asked for its language.
     `heard`: what its pieces sound like, once that is known. `stretches`: all of the chunk, and in which languages it
     is recognised, once that is decided. `options` are its file's.
@@ -31,7 +48,9 @@ class ChunkTask:
     file: int
     chunk: SpeechChunk
     language: str | None
-    redo: bool = False
+    ask: AskLanguage = AskLanguage.IF_SURE
+    full_window: bool = False
+    fallback: bool = False
     earlier: tuple[Attempt, ...] = ()
     known: tuple[str, ...] = ()
     more: bool = False
@@ -40,8 +59,28 @@ class ChunkTask:
     options: TranscribeOptions = field(default_factory=TranscribeOptions)
 
     def again(self, language: str, attempts: tuple[Attempt, ...]) -> ChunkTask:
-        """This chunk, to be redone with care."""
-        return replace(self, language=language, redo=True, earlier=attempts)
+        """This chunk, to be decoded again with care, in the language that was found."""
+        asked = replace(self, language=language, ask=AskLanguage.NOTHING)
+        return replace(asked, full_window=True, fallback=True, earlier=attempts)
+
+    def in_languages(self, stretches: tuple[Stretch, ...]) -> ChunkTask:
+        """This chunk from the start, in the languages that were settled."""
+        asked = replace(self, language=stretches[0].language, ask=AskLanguage.NOTHING, stretches=stretches)
+        return replace(asked, full_window=False, fallback=False, earlier=())
+
+    def decided(self) -> ChunkTask:
+        """This chunk, in the likeliest language if its own is to be detected: it does not come back undecided."""
+        return self if self.is_settled else replace(self, ask=AskLanguage.LIKELIEST)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its language is, whatever its file's is."""
+        return self.ask is AskLanguage.NOTHING
+
+    @property
+    def translates(self) -> bool:
+        """Whether its words are those of a translation: in another order than the sounds."""
+        return self.options.task is Task.TRANSLATE
 
     @property
     def changes_language(self) -> bool:
@@ -50,7 +89,7 @@ class ChunkTask:
 
     def alone(self, chunk: SpeechChunk, language: str) -> ChunkTask:
         """A part of this chunk, in one language."""
-        part = ChunkTask(self.file, chunk, language, options=self.options)
+        part = ChunkTask(self.file, chunk, language, AskLanguage.NOTHING, options=self.options)
         return replace(part, stretches=part.in_one(language))
 
     def in_one(self, language: str) -> tuple[Stretch, ...]:
@@ -58,8 +97,9 @@ class ChunkTask:
         return (Stretch(language, self.chunk.start, self.chunk.stop),)
 
     def window(self, *, strict: bool) -> int:
-        """Mel frames of its encoder window: the full one in a redo, and where the model or the quality wants that."""
-        return window_frames(len(self.chunk.samples), strict=strict or self.redo or self.options.effort.full_window)
+        """Mel frames of its encoder window: the full one if it, the model (`strict`) or the quality wants that."""
+        full = strict or self.full_window or self.options.effort.full_window
+        return window_frames(len(self.chunk.samples), strict=full)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +172,14 @@ class ChunkResult:
 
 @dataclass(slots=True)
 class Row:
-    """A task on its way through the batch. `choice`: its file's language as detected, while it is not settled."""
+    """A task on its way through the batch. `choice`: its file's language as detected, while it is not settled.
+
+    `is_last`: no attempt follows, so that its text is final whatever fault it has.
+    """
 
     task: ChunkTask
     language: str
+    is_last: bool = False
     choice: LanguageChoice | None = None
     hypothesis: Hypothesis | None = None
     attempts: list[Attempt] = field(default_factory=list)
@@ -143,3 +187,8 @@ class Row:
     rejected: list[Rejection] = field(default_factory=list)
     unsampled: bool = False
     aligned: Aligned = field(default_factory=Aligned)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether what it has now is its text."""
+        return self.is_last or not self.attempts[self.kept].rejected_for

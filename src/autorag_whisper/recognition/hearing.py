@@ -9,6 +9,7 @@ import numpy as np
 
 from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.recognition.aligner_fallback import told
+from autorag_whisper.recognition.chunk_result import AskLanguage
 from autorag_whisper.recognition.language import PIECE_FRAMES, PIECE_STEP, choose, piece_frames, pieces_of
 from autorag_whisper.recognition.language_changes import Speaking, follow
 
@@ -32,6 +33,20 @@ def follows(options: TranscribeOptions) -> bool:
     return options.language is None and not options.code_switching
 
 
+def language_by_itself(task: ChunkTask, choice: LanguageChoice) -> str:
+    """The language of a chunk that was asked alone; "" where it stays undecided."""
+    if task.language is not None:
+        return choice.code if choice.is_sure() else task.language
+    if task.ask is AskLanguage.IF_SURE and not choice.is_sure(more=task.more):
+        return ""
+    return choice.code
+
+
+def language_together(task: ChunkTask, own: LanguageChoice, choice: LanguageChoice) -> str:
+    """The language of a chunk of several that made a `choice` together."""
+    return own.code if task.options.code_switching and own.is_sure() else choice.code
+
+
 class Hearing:
     """Hears on one recogniser, batches of one profile. Thread-safe: it keeps nothing."""
 
@@ -49,7 +64,7 @@ class Hearing:
 
     def asks(self, task: ChunkTask) -> bool:
         """Whether its language is to be detected."""
-        return task.language is None or (self._options.code_switching and not task.redo and not task.stretches)
+        return task.language is None or (self._options.code_switching and not task.is_settled)
 
     def choice(self, votes: Sequence[dict[str, float]], task: ChunkTask) -> LanguageChoice:
         """Of the languages that are allowed for the file of `task`."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.transcript import Word
     from autorag_whisper.recognition.holes import Hole
-    from autorag_whisper.recognition.recognise import Recognition
+    from autorag_whisper.recognition.passes import Pass
 
 _log = logging.getLogger(__name__)
 
@@ -46,16 +46,16 @@ DOUBTED_HOLE = "doubted_hole: where the chunk's text has a hole the model doubte
 """The rule for what a hole gave. Lost utterances had a doubt (`phantoms`) of 0.47 and less, all else 0.74 and more."""
 
 
-def completed(recognition: Recognition, result: ChunkResult, *, cuts: int = 0) -> ChunkResult:
+def completed(one_pass: Pass, result: ChunkResult, *, cuts: int = 0) -> ChunkResult:
     """`result`, or where speech of its chunk has no words or its text was cut, what its parts give.
 
     Where these fail, `result` is as good as it was. Raises Cancelled, and DeviceError. A chunk that changes its
     language has no text but its parts': what they raise is raised.
     """
     if result.task.changes_language:
-        return _by_language(recognition, result, cuts)
+        return _by_language(one_pass, result, cuts)
     try:
-        return _in_another_language(recognition, _completed(recognition, result, cuts), cuts)
+        return _in_another_language(one_pass, _completed(one_pass, result, cuts), cuts)
     except (AutoragWhisperError, MemoryError) as error:
         if isinstance(error, Cancelled | DeviceError):
             raise
@@ -63,7 +63,7 @@ def completed(recognition: Recognition, result: ChunkResult, *, cuts: int = 0) -
         return result
 
 
-def _completed(recognition: Recognition, result: ChunkResult, cuts: int) -> ChunkResult:
+def _completed(one_pass: Pass, result: ChunkResult, cuts: int) -> ChunkResult:
     if result.undecided or cuts >= MOST_CUTS:
         return result
     chunk = result.task.chunk
@@ -71,16 +71,16 @@ def _completed(recognition: Recognition, result: ChunkResult, cuts: int) -> Chun
         parts = halves(chunk)
         if len(parts) < 2:
             return result
-        halved = _joined(recognition, result, [_again(recognition, result, part, cuts) for part in parts])
+        halved = _joined(result, [_again(one_pass, result, part, cuts) for part in parts])
         return halved if len(halved.words) >= len(result.words) else result
-    if result.needs_redo or recognition.translates:
+    if result.needs_redo or result.task.translates:
         return result
     if not result.words:
         is_of_another = follows(result.task.options) and another(result.task.heard, result.language)
         wanted = not cuts and not is_of_another and _is_surely_speech(chunk)
-        return _halved(recognition, result, cuts) if wanted else result
+        return _halved(one_pass, result, cuts) if wanted else result
     found = holes(chunk.speech, _said(result))
-    joined = _around(recognition, result, found, cuts) if found else result
+    joined = _around(one_pass, result, found, cuts) if found else result
     if joined.words is result.words:
         return joined
     before_s, after_s = (missing_s(chunk.speech, _said(one)) for one in (result, joined))
@@ -92,16 +92,16 @@ def _is_surely_speech(chunk: SpeechChunk) -> bool:
     return chunk.voice >= _SURE_VOICE and sum(s.duration_s for s in chunk.speech if s.sure) >= _SURE_SPEECH_S
 
 
-def _halved(recognition: Recognition, result: ChunkResult, cuts: int) -> ChunkResult:
+def _halved(one_pass: Pass, result: ChunkResult, cuts: int) -> ChunkResult:
     """Of a chunk without words what its halves give, if anything."""
     parts = halves(result.task.chunk)
     if len(parts) < 2:
         return result
-    halved = _joined(recognition, result, [_again(recognition, result, part, cuts) for part in parts])
+    halved = _joined(result, [_again(one_pass, result, part, cuts) for part in parts])
     return halved if halved.words else result
 
 
-def _around(recognition: Recognition, result: ChunkResult, found: Sequence[Hole], cuts: int) -> ChunkResult:
+def _around(one_pass: Pass, result: ChunkResult, found: Sequence[Hole], cuts: int) -> ChunkResult:
     """What the parts of a chunk around its holes give together; where that is no more than there was, `result`."""
     parts = around(result.task.chunk, found)
     if len(parts) < 2:
@@ -109,16 +109,14 @@ def _around(recognition: Recognition, result: ChunkResult, found: Sequence[Hole]
     done: dict[int, ChunkResult] = {}
     for n, part in enumerate(parts):
         if any(hole.start < part.speech[-1].stop and part.speech[0].start < hole.stop for hole in found):
-            done[n] = _if_believed(_again(recognition, result, part, cuts))
+            done[n] = _if_believed(_again(one_pass, result, part, cuts))
     if not any(one.words for one in done.values()):
         rejected = [rejection for one in done.values() for rejection in one.rejected]
         return replace(result, rejected=(*result.rejected, *rejected))
-    return _joined(
-        recognition, result, [done.get(n) or _again(recognition, result, part, cuts) for n, part in enumerate(parts)]
-    )
+    return _joined(result, [done.get(n) or _again(one_pass, result, part, cuts) for n, part in enumerate(parts)])
 
 
-def _in_another_language(recognition: Recognition, result: ChunkResult, cuts: int) -> ChunkResult:
+def _in_another_language(one_pass: Pass, result: ChunkResult, cuts: int) -> ChunkResult:
     """`result`, or where nothing came of speech that is not in its language what the likeliest other one gives.
 
     That is not sure enough for the file to go on in it, and better than nothing.
@@ -129,7 +127,7 @@ def _in_another_language(recognition: Recognition, result: ChunkResult, cuts: in
     language = another(task.heard, result.language)
     if not language:
         return result
-    found = _alone(recognition, task.alone(task.chunk, language), MOST_CUTS)
+    found = _alone(one_pass, task.alone(task.chunk, language), MOST_CUTS)
     if not found.words:
         return result
     return replace(
@@ -162,35 +160,35 @@ def _said(result: ChunkResult) -> list[Word]:
     return [timed.word for timed in result.words]
 
 
-def _by_language(recognition: Recognition, result: ChunkResult, cuts: int) -> ChunkResult:
+def _by_language(one_pass: Pass, result: ChunkResult, cuts: int) -> ChunkResult:
     """Each stretch of one language as a chunk of its own."""
     done = [
-        _alone(recognition, result.task.alone(part, stretch.language), cuts)
+        _alone(one_pass, result.task.alone(part, stretch.language), cuts)
         for stretch, part in within(result.task.chunk, result.task.stretches)
     ]
     longest = max(done, key=lambda part: part.task.chunk.duration_s)
-    return replace(_joined(recognition, result, done), language=longest.language)
+    return replace(_joined(result, done), language=longest.language)
 
 
-def _again(recognition: Recognition, result: ChunkResult, part: SpeechChunk, cuts: int) -> ChunkResult:
+def _again(one_pass: Pass, result: ChunkResult, part: SpeechChunk, cuts: int) -> ChunkResult:
     """A part of a chunk in the chunk's language."""
-    return _alone(recognition, result.task.alone(part, result.language), cuts)
+    return _alone(one_pass, result.task.alone(part, result.language), cuts)
 
 
-def _alone(recognition: Recognition, task: ChunkTask, cuts: int) -> ChunkResult:
-    [found] = recognition.batch([task], may_be_undecided=False)
-    found = completed(recognition, found, cuts=cuts + 1)
+def _alone(one_pass: Pass, task: ChunkTask, cuts: int) -> ChunkResult:
+    [found] = one_pass.recognise([task])
+    found = completed(one_pass, found, cuts=cuts + 1)
     if found.needs_redo:
-        [found] = recognition.batch([task.again(found.language, found.attempts)], may_be_undecided=False)
-        found = completed(recognition, found, cuts=cuts + 1)
+        [found] = one_pass.recognise([task.again(found.language, found.attempts)])
+        found = completed(one_pass, found, cuts=cuts + 1)
     return found
 
 
-def _joined(recognition: Recognition, result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
+def _joined(result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
     attempts = (*result.attempts, *(attempt for part in parts for attempt in part.attempts))
     offsets = itertools.accumulate((len(part.attempts) for part in parts), initial=len(result.attempts))
     kept = [offset + part.kept for offset, part in zip(offsets, parts, strict=False) if part.words]
-    words = _sewn(parts, translated=recognition.translates)
+    words = _sewn(parts, translated=result.task.translates)
     return replace(
         result,
         text=" ".join(part.text for part in parts if part.text),

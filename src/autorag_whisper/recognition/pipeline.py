@@ -1,4 +1,4 @@
-"""One batch of chunks through an engine that decodes by rules of its own: its text is judged, not redone."""
+"""One pass over a batch by a pipeline that decodes by rules of its own: its text is judged, not redone."""
 
 from __future__ import annotations
 
@@ -6,45 +6,42 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from autorag_whisper.engines.base import Decoding, WhisperPipeline, Wording
-from autorag_whisper.recognition.chunk_result import EngineTime
-from autorag_whisper.recognition.recognise import Recognition
-from autorag_whisper.recognition.windows import token_cap
+from autorag_whisper.engines.base import WINDOW_FRAMES, Decoding, Wording
+from autorag_whisper.recognition.alignment import Alignment, Spoken
+from autorag_whisper.recognition.chunk_result import AskLanguage, EngineTime, Row
+from autorag_whisper.recognition.hearing import Hearing, language_by_itself, language_together
+from autorag_whisper.recognition.judging import Judge
+from autorag_whisper.recognition.search import TextSearch
+from autorag_whisper.recognition.windows import features_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from autorag_whisper.engines.base import Encoded, WhisperModel
-    from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, Row
-    from autorag_whisper.recognition.language import LanguageChoice
+    from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.engines.base import Encoded, WhisperPipeline
+    from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
+    from autorag_whisper.recognition.recognizer import Caller
 
 
-class PipelineRecognition(Recognition):
-    """As `Recognition`, over a `WhisperPipeline`.
+class PipelinePass:
+    """Recognises batches of one profile by a `WhisperPipeline`. Thread-safe: it keeps nothing.
 
     Language, phantom text and alignment are the house's. There is no temperature fallback: the engine takes a text's
-    tokens as they come, so every chunk counts as redone after its first attempt.
+    tokens as they come, and its first text of a chunk is the last. The detected language is the file's; texts in other
+    languages do not compete with it.
     """
 
-    def batch(self, tasks: Sequence[ChunkTask], *, may_be_undecided: bool = True) -> list[ChunkResult]:
-        started = time.perf_counter()
-        asked = [task for task in tasks if self._hearing.asks(task)]
-        choices = self._hearing.choices(self._encode(asked), asked) if asked else []
-        found = dict(zip(map(id, asked), choices, strict=True))
-        rows = [self._row(task, found.get(id(task)), may_be_undecided=may_be_undecided) for task in tasks]
-        return self._recognise([row for row in rows if row.language], rows, started)
+    def __init__(self, engine: WhisperPipeline, options: TranscribeOptions, caller: Caller) -> None:
+        self._engine, self._options, self._caller = engine, options, caller
+        self._hearing, self._search = Hearing(engine, options), TextSearch(engine, options)
+        self._alignment = Alignment(engine, options, caller.ctc)
+        self._judge = Judge(engine.tokenizer)
 
-    def _has_rivals(self, choice: LanguageChoice) -> bool:  # noqa: ARG002 - whatever it is
-        """Its texts do not compete: the detected language is the file's."""
-        return False
-
-    def _decode(self, encoded: Encoded, decided: list[Row], rows: list[Row], started: float) -> list[ChunkResult]:  # noqa: ARG002 - the engine encodes for itself
-        return self._recognise(decided, rows, started)
-
-    def _recognise(self, decided: list[Row], rows: list[Row], started: float) -> list[ChunkResult]:
+    def recognise(self, tasks: Sequence[ChunkTask]) -> list[ChunkResult]:
         """Text, then times: one call for every language, as the engine speaks one at a time."""
-        said = []
-        whole = [row for row in decided if not row.task.changes_language]
+        started = time.perf_counter()
+        rows, said = self._rows(tasks), list[tuple["Encoded", list[Row]]]()
+        whole = [row for row in rows if row.language and not row.task.changes_language]
         for language in dict.fromkeys(row.language for row in whole):
             group = [row for row in whole if row.language == language]
             encoded = self._say(group, language)
@@ -55,7 +52,31 @@ class PipelineRecognition(Recognition):
             self._align(encoded, group)
         ended, count = time.perf_counter(), len(rows)
         share = EngineTime((turned - started) / count, (ended - turned) / count, started, turned, ended)
-        return self._results(rows, share)
+        return self._judge.results(rows, share)
+
+    def _rows(self, tasks: Sequence[ChunkTask]) -> list[Row]:
+        """A row for each chunk, in the language that it is found to be in; those that are asked are encoded for it."""
+        asked = [n for n, task in enumerate(tasks) if self._hearing.asks(task)]
+        languages = [task.language or "" for task in tasks]
+        if asked:
+            votes = self._votes([tasks[n] for n in asked])
+            together = tasks[0].ask is AskLanguage.TOGETHER
+            choice = self._hearing.choice(votes, tasks[asked[0]])
+            if together:
+                self._caller.on_language(tasks[0].file, choice)
+            for n, vote in zip(asked, votes, strict=True):
+                own = self._hearing.choice([vote], tasks[n])
+                languages[n] = (
+                    language_together(tasks[n], own, choice) if together else language_by_itself(tasks[n], own)
+                )
+                if not together and tasks[n].language is None and languages[n]:
+                    self._caller.on_language(tasks[n].file, own)
+        return [Row(task, language, is_last=True) for task, language in zip(tasks, languages, strict=True)]
+
+    def _votes(self, tasks: Sequence[ChunkTask]) -> list[dict[str, float]]:
+        self._caller.check()
+        features = features_of([task.chunk for task in tasks], self._engine.spec.n_mels, WINDOW_FRAMES)
+        return self._engine.detect_languages(self._engine.encode(features))
 
     def _note_languages(self, encoded: Encoded, rows: list[Row]) -> None:
         """What they sound like is known when they are decoded: whoever has the whole file asks again if it differs."""
@@ -63,21 +84,28 @@ class PipelineRecognition(Recognition):
             row.task = replace(row.task, heard=heard, stretches=row.task.in_one(row.language))
 
     def _say(self, group: list[Row], language: str) -> Encoded:
-        self._check()
+        self._caller.check()
         options = self._options
         beam_size = options.effort.beam_size
         wording = Wording(
             language, options.task.value, beam_size, options.initial_prompt, options.hotwords, options.search
         )
-        assert isinstance(self._engine, WhisperPipeline)
         encoded, hypotheses = self._engine.recognise([row.task.chunk.samples for row in group], wording)
         for row, hypothesis in zip(group, hypotheses, strict=True):
-            row.task = replace(row.task, redo=True)
-            self._judge(row, hypothesis, Decoding(beam_size, 0.0, token_cap(len(row.task.chunk.samples), row.language)))
-            self._reject(row)
+            decoding = Decoding(beam_size, 0.0, self._search.cap(row.task.chunk, row.language))
+            attempt = self._judge.attempt(hypothesis, decoding, WINDOW_FRAMES)
+            cap_hit = self._search.is_cut(hypothesis, row.task.chunk, row.language)
+            self._judge.judge(row, hypothesis, attempt, cap_hit=cap_hit)
+            self._judge.reject(row)
         return encoded
 
-
-def recognition_for(recognizer: WhisperModel) -> type[Recognition]:
-    """The recognition that suits an engine."""
-    return PipelineRecognition if isinstance(recognizer, WhisperPipeline) else Recognition
+    def _align(self, encoded: Encoded, rows: list[Row]) -> None:
+        """Time the words of every row that has some."""
+        self._caller.check()
+        spoken = [
+            Spoken(n, row.task.chunk, row.language, row.hypothesis)
+            for n, row in enumerate(rows)
+            if row.hypothesis and row.hypothesis.token_ids
+        ]
+        for one, aligned in zip(spoken, self._alignment.align(encoded, spoken), strict=True):
+            rows[one.row].aligned = aligned

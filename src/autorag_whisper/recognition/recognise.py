@@ -8,84 +8,67 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.device import FailureCause
-from autorag_whisper.domain.errors import Cancelled, DeviceError, EngineError, ModelDamaged
+from autorag_whisper.domain.errors import DeviceError, EngineError, ModelDamaged
 from autorag_whisper.domain.request import Task
-from autorag_whisper.domain.transcript import Attempt
 from autorag_whisper.engines.base import WINDOW_FRAMES, Decoding
 from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.alignment import Alignment, Spoken
-from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection, Row
+from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkResult, ChunkTask, EngineTime, Row
 from autorag_whisper.recognition.effort import MOST_KEPT, may_try_again, steps_of
-from autorag_whisper.recognition.hearing import Hearing
-from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
-from autorag_whisper.recognition.phantoms import NO_SPEECH, phantom
-from autorag_whisper.recognition.quality import Fault, best_of, compression_ratio, fault_of
+from autorag_whisper.recognition.hearing import Hearing, language_by_itself, language_together
+from autorag_whisper.recognition.judging import Judge, speech_s
+from autorag_whisper.recognition.loops import runaway, without
+from autorag_whisper.recognition.phantoms import phantom
+from autorag_whisper.recognition.quality import Fault, best_of
 from autorag_whisper.recognition.rival_languages import Reading, is_doubtful, likeliest
 from autorag_whisper.recognition.sampling import seed_of
 from autorag_whisper.recognition.search import Asked, TextSearch
-from autorag_whisper.recognition.unsaid import UNHEARD_REPEAT, without_unsaid
 from autorag_whisper.recognition.windows import features_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from autorag_whisper.align.words import TimedWord
-    from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.engines.base import Encoded, Hypothesis, WhisperModel
-    from autorag_whisper.recognition.ctc_alignment import CtcAligner
     from autorag_whisper.recognition.language import LanguageChoice
+    from autorag_whisper.recognition.recognizer import Caller
 
 _log = logging.getLogger(__name__)
 
 
-class Recognition:
-    """Recognises batches on one recogniser, all of one profile. Thread-safe: it keeps nothing.
+class WhisperPass:
+    """Recognises batches of one profile by the steps of a Whisper model. Thread-safe: it keeps nothing.
 
-    `options` are those of any of their files: what is not in the profile is read from each task's own.
-    `on_language(file, choice)` is told a detected language: before anything is decoded in it, or, where others are
-    nearly as likely, when the first text is there.
+    `options` are those of any of their files: what is not in the profile is read from each task's own. The caller is
+    told a detected language before anything is decoded in it, or, where others are nearly as likely, when the first
+    text is there.
     """
 
-    def __init__(
-        self,
-        recognizer: WhisperModel,
-        options: TranscribeOptions,
-        *,
-        on_language: Callable[[int, LanguageChoice], None],
-        cancelled: Callable[[], bool],
-        ctc: CtcAligner | None = None,
-    ) -> None:
-        self._engine, self._options = recognizer, options
-        self._on_language, self._cancelled = on_language, cancelled
-        self._alignment = Alignment(recognizer, options, ctc)
-        self._strict_window = recognizer.spec.strict_window
-        self._search = TextSearch(recognizer, options)
-        self._hearing = Hearing(recognizer, options)
+    def __init__(self, model: WhisperModel, options: TranscribeOptions, caller: Caller) -> None:
+        self._engine, self._options, self._caller = model, options, caller
+        self._alignment = Alignment(model, options, caller.ctc)
+        self._strict_window = model.spec.strict_window
+        self._search, self._hearing = TextSearch(model, options), Hearing(model, options)
+        self._judge = Judge(model.tokenizer)
 
-    @property
-    def translates(self) -> bool:
-        """Whether the words are those of a translation: in another order than the sounds."""
-        return self._options.task is Task.TRANSLATE
-
-    def batch(self, tasks: Sequence[ChunkTask], *, may_be_undecided: bool = True) -> list[ChunkResult]:
-        """Recognise chunks of one window. Raises what the engine raises, and Cancelled between two engine calls."""
+    def recognise(self, tasks: Sequence[ChunkTask]) -> list[ChunkResult]:
+        """What comes of chunks of one window. Raises what the engine raises, and Cancelled between two engine calls."""
         started = time.perf_counter()
         if all(task.changes_language for task in tasks):  # in which languages they are is known, their parts are next
             return [ChunkResult(task, task.stretches[0].language) for task in tasks]
+        if tasks[0].ask is AskLanguage.TOGETHER:
+            return self._vote(tasks)
         encoded = self._encode(tasks)
         votes = self._hearing.choices(encoded, tasks)
-        rows = [
-            self._row(task, vote, may_be_undecided=may_be_undecided) for task, vote in zip(tasks, votes, strict=True)
-        ]
+        rows = [self._row(task, vote) for task, vote in zip(tasks, votes, strict=True)]
         decided = [n for n, row in enumerate(rows) if row.language]
         if not decided:
             now = time.perf_counter()
-            return self._results(rows, EngineTime((now - started) / len(tasks), 0.0, started, now, now))
+            return self._judge.results(rows, EngineTime((now - started) / len(tasks), 0.0, started, now, now))
         encoded = self._engine.select(encoded, decided)
         return self._decode(encoded, [rows[n] for n in decided], rows, started)
 
-    def vote(self, tasks: Sequence[ChunkTask]) -> list[ChunkResult]:
+    def _vote(self, tasks: Sequence[ChunkTask]) -> list[ChunkResult]:
         """Recognise the first chunks of one file in the language that they choose together.
 
         Each is looked at in the full window, in which the model learned to tell languages: a short one was unsure.
@@ -95,36 +78,35 @@ class Recognition:
         choice = self._hearing.choice(votes, tasks[0])
         unsettled = choice if len(tasks) == 1 and self._has_rivals(choice) else None
         if unsettled is None:
-            self._on_language(tasks[0].file, choice)
+            self._caller.on_language(tasks[0].file, choice)
         results = []
         for task, full, vote in zip(tasks, looked_at, votes, strict=True):
             encoded = full if task.window(strict=self._strict_window) == WINDOW_FRAMES else self._encode([task])
             own = self._hearing.choice([vote], task)
-            row = Row(task, own.code if self._options.code_switching and own.is_sure() else choice.code, unsettled)
+            row = Row(task, language_together(task, own, choice), choice=unsettled)
             results += self._decode(encoded, [row], [row], time.perf_counter())
         return results
 
     def _encode(self, tasks: Sequence[ChunkTask], *, full: bool = False) -> Encoded:
-        self._check()
+        self._caller.check()
         spec = self._engine.spec
         frames = tasks[0].window(strict=full or self._strict_window)
         return self._engine.encode(features_of([task.chunk for task in tasks], spec.n_mels, frames))
 
-    def _row(self, task: ChunkTask, choice: LanguageChoice | None, *, may_be_undecided: bool) -> Row:
+    def _row(self, task: ChunkTask, choice: LanguageChoice | None) -> Row:
         if choice is None:
-            return Row(task, task.language or "en")
-        if task.language is not None:
-            return Row(task, choice.code if choice.is_sure() else task.language)
-        if may_be_undecided and not choice.is_sure(more=task.more):
-            return Row(task, "")
-        if self._has_rivals(choice):
-            return Row(task, choice.code, choice)
-        self._on_language(task.file, choice)
-        return Row(task, choice.code)
+            return Row(task, task.language or "en", is_last=task.fallback)
+        row = Row(task, language_by_itself(task, choice), is_last=task.fallback)
+        if task.language is None and row.language:
+            if self._has_rivals(choice):
+                row.choice = choice
+            else:
+                self._caller.on_language(task.file, choice)
+        return row
 
     def _has_rivals(self, choice: LanguageChoice) -> bool:
         """Whether the first text is to be heard before a file has this language."""
-        own_text = not self.translates and not self._options.code_switching
+        own_text = self._options.task is not Task.TRANSLATE and not self._options.code_switching
         return bool(choice.rivals) and own_text and not self._options.temperatures[0]
 
     def _listen(self, encoded: Encoded, rows: list[Row]) -> None:
@@ -137,13 +119,13 @@ class Recognition:
         self._listen(encoded, decided)
         for row in decided:
             if row.choice is not None and (row.task.changes_language or row.language != row.choice.code):
-                self._on_language(row.task.file, row.choice)
+                self._caller.on_language(row.task.file, row.choice)
                 row.choice = None
         whole = [n for n, row in enumerate(decided) if not row.task.changes_language]
         encoded, decided = self._engine.select(encoded, whole) if whole else encoded, [decided[n] for n in whole]
         if not decided:
             pass
-        elif decided[0].task.redo:
+        elif decided[0].task.fallback:
             self._redo(encoded, decided[0])
         else:
             self._first_attempt(encoded, decided)
@@ -152,7 +134,7 @@ class Recognition:
             self._align(encoded, decided)
         ended = time.perf_counter()
         count = len(rows)
-        return self._results(
+        return self._judge.results(
             rows, EngineTime((turned - started) / count, (ended - turned) / count, started, turned, ended)
         )
 
@@ -163,11 +145,11 @@ class Recognition:
         else:
             hypotheses = self._generate(encoded, rows, decoding)
         for n, (row, hypothesis) in enumerate(zip(rows, hypotheses, strict=True)):
-            self._judge(row, hypothesis, decoding)
+            self._judged(row, hypothesis, decoding)
             if row.choice is not None:
                 self._settle_language(self._engine.select(encoded, [n]), row, row.choice, decoding)
-            if self._is_final(row):
-                self._reject(row)
+            if row.is_final:
+                self._judge.reject(row)
 
     def _settle_language(self, encoded: Encoded, row: Row, choice: LanguageChoice, decoding: Decoding) -> None:
         """Where its text puts the detected language in doubt, try its rivals too; the likeliest is the file's.
@@ -176,10 +158,10 @@ class Recognition:
         """
         assert row.hypothesis is not None
         rows = [row]
-        if is_doubtful(self._text(row.hypothesis.token_ids), row.attempts[-1], row.task.chunk):
-            rows += [Row(row.task, rival.code, rival) for rival in choice.rivals]
+        if is_doubtful(self._judge.text(row.hypothesis.token_ids), row.attempts[-1], row.task.chunk):
+            rows += [Row(row.task, rival.code, choice=rival) for rival in choice.rivals]
         for rival in rows[1:]:
-            self._judge(rival, self._generate(encoded, [rival], decoding)[0], decoding)
+            self._judged(rival, self._generate(encoded, [rival], decoding)[0], decoding)
         best = rows[likeliest([self._reading(one) for one in rows])]
         if best is not row:
             row.attempts = [replace(row.attempts[-1], rejected_for=Fault.LANGUAGE.value), *best.attempts]
@@ -187,12 +169,12 @@ class Recognition:
             row.language = best.language
             row.task = replace(row.task, stretches=row.task.in_one(row.language))
         assert best.choice is not None
-        self._on_language(row.task.file, best.choice)
+        self._caller.on_language(row.task.file, best.choice)
 
     def _reading(self, row: Row) -> Reading:
         assert row.choice is not None
         assert row.hypothesis is not None
-        attempt, text = row.attempts[row.kept], self._text(row.hypothesis.token_ids)
+        attempt, text = row.attempts[row.kept], self._judge.text(row.hypothesis.token_ids)
         rule = phantom(text, attempt, row.task.chunk, row.task.options)
         return Reading(row.choice, text, attempt, len(row.hypothesis.token_ids), rejected=rule is not None)
 
@@ -221,14 +203,14 @@ class Recognition:
                 break
             hypotheses.append(hypothesis)
             spent += steps_of(len(hypothesis.token_ids), decoding.max_new_tokens, sampled=decoding.temperature > 0)
-            if self._judge(row, hypothesis, decoding):
+            if self._judged(row, hypothesis, decoding):
                 break
             within_budget = may_try_again(spent, decoding.max_new_tokens)
             if not within_budget and not self._loses_most(row, hypotheses):
                 break
         row.kept = self._best(row, hypotheses)
         row.hypothesis = hypotheses[row.kept]
-        self._reject(row)
+        self._judge.reject(row)
 
     def _best(self, row: Row, hypotheses: Sequence[Hypothesis | None]) -> int:
         """Which attempt is to be kept, of those whose text there is."""
@@ -239,126 +221,33 @@ class Recognition:
         """Whether the loop rule would take most of the best text that there is so far."""
         best = hypotheses[self._best(row, hypotheses)]
         assert best is not None
-        loop = runaway(best.token_ids, self._text(best.token_ids), _speech_s(row.task.chunk))
+        loop = runaway(best.token_ids, self._judge.text(best.token_ids), speech_s(row.task.chunk))
         return loop is not None and len(without(best.token_ids, loop)) < MOST_KEPT * len(best.token_ids)
 
     def _generate(self, encoded: Encoded, rows: list[Row], decoding: Decoding) -> list[Hypothesis]:
-        self._check()
+        self._caller.check()
         return self._search.generate(
             encoded, [Asked(row.language, row.task.chunk.index == 0) for row in rows], decoding
         )
 
-    def _judge(self, row: Row, hypothesis: Hypothesis, decoding: Decoding) -> bool:
+    def _judged(self, row: Row, hypothesis: Hypothesis, decoding: Decoding) -> bool:
         """Note an attempt; whether it is good enough."""
-        text = self._text(hypothesis.token_ids)
-        attempt = Attempt(
-            temperature=decoding.temperature,
-            beam_size=decoding.beam_size,
-            window_frames=row.task.window(strict=self._strict_window),
-            avg_logprob=hypothesis.avg_logprob,
-            compression_ratio=compression_ratio(text),
-            no_speech_prob=hypothesis.no_speech_prob,
-        )
+        attempt = self._judge.attempt(hypothesis, decoding, row.task.window(strict=self._strict_window))
         cap_hit = self._search.is_cut(hypothesis, row.task.chunk, row.language)
-        is_phantom = self._is_hopeless(row, text, attempt)
-        fault = fault_of(attempt, row.task.options, cap_hit=cap_hit, is_phantom=is_phantom)
-        if is_phantom and row.task.redo:
-            fault = None  # it is rejected, whatever else is wrong with it
-        if fault is None and not row.task.redo and is_said_twice(hypothesis.token_ids):
-            fault = Fault.REPETITION  # once: a speaker who does say it twice says so again in the full window
-        row.attempts.append(replace(attempt, rejected_for=fault.value) if fault else attempt)
-        row.hypothesis, row.kept = hypothesis, len(row.attempts) - 1
-        return fault is None
-
-    def _is_hopeless(self, row: Row, text: str, attempt: Attempt) -> bool:
-        """Whether `text` is phantom and will be one however often it is redone.
-
-        Where the encoder heard no speech a redo hears none either; where it did, the decoder gets one more chance, in
-        the full window. What is phantom there too is not sampled: of enough samples some text looks like speech.
-        """
-        if phantom(text, attempt, row.task.chunk, row.task.options) is None:
-            return False
-        return attempt.no_speech_prob > NO_SPEECH or row.task.redo
-
-    def _reject(self, row: Row) -> None:
-        """Take out of a final text what nobody said."""
-        assert row.hypothesis is not None
-        chunk, ids = row.task.chunk, row.hypothesis.token_ids
-        text = self._text(ids)
-        rule = phantom(text, row.attempts[row.kept], chunk, row.task.options)
-        loop = None if rule else runaway(ids, text, _speech_s(chunk))
-        if rule:
-            row.rejected.append(Rejection(text, rule.value))
-            row.hypothesis = row.hypothesis.first(0)
-        elif loop:
-            kept = without(ids, loop)
-            row.rejected.append(Rejection(self._text(ids[len(kept) :]), RUNAWAY_RULE))
-            row.hypothesis = row.hypothesis.first(len(kept)).whole(self._engine.tokenizer)
-
-    def _text(self, token_ids: Sequence[int]) -> str:
-        return self._engine.tokenizer.decode(token_ids).replace("\ufffd", "").strip()
+        return self._judge.judge(row, hypothesis, attempt, cap_hit=cap_hit)
 
     def _align(self, encoded: Encoded, rows: list[Row]) -> None:
         """Time the words of every row that is final."""
-        self._check()
+        self._caller.check()
         spoken = [
             Spoken(n, row.task.chunk, row.language, row.hypothesis)
             for n, row in enumerate(rows)
-            if row.hypothesis and self._is_final(row) and self._has_text(row)
+            if row.hypothesis and row.is_final and row.hypothesis.token_ids
         ]
         for one, aligned in zip(spoken, self._alignment.align(encoded, spoken), strict=True):
             rows[one.row].aligned = aligned
-
-    def _is_final(self, row: Row) -> bool:
-        return row.task.redo or not row.attempts[row.kept].rejected_for
-
-    def _has_text(self, row: Row) -> bool:
-        return bool(row.hypothesis and row.hypothesis.token_ids)
-
-    def _results(self, rows: list[Row], charge: EngineTime) -> list[ChunkResult]:
-        return [self._result(row, charge) for row in rows]
-
-    def _result(self, row: Row, charge: EngineTime) -> ChunkResult:
-        if not row.language or row.task.changes_language:
-            return ChunkResult(row.task, row.language, undecided=not row.language, time=charge)
-        assert row.hypothesis is not None
-        final = self._is_final(row)
-        words = self._accepted(row) if final and self._has_text(row) else []
-        return ChunkResult(
-            task=row.task,
-            language=row.language,
-            text=self._text(row.hypothesis.token_ids),
-            words=tuple(words),
-            attempts=tuple(row.attempts),
-            kept=row.kept,
-            needs_redo=not final,
-            rejected=tuple(row.rejected),
-            aligned=row.aligned,
-            time=charge,
-            unsampled=row.unsampled,
-        )
-
-    def _accepted(self, row: Row) -> list[TimedWord]:
-        """The words of a row that has some, without those that the alignment found no place for."""
-        words = list(row.aligned.words)
-        if self.translates:
-            return words
-        if row.aligned.unheard:
-            row.rejected.append(Rejection(row.aligned.unheard, UNHEARD_REPEAT))
-        words, rejected = without_unsaid(words, row.task.chunk.speech)
-        row.rejected += rejected
-        return words
-
-    def _check(self) -> None:
-        if self._cancelled():
-            raise Cancelled
 
 
 def _is_devices_end(error: Exception) -> bool:
     """Whether it is not about the memory that one call took: then the device fallback is asked."""
     return isinstance(error, DeviceError) and error.cause != FailureCause.OUT_OF_MEMORY
-
-
-def _speech_s(chunk: SpeechChunk) -> float:
-    """Seconds of speech in a chunk."""
-    return sum(span.duration_s for span in chunk.speech)

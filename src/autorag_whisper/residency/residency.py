@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from autorag_whisper.domain.device import Device, ModelKey
-    from autorag_whisper.engines.base import WhisperModel
+    from autorag_whisper.engines.base import LoadedEngine
     from autorag_whisper.residency.footprints import Footprints
 
 _log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class Residency:
 
     def __init__(
         self,
-        load: Callable[[ModelKey, LoadReason], WhisperModel],
+        load: Callable[[ModelKey, LoadReason], LoadedEngine],
         *,
         footprints: Footprints | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -71,7 +71,7 @@ class Residency:
     @contextmanager
     def lease(
         self, key: ModelKey, *, timeout_s: float | None = 600.0, reason_if_absent: LoadReason = LoadReason.FIRST
-    ) -> Iterator[WhisperModel]:
+    ) -> Iterator[LoadedEngine]:
         """The recogniser of `key`, loaded if it is absent, restored if it is offloaded; not closed or moved before it
         is given back.
 
@@ -263,7 +263,7 @@ class Residency:
                     model.leases -= 1
             raise
 
-    def _measured(self, model: Model) -> WhisperModel:
+    def _measured(self, model: Model) -> LoadedEngine:
         if self._footprints is None:
             return self._load(model.key, model.load_reason)
         with self._footprints.measure(model.key):

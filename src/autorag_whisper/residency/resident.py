@@ -11,7 +11,7 @@ from autorag_whisper.domain.errors import EngineError
 
 if TYPE_CHECKING:
     from autorag_whisper.domain.device import Device, LoadReason, ModelKey
-    from autorag_whisper.engines.base import WhisperModel
+    from autorag_whisper.engines.base import LoadedEngine
 
 
 class State(Enum):
@@ -38,7 +38,7 @@ class Model:
     refused: bool = False  # the engine would not let go of it
     away: bool = False  # its weights are in the CPU's memory
     used_s: float = 0.0  # when its last lease was given back
-    recognizer: WhisperModel | None = None
+    recognizer: LoadedEngine | None = None
     error: Exception | None = None  # why the load failed
 
     @property
@@ -63,7 +63,7 @@ class Yielded:
     stuck: int = 0
 
 
-def move_away(recognizer: WhisperModel, device: Device) -> None:
+def move_away(recognizer: LoadedEngine, device: Device) -> None:
     """Offload; tried again where nothing was moved, which an engine need not tell otherwise.
 
     Raises EngineError where it keeps declining, and what the engine raises.
@@ -72,7 +72,7 @@ def move_away(recognizer: WhisperModel, device: Device) -> None:
         raise EngineError("residency", "offload", "its engine moved nothing")
 
 
-def bring_back(recognizer: WhisperModel, device: Device) -> None:
+def bring_back(recognizer: LoadedEngine, device: Device) -> None:
     """Restore. Raises EngineError where nothing was moved: it would be handed out half-restored."""
     if not recognizer.restore() and device.is_cuda:
         raise EngineError("residency", "restore", "its engine moved nothing")

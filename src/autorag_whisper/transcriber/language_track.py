@@ -8,7 +8,7 @@ chunk is recognised again, before its text leaves. So the text depends on the fi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.audio import seconds
@@ -89,7 +89,7 @@ class LanguageTrack:
             speaking, stretches = follow(self.speaking, task.chunk, task.heard)
             if stretches != task.stretches and self._asked_again != task.chunk.index:
                 self._asked_again = task.chunk.index
-                return replace(task, language=stretches[0].language, stretches=stretches, redo=False, earlier=())
+                return task.in_languages(stretches)
             self.speaking = speaking
         self._note(result)
         return None

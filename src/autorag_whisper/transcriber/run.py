@@ -20,7 +20,7 @@ from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, Device
 from autorag_whisper.domain.request import Aligner
 from autorag_whisper.recognition.batching import Pool
 from autorag_whisper.recognition.border_hearing import hears_borders
-from autorag_whisper.recognition.chunk_result import ChunkTask
+from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkTask
 from autorag_whisper.recognition.ctc_alignment import HeldLeases
 from autorag_whisper.recognition.hearing import follows
 from autorag_whisper.recognition.language import VOTING_CHUNKS, LanguageChoice
@@ -126,7 +126,7 @@ class Run:
         """Start the threads for the device that the session is on."""
         spec = self._spec
         self._workers = Workers(spec.workers, self._session, self._parts.telemetry, self._ctc)
-        self._pool = Pool(spec.strict_window, spec.batch_size, self._session.batch_limit)
+        self._pool = Pool(spec.one_window, spec.batch_size, self._session.batch_limit)
 
     # ------------------------------------------------------------ what to do next
 
@@ -164,8 +164,8 @@ class Run:
         return Job(tuple(batch)) if batch else None
 
     def _voting_job(self, file: RunFile) -> Job:
-        tasks = tuple(task for task in self._pool.waiting if task.file == file.index)[:VOTING_CHUNKS]
-        return Job(tasks, voting=True)
+        tasks = [task for task in self._pool.waiting if task.file == file.index][:VOTING_CHUNKS]
+        return Job(tuple(replace(task, ask=AskLanguage.TOGETHER) for task in tasks), voting=True)
 
     def _submit(self) -> bool:
         job = self._next_job()
@@ -300,7 +300,7 @@ class Run:
     ) -> Iterator[Segment | FileOutcome]:
         """The segments that are next in order now; a chunk that is of another language than it was is done again."""
         yield from segments_of(file, result, self._parts.supervised, heard)
-        self._redo += [Job((task,), may_be_undecided=False) for task in file.assembly.again]
+        self._redo += [Job((task,)) for task in file.assembly.again]
         file.assembly.again.clear()
         speaking = file.assembly.track.speaking
         if speaking is not None:
@@ -339,7 +339,7 @@ class Run:
             self._change_device(event.key, job, error)
         elif isinstance(error, EngineError | MemoryError) and len(job.tasks) > 1:
             _log.warning("a batch of %d failed and is done one by one: %s", len(job.tasks), type(error).__name__)
-            self._redo += [Job((task,), may_be_undecided=False) for task in job.tasks]
+            self._redo += [Job((task.decided(),)) for task in job.tasks]
         elif isinstance(error, AutoragWhisperError | MemoryError):
             known = error if isinstance(error, AutoragWhisperError) else EngineError("engine", "batch", "out of memory")
             for index in sorted(job.files):  # a batch may be of several files
@@ -357,8 +357,8 @@ class Run:
             for step in self._session.steps[before:]:
                 self._note_step(step, self._files)
             self._grow(spec)
-        self._redo[:0] = [job] if job.border else [Job((task,)) for task in job.tasks if task.redo]
-        self._pool.put_back([task for task in job.tasks if not task.redo])
+        self._redo[:0] = [job] if job.border else [Job((task,)) for task in job.tasks if task.fallback]
+        self._pool.put_back([task for task in job.tasks if not task.fallback])
 
     def _is_meanwhile(self, event: JobDone) -> bool:
         """Whether a batch was done on the CPU because others had the card, not because it had failed."""

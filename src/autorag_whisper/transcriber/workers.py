@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -10,25 +9,18 @@ from threading import Event
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from autorag_whisper.domain.errors import DeviceError, EngineError
-from autorag_whisper.recognition.aligner_fallback import told
-from autorag_whisper.recognition.border_hearing import heard_across
-from autorag_whisper.recognition.parts import completed
-from autorag_whisper.recognition.pipeline import recognition_for
+from autorag_whisper.recognition.recognizer import Caller
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
 
     from autorag_whisper.device.model_session import ModelSession
     from autorag_whisper.domain.device import ModelKey
-    from autorag_whisper.engines.base import WhisperModel
     from autorag_whisper.recognition.border_hearing import Border
     from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
     from autorag_whisper.recognition.ctc_alignment import HeldLeases
     from autorag_whisper.recognition.language import LanguageChoice
     from autorag_whisper.telemetry import Telemetry
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +29,6 @@ class Job:
 
     tasks: tuple[ChunkTask, ...] = ()
     voting: bool = False
-    may_be_undecided: bool = True
     border: Border | None = None
 
     @property
@@ -154,38 +145,21 @@ class Workers:
         key = self._session.key
         try:
             with self._telemetry.attached(self._parent), self._session.compute() as (key, recognizer):
-                if job.border is not None:
-                    began = perf_counter()
-                    heard = _heard(recognizer, job.border)
-                    self._events.put(JobDone(job, key, heard=heard, heard_s=perf_counter() - began))
-                    return
-                recognition = recognition_for(recognizer)(
-                    recognizer,
-                    job.tasks[0].options,
+                caller = Caller(
                     on_language=lambda file, choice: self._events.put(LanguageFound(file, choice)),
                     cancelled=self._stop.is_set,
                     ctc=self._ctc.aligner(key.device) if self._ctc is not None else None,
                 )
-                if job.voting:
-                    results = recognition.vote(job.tasks)
-                else:
-                    results = recognition.batch(job.tasks, may_be_undecided=job.may_be_undecided)
-                results = [completed(recognition, result) for result in results]
+                if job.border is not None:
+                    began = perf_counter()
+                    heard = recognizer.hear_border(job.border, caller)
+                    self._events.put(JobDone(job, key, heard=heard, heard_s=perf_counter() - began))
+                    return
+                results = recognizer.batch(job.tasks, caller)
         except BaseException as error:  # noqa: BLE001 - the owner of the run judges it, in its own thread
             self._events.put(JobFailed(job, key, error))
         else:
             self._events.put(JobDone(job, key, tuple(results)))
-
-
-def _heard(recognizer: WhisperModel, border: Border) -> str:
-    """What is heard across a border; "" where the engine fails at it: the text is as good as it was."""
-    try:
-        return heard_across(recognizer, border)
-    except (EngineError, MemoryError) as error:
-        if isinstance(error, DeviceError):
-            raise
-        _log.warning("a border between two chunks could not be heard again, it stays: %s", told(error))
-        return ""
 
 
 def _threads(count: int) -> ThreadPoolExecutor:

@@ -1,0 +1,93 @@
+"""A loaded engine as runs know it: what turns a batch of chunks into results."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autorag_whisper.domain.errors import Cancelled, DeviceError, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from autorag_whisper.engines.base import LoadedEngine, RecognizerSpec
+    from autorag_whisper.recognition.border_hearing import Border
+    from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
+    from autorag_whisper.recognition.ctc_alignment import CtcAligner
+    from autorag_whisper.recognition.language import LanguageChoice
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whoever wants a batch: is told the languages that are detected, may cancel, and lends what times words.
+
+    `on_language(file, choice)` is called once for each file at most in a batch, and before its result is there.
+    `cancelled()` is asked between two calls of the engine. Both from whatever thread the batch runs in.
+    """
+
+    on_language: Callable[[int, LanguageChoice], None]
+    cancelled: Callable[[], bool]
+    ctc: CtcAligner | None = None
+
+    def check(self) -> None:
+        """Raise Cancelled if it was."""
+        if self.cancelled():
+            raise Cancelled
+
+
+class Recognizer:
+    """Turns batches of chunks into results, by whatever steps its engine has. Thread-safe.
+
+    Raises what engines raise (`engines.base.LoadedEngine`).
+    """
+
+    def __init__(self, engine: LoadedEngine) -> None:
+        self.engine = engine
+
+    @property
+    def spec(self) -> RecognizerSpec:
+        return self.engine.spec
+
+    def batch(self, tasks: Sequence[ChunkTask], caller: Caller) -> list[ChunkResult]:
+        """For each chunk its result, in their order.
+
+        The chunks, one at least, are of one encoder window if the engine `has_windows`, of one profile of options
+        (`recognition.profile`), and those that are asked for their language together of one file; one that has the
+        `fallback` is alone. A chunk's result does not depend on the others. Raises Cancelled where the caller did.
+        """
+        # What only a run needs is imported beside the load (`transcriber.start`).
+        from autorag_whisper.recognition.parts import completed
+        from autorag_whisper.recognition.passes import pass_of
+
+        one_pass = pass_of(self.engine, tasks[0].options, caller)
+        return [completed(one_pass, result) for result in one_pass.recognise(tasks)]
+
+    def hear_border(self, border: Border, caller: Caller) -> str:
+        """What is said across a border of two chunks; only where the spec `hears_borders`.
+
+        "" where the engine fails at it: the text is as good as it was. Raises Cancelled, and DeviceError.
+        """
+        from autorag_whisper.recognition.border_hearing import heard_across
+        from autorag_whisper.recognition.passes import whisper_model
+
+        caller.check()
+        try:
+            return heard_across(whisper_model(self.engine), border)
+        except (EngineError, MemoryError) as error:
+            if isinstance(error, DeviceError):
+                raise
+            reason = error.problem() if isinstance(error, EngineError) else type(error).__name__
+            _log.warning("a border between two chunks could not be heard again, it stays: %s", reason)
+            return ""
+
+    def offload(self) -> bool:
+        return self.engine.offload()
+
+    def restore(self) -> bool:
+        return self.engine.restore()
+
+    def close(self) -> None:
+        self.engine.close()
