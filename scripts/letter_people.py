@@ -15,7 +15,7 @@ import numpy as np
 
 from autorag_whisper.align.letter_edges import sharpened
 from autorag_whisper.align.letter_path import words_by_letters
-from autorag_whisper.align.pauses import quiet_frames, silences
+from autorag_whisper.align.pauses import SoundLevel
 from autorag_whisper.align.text_normalization import readings
 from autorag_whisper.audio.decode import MediaDecoder
 from autorag_whisper.loading.letter_calibration import FRAME_SAMPLES
@@ -75,14 +75,14 @@ def labelled(
         samples = np.concatenate([block.data for block in decoder])
     pieces = np.split(samples, cuts(samples))
     heard = np.concatenate([by.log_probabilities(frames(piece).astype(np.float32)) for piece in pieces])
-    quiet = np.concatenate([quiet_frames(piece, len(piece) // FRAME_SAMPLES) for piece in pieces])
+    quiet = np.concatenate([SoundLevel.of(piece).quiet_frames(len(piece) // FRAME_SAMPLES) for piece in pieces])
     texts = row["text"].split()
     found = words_by_letters(heard, by, readings(texts, row["language"]), quiet)
     if found is None:
         return
     foreign = [(first * FRAME_S, stop * FRAME_S) for first, stop in found.foreign]
     speech = [(0.0, len(samples) / RATE_HZ)]
-    spans = sharpened(found.spans * FRAME_S, silences(samples, speech), foreign)
+    spans = sharpened(found.spans * FRAME_S, SoundLevel.of(samples).silences(speech), foreign)
     taught = _taught(heard, found.spans.astype(int), np.asarray(found.scores))
     at = 0
     for piece in pieces:

@@ -12,7 +12,7 @@ import pytest
 
 from autorag_whisper.align.letter_path import words_by_letters
 from autorag_whisper.align.letter_training import Course, targets, train
-from autorag_whisper.align.pauses import quiet_frames
+from autorag_whisper.align.pauses import SoundLevel
 from autorag_whisper.align.text_normalization import readings
 from autorag_whisper.calibration import calibrate_model, opened_model
 from autorag_whisper.engines import letter_classifiers
@@ -71,7 +71,7 @@ def edges_off_s(recognizer: WhisperModel, classifier: LetterClassifier, windows:
     for window in windows:
         frames = encoder_frames(recognizer, window.samples).astype(np.float32)
         texts = [text for text, _, _ in window.words]
-        quiet = quiet_frames(window.samples, len(frames))
+        quiet = SoundLevel.of(window.samples).quiet_frames(len(frames))
         path = words_by_letters(classifier.log_probabilities(frames), classifier, readings(texts, "en"), quiet)
         assert path is not None
         off.append(np.abs(path.spans * 0.02 - [(start, end) for _, start, end in window.words]).ravel())

@@ -14,7 +14,7 @@ from autorag_whisper.audio.features import log_mel
 from autorag_whisper.domain.device import CPU, CUDA
 from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.engines import whisperx
-from autorag_whisper.engines.base import Decoding
+from autorag_whisper.engines.base import LEAST_FRAMES, Decoding
 from autorag_whisper.engines.ctranslate2 import LoadRequest, load
 from autorag_whisper.testing import FakeWhisper, FakeWhisperPipeline, speech_samples
 
@@ -189,6 +189,16 @@ def test_token_times_are_in_order_one_more_than_tokens_and_finite(engine: Whispe
         assert times.starts[-1] <= 500
         assert len(times.probabilities) == len(ids)
         assert ((times.probabilities >= 0) & (times.probabilities <= 1)).all()
+
+
+def test_probabilities_are_the_same_however_few_frames_are_looked_at(engine: WhisperModel, rows: np.ndarray) -> None:
+    encoded = engine.encode(rows)
+    tokens = [ids or engine.tokenizer.encode(" a") for ids in decode(engine, rows)]
+    start = engine.tokenizer.start_sequence("en", "transcribe")
+    whole = engine.align(encoded, start, tokens, [800, 400, 400])
+    for one, least in zip(whole, engine.align(encoded, start, tokens, [LEAST_FRAMES] * 3), strict=True):
+        np.testing.assert_array_equal(one.probabilities, least.probabilities)
+        assert len(least.starts) == len(one.starts)
 
 
 def test_what_would_end_the_process_is_an_engine_error(engine: WhisperModel, rows: np.ndarray) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from autorag_whisper.align.characters import MAX_TOKENS, marks, scores, spell
 from autorag_whisper.align.edges import word_spans
-from autorag_whisper.align.pauses import quiet_frames, silences
+from autorag_whisper.align.pauses import SoundLevel
 
 WORD = st.text(st.characters(exclude_categories=("Cs", "Z", "Cc")), min_size=1, max_size=12)
 TEXTS = st.lists(WORD, min_size=1, max_size=20)
@@ -95,7 +95,7 @@ def test_scores_are_shares_whatever_the_engine_says(words: list[str], value: flo
 def test_silences_lie_in_the_audio_and_in_order(count: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     samples = (rng.normal(size=count) * np.repeat(rng.choice([0.0, 0.3], count // 100 + 1), 100)[:count]).astype("f4")
-    found = silences(samples, [])
+    found = SoundLevel.of(samples).silences([])
     assert all(0 <= a < b <= count / 16_000 + 0.01 for a, b in found)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(found))
 
@@ -104,9 +104,9 @@ def test_silences_lie_in_the_audio_and_in_order(count: int, seed: int) -> None:
 def test_a_frame_inside_a_silence_is_quiet(count: int, frames: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     samples = (rng.normal(size=count) * np.repeat(rng.choice([0.0, 0.3], count // 900 + 1), 900)[:count]).astype("f4")
-    quiet = quiet_frames(samples, frames)
+    quiet = SoundLevel.of(samples).quiet_frames(frames)
     assert quiet.shape == (frames,)
     assert ((quiet >= 0) & (quiet <= 1)).all()
-    for start, end in silences(samples, []):
+    for start, end in SoundLevel.of(samples).silences([]):
         inside = quiet[int(np.ceil(start / 0.02)) : int(end / 0.02)][: max(0, count // 80 - 1) // 4]
         assert (inside > 0.2).all()

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from autorag_whisper.align.words import TimedWord
 from autorag_whisper.domain.audio import SpeechChunk, SpeechSpan
 from autorag_whisper.domain.transcript import Attempt, Unspoken, Word, WordSource
-from autorag_whisper.recognition.alignment import Aligned, LettersBy
+from autorag_whisper.recognition.aligned import Aligned, LettersBy
 from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkResult, ChunkTask, EngineTime, Rejection
 from autorag_whisper.transcriber.checkpoint import Checkpoint
 from autorag_whisper.transcriber.checkpoint_format import (

@@ -12,8 +12,9 @@ from autorag_whisper.domain.audio import SpeechChunk, SpeechSpan
 from autorag_whisper.domain.errors import EngineError, InvalidOption
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
-from autorag_whisper.engines.base import CharacterHeads, Hypothesis, TokenTimes
-from autorag_whisper.recognition.alignment import Aligned, Alignment, LettersBy, Spoken
+from autorag_whisper.engines.base import LEAST_FRAMES, CharacterHeads, Hypothesis, TokenTimes
+from autorag_whisper.recognition.aligned import Aligned, LettersBy
+from autorag_whisper.recognition.alignment import Alignment, Spoken
 from autorag_whisper.testing import FakeWhisper, Faults, speech_samples
 from letter_hearing import planted, reading_classifier
 
@@ -188,6 +189,49 @@ def test_what_search_has_not_told_of_the_tokens_the_decoder_is_asked_for_once() 
     assert aligned.letters is LettersBy.CLASSIFIER
     assert [w.word.probability for w in aligned.words] == [pytest.approx(0.9)] * 2
     assert engine.faults.calls["align"] == 1
+
+
+class Looking(FakeWhisper):
+    """Keeps how many frames it was asked to look at."""
+
+    def __init__(self, **given: object) -> None:
+        super().__init__(**given)  # type: ignore[arg-type]  # whatever a test gives
+        self.looked_at: list[int] = []
+
+    def align(
+        self,
+        encoded: Encoded,
+        start_sequence: Sequence[int],
+        token_ids: Sequence[Sequence[int]],
+        frames: Sequence[int],
+        *,
+        spelled: bool = False,
+    ) -> list[TokenTimes]:
+        self.looked_at += frames
+        return super().align(encoded, start_sequence, token_ids, frames, spelled=spelled)
+
+
+@pytest.mark.parametrize(
+    ("text", "frames"),
+    [
+        (" One two", [LEAST_FRAMES]),
+        (" Καλή μέρα", [390]),
+        (" Pay 25 to Ana", [LEAST_FRAMES]),
+        (" 1, 2", [LEAST_FRAMES]),
+    ],
+)
+def test_a_path_of_the_tokens_is_not_looked_for_where_the_classifier_hears_their_letters(
+    text: str, frames: list[int]
+) -> None:
+    """It is half of what the decoder's pass costs."""
+    engine = Looking().hearing(reading_classifier(width=80))
+    chunk = SpeechChunk(0, 0, speech_samples(3, tail_s=1.0), (SpeechSpan(0, 48_000),))
+    spoken = Spoken(0, chunk, "en", Hypothesis(engine.tokenizer.encode(text), -0.2, 0.01, cap_hit=False))
+    [aligned] = Alignment(engine, TranscribeOptions()).align(
+        engine.encode(np.zeros((1, 80, 1000), np.float32)), [spoken]
+    )
+    assert engine.looked_at == frames
+    assert aligned.words
 
 
 def test_where_the_classifier_fails_the_attention_serves_and_it_is_told() -> None:

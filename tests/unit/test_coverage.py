@@ -12,7 +12,7 @@ from autorag_whisper.align.words import TimedWord
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, MediaInfo, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.transcript import Attempt, Coverage, Hole, Transcript, Unspoken, Word
 from autorag_whisper.format import render
-from autorag_whisper.recognition.alignment import Aligned
+from autorag_whisper.recognition.aligned import Aligned
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, Rejection
 from autorag_whisper.recognition.phantoms import Phantom
 from autorag_whisper.transcriber.assembly import Assembly

@@ -74,12 +74,22 @@ def letter_text(readings: Sequence[Readings], alphabet: Sequence[str]) -> Letter
             states += [(symbol, word, len(ways) == 1) for symbol in letters]
             states += between
     symbols = np.asarray([symbol for symbol, _, _ in states])
-    known = int(np.count_nonzero(symbols > 0)) - unknown
-    if known <= 0 or unknown > (1 - _LEAST_KNOWN) * (known + unknown):
+    count = int(np.count_nonzero(symbols > 0))
+    if count == unknown or not _are_known(count, unknown):
         return None
     return LetterText(
         symbols, np.asarray([word for _, word, _ in states]), np.asarray([must for *_, must in states]), len(readings)
     )
+
+
+def knows_script(text: str, alphabet: Sequence[str]) -> bool:
+    """Whether `alphabet` is that of a text as it is written: of its letters, if it has any."""
+    symbols, unknown = _symbols(text, {letter: n for n, letter in enumerate(alphabet, 1)})
+    return _are_known(len(symbols) - symbols.count(ANY), unknown)
+
+
+def _are_known(letters: int, unknown: int) -> bool:
+    return unknown <= (1 - _LEAST_KNOWN) * letters
 
 
 def _symbols(word: str, symbol_of: dict[str, int]) -> tuple[list[int], int]:

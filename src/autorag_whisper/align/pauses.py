@@ -11,6 +11,7 @@ A band in which speech does not stand out from what lies under it (hiss, hum, wh
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,37 +51,49 @@ _VOICE_EDGE_S = 0.1
 """How far the edges of voice activity are off, at most, most of the time."""
 
 
-def silences(samples: Samples, speech: Spans) -> list[tuple[float, float]]:
-    """Spans without speech of `samples`, in seconds from their start, in order.
+@dataclass(frozen=True, slots=True, eq=False)
+class SoundLevel:
+    """How loud `duration_s` of audio are, beside silence.
 
-    By energy where it tells speech from the rest; else what voice activity leaves between `speech`, its spans in the
-    same seconds, less what its edges are off.
+    `above_db`: float64[n], how far the loudest band is above its limit of silence, every `HOP_S`; None where no band
+    tells speech from the rest.
     """
-    above = _above_silence_db(samples)
-    if above is None:
-        return _between(speech, len(samples) / SAMPLE_RATE_HZ)
-    found = [_to_floor(above, first, stop) for first, stop in _runs(_without_clicks(above < 0))]
-    spans = [(first * HOP_S, (stop + 1) * HOP_S) for first, stop in found]
-    return [(a, b) for a, b in spans if b - a >= _MIN_S and not _is_soft_speech(a, b, speech)]
 
+    above_db: NDArray[np.float64] | None
+    duration_s: float
 
-def quiet_frames(samples: Samples, frames: int) -> NDArray[np.float32]:
-    """float32[frames]: how silent each 20 ms of `samples` are, from 0 (someone speaks) to 1, 0.5 at the limit.
+    @classmethod
+    def of(cls, samples: Samples) -> SoundLevel:
+        return cls(_above_silence_db(samples), len(samples) / SAMPLE_RATE_HZ)
 
-    All 0 where energy does not tell, and behind the end of the samples.
-    """
-    quiet = np.zeros(frames, np.float32)
-    above = _above_silence_db(samples)
-    if above is None:
+    def silences(self, speech: Spans) -> list[tuple[float, float]]:
+        """Spans without speech, in seconds from the start of the audio, in order.
+
+        By energy where it tells speech from the rest; else what voice activity leaves between `speech`, its spans in
+        the same seconds, less what its edges are off.
+        """
+        above = self.above_db
+        if above is None:
+            return _between(speech, self.duration_s)
+        found = [_to_floor(above, first, stop) for first, stop in _runs(_without_clicks(above < 0))]
+        spans = [(first * HOP_S, (stop + 1) * HOP_S) for first, stop in found]
+        return [(a, b) for a, b in spans if b - a >= _MIN_S and not _is_soft_speech(a, b, speech)]
+
+    def quiet_frames(self, frames: int) -> NDArray[np.float32]:
+        """float32[frames]: how silent each 20 ms are, from 0 (someone speaks) to 1, 0.5 at the limit.
+
+        All 0 where energy does not tell, and behind the end of the audio.
+        """
+        quiet = np.zeros(frames, np.float32)
+        if self.above_db is None:
+            return quiet
+        silent = 1 / (1 + np.exp(np.clip(self.above_db / _SOFT_DB, -30, 30)))
+        known = silent[: len(silent) // _FRAME_HOPS * _FRAME_HOPS].reshape(-1, _FRAME_HOPS).mean(axis=1)[:frames]
+        quiet[: len(known)] = known
         return quiet
-    silent = 1 / (1 + np.exp(np.clip(above / _SOFT_DB, -30, 30)))
-    known = silent[: len(silent) // _FRAME_HOPS * _FRAME_HOPS].reshape(-1, _FRAME_HOPS).mean(axis=1)[:frames]
-    quiet[: len(known)] = known
-    return quiet
 
 
 def _above_silence_db(samples: Samples) -> NDArray[np.float64] | None:
-    """float64[n]: how far the loudest band is above its limit of silence, every 5 ms; None where no band tells."""
     levels = _levels_db(samples)
     if not levels.shape[1]:
         return None

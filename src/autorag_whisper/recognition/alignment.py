@@ -6,15 +6,14 @@ ctc, if asked for -> characters -> tokens (the engine aligns what it decoded) ->
                      |  the decoder spells the text: of models without a classifier, and where it knows no such letters
 ```
 Each chunk takes these steps for itself, from whatever was raised (`aligner_fallback`). Where the engine did not tell
-the tokens' probabilities when it decoded, or the heads for letters need an eye on them, the tokens are aligned first.
+the tokens' probabilities when it decoded, a pass of the decoder tells them first: alone if a classifier is to time the
+words, else with the tokens' times, on which the heads for letters need an eye.
 """
 
 from __future__ import annotations
 
-import itertools
 import logging
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,7 +21,8 @@ import numpy as np
 
 from autorag_whisper.align.characters import marks, scores, spell
 from autorag_whisper.align.edges import steadied, word_spans
-from autorag_whisper.align.pauses import silences
+from autorag_whisper.align.letter_text import knows_script
+from autorag_whisper.align.pauses import SoundLevel
 from autorag_whisper.align.text_normalization import spoken_words
 from autorag_whisper.align.tokens import split_words
 from autorag_whisper.align.words import Place, TimedWord, Timing, words_from_path, words_interpolated, words_timed
@@ -30,7 +30,8 @@ from autorag_whisper.audio.features import frame_count
 from autorag_whisper.domain.audio import SpeechChunk, seconds
 from autorag_whisper.domain.request import Aligner, Task
 from autorag_whisper.domain.transcript import WordSource, join_words
-from autorag_whisper.engines.base import ENCODER_FRAME_S, WINDOW_FRAMES, Hypothesis, TokenTimes
+from autorag_whisper.engines.base import ENCODER_FRAME_S, LEAST_FRAMES, WINDOW_FRAMES, Hypothesis, TokenTimes
+from autorag_whisper.recognition.aligned import Aligned, LettersBy
 from autorag_whisper.recognition.aligner_fallback import goes_down, told
 from autorag_whisper.recognition.letter_alignment import heard_words
 
@@ -42,16 +43,11 @@ if TYPE_CHECKING:
     from autorag_whisper.align.characters import Spelled
     from autorag_whisper.align.letters import LetterClassifier
     from autorag_whisper.domain.request import TranscribeOptions
-    from autorag_whisper.domain.transcript import Unspoken
     from autorag_whisper.engines.base import CharacterHeads, Encoded, WhisperModel
     from autorag_whisper.recognition.ctc_alignment import CtcAligner
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
-
-_WAYS = (WordSource.CTC, WordSource.CHARACTERS, WordSource.TOKENS, WordSource.INTERPOLATED)
-"""The aligner fallback, from the best down."""
-
 
 _LOST_S = 1.0
 """Between an aligner's word and its tokens, the median of a chunk: tokens themselves are off by a twentieth of that."""
@@ -75,42 +71,6 @@ class Spoken:
     def frames(self) -> int:
         """Mel frames that are audio."""
         return min(WINDOW_FRAMES, frame_count(len(self.chunk.samples)))
-
-
-class LettersBy(StrEnum):
-    """Who finds letters: a classifier of the encoder's output, or the decoder by the attention of a few heads."""
-
-    CLASSIFIER = "classifier"
-    ATTENTION = "attention"
-
-
-@dataclass(frozen=True, slots=True)
-class Aligned:
-    """The words of a chunk, and how their times were found; `wanted` is the way that was to be taken.
-
-    A chunk without words has neither. `letters`: who found them, if anyone did; `classifier_failed`: who would have had
-    to. `unspoken`: what else the classifier heard. `unheard`: words that say the same again and that it did not hear,
-    which `words` does not have.
-    """
-
-    words: tuple[TimedWord, ...] = ()
-    wanted: WordSource | None = None
-    source: WordSource | None = None
-    letters: LettersBy | None = None
-    classifier_failed: bool = False
-    unspoken: tuple[Unspoken, ...] = ()
-    unheard: str = ""
-
-    @property
-    def fallbacks(self) -> tuple[tuple[StrEnum, StrEnum], ...]:
-        """The steps of the aligner fallback that were taken: from, to."""
-        if self.wanted is None or self.source is None:
-            return ()
-        ways = _WAYS[_WAYS.index(self.wanted) : _WAYS.index(self.source) + 1]
-        steps: list[tuple[StrEnum, StrEnum]] = list(itertools.pairwise(ways))
-        if self.classifier_failed and self.letters is LettersBy.ATTENTION:
-            steps.append((LettersBy.CLASSIFIER, LettersBy.ATTENTION))
-        return tuple(steps)
 
 
 class Alignment:
@@ -149,11 +109,11 @@ class Alignment:
         """Chunks of one language."""
         if self.wanted is WordSource.INTERPOLATED:
             return [self._interpolated(one) for one in group]
-        are_told = all(one.hypothesis.probabilities is not None for one in group)
-        if self.wanted is WordSource.TOKENS or not are_told:
-            aligned = self._by_tokens(encoded, group)
-        else:
-            aligned = [self._untimed(one) for one in group]
+        group = self._with_probabilities(encoded, group)
+        by_tokens = self.wanted is WordSource.TOKENS
+        timed = [n for n, one in enumerate(group) if by_tokens or one.hypothesis.probabilities is None]
+        aligned = [Aligned() if n in timed else self._untimed(one) for n, one in enumerate(group)]
+        aligned = _with(aligned, timed, self._by_tokens(encoded, [group[n] for n in timed]))
         if self.wanted is WordSource.CTC:
             aligned = self._by_ctc(group, aligned)
         if self.wanted is not WordSource.TOKENS:
@@ -161,6 +121,23 @@ class Alignment:
         elsewhere = [n for n, one in enumerate(aligned) if self._is_of_another_script(one)]
         aligned = self._by_tokens_if(encoded, group, aligned, lambda one: one.source is None)
         return [replace(one, wanted=WordSource.TOKENS) if n in elsewhere else one for n, one in enumerate(aligned)]
+
+    def _with_probabilities(self, encoded: Encoded, group: list[Spoken]) -> list[Spoken]:
+        """`group` with what the decoder says of the tokens, where it has not yet and the classifier is to time them."""
+        asked = [n for n, one in enumerate(group) if one.hypothesis.probabilities is None and self._can_hear(one)]
+        tokens = [group[n].hypothesis.token_ids for n in asked]
+        found, told = self._times(encoded, [group[n] for n in asked], tokens, frames=LEAST_FRAMES), list(group)
+        for n, times in zip(asked, found, strict=True):
+            if times is not None:
+                said = replace(group[n].hypothesis, probabilities=tuple(map(float, times.probabilities)))
+                told[n] = replace(group[n], hypothesis=said)
+        return told
+
+    def _can_hear(self, one: Spoken) -> bool:
+        """Whether the classifier is the first to be asked, and knows the script."""
+        if self._classifier is None or self.wanted is not WordSource.CHARACTERS:
+            return False
+        return knows_script(self._engine.tokenizer.decode(one.hypothesis.token_ids), self._classifier.alphabet)
 
     def _is_of_another_script(self, one: Aligned) -> bool:
         """Whether its letters are none that the classifier knows, and nothing else was to find them: no fallback."""
@@ -261,12 +238,18 @@ class Alignment:
         return aligned
 
     def _times(
-        self, encoded: Encoded, group: list[Spoken], tokens: Sequence[Sequence[int]], *, spelled: bool = False
+        self,
+        encoded: Encoded,
+        group: list[Spoken],
+        tokens: Sequence[Sequence[int]],
+        *,
+        spelled: bool = False,
+        frames: int = WINDOW_FRAMES,
     ) -> list[TokenTimes | None]:
         """Token times of every chunk; where a batch fails its chunks are tried one by one, None for those that fail."""
         if not group:
             return []
-        aligned = self._tried(partial(self._path, encoded, group, tokens, spelled=spelled))
+        aligned = self._tried(partial(self._path, encoded, group, tokens, spelled=spelled, frames=frames))
         if aligned is not None and len(aligned) == len(group):
             return list(aligned)
         if len(group) == 1:
@@ -274,15 +257,16 @@ class Alignment:
         return [
             times
             for one, ids in zip(group, tokens, strict=True)
-            for times in self._times(encoded, [one], [ids], spelled=spelled)
+            for times in self._times(encoded, [one], [ids], spelled=spelled, frames=frames)
         ]
 
     def _path(
-        self, encoded: Encoded, group: list[Spoken], tokens: Sequence[Sequence[int]], *, spelled: bool
+        self, encoded: Encoded, group: list[Spoken], tokens: Sequence[Sequence[int]], *, spelled: bool, frames: int
     ) -> list[TokenTimes]:
         start = self._engine.tokenizer.start_sequence(group[0].language, self._options.task)
         rows = self._engine.select(encoded, [one.row for one in group])
-        return self._engine.align(rows, start, tokens, [one.frames for one in group], spelled=spelled)
+        looked_at = [min(frames, one.frames) for one in group]
+        return self._engine.align(rows, start, tokens, looked_at, spelled=spelled)
 
     def _spelled(self, one: Spoken, before: Aligned) -> Spelled | None:
         words = [timed.word.text for timed in before.words]
@@ -296,7 +280,7 @@ class Alignment:
         """The words of `before`, with their probabilities, timed by their letters."""
         text, times = found
         speech = [(start - one.chunk.start_s, stop - one.chunk.start_s) for start, stop in one.place.speech]
-        quiet = silences(one.chunk.samples, speech)
+        quiet = SoundLevel.of(one.chunk.samples).silences(speech)
         path = marks(text, times.starts.astype(np.float64) * ENCODER_FRAME_S, heads.late_s)
         if heads.loses_its_place and before.source is WordSource.TOKENS:
             by_tokens = [(timed.word.start_s, timed.word.end_s) for timed in before.words]

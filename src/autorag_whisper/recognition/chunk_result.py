@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.request import Task, TranscribeOptions
-from autorag_whisper.recognition.alignment import Aligned
+from autorag_whisper.recognition.aligned import Aligned
 from autorag_whisper.recognition.language_changes import Stretch
 from autorag_whisper.recognition.windows import window_frames
 

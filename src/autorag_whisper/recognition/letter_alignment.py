@@ -20,7 +20,7 @@ import numpy as np
 from autorag_whisper.align.letter_edges import sharpened
 from autorag_whisper.align.letter_path import words_by_letters
 from autorag_whisper.align.onsets import with_onsets
-from autorag_whisper.align.pauses import quiet_frames, silences
+from autorag_whisper.align.pauses import SoundLevel
 from autorag_whisper.align.text_normalization import readings
 from autorag_whisper.align.unspoken import unspoken
 from autorag_whisper.domain.audio import seconds
@@ -65,7 +65,8 @@ def heard_words(
     another width than the classifier was trained on, or no numbers.
     """
     heard = classifier.log_probabilities(output)
-    quiet = quiet_frames(chunk.samples, len(output))
+    level = SoundLevel.of(chunk.samples)
+    quiet = level.quiet_frames(len(output))
     ways = with_onsets(readings(words, language), language)
     path = words_by_letters(heard, classifier, ways, quiet)
     if path is None:
@@ -77,7 +78,7 @@ def heard_words(
     start_s = chunk.start_s
     speech = [(seconds(span.start) - start_s, seconds(span.stop) - start_s) for span in chunk.speech]
     foreign = [(first * ENCODER_FRAME_S, stop * ENCODER_FRAME_S) for first, stop in path.foreign]
-    spans = sharpened(path.spans * ENCODER_FRAME_S, silences(chunk.samples, speech), foreign)
+    spans = sharpened(path.spans * ENCODER_FRAME_S, level.silences(speech), foreign)
     return Heard(
         tuple(kept),
         tuple((start_s + float(begin), start_s + float(end)) for begin, end in spans),

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError
 from autorag_whisper.domain.transcript import join_words
+from autorag_whisper.recognition.aligned import Aligned
 from autorag_whisper.recognition.aligner_fallback import told
-from autorag_whisper.recognition.alignment import Aligned
 from autorag_whisper.recognition.borders import gap_s, joint
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection, WordsIn
 from autorag_whisper.recognition.hearing import follows

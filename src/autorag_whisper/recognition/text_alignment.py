@@ -18,8 +18,9 @@ from autorag_whisper.align.tokens import split_words
 from autorag_whisper.align.words import Timing, words_interpolated, words_timed
 from autorag_whisper.domain.request import Aligner
 from autorag_whisper.domain.transcript import WordSource
+from autorag_whisper.recognition.aligned import Aligned
 from autorag_whisper.recognition.aligner_fallback import goes_down, told
-from autorag_whisper.recognition.alignment import Aligned, ctc_timing, is_lost, place_of
+from autorag_whisper.recognition.alignment import ctc_timing, is_lost, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -31,7 +31,7 @@ from autorag_whisper.domain.audio import Samples, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.errors import RequestError
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import Attempt, Unspoken, Word, WordSource
-from autorag_whisper.recognition.alignment import Aligned, LettersBy
+from autorag_whisper.recognition.aligned import Aligned, LettersBy
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection, WordsIn
 from autorag_whisper.recognition.language import Piece
 from autorag_whisper.recognition.language_changes import Stretch
