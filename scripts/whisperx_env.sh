@@ -11,4 +11,4 @@ python=$(.venv/bin/python -m benchmarks.compare.whisperx_env)
 # The checkout itself is not installed there: several may share the environment.
 export PYTHONPATH="$PWD/src"
 exec "$python" -m pytest -m 'not slow' tests/contract/test_whisper_pipeline.py tests/contract/test_word_aligner.py \
-  tests/contract/test_whisper_model.py tests/with_whisperx "$@"
+  tests/contract/test_whisper_model.py tests/contract/test_recognizer.py tests/with_whisperx "$@"
