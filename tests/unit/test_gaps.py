@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorag_whisper.align.gaps import filled
+from autorag_whisper.align.gaps import filled, shares
 
 moments = st.floats(0, 30, allow_nan=False)
 spans = st.lists(
@@ -53,3 +55,13 @@ def test_where_nothing_is_known_the_whole_time_is_shared() -> None:
 
 def test_a_span_before_the_one_in_front_of_it_is_not_believed() -> None:
     assert filled([(3.0, 4.0), (1.0, 2.0), (6.0, 7.0)], [1, 1, 1], 9.0)[1] == (4.0, 6.0)
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=20))
+def test_shares_follow_each_other_from_nought_to_the_whole_by_length(lengths: list[int]) -> None:
+    found = shares(lengths)
+    assert len(found) == len(lengths)
+    assert found[0][0] == 0
+    assert found[-1][1] == (1 if sum(lengths) else 0)
+    assert all(one[1] == other[0] for one, other in pairwise(found))
+    assert [last - first for first, last in found] == pytest.approx([n / (sum(lengths) or 1) for n in lengths])

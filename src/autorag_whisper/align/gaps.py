@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -44,10 +45,13 @@ def _in_order(spans: Sequence[Span | None]) -> list[Span | None]:
     return kept
 
 
+def shares(lengths: Sequence[int]) -> list[Span]:
+    """Where each of several things that follow each other begins and ends, as shares (0 to 1) of all their lengths."""
+    total = sum(lengths) or 1
+    edges = [done / total for done in accumulate(lengths, initial=0)]
+    return list(pairwise(edges))
+
+
 def _shared(begin_s: float, end_s: float, lengths: Sequence[int]) -> list[Span]:
-    total, done, shares = sum(lengths) or 1, 0, []
-    for length in lengths:
-        start_s = begin_s + (end_s - begin_s) * done / total
-        done += length
-        shares.append((start_s, begin_s + (end_s - begin_s) * done / total))
-    return shares
+    length_s = end_s - begin_s
+    return [(begin_s + length_s * first, begin_s + length_s * last) for first, last in shares(lengths)]

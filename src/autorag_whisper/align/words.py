@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autorag_whisper.align.gaps import shares
 from autorag_whisper.align.tokens import split_words
 from autorag_whisper.domain.transcript import Word, WordSource
 
@@ -77,10 +78,7 @@ def words_interpolated(
     """Words spread over the speech in `place` by their number of characters: the last way down, which never fails."""
     groups = split_words(token_ids, decode, language)
     lengths = [max(1, len(group.text.strip())) for group in groups]
-    total, done, spans = sum(lengths), 0, []
-    for length in lengths:
-        spans.append((_moment(done / total, place), _moment((done + length) / total, place)))
-        done += length
+    spans = [(_moment(first, place), _moment(last, place)) for first, last in shares(lengths)]
     return words_timed(token_ids, groups, Timing(WordSource.INTERPOLATED, spans, [probability] * len(groups)), place)
 
 
