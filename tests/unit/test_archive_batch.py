@@ -214,6 +214,19 @@ def test_what_cannot_be_asked_for_is_a_request_error_before_any_work(tmp_path: P
     assert all(issubclass(kind, RequestError) for kind in (type(nothing.value), type(unwritable.value), OutputsMeet))
 
 
+def test_what_a_batch_keeps_in_the_cache_directory_has_the_names_that_earlier_versions_know(
+    tmp_path: Path, talks: Path
+) -> None:
+    with batch_of(tmp_path, REQUEST, plan_of(REQUEST, talks / "one.mp3").files) as batch:
+        assert len(list(batch.sources())) == 1
+        assert {path.name.partition("-")[0] for path in (tmp_path / "cache" / "claims").iterdir()} == {
+            "claim",
+            "lock",
+            "run",
+        }
+        assert batch.checkpoints.folder == tmp_path / "cache" / "unfinished"
+
+
 def test_standard_input_is_read_by_whoever_has_it(tmp_path: Path) -> None:
     request = BatchRequest(("txt",), tmp_path / "out")
     work, failed = open_sources(plan_of(request, "-").files, lambda: spool(io.BytesIO(b"good day"), "stdin"))

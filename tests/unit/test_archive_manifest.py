@@ -17,7 +17,7 @@ from autorag_whisper.archive.fingerprint import Stamp, digests_of_0_1_0, model_i
 from autorag_whisper.archive.inputs import Input
 from autorag_whisper.archive.manifest import MANIFEST, Entry, Output, Recording, read
 from autorag_whisper.archive.naming import name_outputs
-from autorag_whisper.archive.ownership import Subject
+from autorag_whisper.archive.ownership import RecordingFile
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.files import sha256_of
 from autorag_whisper.settings import Settings
@@ -47,7 +47,7 @@ def done(tmp_path: Path) -> PlannedFile:
 
 
 def record(folder: Path, entry: Entry) -> None:
-    with manifest.alone_in(folder):
+    with manifest.locked(folder):
         known = read(folder, warn=False)
         manifest.write(folder, known.with_entry(entry), known)
 
@@ -56,11 +56,11 @@ def note(planned: PlannedFile, options: str = "o") -> None:
     assert planned.input.path
     outputs = {form: Output(path.name, sha256_of(path)) for form, path in planned.targets.items()}
     stamp, digest = Stamp.of(planned.input.path), sha256_of(planned.input.path)
-    record(planned.folder, Entry(Subject.of(planned).recording, stamp, digest, options, outputs))
+    record(planned.folder, Entry(RecordingFile.of(planned).recording, stamp, digest, options, outputs))
 
 
 def done_of(planned: PlannedFile, options: str = "o") -> ownership.Finished:
-    return ownership.finished(planned, Subject.of(planned), frozenset({options}), read(planned.folder))
+    return ownership.finished(planned, RecordingFile.of(planned), frozenset({options}), read(planned.folder))
 
 
 def finished(planned: PlannedFile, options: str = "o") -> bool:
@@ -192,6 +192,31 @@ def test_a_manifest_that_makes_no_sense_is_told_once_vouches_for_nothing_and_is_
     assert (done.folder / f"{MANIFEST}.bak").read_bytes() == content
 
 
+def test_the_names_of_fields_on_disk_are_those_that_users_have(tmp_path: Path) -> None:
+    """Names in the program may change; a manifest of today's version is read, and written, as it always was."""
+    on_disk = {
+        "version": 2,
+        "files": [
+            {
+                "recording": {"name": "talk.mp3", "folder": "..", "track": "1", "selector": "de"},
+                "stamp": {"size_bytes": 5, "mtime_ns": 6, "ctime_ns": 7, "inode": 8},
+                "sha256": "s",
+                "options": "o",
+                "outputs": {"srt": {"name": "talk.2.srt", "sha256": "t", "wanted": "talk.srt", "before": ["u"]}},
+                "words": "w",
+            }
+        ],
+    }
+    (tmp_path / MANIFEST).write_text(json.dumps(on_disk))
+    found = read(tmp_path)
+    output = Output("talk.2.srt", "t", "talk.srt", ("u",))
+    assert found.entries == (
+        Entry(Recording("talk.mp3", "..", "1", "de"), Stamp(5, 6, 7, 8), "s", "o", {"srt": output}, "w"),
+    )
+    manifest.write(tmp_path, found, found)
+    assert json.loads((tmp_path / MANIFEST).read_text()) == on_disk
+
+
 def test_a_manifest_of_a_newer_version_vouches_for_nothing_and_is_never_written_over(
     done: PlannedFile, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -234,9 +259,9 @@ def test_what_version_0_1_0_noted_is_still_finished_on_whatever_device_it_was_ma
     file = {"stamp": asdict(entry.stamp), "sha256": entry.sha256, "options": digest, "outputs": outputs}
     (done.folder / MANIFEST).write_text(json.dumps({"version": 1, "files": {"talk.mp3": file}}))
     known = digests_of_0_1_0(TranscribeOptions(), SETTINGS, model="base", device=device)
-    assert ownership.finished(done, Subject.of(done), known, read(done.folder)).outputs.keys() == {"srt", "json"}
+    assert ownership.finished(done, RecordingFile.of(done), known, read(done.folder)).outputs.keys() == {"srt", "json"}
     other = digests_of_0_1_0(TranscribeOptions(beam_size=1), SETTINGS, model="base", device=device)
-    assert not ownership.finished(done, Subject.of(done), other, read(done.folder)).outputs
+    assert not ownership.finished(done, RecordingFile.of(done), other, read(done.folder)).outputs
 
 
 def test_a_file_without_manifest_is_not_finished_and_nothing_is_said(
@@ -337,7 +362,7 @@ def test_a_folder_that_another_program_keeps_locked_is_written_to_and_that_is_to
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It went on without the lock after ten seconds, and without a word."""
-    with manifest.alone_in(tmp_path):
+    with manifest.locked(tmp_path):
         assert "locked by another program" not in caplog.text
-        with manifest.alone_in(tmp_path, wait_s=0.05):
+        with manifest.locked(tmp_path, wait_s=0.05):
             assert f"{tmp_path} has been locked by another program for 0.05 s" in caplog.text

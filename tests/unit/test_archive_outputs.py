@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autorag_whisper.archive.fingerprint import Stamp
-from autorag_whisper.archive.outputs import make_writable, set_aside, write_together
+from autorag_whisper.archive.outputs import back_up, make_writable, write_together
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,7 @@ def test_a_copy_has_a_name_of_its_own_and_the_file_keeps_its_own_too(tmp_path: P
     place = tmp_path / "a.srt"
     for text in ("one", "two"):
         place.write_text(text)
-        assert set_aside(place).read_text() == text
+        assert back_up(place).read_text() == text
         place.unlink()
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.srt.bak": "one", "a.srt.bak2": "two"}
 
@@ -100,6 +100,6 @@ def test_without_hard_links_nothing_is_replaced_either(
     with pytest.raises(FileExistsError):
         write_together({place: b"second"}, new=frozenset({place}))
     assert place.read_bytes() == b"first"
-    assert set_aside(place).read_bytes() == b"first"
+    assert back_up(place).read_bytes() == b"first"
     write_together({place: b"second"}, new=frozenset({place}))
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.srt": "second", "a.srt.bak": "first"}

@@ -12,7 +12,7 @@ import pytest
 
 from autorag_whisper.archive import manifest
 from autorag_whisper.archive.manifest import MANIFEST, Output
-from autorag_whisper.archive.ownership import Standing, standing_of
+from autorag_whisper.archive.ownership import Ownership, ownership_of
 from autorag_whisper.cli.exits import KEPT
 from cli_world import World
 
@@ -41,18 +41,18 @@ def names_in(folder: Path) -> set[str]:
 @pytest.mark.parametrize(
     ("found", "noted", "standing"),
     [
-        (None, None, Standing.FREE),
-        (None, (Output("a", "1"), False), Standing.FREE),
-        ("1", None, Standing.FOREIGN),
-        ("1", (Output("a", "1"), True), Standing.OURS),
-        ("0", (Output("a", "1", before=("0",)), True), Standing.OURS),
-        ("2", (Output("a", "1", before=("0",)), True), Standing.CHANGED),
-        ("1", (Output("a", "1"), False), Standing.OTHERS),
-        ("2", (Output("a", "1"), False), Standing.OTHERS),
+        (None, None, Ownership.FREE),
+        (None, (Output("a", "1"), False), Ownership.FREE),
+        ("1", None, Ownership.FOREIGN),
+        ("1", (Output("a", "1"), True), Ownership.OURS),
+        ("0", (Output("a", "1", before=("0",)), True), Ownership.OURS),
+        ("2", (Output("a", "1", before=("0",)), True), Ownership.CHANGED),
+        ("1", (Output("a", "1"), False), Ownership.OTHERS),
+        ("2", (Output("a", "1"), False), Ownership.OTHERS),
     ],
 )
-def test_what_stands_under_a_name(found: str | None, noted: tuple[Output, bool] | None, standing: Standing) -> None:
-    assert standing_of(found, noted) is standing
+def test_what_stands_under_a_name(found: str | None, noted: tuple[Output, bool] | None, standing: Ownership) -> None:
+    assert ownership_of(found, noted) is standing
 
 
 def test_a_strangers_subtitles_are_kept_and_the_rest_is_written(

@@ -9,10 +9,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, Self
 
 from autorag_whisper.archive import manifest
+from autorag_whisper.archive.checkpoints import CheckpointFolder
 from autorag_whisper.archive.naming import LANGUAGE
 from autorag_whisper.archive.planning import left_of
 from autorag_whisper.archive.reservations import FOLDER, Reservations
-from autorag_whisper.archive.unfinished import Unfinished
 from autorag_whisper.archive.writing import Writer, Written
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import MediaError
@@ -72,7 +72,7 @@ class Batch:
         self._reservations = Reservations(cache_dir.absolute() / FOLDER)
         compute_type = request.settings.compute_type
         facts = {"options": request.text_digest(), "device": request.device, "compute_type": compute_type}
-        self.checkpoints = Unfinished(cache_dir.absolute() / "unfinished", facts)
+        self.checkpoints = CheckpointFolder(cache_dir.absolute() / "unfinished", facts)
         self.checkpoints.prune(now_s)
         self._numbers: dict[MediaSource, int] = {}
 

@@ -17,8 +17,8 @@ from autorag_whisper.archive.inputs import STANDARD_INPUT, Found, Input, is_fold
 from autorag_whisper.archive.manifest import Entry, Manifest, Output, Recording
 from autorag_whisper.archive.naming import stem_of
 from autorag_whisper.archive.outputs import write_together
-from autorag_whisper.archive.ownership import Standing, content_of, seen_from, standing_of
-from autorag_whisper.archive.writing import ATTEMPTS, Copies, Written, noted_output
+from autorag_whisper.archive.ownership import Ownership, content_of, ownership_of, seen_from
+from autorag_whisper.archive.writing import ATTEMPTS, Backups, Written, noted_output
 from autorag_whisper.domain.archive_errors import NothingFound, OutputIsInput, OutputsUnwritable
 from autorag_whisper.domain.media_errors import HOW_TO_FETCH, is_address
 from autorag_whisper.files import system_reason
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.transcript import Transcript
 
-_FREE = (Standing.FREE, Standing.OURS)
+_FREE = (Ownership.FREE, Ownership.OURS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def convert(source: JsonFile, transcript: Transcript, request: ConversionRequest
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with manifest.alone_in(folder):
+        with manifest.locked(folder):
             return _write(source, folder, contents, request)
     except OSError as error:
         return Written(error=OutputsUnwritable(source.input.shown, system_reason(error)))
@@ -141,23 +141,23 @@ def _is_same(one: Path, other: Path) -> bool:
 
 def _write(source: JsonFile, folder: Path, contents: Mapping[str, bytes], request: ConversionRequest) -> Written:
     """Write the outputs by name, in a folder that is locked. What changes meanwhile is looked at once more."""
-    copies = Copies(folder, wanted=request.backup)
+    backups = Backups(folder, wanted=request.backup)
     for _ in range(ATTEMPTS):
         known = manifest.read(folder)
         owner = _owner(source, folder, known)
         seen = {folder / name: Stamp.of_name(folder / name) for name in contents}  # before they are looked at
-        standings = {name: _standing(folder / name, known, owner) for name in contents}
-        kept = {} if request.force else {name: who for name, who in standings.items() if who not in _FREE}
+        owned = {name: _ownership(folder / name, known, owner) for name in contents}
+        kept = {} if request.force else {name: who for name, who in owned.items() if who not in _FREE}
         names = [name for name in contents if name not in kept]
-        seen |= copies.make(name for name in names if standings[name] not in _FREE)
+        seen |= backups.make(name for name in names if owned[name] not in _FREE)
         _note(folder, known, owner, {name: contents[name] for name in names}, request.subtitles)
-        new = frozenset(folder / name for name in names if standings[name] is Standing.FREE)
+        new = frozenset(folder / name for name in names if owned[name] is Ownership.FREE)
         try:
             write_together({folder / name: contents[name] for name in names}, new=new, seen=seen)
         except FileExistsError:
             continue
         stood = ", ".join(f"{name} ({who.value})" for name, who in kept.items())
-        return Written(tuple(names), tuple(copies.remarks), stood)
+        return Written(tuple(names), tuple(backups.remarks), stood)
     return Written(error=OutputsUnwritable(source.input.shown, "other programs change them again and again"))
 
 
@@ -172,9 +172,9 @@ def _owner(source: JsonFile, folder: Path, known: Manifest) -> Entry:
     return Entry(Recording(name, seen), stamp, hashlib.sha256(source.data).hexdigest(), "", {})
 
 
-def _standing(path: Path, known: Manifest, owner: Entry) -> Standing:
+def _ownership(path: Path, known: Manifest, owner: Entry) -> Ownership:
     noted = known.outputs.get(path.name)
-    return standing_of(content_of(path), (noted[1], _is_of(noted[0], owner)) if noted else None)
+    return ownership_of(content_of(path), (noted[1], _is_of(noted[0], owner)) if noted else None)
 
 
 def _is_of(entry: Entry, owner: Entry) -> bool:

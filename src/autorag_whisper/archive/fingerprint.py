@@ -1,7 +1,7 @@
 """What a finished transcript depends on, as digests: the file's content, the options, the model.
 
-Neither the version of this package nor the device is among them: an upgrade or another device redoes nothing by itself.
-Of the options only what differs from its default counts, so that an option that is new in a version changes nothing.
+Neither the version of this package nor the device is among them: after an upgrade, or on another device, a finished
+file stays finished. Only options that differ from their defaults count, so that a new option changes no digest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from autorag_whisper.settings import Settings
 
 _WITHOUT_EFFECT = ("batch_size", "max_duration_s")
-"""Options that change how long it takes or whether it is done, never what comes out."""
+"""Options that never change a result, only how long it takes, or whether there is one."""
 
 _DEFAULTS_OF_0_1_0: dict[str, Any] = {
     "language": None, "allowed_languages": (), "code_switching": False, "task": "transcribe", "quality": "balanced",
@@ -31,12 +31,12 @@ _DEFAULTS_OF_0_1_0: dict[str, Any] = {
     "audio_stream": None, "compression_ratio_threshold": 2.4, "logprob_threshold": -1.0, "no_speech_threshold": 0.6,
     "vad_threshold": 0.5, "aligner": "auto",
 }  # fmt: skip
-"""Whatever the defaults are by now."""
+"""They stay what they were then, whatever the defaults are now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What tells without reading that a file is the one it was."""
+    """What tells without reading a file that it was not changed."""
 
     size_bytes: int
     mtime_ns: int
@@ -50,7 +50,7 @@ class Stamp:
 
     @classmethod
     def of_name(cls, path: Path) -> Stamp | None:
-        """The stamp of what has the name, a link itself; None where nothing has it."""
+        """The stamp of what has the name, of a link the link's own; None where nothing has it."""
         try:
             return cls._of(path.lstat())
         except (OSError, ValueError):
@@ -62,7 +62,7 @@ class Stamp:
 
 
 def options_digest(options: TranscribeOptions, settings: Settings, *, model: str) -> str:
-    """One digest of everything but the file. `model` is an identity, not only a name (`model_identity`)."""
+    """A digest of all that a transcript depends on but the file. `model`: see `model_identity`."""
     facts = _changed(options)
     facts |= {"model": model, "engine": settings.engine}
     if settings.align_models:
@@ -71,14 +71,14 @@ def options_digest(options: TranscribeOptions, settings: Settings, *, model: str
 
 
 def layout_digest(digest: str, subtitles: SubtitleOptions) -> str:
-    """The digest of options together with how subtitles are laid out, as far as that is not the usual way."""
+    """A digest of an options' digest and of what differs from the default in the layout of subtitles."""
     usual = asdict(type(subtitles)())
     changed = {name: value for name, value in asdict(subtitles).items() if value != usual[name]}
     return _digest({"options": digest, "subtitles": changed})
 
 
 def digests_of_0_1_0(options: TranscribeOptions, settings: Settings, *, model: str, device: str) -> frozenset[str]:
-    """What version 0.1.0 may have noted for the same request, on whatever device and in whatever compute type.
+    """The digests that version 0.1.0 may have noted for the same request, for any device and compute type.
 
     It put its version, the device and every option into its digest. An option that it did not know has no such digest.
     """
@@ -97,7 +97,7 @@ def digests_of_0_1_0(options: TranscribeOptions, settings: Settings, *, model: s
 
 
 def model_identity(name: str) -> str:
-    """A size or hub id stands for its weights; a folder is told by its files' sizes and times as well."""
+    """A size or hub id as it is; a folder with its files' names, sizes and times."""
     from autorag_whisper.models.catalogue import ALIASES, find
 
     if name and find(name) is None:

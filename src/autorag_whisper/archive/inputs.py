@@ -1,4 +1,4 @@
-"""What the user named, as a list of files: files, folders with all below them, patterns, standard input."""
+"""From what the user named to a list of files: files, folders with everything below them, patterns, standard input."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OTHER_SUFFIXES = frozenset({
     ".tiff", ".tmp", ".toml", ".torrent", ".tsv", ".ttf", ".ttml", ".txt", ".url", ".vtt", ".webp", ".xls", ".xlsx",
     ".xml", ".xz", ".yaml", ".yml", ".zip", ".zst",
 })  # fmt: skip
-"""The endings of what is no media, and is not opened to find that out."""
+"""Suffixes of files that are not media; such a file is not opened to find out."""
 
 _NAMED_AT_MOST = 5
 
@@ -41,8 +41,8 @@ _LOOKING_REFUSED = {errno.EACCES, errno.EPERM, errno.EIO}
 class Input:
     """One file to transcribe; `path` is None for standard input.
 
-    `shown` is how the user would write it. `below` is where it lay under the folder or pattern that found it: that
-    tree is mirrored in an output folder.
+    `shown`: how the user would write it. `below`: its folder, relative to the folder or pattern that found it; an
+    output folder gets the same tree.
     """
 
     path: Path | None
@@ -57,7 +57,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class NotDone:
-    """Something that was asked for and is not done, or not wholly: how the user would write it, and why."""
+    """Something that was asked for and is not done, or not wholly: as the user would write it, and why."""
 
     shown: str
     reason: str
@@ -65,9 +65,10 @@ class NotDone:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The files in the order of the arguments, sorted within a folder, each once; and what could not be looked at.
+    """What `find` found.
 
-    `notes` are for the user's eyes: nothing failed.
+    `inputs`: each file once, in the order of the arguments, within a folder by name. `problems`: what was named and is
+    not there, or could not be looked at. `notes` tell the user something although nothing failed.
     """
 
     inputs: tuple[Input, ...]
@@ -92,9 +93,9 @@ def find(
     is_output: Callable[[Path], bool] = lambda _path: False,
     holds_audio: Callable[[Path], bool] = _holds_audio,
 ) -> Found:
-    """Every file that `arguments` name. `is_output` says which files are our own work: those are left alone.
+    """Every file that `arguments` name, but those that `is_output` says earlier runs have written.
 
-    In folders a file whose ending says nothing is asked by `holds_audio`.
+    `holds_audio` looks into a file of a folder whose suffix does not tell whether it is media.
     """
     search = _Search(is_output, holds_audio)
     for argument in arguments:
@@ -104,7 +105,7 @@ def find(
 
 
 def looks_like_a_file(argument: str) -> bool:
-    """Whether an argument is meant to be a file, a folder or a pattern: it is there, or is spelt like one."""
+    """Whether an argument means a file, a folder or a pattern: that exists, or it is spelt like one."""
     spelt = _MAGIC.search(argument) or os.sep in argument or PurePath(argument).suffix.lower() in SUFFIXES
     return bool(spelt) or is_there(argument)
 
@@ -156,7 +157,7 @@ class _Search:
                 self._add(path, path.parent.relative_to(base))
 
     def tell_left_out(self) -> None:
-        """A note of the files that were come across and are no media."""
+        """Add a note that names the files that were passed over because they are not media."""
         names = [path.name for path in self._left_out.values()]
         if names:
             count = "1 file" if len(names) == 1 else f"{len(names)} files"
@@ -168,7 +169,7 @@ class _Search:
         return self._is_media(path) if endings is SUFFIXES else path.suffix.lower() in endings
 
     def _is_media(self, path: Path) -> bool:
-        """By its ending; by its content where that says nothing. What is neither media nor our own is remembered."""
+        """By its suffix, and by its content where the suffix does not tell. Other files, but outputs, are noted."""
         ending = path.suffix.lower()
         if ending in SUFFIXES:
             return True
@@ -180,7 +181,7 @@ class _Search:
         return False
 
     def _matches(self, base: Path, parts: Sequence[str]) -> Iterator[Path]:
-        """What `parts` match below `base`. Our own instead of `glob`: that one walks in circles of links."""
+        """The paths below `base` that match a pattern's `parts`. Not by `glob`: it follows links in a circle."""
         if not parts:
             yield base
         elif parts[0] == "**":
@@ -189,7 +190,11 @@ class _Search:
         elif _MAGIC.search(parts[0]):
             for entry in self._listed(base):
                 hidden = entry.name.startswith(".") and not parts[0].startswith(".")
-                if not hidden and fnmatch.fnmatchcase(entry.name, parts[0]) and (not parts[1:] or _leads_on(entry)):
+                if (
+                    not hidden
+                    and fnmatch.fnmatchcase(entry.name, parts[0])
+                    and (not parts[1:] or _is_folder_entry(entry))
+                ):
                     yield from self._matches(Path(entry), parts[1:])
         elif is_there(str(base / parts[0])):
             yield from self._matches(base / parts[0], parts[1:])
@@ -198,7 +203,7 @@ class _Search:
         return (file for _, files in self._walk(folder) for file in files)
 
     def _walk(self, top: Path) -> Iterator[tuple[Path, list[Path]]]:
-        """Every folder from `top` down with its files, each once, links last: a tree keeps its own names."""
+        """Every folder from `top` down, once, with its files. Links come last: a folder goes by its own name."""
         folders, links = deque([top]), deque[Path]()
         seen: set[tuple[int, int]] = set()
         while folders or links:
@@ -209,7 +214,7 @@ class _Search:
             files: list[Path] = []
             for entry in self._listed(folder):
                 if not entry.name.startswith("."):
-                    place = (links if entry.is_symlink() else folders) if _leads_on(entry) else files
+                    place = (links if entry.is_symlink() else folders) if _is_folder_entry(entry) else files
                     place.append(Path(entry))
             yield folder, files
 
@@ -234,8 +239,8 @@ def is_folder(path: str | Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises for what may not be looked at
 
 
-def _leads_on(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a folder or a link to one. A folder is known as one also where it may not be entered."""
+def _is_folder_entry(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or a link to one, also where it may not be entered."""
     try:
         return entry.is_dir()
     except OSError:  # a link in a circle
@@ -243,7 +248,7 @@ def _leads_on(entry: os.DirEntry[str]) -> bool:
 
 
 def is_there(name: str) -> bool:
-    """Whether anything has this name, a broken link too. What may not be looked at is there: opening it says why."""
+    """Whether anything has this name, be it a broken link, or something that may not be looked at."""
     try:
         os.lstat(name)
     except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -1,12 +1,12 @@
-"""What this command has written: one file for each folder of outputs, `.autorag-whisper.json`.
+"""What has been written: one file for each folder of outputs, `.autorag-whisper.json`.
 
-It lists recordings with their content, the options and the outputs with their digests, for two ends: a second run does
-only what is new, and nothing is replaced but what is as it was written here. Content is compared by the whole file's
-SHA-256, so that a copied or touched file is still known; a file whose size, times and inode are as noted is not read
-again for it (the change time cannot be set back by a program, unlike the modification time).
+It lists recordings with the digests of their content, of the options and of the outputs. By it a second run does only
+what is new, and replaces only what is as an earlier run wrote it. Content is compared by the SHA-256 of the whole file,
+so that a copied or touched file is still known; a file whose size, times and inode are as noted is not read again for
+it (a program can set back the modification time, but not the change time).
 
-One that cannot be read, or that a newer version wrote, is left as it is and vouches for nothing. One that makes no
-sense is set aside under another name.
+A manifest that cannot be read, or that a newer version wrote, is left as it is; one that makes no sense is renamed
+before a new one is written. In both cases no file counts as written by us.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.archive.fingerprint import Stamp
-from autorag_whisper.archive.outputs import set_aside, write_together
+from autorag_whisper.archive.outputs import back_up, write_together
 from autorag_whisper.files import sha256_of, system_reason
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ _log = logging.getLogger(__name__)
 class Output:
     """A file that was written: its name and SHA-256.
 
-    `wanted` is the name that was asked for ("" where it is that one), `before` are digests of what was written under
-    this name earlier: a run that is killed while it writes may leave that.
+    `wanted`: the name that was asked for, "" where it is `name`. `before`: digests of what was written under this name
+    earlier, which is still there where a run is killed between noting and writing.
     """
 
     name: str
@@ -61,16 +61,17 @@ class Output:
         return self.wanted or self.name
 
     def is_ours(self, sha256: str) -> bool:
-        """Whether a content is what this command has written under the name."""
+        """Whether content with this digest is what we have written under the name."""
         return sha256 == self.sha256 or sha256 in self.before
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What tells a recording from others: its file's name, that one's folder seen from the outputs', the audio track.
+    """What tells a recording from others.
 
-    `folder` is "" where it is not known: then only the content tells. `track` counts from 0 and is "" before the work,
-    where `selector`, the track as the user named it, does not say it; the same selector means the same track.
+    `name`: its file's. `folder`: that file's folder relative to the outputs' folder; "" where it is not known, and then
+    only the content tells. `track`: the number of the audio track, counted from 0; "" before the work, unless
+    `selector`, the track as the user named it, is that number.
     """
 
     name: str
@@ -87,9 +88,10 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A recording that was transcribed: its content, the digest of the options, and format -> output.
+    """A recording that was transcribed: `stamp` and `sha256` of its content, and format -> output.
 
-    `words` is the digest of those options that decide the words, however subtitles are laid out ("": not known).
+    `options`: the digest of all options. `words`: of those that decide the words, without the layout of subtitles; ""
+    where it is not known.
     """
 
     recording: Recording
@@ -107,7 +109,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The entries of a folder. `closed`: it must not be written over. `problem` says what is wrong with it, if so."""
+    """The entries of a folder. `problem`: what is wrong with its file; `closed`: that must not be replaced."""
 
     entries: tuple[Entry, ...] = ()
     problem: str = ""
@@ -130,7 +132,7 @@ class Manifest:
         return self._by_name.get(name, ())
 
     def with_entry(self, entry: Entry) -> Manifest:
-        """With `entry`, added to what the same content with the same options gave before; a name has one owner."""
+        """With `entry`, joined to that of the same content and options; no other entry keeps its outputs."""
         outputs, others = dict(entry.outputs), list[Entry]()
         for other in self.entries:
             left = {form: output for form, output in other.outputs.items() if output.name not in entry.names}
@@ -144,7 +146,7 @@ class Manifest:
 
 
 def read(folder: Path, *, warn: bool = True) -> Manifest:
-    """A folder's manifest; an empty one where there is none, or one that makes no sense (a warning)."""
+    """A folder's manifest. An empty one where there is none, or, with a warning, where it cannot be used."""
     path = folder / MANIFEST
     try:
         return _parse(json.loads(path.read_bytes()))
@@ -162,7 +164,7 @@ def read(folder: Path, *, warn: bool = True) -> Manifest:
 
 
 def write(folder: Path, manifest: Manifest, former: Manifest) -> None:
-    """Put `manifest` in the place of `former`, which was read in the same hold of the lock.
+    """Replace `former` by `manifest`. The folder must have been `locked` since `former` was read.
 
     Raises:
         OSError: it cannot be written.
@@ -171,7 +173,7 @@ def write(folder: Path, manifest: Manifest, former: Manifest) -> None:
         return
     path = folder / MANIFEST
     if former.problem and path.is_file():
-        _log.warning("%s is now %s", path, set_aside(path).name)
+        _log.warning("%s is now %s", path, back_up(path).name)
     write_together({path: _dump(manifest.entries)})
 
 
@@ -184,10 +186,10 @@ def is_current(entry: Entry, path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path, wait_s: float = _LOCK_WAIT_S) -> Iterator[None]:
-    """Hold the folder itself locked: no lock file is left behind. Without such locks the last of two writers wins.
+def locked(folder: Path, wait_s: float = _LOCK_WAIT_S) -> Iterator[None]:
+    """Hold a lock of the folder itself, so that no lock file is left behind.
 
-    After `wait_s` it goes on all the same, and says so.
+    Where that is not possible, or not within `wait_s` (logged), it goes on all the same: of two writers the last wins.
     """
     try:
         import fcntl
@@ -218,7 +220,7 @@ def alone_in(folder: Path, wait_s: float = _LOCK_WAIT_S) -> Iterator[None]:
 
 
 class _NewerError(Exception):
-    """A version that is not known here."""
+    """A newer version of this package wrote it."""
 
 
 def _key(entry: Entry) -> tuple[Recording, str, str]:

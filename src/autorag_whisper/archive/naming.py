@@ -1,12 +1,15 @@
 """Which file each format of each input is written to. Pure: nothing here looks at a disk.
 
-An input's outputs are called after its stem (`talk.srt`). Inputs that share a stem and a folder keep their whole names
-(`talk.mp3.srt`), and so do inputs whose outputs would still meet another's or fall on an input. What meets even then is
-told apart by its folder (`talk~monday.srt`, `talk~tuesday.srt`): two folders named in one command may have files of one
-name; in the end a digest of its path does. Names that differ only in case are the same: on many file systems they are.
+The first of these names is taken by which no output has the name of another output or of an input:
 
-Where an output of that name belongs to another recording or audio track of an earlier run, another name is taken
-(`PlannedFile.other_bases`): `talk.2.srt` for the second audio track, `talk~monday.srt` for a file from `monday`.
+- the input's stem (`talk.srt`), unless another input in the same folder has it too;
+- its whole name (`talk.mp3.srt`);
+- with its folder (`talk~monday.srt`), where two folders go into one and both have a `talk.mp3`;
+- with a digest of its path (`talk.mp3~1f3a09c2.srt`).
+
+Names that differ only in case are taken for the same, as they are on many file systems. Where an earlier run gave the
+name to another recording or audio track, another one is taken at the writing (`PlannedFile.other_bases`): `talk.2.srt`
+for the second audio track, `talk~monday.srt` for a file from the folder `monday`.
 """
 
 from __future__ import annotations
@@ -30,21 +33,22 @@ if TYPE_CHECKING:
 
 LONGEST_NAME_BYTES = 255
 LANGUAGE, TRACK = "\0language\0", "\0track\0"
-"""Stand in a name for what is not known before the work. No file's name has such characters."""
+"""Placeholders in a name for what only the work tells. No file's name can have such a character."""
 
 _LONGEST_SUFFIX_BYTES = max(len(info.suffix) for info in FORMATS.values())
 _LONGEST_LANGUAGE_BYTES = 12
 _NO_PART_OF_A_NAME = re.compile(r'[\x00-\x1f/\\:*?"<>|~.\s]+')
 
 Key = tuple[str, str]
-"""A place as a file system that ignores case sees it: folder, name."""
+"""Folder and name of a file, as a file system sees them that ignores case."""
 
 
 @dataclass(frozen=True, slots=True)
 class NameParts:
-    """What else a name may say. `selector`: the audio track as the user named it, "" for the default.
+    """What an output's name says besides the input's.
 
-    `clips`: the parts of the recording, which are always in the name: they are not the whole.
+    `selector`: the audio track as the user named it, "" for the default. `with_track`, `with_language`: whether names
+    have those. `clips`: the parts of the recording that are transcribed; names have them always.
     """
 
     selector: str = ""
@@ -54,7 +58,7 @@ class NameParts:
 
     @property
     def track(self) -> str:
-        """The track's number, counted from 0; "" where the work must tell."""
+        """The track's number, counted from 0; "" where only the work tells."""
         return self.selector if self.selector.isdecimal() else ""
 
 
@@ -63,10 +67,10 @@ NO_PARTS = NameParts()
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """An input and the files to write in `folder`, called after `base`.
+    """An input, and the files to write for it.
 
-    `also` are bases that are as good where an earlier run wrote them. `left` are the formats that are still to be made,
-    None for all.
+    `folder`: where they go. `base`: their names without a format's suffix. `also`: other bases that an earlier run may
+    have used for the same input. `left`: the formats that are still to be made, None for all of `formats`.
     """
 
     input: Input
@@ -84,31 +88,31 @@ class PlannedFile:
 
     @property
     def names(self) -> dict[str, str]:
-        """Format -> file name; with `LANGUAGE` and `TRACK` where it has what is not known yet."""
+        """Format -> file name, with `LANGUAGE` and `TRACK` in the place of what is not known yet."""
         return {form: self.name(form, self.base) for form in self.formats}
 
     def is_called(self, form: str, name: str) -> bool:
-        """Whether an earlier run may have called this input's output so, alone or among others."""
+        """Whether an earlier run, with these inputs or others, may have given this name to this input's output."""
         bases = (self.base, *self.also)
         known = {self.name(form, base) for base in bases}
         return name in known or any(name.startswith(f"{base}~") for base in bases)
 
     @property
     def targets(self) -> dict[str, Path]:
-        """Format -> the file that it is written to, of those that are still to be made."""
+        """Format -> path, of the formats that are still to be made."""
         return {form: self.folder / self.names[form] for form in self.to_write}
 
     def name(self, form: str, base: str, language: str = LANGUAGE, track: str = "") -> str:
-        """The name of a format's file; `track` counts from 0, in a name from 1, as players do."""
+        """The name of a format's file. `track` counts from 0; names count from 1, as players do."""
         mark = f".{language}" if self.parts.with_language else ""
         name = f"{base}{mark}{FORMATS[form].suffix}"
         return name.replace(TRACK, str(int(track) + 1)) if track else name
 
     def other_bases(self, identity: str, *, track: str = "") -> Iterator[str]:
-        """What the outputs are called after where `base` is another recording's, or, with `track`, another track's.
+        """Bases to try where files called after `base` belong to another recording or, with `track`, another track.
 
-        `identity` tells this one from others of its name: the last name is free unless it was here before. Others of
-        its stem (`talk.mp3`, `talk.wav`) may have all names but that one.
+        `identity` tells this recording from others of its name. The last base is a digest of it and of the input's
+        name: only an earlier run over the same recording can have used that.
         """
         if track:
             yield _fitted(f"{self.base}.{int(track) + 1}", self.parts)
@@ -118,7 +122,7 @@ class PlannedFile:
             yield _fitted(f"{self.base}~{hashlib.sha256(os.fsencode(mine)).hexdigest()[:8]}", self.parts)
 
     def fresh(self, base: str) -> Iterator[str]:
-        """What the outputs are called after where `base` was taken by a stranger during the work."""
+        """Bases to try where another program has written files called after `base` during the work."""
         yield _fitted(f"{base}.new", self.parts)
         for number in range(2, 1000):
             yield _fitted(f"{base}.new{number}", self.parts)
@@ -131,12 +135,12 @@ def name_outputs(
     real: Callable[[Path], str] = os.path.realpath,
     parts: NameParts = NO_PARTS,
 ) -> tuple[PlannedFile, ...]:
-    """Every input with its outputs' names, no two with the same output, none with an input for an output.
+    """Name the outputs of all inputs, so that no two have the same name and none has an input's.
 
-    `real` tells folders apart however they are spelt.
+    `real` gives a folder's real path: one folder may be spelt in several ways.
 
     Raises:
-        OutputsMeet: some outputs would meet whatever they are called.
+        OutputsMeet: that is not possible.
     """
     # Folders beside inputs are there and apart; those of a mirrored tree are made on a disk that may ignore case.
     place = real if output_dir is None else lambda folder: _folded(real(folder))
@@ -162,7 +166,7 @@ def name_outputs(
 
 
 def stem_of(name: str) -> str:
-    """`name` without what follows its last dot, whole where nothing precedes or follows that."""
+    """`name` without its suffix; all of it where it has none (`talk`, `.talk`, `talk.`)."""
     stem, _, suffix = name.rpartition(".")
     return stem if stem and suffix else name
 
@@ -174,7 +178,7 @@ def _folder(item: Input, output_dir: Path | None) -> Path:
 
 
 def _bases(item: Input, label: str, parts: NameParts) -> tuple[str, ...]:
-    """What its outputs may be called after, of which the first that meets no other's is taken."""
+    """The bases that its outputs may have, in the order of the list above."""
     number = str(int(parts.track) + 1) if parts.track else TRACK
     mark = (f".{parts.clips}" if parts.clips else "") + (f".{number}" if parts.with_track else "")
     stem, name = stem_of(item.name), item.name
@@ -185,7 +189,7 @@ def _bases(item: Input, label: str, parts: NameParts) -> tuple[str, ...]:
 
 
 def _labels(inputs: Sequence[Input]) -> list[str]:
-    """Of each input as much of its folder, from the end on, as others of its name have not; "" of standard input."""
+    """For each input the last parts of its folder's path, as many as tell it from others of its name; "" for stdin."""
     parents = [item.path.absolute().parent.parts[1:] if item.path else () for item in inputs]
     same: dict[str, list[int]] = {}
     for index, item in enumerate(inputs):
@@ -204,7 +208,7 @@ def _labels(inputs: Sequence[Input]) -> list[str]:
 
 
 def _fitted(base: str, parts: NameParts) -> str:
-    """`base`, cut and marked with a digest where the file system would refuse it with the longest suffix."""
+    """`base`, cut and with a digest at its end where with the longest suffix it would be too long for a file system."""
     limit = LONGEST_NAME_BYTES - _LONGEST_SUFFIX_BYTES - (_LONGEST_LANGUAGE_BYTES if parts.with_language else 0)
     if len(os.fsencode(base)) <= limit:
         return base
@@ -215,12 +219,12 @@ def _fitted(base: str, parts: NameParts) -> str:
 
 
 def _plain(name: str) -> str:
-    """`name` as a part of another name: without what has a meaning there."""
+    """`name` as a part of another name, without characters that have a meaning there."""
     return _NO_PART_OF_A_NAME.sub("-", name).strip("-")
 
 
 def _meeting(files: Sequence[PlannedFile], taken: Sequence[Key], place: Callable[[Path], str]) -> dict[int, str]:
-    """The files that share an output with another or with an input: index -> such an output's name."""
+    """The files of which an output has the name of another output or of an input: index -> that name."""
     owners: dict[Key, list[tuple[int, str]]] = {}
     for index, planned in enumerate(files):
         folder = place(planned.folder)

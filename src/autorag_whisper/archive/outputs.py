@@ -1,4 +1,4 @@
-"""Putting outputs on the disk: a folder that can be written is found out before, and a file is whole or not there."""
+"""Writing files so that each is there as a whole or not at all, and finding out before whether a folder allows it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.E
 def make_writable(folder: Path) -> None:
     """Make `folder` with its parents where it is missing, and write to it.
 
-    Trying is the one test that holds for every file system, user and quota.
+    Only trying tells on every file system, for every user and quota.
 
     Raises:
         OSError: it cannot be made or written to.
@@ -42,16 +42,14 @@ def write_together(
     new: frozenset[Path] = frozenset(),
     seen: Mapping[Path, Stamp | None] = MappingProxyType({}),
 ) -> None:
-    """Write every file, or leave those that are there as they were. Those in `new` replace nothing.
+    """Write several files. All are on the disk under temporary names before the first gets its own.
 
-    `seen`: a file that has another stamp by now was changed since it was looked at, and is not replaced.
-
-    All are on the disk under temporary names before the first gets its own; each appears at once and whole, with the
-    permissions of a new file.
+    `new`: files that must not replace another. `seen`: path -> the stamp that its file had when it was looked at; one
+    with another stamp now is not replaced. Each file appears at once and whole, with the permissions of a new file.
 
     Raises:
         OSError: a folder cannot be written, the disk is full, a folder has a file's name.
-        FileExistsError: there is another file now than was seen, or none was; others may have been written.
+        FileExistsError: a file of `new` exists, or one of `seen` has changed; others may have been written.
     """
     with contextlib.ExitStack() as stack:
         written = [(stack.enter_context(_temporary(path.parent, data)), path) for path, data in contents.items()]
@@ -69,18 +67,18 @@ def write_together(
         sync_folder(folder)
 
 
-def is_set_aside(path: Path, copy: Path) -> bool:
-    """Whether `copy` is what is called `path` still: a second copy would be of the same file."""
+def is_backed_up(path: Path, copy: Path) -> bool:
+    """Whether `copy` is the file that `path` names still, so that it needs no other copy."""
     try:
         return path.samefile(copy)
     except OSError:
         return False
 
 
-def set_aside(path: Path) -> Path:
-    """Give a file another name, `talk.srt.bak` and so on, that no file has. The copy is the file itself.
+def back_up(path: Path) -> Path:
+    """Give a file another name that no file has (`talk.srt.bak`, `talk.srt.bak2`, ...), and return that path.
 
-    Where the file system has hard links it also stays under its own name, for whoever replaces it at once.
+    Where the file system has hard links the file keeps its own name too, until it is replaced.
 
     Raises:
         OSError: it cannot be done.
@@ -127,7 +125,7 @@ def _move_to_new(temporary: Path, path: Path) -> None:
 
 @contextlib.contextmanager
 def _temporary(folder: Path, data: bytes) -> Iterator[Path]:
-    """A new file in `folder` that holds `data`; what still has its name at the end is removed."""
+    """A new file in `folder` with `data` in it, which is removed at the end unless it was renamed."""
     path = folder / _TEMPORARY.format(secrets.token_hex(6))
     try:
         # Not `tempfile`: its files are for their owner alone, a transcript is as open as the umask says.

@@ -1,9 +1,9 @@
-"""Which outputs a run may write. Pure but for the looks at the files in question.
+"""Which files a run may replace. It looks at the files in question, and changes nothing.
 
-Only what this command wrote, for the same recording, and what is as it was written, is replaced; a recording is told by
-its file's name, folder and audio track, or by its content. All else is kept unless the user says `--force`.
+A file is replaced only if an earlier run wrote it for the same recording, and nobody has changed it since. Recordings
+are the same if name, folder and audio track are, or their content is. All else is kept unless the user says `--force`.
 
-| what stands under the name            | `Standing` | without `--force`                    | with it              |
+| what stands under the name            | `Ownership` | without `--force`                    | with it              |
 |---------------------------------------|------------|--------------------------------------|----------------------|
 | nothing                               | FREE       | written                              | written              |
 | ours, of this recording, unchanged    | OURS       | replaced                             | replaced             |
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from autorag_whisper.archive.naming import PlannedFile
 
 
-class Standing(Enum):
-    """What stands under an output's name. The value says it of a file that is kept."""
+class Ownership(Enum):
+    """Whose file has an output's name. The value is the wording for users."""
 
     FREE = "nothing"
     OURS = "ours, unchanged"
@@ -44,22 +44,22 @@ class Standing(Enum):
 
     @property
     def is_in_the_way(self) -> bool:
-        """Whether it is kept unless the user says otherwise."""
-        return self in (Standing.CHANGED, Standing.FOREIGN)
+        """Whether it is kept without `--force`."""
+        return self in (Ownership.CHANGED, Ownership.FOREIGN)
 
 
 _UNKNOWN = "?"
-"""Stands for the content of what is no regular file, or cannot be read: no digest is equal to it."""
+"""In the place of the digest of what is no regular file, or cannot be read; it is equal to none."""
 
 
-class Subject:
-    """What is transcribed, as far as it decides whose an output is. Its content is read when that must be known."""
+class RecordingFile:
+    """A recording with its file. The file is read, for its digest, only where that decides whether two are the same."""
 
     def __init__(self, recording: Recording, path: Path | None, sha256: str = "") -> None:
         self.recording, self._path, self._sha256 = recording, path, sha256
 
     @classmethod
-    def of(cls, planned: PlannedFile) -> Subject:
+    def of(cls, planned: PlannedFile) -> RecordingFile:
         """The file of `planned`."""
         path = planned.input.path
         folder = "" if path is None else seen_from(planned.folder, path.parent)
@@ -67,12 +67,12 @@ class Subject:
 
     @property
     def identity(self) -> str:
-        """Tells it from other recordings of its name."""
+        """What tells it from other recordings of its name."""
         return f"{self.recording.folder or self.sha256} {self.recording.track}"
 
     @property
     def sha256(self) -> str:
-        """Of its content; of what cannot be read one that nothing has."""
+        """The digest of its content; where it cannot be read, a text that is no digest."""
         if not self._sha256:
             self._sha256 = content_of(self._path) or _UNKNOWN if self._path else _UNKNOWN
         return self._sha256
@@ -108,31 +108,34 @@ class Subject:
         return self.sha256 == entry.sha256
 
 
-def standing_of(found: str | None, noted: tuple[Output, bool] | None) -> Standing:
-    """Of a content's digest, None for nothing, and what was noted: the output, and whether it is this recording's."""
+def ownership_of(found: str | None, noted: tuple[Output, bool] | None) -> Ownership:
+    """Whose a file is. `found`: its digest, None for no file; `noted`: the output of its name, and if it is of the same
+    recording."""
     if found is None:
-        return Standing.FREE
+        return Ownership.FREE
     if noted is None:
-        return Standing.FOREIGN
+        return Ownership.FOREIGN
     output, is_its = noted
     if not is_its:
-        return Standing.OTHERS
-    return Standing.OURS if output.is_ours(found) else Standing.CHANGED
+        return Ownership.OTHERS
+    return Ownership.OURS if output.is_ours(found) else Ownership.CHANGED
 
 
 @dataclass(frozen=True, slots=True)
 class FinishedOutputs:
-    """Of a file's formats those that need not be made: unchanged, or changed by somebody since they were made."""
+    """Outputs by format that need not be made. `corrected`: the formats of those that somebody has changed since."""
 
     outputs: Mapping[str, Output]
     corrected: frozenset[str] = frozenset()
 
 
-def finished(planned: PlannedFile, subject: Subject, digests: frozenset[str], known: Manifest) -> FinishedOutputs:
-    """What of `planned` an earlier run made of the same content with the same options, and is still there."""
+def finished(
+    planned: PlannedFile, recording_file: RecordingFile, digests: frozenset[str], known: Manifest
+) -> FinishedOutputs:
+    """Those outputs of `planned` that an earlier run made of the same content and options, and that are still there."""
     outputs, corrected = dict[str, Output](), set[str]()
-    for entry in known.called(subject.recording.name):
-        if entry.options in digests and subject.is_current(entry):
+    for entry in known.called(recording_file.recording.name):
+        if entry.options in digests and recording_file.is_current(entry):
             for form in planned.formats:
                 output = entry.outputs.get(form)
                 if output is None or not planned.is_called(form, output.asked_for):
@@ -148,61 +151,63 @@ def finished(planned: PlannedFile, subject: Subject, digests: frozenset[str], kn
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What a file's outputs are called after, and by format each one's name and what stands there.
+    """Names for a file's outputs: their base, and by format the name and whose file has it now.
 
-    `stamps` are from before that was looked at.
+    `stamps`: those files' stamps, taken before they were looked at.
     """
 
     base: str
     names: Mapping[str, str]
-    standings: Mapping[str, Standing]
+    owned: Mapping[str, Ownership]
     stamps: Mapping[str, Stamp | None]
 
-    def in_the_way(self, formats: Iterable[str]) -> dict[str, Standing]:
-        """Those of `formats` whose file is kept unless the user says otherwise."""
-        return {form: self.standings[form] for form in formats if self.standings[form].is_in_the_way}
+    def in_the_way(self, formats: Iterable[str]) -> dict[str, Ownership]:
+        """Those of `formats` whose name a file has that is kept without `--force`."""
+        return {form: self.owned[form] for form in formats if self.owned[form].is_in_the_way}
 
 
-def places(planned: PlannedFile, subject: Subject, known: Manifest, language: str) -> Places:
-    """Where the outputs of `planned` belong: the first of its names that is not another recording's."""
-    found = _look(planned, subject, known, planned.base, language)
-    if Standing.OTHERS not in found.standings.values():
+def places(planned: PlannedFile, recording_file: RecordingFile, known: Manifest, language: str) -> Places:
+    """The first names for the outputs of `planned` that no other recording's outputs have."""
+    found = _look(planned, recording_file, known, planned.base, language)
+    if Ownership.OTHERS not in found.owned.values():
         return found
-    owners = [known.outputs[found.names[form]][0] for form, who in found.standings.items() if who is Standing.OTHERS]
-    track = subject.recording.track if all(map(subject.is_file_of, owners)) else ""
-    for base in planned.other_bases(subject.identity, track=track):
-        found = _look(planned, subject, known, base, language)
-        if Standing.OTHERS not in found.standings.values():
+    owners = [known.outputs[found.names[form]][0] for form, who in found.owned.items() if who is Ownership.OTHERS]
+    track = recording_file.recording.track if all(map(recording_file.is_file_of, owners)) else ""
+    for base in planned.other_bases(recording_file.identity, track=track):
+        found = _look(planned, recording_file, known, base, language)
+        if Ownership.OTHERS not in found.owned.values():
             break
     return found
 
 
-def fresh_places(planned: PlannedFile, subject: Subject, known: Manifest, base: str, language: str) -> Places:
-    """Names that no file has, for outputs whose own names were taken meanwhile."""
+def fresh_places(
+    planned: PlannedFile, recording_file: RecordingFile, known: Manifest, base: str, language: str
+) -> Places:
+    """Names that no file has, for outputs whose own names other programs took during the work."""
     for candidate in planned.fresh(base):
-        names = _names(planned, subject, candidate, language)
+        names = _names(planned, recording_file, candidate, language)
         if not any(os.path.lexists(planned.folder / name) or name in known.outputs for name in names.values()):
-            return Places(candidate, names, dict.fromkeys(names, Standing.FREE), {})
+            return Places(candidate, names, dict.fromkeys(names, Ownership.FREE), {})
     raise FileExistsError(f"{base}.new and all its like are taken")
 
 
-def _look(planned: PlannedFile, subject: Subject, known: Manifest, base: str, language: str) -> Places:
-    names = _names(planned, subject, base, language)
-    standings = {}
+def _look(planned: PlannedFile, recording_file: RecordingFile, known: Manifest, base: str, language: str) -> Places:
+    names = _names(planned, recording_file, base, language)
+    owned = {}
     stamps = {form: Stamp.of_name(planned.folder / name) for form, name in names.items()}
     for form, name in names.items():
         noted = known.outputs.get(name)
-        owner = (noted[1], subject.is_recording_of(noted[0])) if noted else None
-        standings[form] = standing_of(content_of(planned.folder / name), owner)
-    return Places(base, names, standings, stamps)
+        owner = (noted[1], recording_file.is_recording_of(noted[0])) if noted else None
+        owned[form] = ownership_of(content_of(planned.folder / name), owner)
+    return Places(base, names, owned, stamps)
 
 
-def _names(planned: PlannedFile, subject: Subject, base: str, language: str) -> dict[str, str]:
-    return {form: planned.name(form, base, language, subject.recording.track) for form in planned.formats}
+def _names(planned: PlannedFile, recording_file: RecordingFile, base: str, language: str) -> dict[str, str]:
+    return {form: planned.name(form, base, language, recording_file.recording.track) for form in planned.formats}
 
 
 def content_of(path: Path) -> str | None:
-    """The digest of a file's content; None where nothing can be seen, `_UNKNOWN` for what is no file or unreadable."""
+    """The digest of a file; None where there is none, `_UNKNOWN` where it is no regular file or unreadable."""
     try:
         mode = path.lstat().st_mode
     except (OSError, ValueError):  # a name that is not known yet is no name at all; a new file replaces nothing anyway
@@ -218,7 +223,7 @@ def content_of(path: Path) -> str | None:
 
 
 def seen_from(folder: Path, other: Path) -> str:
-    """`other` as it is reached from `folder`: that holds when both are moved together."""
+    """The path of `other` relative to `folder`: it stays true when both are moved together."""
     start, end = os.path.realpath(folder), os.path.realpath(other)
     try:
         return os.path.relpath(end, start)
@@ -227,7 +232,7 @@ def seen_from(folder: Path, other: Path) -> str:
 
 
 def stamp_of(path: Path | None) -> Stamp | None:
-    """The stamp of a file, None where it has none: opening it will say what is wrong."""
+    """The stamp of a file; None where it cannot be looked at, as opening it will say what is wrong."""
     try:
         return Stamp.of(path) if path else None
     except OSError:

@@ -11,7 +11,7 @@ from autorag_whisper.archive import manifest
 from autorag_whisper.archive.inputs import Found, NotDone, find
 from autorag_whisper.archive.naming import LANGUAGE, PlannedFile, name_outputs
 from autorag_whisper.archive.outputs import make_writable
-from autorag_whisper.archive.ownership import Subject, finished, places
+from autorag_whisper.archive.ownership import RecordingFile, finished, places
 from autorag_whisper.domain.archive_errors import OutputFolderUnwritable
 from autorag_whisper.files import system_reason
 
@@ -129,12 +129,12 @@ def left_of(planned: PlannedFile, digests: frozenset[str], language: str, known:
 
     `digests` are those of the options that are as good, `language` is the one in the outputs' names.
     """
-    subject = Subject.of(planned)
-    done = finished(planned, subject, digests, known)
+    recording_file = RecordingFile.of(planned)
+    done = finished(planned, recording_file, digests, known)
     if len(done.outputs) == len(planned.formats):
         edited = tuple(done.outputs[form].name for form in planned.formats if form in done.corrected)
         return Left(None, FinishedFile(planned.input.shown, edited))
-    found = places(planned, subject, known, language)
+    found = places(planned, recording_file, known, language)
     missing = tuple(form for form in planned.formats if form not in done.outputs)
     kept = found.in_the_way(missing)
     missing = tuple(form for form in missing if form not in kept)

@@ -1,4 +1,4 @@
-"""Two runs over the same files: each file is done by one of them.
+"""Which run does which file, where two runs go over the same ones.
 
 A run that is about to begin a file reserves its outputs: it writes a small file in the cache directory that names the
 run. A run is alive as long as it holds the lock of its own file there, which the kernel takes away when it dies, in
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 FOLDER = "claims"
-"""Its name in the cache directory, and `claim-` below, are those of the first version: both respect each other's."""
+"""In the cache directory. This name and `claim-` below are version 0.1.0's: both respect each other's reservations."""
 
 _RUN, _RESERVATION = "run-", "claim-"
 _POLL_S, _WAIT_S = 0.005, 10.0  # it is held for microseconds; a holder that takes longer was stopped
 
 
 class Reservations:
-    """What this run has reserved. Where the folder cannot be written or has no locks, that is told in the log."""
+    """What this run has reserved. Where the folder cannot be written or has no locks, it logs that and reserves all."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -43,7 +43,7 @@ class Reservations:
     def take(self, place: Path) -> bool:
         """Reserve the outputs that are called after `place`; False where another live run has reserved them."""
         try:
-            with self._alone() as works:
+            with self._locked() as works:
                 return not works or self._take(self._file_of(place))
         except OSError as error:
             self._tell(system_reason(error))
@@ -53,19 +53,19 @@ class Reservations:
             return True
 
     def release(self, place: Path) -> None:
-        """The outputs are there, or will not be."""
+        """Give a reservation back: the outputs are there, or will not be."""
         if self._run is None:
             return
-        with contextlib.suppress(OSError), self._alone():
+        with contextlib.suppress(OSError), self._locked():
             reservation = self._file_of(place)
             if _owner(reservation) == self._name:
                 reservation.unlink()
 
     def close(self) -> None:
-        """Give all back."""
+        """Give all reservations back."""
         if self._run is None:
             return
-        with contextlib.suppress(OSError), self._alone():
+        with contextlib.suppress(OSError), self._locked():
             for reservation in self._folder.glob(f"{_RESERVATION}*"):
                 if _owner(reservation) == self._name:
                     reservation.unlink()
@@ -117,8 +117,8 @@ class Reservations:
             return False
 
     @contextlib.contextmanager
-    def _alone(self) -> Iterator[bool]:
-        """Nobody else looks or reserves meanwhile; False where there is no such thing."""
+    def _locked(self) -> Iterator[bool]:
+        """Hold the lock under which runs look and reserve; False where that is not possible."""
         if not self._works:
             yield False
             return

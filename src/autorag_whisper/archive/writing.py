@@ -12,8 +12,8 @@ from autorag_whisper.archive import manifest
 from autorag_whisper.archive.fingerprint import Stamp
 from autorag_whisper.archive.manifest import Entry, Output
 from autorag_whisper.archive.naming import TRACK
-from autorag_whisper.archive.outputs import is_set_aside, set_aside, write_together
-from autorag_whisper.archive.ownership import Standing, Subject, fresh_places, places, stamp_of
+from autorag_whisper.archive.outputs import back_up, is_backed_up, write_together
+from autorag_whisper.archive.ownership import Ownership, RecordingFile, fresh_places, places, stamp_of
 from autorag_whisper.domain.archive_errors import DiskFull, OutputsUnwritable
 from autorag_whisper.domain.errors import MediaError
 from autorag_whisper.domain.request import Task
@@ -53,8 +53,8 @@ class Written:
     error: OutputsUnwritable | None = None
 
 
-class Copies:
-    """Copies of what is replaced in a folder though it is not ours, or was changed; of each file one."""
+class Backups:
+    """Backups of what is replaced in a folder though it is not ours, or was changed; of each file one."""
 
     def __init__(self, folder: Path, *, wanted: bool) -> None:
         """Without `wanted` none is made."""
@@ -70,8 +70,8 @@ class Copies:
         if not self._wanted:
             return {}
         folder = self._folder
-        known = {name for name, copy in self._made if is_set_aside(folder / name, folder / copy)}
-        made = [(name, set_aside(folder / name).name) for name in names if name not in known]
+        known = {name for name, copy in self._made if is_backed_up(folder / name, folder / copy)}
+        made = [(name, back_up(folder / name).name) for name in names if name not in known]
         self._made += made
         return {folder / name: Stamp.of_name(folder / name) for name, _ in made}
 
@@ -113,7 +113,7 @@ class Writer:
         entry = self._entry(source, str(transcript.media.audio_stream))
         try:
             planned.folder.mkdir(parents=True, exist_ok=True)
-            with manifest.alone_in(planned.folder):
+            with manifest.locked(planned.folder):
                 return self._write(planned, entry, contents, self._request.name_of(language_of(transcript)))
         except OSError as error:
             if error.errno in _NO_MORE:
@@ -132,22 +132,22 @@ class Writer:
         if stamp is None or (planned.input.path and stamp != before):
             _log.warning("%s changed while it was transcribed: the next run does it again", planned.input.shown)
             stamp, sha256 = Stamp(-1, 0, 0, 0), ""
-        recording = replace(Subject.of(planned).recording, track=track)
+        recording = replace(RecordingFile.of(planned).recording, track=track)
         return Entry(recording, stamp, sha256, self._request.digest(), {}, self._request.text_digest())
 
     def _write(self, planned: PlannedFile, entry: Entry, contents: Mapping[str, bytes], language: str) -> Written:
-        folder, subject = planned.folder, Subject(entry.recording, planned.input.path, entry.sha256)
-        copies = Copies(folder, wanted=self._request.force and self._request.backup)
+        folder, recording_file = planned.folder, RecordingFile(entry.recording, planned.input.path, entry.sha256)
+        backups = Backups(folder, wanted=self._request.force and self._request.backup)
         for _ in range(ATTEMPTS):
             known = manifest.read(folder, warn=False)  # who planned with it has warned
-            found = places(planned, subject, known, language)
+            found = places(planned, recording_file, known, language)
             kept = {} if self._request.force else found.in_the_way(contents)
-            fresh = fresh_places(planned, subject, known, found.base, language).names if kept else {}
+            fresh = fresh_places(planned, recording_file, known, found.base, language).names if kept else {}
             names = {form: (fresh if form in kept else found.names)[form] for form in contents}
             _note(planned, entry, known, {names[form]: (form, data) for form, data in contents.items()})
             seen = {folder / found.names[form]: stamp for form, stamp in found.stamps.items()}
-            seen |= copies.make(found.names[form] for form in found.in_the_way(contents))
-            new = [form for form in names if form in kept or found.standings[form] is Standing.FREE]
+            seen |= backups.make(found.names[form] for form in found.in_the_way(contents))
+            new = [form for form in names if form in kept or found.owned[form] is Ownership.FREE]
             try:
                 write_together(
                     {folder / names[form]: data for form, data in contents.items()},
@@ -156,7 +156,7 @@ class Writer:
                 )
             except FileExistsError:
                 continue
-            return _written(planned, found, names, kept, copies)
+            return _written(planned, found, names, kept, backups)
         return Written(error=OutputsUnwritable(planned.input.shown, "other programs take every name"))
 
 
@@ -185,9 +185,9 @@ def _note(planned: PlannedFile, entry: Entry, known: Manifest, written: Mapping[
 
 
 def _written(
-    planned: PlannedFile, found: Places, names: Mapping[str, str], kept: Mapping[str, Standing], copies: Copies
+    planned: PlannedFile, found: Places, names: Mapping[str, str], kept: Mapping[str, Ownership], backups: Backups
 ) -> Written:
-    remarks = copies.remarks
+    remarks = backups.remarks
     if found.base != planned.base:
         remarks.append(f"what is called {planned.base.replace(TRACK, '*')} is of another recording or track")
     stood = ", ".join(

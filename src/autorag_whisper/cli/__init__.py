@@ -80,7 +80,7 @@ def _command_first(arguments: list[str]) -> list[str]:
 
 
 def _means_transcribe(arguments: Sequence[str]) -> bool:
-    """Whether a command line without a command is one of `transcribe`: it begins with an option of that, or a file."""
+    """Whether a command line that names no command is meant for `transcribe`: it begins with an option or a file."""
     first = arguments[0] if arguments else ""
     if not first or first in _COMMANDS or first in _OPTIONS:
         return False
@@ -151,7 +151,7 @@ def _listen(level: int) -> None:
 
 
 class _StandardError(logging.Handler):
-    """Writes to what standard error is now: a progress bar puts itself in front of it for a while."""
+    """Writes to what `sys.stderr` is at the moment: a progress bar replaces it for a while."""
 
     def emit(self, record: logging.LogRecord) -> None:
         click.echo(self.format(record), err=True)
@@ -186,4 +186,4 @@ quiet_option = click.option(
     callback=_on_quiet,
     help="Nothing but errors and the output that was asked for.",
 )
-"""For a command that tells how far it is."""
+"""For a command that shows its progress."""

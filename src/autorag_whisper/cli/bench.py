@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from autorag_whisper.archive.inputs import Input
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.cli.context import CommandContext
-    from autorag_whisper.cli.ledger import Ledger
     from autorag_whisper.cli.progress import Reporter, Tally
+    from autorag_whisper.cli.summary import Summary
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.settings import Settings
     from autorag_whisper.transcriber import FileOutcome, LoadedModel, Transcriber
@@ -43,7 +43,7 @@ the clock runs, so that load and first segment are told apart from speed.
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The figures of one run, None where there is none. `engine_share`: of workers x wall time, 0 to 1."""
+    """The figures of one run, None where there is none. `engine_share`: 0 to 1, of workers x wall time."""
 
     files: int
     failed: int
@@ -70,20 +70,20 @@ class Measured:
 def bench(context: CommandContext | None, /, **given: Any) -> int:
     """Measure speed, processor time and memory on your own media FILEs."""
     from autorag_whisper.cli.context import CommandContext
-    from autorag_whisper.cli.ledger import Ledger
+    from autorag_whisper.cli.summary import Summary
 
-    ledger = Ledger()
-    measured = _measure(given, context or CommandContext(), ledger)
+    summary = Summary()
+    measured = _measure(given, context or CommandContext(), summary)
     click.echo(json.dumps(asdict(measured), indent=2) if given["as_json"] else _as_text(measured))
-    return ledger.close()
+    return summary.close()
 
 
-def _measure(given: dict[str, Any], context: CommandContext, ledger: Ledger) -> Measured:
+def _measure(given: dict[str, Any], context: CommandContext, summary: Summary) -> Measured:
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.cli.progress import Tally, can_draw, reporter
 
     settings, options = settings_of(given, context.environ), options_of(given)
-    inputs = _inputs(given["arguments"], ledger)
+    inputs = _inputs(given["arguments"], summary)
     work = {MediaSource.from_path(item.path): item for item in inputs if item.path}
     with ExitStack() as stack:
         began_s = context.clock()
@@ -96,10 +96,10 @@ def _measure(given: dict[str, Any], context: CommandContext, ledger: Ledger) -> 
         report = stack.enter_context(reporter(tally, context.clock, bar=can_draw(context.environ)))
         cpu_s = time.process_time()
         outcomes = transcriber.transcribe_many(list(work), options, model=model, on_progress=report.advance)
-        engine_s = sum(_settle(outcome, work[outcome.source], report, ledger) for outcome in outcomes)
+        engine_s = sum(_settle(outcome, work[outcome.source], report, summary) for outcome in outcomes)
         return _figures(
             _Run(tally, context.clock(), time.process_time() - cpu_s, engine_s, load_s, first_s),
-            ledger,
+            summary,
             settings,
             model,
         )
@@ -117,8 +117,8 @@ class _Run:
     first_segment_s: float | None
 
 
-def _inputs(arguments: Sequence[str], ledger: Ledger) -> tuple[Input, ...]:
-    """The files, found as `transcribe` finds them. Standard input cannot be read twice, so it is none of them."""
+def _inputs(arguments: Sequence[str], summary: Summary) -> tuple[Input, ...]:
+    """The files, found as `transcribe` finds them, but never standard input: that cannot be read twice."""
     from autorag_whisper.archive.inputs import STANDARD_INPUT, find
     from autorag_whisper.cli.exits import BadUsage
     from autorag_whisper.cli.progress import say
@@ -129,7 +129,7 @@ def _inputs(arguments: Sequence[str], ledger: Ledger) -> tuple[Input, ...]:
     found.refuse_if_empty("measure")
     for note in found.notes:
         say(note)
-    ledger.problems.extend(found.problems)
+    summary.problems.extend(found.problems)
     return found.inputs
 
 
@@ -140,7 +140,7 @@ def _first_segment_s(
     model: LoadedModel,
     clock: Callable[[], float],
 ) -> float | None:
-    """Seconds until the first segment; None without one. Whatever is made at the first use is made here."""
+    """Seconds until the first segment, None if there is none. This run also makes what is made at the first use."""
     from autorag_whisper.domain.errors import AutoragWhisperError
 
     began_s = clock()
@@ -151,29 +151,29 @@ def _first_segment_s(
         return None
 
 
-def _settle(outcome: FileOutcome, item: Input, report: Reporter, ledger: Ledger) -> float:
-    """Take one file to the books; the seconds that it was in the engine."""
-    from autorag_whisper.cli.ledger import reason_of
+def _settle(outcome: FileOutcome, item: Input, report: Reporter, summary: Summary) -> float:
+    """Record one outcome; the seconds that it was in the engine."""
     from autorag_whisper.cli.progress import clock_time
+    from autorag_whisper.cli.summary import reason_of
 
     if outcome.transcript is None:
-        ledger.fail(item.shown, reason_of(outcome.error))
+        summary.fail(item.shown, reason_of(outcome.error))
         report.complete(outcome.source, None, f"{item.shown}: failed")
         return 0.0
     transcript = outcome.transcript
-    ledger.done += 1
+    summary.done += 1
     report.complete(outcome.source, transcript.duration_s, f"{item.shown} ({clock_time(transcript.duration_s)})")
     return transcript.engine_s
 
 
-def _figures(run: _Run, ledger: Ledger, settings: Settings, model: LoadedModel) -> Measured:
+def _figures(run: _Run, summary: Summary, settings: Settings, model: LoadedModel) -> Measured:
     from autorag_whisper.domain.device import CPU, effective_compute_type, parse_device
 
     audio_s, wall_s = run.tally.finished_s, run.ended_s - run.tally.started_s
     workers = _workers(settings, model)
     return Measured(
-        files=ledger.done,
-        failed=len(ledger.problems),
+        files=summary.done,
+        failed=len(summary.problems),
         audio_s=round(audio_s, 2),
         wall_s=round(wall_s, 3),
         x_real_time=round(run.tally.speed(run.ended_s), 2),
@@ -190,7 +190,7 @@ def _figures(run: _Run, ledger: Ledger, settings: Settings, model: LoadedModel) 
 
 
 def _workers(settings: Settings, model: LoadedModel) -> int:
-    """Threads that are in the engine at a time: on a card one, else as many as were asked for, or cores."""
+    """How many threads are in the engine at a time: on a card one, on a CPU `threads`, or one for each core."""
     import os
 
     if model.device != "cpu":
@@ -200,9 +200,9 @@ def _workers(settings: Settings, model: LoadedModel) -> int:
 
 
 def _peak_memory_mb() -> float | None:
-    """The most memory that this process has held; None where the system does not tell.
+    """The most memory in MiB that this process has held; None where the system does not tell.
 
-    On Linux the kernel's figure for this program: `ru_maxrss` counts what the process was before it became one.
+    On Linux not `ru_maxrss`, which counts what the process held before it became this program, too.
     """
     status = Path("/proc/self/status")
     if status.exists():

@@ -38,14 +38,14 @@ _RUNTIMES = {
     "tokenizers": "tokenizers",
     "unicode-rbnf": "unicode_rbnf",
 }
-"""Distribution -> the module that has to import. What the command itself needs has imported already."""
+"""Distribution -> the module that must import, of those that the command itself has not imported."""
 
 _OTHERS = ("HF_HUB_OFFLINE", "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """Something that is so."""
+    """A line of the report that is no problem."""
 
     name: str
     value: str
@@ -61,7 +61,7 @@ class Wrong:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What belongs together."""
+    """Facts and problems under one heading."""
 
     name: str
     facts: tuple[Fact, ...]
@@ -69,7 +69,7 @@ class Section:
 
 
 def examine(context: CommandContext) -> tuple[Section, ...]:
-    """Look at everything."""
+    """Run all checks."""
     return tuple(
         _section(name, check)
         for name, check in (
@@ -186,13 +186,13 @@ def _device(context: CommandContext) -> Iterator[Fact | Wrong]:
 
 
 def _pins(cooldown_s: float) -> str:
-    """A pin is a process's own, and ends with it: here one can only be told how long it would last."""
+    """How long a pin to the CPU would last. No process can see the pin of another."""
     memory = f"{cooldown_s:g} s" if cooldown_s > 0 else "its life"
     return f"a process stays on the CPU for {memory} if memory ran out, for its life if libraries or driver fail"
 
 
 def _settings(context: CommandContext) -> Settings:
-    """The environment's; the defaults where it is bad, which was said already."""
+    """The settings of the environment; the defaults where it is invalid, which another check reports."""
     from autorag_whisper.settings import Settings
 
     try:

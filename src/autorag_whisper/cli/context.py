@@ -34,7 +34,10 @@ def _real_devices() -> Devices:
 
 @dataclass(frozen=True, slots=True)
 class CommandContext:
-    """The world of one run. Tests give their own."""
+    """The environment, clocks and factories of one run. Tests give their own.
+
+    `clock`: seconds of any origin, for durations; `now`: seconds since the epoch.
+    """
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     clock: Callable[[], float] = time.monotonic

@@ -14,7 +14,7 @@ from autorag_whisper.cli.output_options import FORMATS_EPILOG, formats_of, is_pr
 if TYPE_CHECKING:
     from autorag_whisper.archive import ConversionRequest, Input
     from autorag_whisper.cli.context import CommandContext
-    from autorag_whisper.cli.ledger import Ledger
+    from autorag_whisper.cli.summary import Summary
 
 _EPILOG = (
     """\b
@@ -42,8 +42,8 @@ command or `transcribe` wrote there and nobody changed is replaced; all else is 
 def convert(_context: CommandContext | None, /, **given: Any) -> int:
     """Turn results in JSON into subtitles and text, without recognising again."""
     from autorag_whisper.archive import ConversionRequest, find_results
-    from autorag_whisper.cli.ledger import Ledger
     from autorag_whisper.cli.progress import say
+    from autorag_whisper.cli.summary import Summary
     from autorag_whisper.domain.language import parse_language
 
     printing = is_printed(given["arguments"], given["output_dir"])
@@ -55,21 +55,23 @@ def convert(_context: CommandContext | None, /, **given: Any) -> int:
         force=given["force"],
         backup=not given["no_backup"],
     )
-    ledger = Ledger()
+    summary = Summary()
     found = find_results(given["arguments"])
     for note in found.notes:
         say(note)
     for item in found.inputs:
-        _convert(item, request, given["language"], ledger, printing=printing)
-    return ledger.close()
+        _convert(item, request, given["language"], summary, printing=printing)
+    return summary.close()
 
 
-def _convert(item: Input, request: ConversionRequest, language: str | None, ledger: Ledger, *, printing: bool) -> None:
-    """Convert one file, and take what became of it to the books."""
+def _convert(
+    item: Input, request: ConversionRequest, language: str | None, summary: Summary, *, printing: bool
+) -> None:
+    """Convert one file, and record what became of it."""
     from autorag_whisper import archive
-    from autorag_whisper.cli.ledger import reason_of
     from autorag_whisper.cli.printing import print_bytes
     from autorag_whisper.cli.progress import say
+    from autorag_whisper.cli.summary import reason_of
     from autorag_whisper.domain.transcript_errors import InvalidTranscript
     from autorag_whisper.files import system_reason
     from autorag_whisper.format import parse, render
@@ -78,21 +80,21 @@ def _convert(item: Input, request: ConversionRequest, language: str | None, ledg
         data = sys.stdin.buffer.read() if item.path is None else item.path.read_bytes()
         transcript = parse(data, name=item.name, language=language)
     except InvalidTranscript as error:
-        ledger.fail(item.shown, f"{error.where} {error.reason}; {error.remedy}".lstrip())
+        summary.fail(item.shown, f"{error.where} {error.reason}; {error.remedy}".lstrip())
         return
     except OSError as error:
-        ledger.fail(item.shown, system_reason(error))
+        summary.fail(item.shown, system_reason(error))
         return
     if printing:
         print_bytes(render(transcript, request.formats[0], request.subtitles).encode())
-        ledger.done += 1
+        summary.done += 1
         return
     written = archive.convert(archive.JsonFile(item, data), transcript, request)
     if written.error is not None:
-        ledger.fail(item.shown, reason_of(written.error))
+        summary.fail(item.shown, reason_of(written.error))
         return
-    ledger.done += 1
+    summary.done += 1
     if written.kept:
-        ledger.keep(item.shown, written.kept)
+        summary.keep(item.shown, written.kept)
     if written.names:
         say("; ".join([f"{item.shown} -> {', '.join(written.names)}", *written.remarks]))

@@ -17,18 +17,18 @@ from autorag_whisper.domain.errors import (
 
 SUCCESS = 0
 FAILED = 1
-"""Some files failed, or the whole run did for a reason that is not the command line's."""
+"""Some files failed, or the whole run did, though the command line was fine."""
 BAD_USAGE = 2
 KEPT = 3
-"""Nothing failed, but not all is there that was asked for: files that the command did not write, or that were changed
-since, stood where outputs belong; or another run is at work on some files."""
+"""Nothing failed, but some outputs were not written: files of others, or changed ones, have their names; or another run
+is at work on the same files."""
 INTERRUPTED = 130
 TERMINATED = 143
 
 
 @dataclass(eq=False)
 class BadUsage(RequestError):  # noqa: N818 - named after what is wrong, as its family in domain.errors
-    """Arguments that make no sense together or name nothing. Found before any work."""
+    """Arguments that are empty, or that exclude each other. Found before any work."""
 
     what: str
     advice: str = ""
@@ -45,7 +45,7 @@ class BadUsage(RequestError):  # noqa: N818 - named after what is wrong, as its 
 
 @dataclass(eq=False)
 class CannotPrint(UnavailableError):  # noqa: N818 - as above
-    """Standard output takes no more, though its reader is still there."""
+    """Standard output cannot be written, though its reader is still there."""
 
     reason: str
 
@@ -55,7 +55,7 @@ class CannotPrint(UnavailableError):  # noqa: N818 - as above
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. No `Exception`: nothing but the outermost caller may take it for a failure of its own."""
+    """SIGTERM arrived. Not an `Exception`, so that only the outermost caller catches it."""
 
 
 _USAGE = (

@@ -1,4 +1,4 @@
-"""Text on its way to the user while the work goes on: the output that is printed, and segments on standard error."""
+"""Text that is printed while the work goes on: the output on standard output, and segments on standard error."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Printer:
 
 
 class InOrder:
-    """Prints files in the order in which they were named, the one whose turn it is as its segments come.
+    """Prints files in the order in which they were named. The segments of the first that is not done come at once.
 
-    `form` is printed early where it can be (`format.streaming`), else when a file is done; the bytes are the same.
-    `text` renders a whole file. Of a file that fails later, what was printed stays.
+    That is so where `form` can be printed piece by piece (`format.streaming`); else a file comes when it is done, with
+    the same bytes. `text` renders a whole file. If a file fails later, what was printed of it stays.
     """
 
     def __init__(self, sources: Iterable[MediaSource], form: str, text: Callable[[Transcript], str]) -> None:
@@ -80,7 +80,7 @@ class InOrder:
 
 
 class Shown:
-    """Segments with their times on standard error (`--show-text`); the file is named where another one had the word."""
+    """Segments with their times on standard error (`--show-text`), with the file's name where the file changes."""
 
     def __init__(self, *, several: bool) -> None:
         self._several = several
@@ -95,7 +95,7 @@ class Shown:
 
 
 def clock(time_s: float) -> str:
-    """As in subtitles, without the hours that there are not: 00:07.250, 1:02:03.000."""
+    """A time as in subtitles, with hours only from one hour on: 00:07.250, 1:02:03.000."""
     minutes, rest_ms = divmod(round(time_s * 1000), 60_000)
     hours, minutes = divmod(minutes, 60)
     seconds = f"{rest_ms / 1000:06.3f}"
@@ -103,7 +103,7 @@ def clock(time_s: float) -> str:
 
 
 def print_bytes(data: bytes) -> None:
-    """Write to standard output. Raises CannotPrint; BrokenPipeError where its reader has enough."""
+    """Write to standard output. Raises CannotPrint; BrokenPipeError where its reader has gone."""
     if not data:
         return
     try:

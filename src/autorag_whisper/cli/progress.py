@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, one plain line for each file elsewhere; both on standard error."""
+"""Progress of a run on standard error: a bar on a terminal, elsewhere one line for each file that is done."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Tally:
     _known: int = 0
 
     def update(self, progress: Progress) -> None:
-        """Take in how far a file is."""
+        """Note the progress of a file."""
         self.under_way[progress.source] = progress
 
     def complete(self, source: MediaSource, duration_s: float | None) -> None:
@@ -68,7 +68,7 @@ class Tally:
 
     @property
     def expected_s(self) -> float | None:
-        """Seconds of audio of the whole run; files of unknown length count as the mean of the others. None: no idea."""
+        """Seconds of audio of the whole run, None if nothing is known. Unknown lengths count as the mean of others."""
         totals = [max(p.total_s, p.audio_s) for p in self.under_way.values() if p.total_s]
         known = self._known + len(totals)
         if not known:
@@ -78,24 +78,24 @@ class Tally:
         return sum_s + (self.files - failed - known) * sum_s / known
 
     def left_s(self, now_s: float) -> float | None:
-        """Wall time that is left at the speed so far; None while nothing can be said."""
+        """Seconds of wall time that are left at the speed so far; None while that is not known."""
         if self.expected_s is None or not self.audio_s:
             return None
         return max(self.expected_s - self.audio_s, 0.0) / self.speed(now_s)
 
 
 class Reporter(Protocol):
-    """What a run tells while it goes on. All calls come from the thread that runs it."""
+    """Is told of a run's progress, always by the thread that runs it."""
 
     def advance(self, progress: Progress) -> None:
         """A file has come this far."""
 
     def complete(self, source: MediaSource, duration_s: float | None, line: str) -> None:
-        """A file is done: its source as in `advance`, its length unless it failed, and what to say of it."""
+        """A file is done. `duration_s`: its length in seconds, None if it failed; `line`: what to say of it."""
 
 
 def can_draw(environ: Mapping[str, str]) -> bool:
-    """Whether standard error is a terminal that can draw a bar, no log runs through it, and it may be written to."""
+    """Whether a bar can be drawn: standard error is a terminal that can do that, without a log on it or `--quiet`."""
     verbose = logging.getLogger("autorag_whisper").isEnabledFor(logging.INFO)
     return sys.stderr.isatty() and environ.get("TERM") != "dumb" and not verbose and not is_quiet()
 
@@ -116,18 +116,18 @@ def is_quiet() -> bool:
 
 
 def say(line: str) -> None:
-    """Information: one line on standard error, unless `--quiet` was given."""
+    """Print one line of information on standard error, unless `--quiet` was given."""
     if not is_quiet():
         complain(line)
 
 
 def complain(line: str) -> None:
-    """One line on standard error whatever was asked for, with nothing in it that would move a terminal's cursor."""
+    """Print one line on standard error, without control characters, also with `--quiet`."""
     click.echo(printable(line), err=True)
 
 
 class Lines:
-    """For logs and pipes: nothing but a line for each file that is done."""
+    """For logs and pipes: one line for each file that is done."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
@@ -176,7 +176,7 @@ def _bar() -> RichProgress:
     from rich.text import Text
 
     class _Plain(ProgressColumn):
-        """A field as it is: a file's name may look like markup."""
+        """A field as plain text: a file's name may look like markup."""
 
         def __init__(self, key: str) -> None:
             super().__init__()

@@ -148,7 +148,7 @@ _SAME = (
 
 
 def recognition_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the options of recognition of these names, without names all, in their order."""
+    """Give a command the options of recognition that `names` lists, or all of them."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         parameters = _parameters(command)
@@ -163,13 +163,13 @@ def recognition_options(*names: str) -> Callable[[Callable[..., Any]], Callable[
 
 
 def _parameters(command: Callable[..., Any]) -> list[click.Parameter]:
-    """Where click gathers a command's parameters, the last first."""
+    """The list in which click gathers a command's parameters, the last one first."""
     found: list[click.Parameter] = command.__dict__.setdefault("__click_params__", [])
     return found
 
 
 def options_of(given: dict[str, Any]) -> TranscribeOptions:
-    """What the command line says of recognition; its other fields are the default. Raises InvalidOption."""
+    """The options of recognition in a command line, with defaults for the rest. Raises InvalidOption."""
     values = {name: given[name] for name in _SAME if name in given}
     for name, (field, convert) in _CONVERTED.items():
         if name in given:
@@ -178,7 +178,7 @@ def options_of(given: dict[str, Any]) -> TranscribeOptions:
 
 
 def settings_of(given: dict[str, Any], environ: Mapping[str, str]) -> Settings:
-    """The operator's settings, and what the command line says instead. Raises InvalidSettings."""
+    """The settings of the environment, with what the command line says instead. Raises InvalidSettings."""
     return replace(Settings.from_env(environ), **{name: given[name] for name in _SETTINGS if given[name] is not None})
 
 
@@ -206,7 +206,7 @@ def _temperatures(given: Sequence[str]) -> tuple[float, ...]:
 
 
 def _text(argument: str) -> str:
-    """An argument for the model: bytes that are no UTF-8 become U+FFFD."""
+    """An argument as text for the model, with U+FFFD in the place of bytes that are no UTF-8."""
     return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -225,4 +225,4 @@ _CONVERTED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "vad_min_silence": ("vad_min_silence_s", _as_given),
     "vad_padding": ("vad_pad_s", _as_given),
 }
-"""All other options: the field of `TranscribeOptions`, and what makes its value of the option's."""
+"""All other options: their field of `TranscribeOptions`, and the function that makes its value."""

@@ -1,4 +1,4 @@
-"""What the status line says of a result: its language, and what its reader should know, the most important first."""
+"""The line that is printed of a result: its language, and what the user should know, the most important first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UNSURE_BELOW = 0.75
 Of 167 clips of the kit in 12 languages, 17 were below it and 3 of those wrong, at 0.51, 0.67 and 0.74; none above it.
 """
 _WORTH_SAYING_S = 0.05
-"""Less than that rounds to nothing."""
+"""Less than that would be printed as 0.0 s."""
 
 
 def status(shown: str, transcript: Transcript) -> str:
@@ -35,7 +35,7 @@ def status(shown: str, transcript: Transcript) -> str:
 
 
 def heard_s(transcript: Transcript) -> float:
-    """Seconds of the recording that were asked for: its clips, as far as it has them, or all of it."""
+    """Seconds of the recording that were to be transcribed: all of it, or those of the clips that lie in it."""
     end_s = transcript.duration_s
     if not transcript.clips:
         return end_s
@@ -43,16 +43,16 @@ def heard_s(transcript: Transcript) -> float:
 
 
 def languages(transcript: Transcript) -> str:
-    """The English name of the language, or of all that were found in pieces of the file, the first heard first.
+    """The English names of the segments' languages, in the order in which they are first heard.
 
-    Where all text was rejected: the language that the rejected text was taken to be in.
+    Without segments: of the language that the file was taken to be in.
     """
     codes = dict.fromkeys(segment.language for segment in transcript.segments) or {transcript.language: None}
     return ", ".join(LANGUAGES.get(code, code).title() for code in codes)
 
 
 def remarks(transcript: Transcript) -> Iterator[str]:
-    """What the user should know of a result that is not all it could be."""
+    """What the user should know of a result that lacks something, or may."""
     yield from _damage(transcript)
     yield from _left_out(transcript)
     probability = transcript.language_probability
@@ -64,7 +64,7 @@ def remarks(transcript: Transcript) -> Iterator[str]:
 
 
 def log_details(shown: str, transcript: Transcript) -> None:
-    """For --verbose: what the line has no room for."""
+    """Log what only `--verbose` shows."""
     for rejected in transcript.rejected:
         span = f"{rejected.start_s:.1f} to {rejected.end_s:.1f} s"
         _log.debug("%s: rejected at %s, %s: %s", shown, span, rejected.reason, rejected.text)
@@ -85,7 +85,7 @@ def _damage(transcript: Transcript) -> Iterator[str]:
 
 
 def _left_out(transcript: Transcript) -> Iterator[str]:
-    """Speech without text, and why. Only where there was none of either is there no speech."""
+    """Speech without text, and why; or that no speech was found."""
     coverage, rejected = transcript.coverage, transcript.rejected
     # What had a second look and was rejected counts as no speech, so its span is all that is known.
     skipped_s = coverage.skipped_s if coverage.speech_s else sum(text.end_s - text.start_s for text in rejected)
@@ -101,7 +101,7 @@ def _left_out(transcript: Transcript) -> Iterator[str]:
 
 
 def _fallbacks(steps: tuple[DeviceFallbackStep, ...]) -> Iterator[str]:
-    """Where the work ended or was done meanwhile; smaller batches change nothing and are not worth a word."""
+    """Device fallbacks that changed where, or in which compute type, the work was done; not smaller batches."""
     said = set()
     for step in steps:
         if step.step == "busy":

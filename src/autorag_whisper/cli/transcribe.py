@@ -58,20 +58,20 @@ folder, where the tree of a given folder is mirrored. Files of a folder that dif
 def transcribe(context: CommandContext | None, /, **given: Any) -> int:
     """Turn media FILEs into subtitles, text and words with times."""
     from autorag_whisper.cli.context import CommandContext
-    from autorag_whisper.cli.ledger import Ledger
     from autorag_whisper.cli.progress import can_draw
+    from autorag_whisper.cli.summary import Summary
     from autorag_whisper.cli.work import do, planned_files
 
     context = context or CommandContext()
     request = _request(given, context)
-    ledger = Ledger()
-    files = planned_files(request, ledger, name_finished=not can_draw(context.environ))
-    do(files, request, context, ledger)
-    return ledger.close()
+    summary = Summary()
+    files = planned_files(request, summary, name_finished=not can_draw(context.environ))
+    do(files, request, context, summary)
+    return summary.close()
 
 
 def _request(given: dict[str, Any], context: CommandContext) -> Request:
-    """The command line as a checked request; the first thing in it that is wrong is raised."""
+    """The command line as a checked request. Raises the first error in it."""
     from autorag_whisper.archive import BatchRequest
     from autorag_whisper.cli.request import Request
 

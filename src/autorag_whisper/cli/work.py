@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from autorag_whisper.archive import Batch, Planner, UpdateKind, open_sources
 from autorag_whisper.audio.source import spool
 from autorag_whisper.cli.exits import Terminated
-from autorag_whisper.cli.ledger import reason_of
 from autorag_whisper.cli.printing import Printer, Shown
 from autorag_whisper.cli.progress import Tally, can_draw, clock_time, complain, reporter, say, speed_text
 from autorag_whisper.cli.remarks import heard_s, log_details, status
+from autorag_whisper.cli.summary import reason_of
 from autorag_whisper.domain.archive_errors import DiskFull
 from autorag_whisper.domain.errors import MediaUnreadable
 from autorag_whisper.domain.transcript import Segment
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from autorag_whisper.archive import PlannedFile, Update, Written
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.cli.context import CommandContext
-    from autorag_whisper.cli.ledger import Ledger
     from autorag_whisper.cli.progress import Reporter
     from autorag_whisper.cli.request import Request
+    from autorag_whisper.cli.summary import Summary
     from autorag_whisper.transcriber import FileOutcome
 
     _Work = Mapping[MediaSource, PlannedFile]
 
 
-def planned_files(request: Request, ledger: Ledger, *, name_finished: bool) -> tuple[PlannedFile, ...]:
-    """What is to be done. `name_finished`: say of each finished file that it is left out.
+def planned_files(request: Request, summary: Summary, *, name_finished: bool) -> tuple[PlannedFile, ...]:
+    """The files to transcribe. `name_finished`: say of each finished file that it is left out.
 
     Raises:
         NothingFound, OutputsMeet, OutputFolderUnwritable: see `archive.Planner`.
@@ -43,35 +43,35 @@ def planned_files(request: Request, ledger: Ledger, *, name_finished: bool) -> t
     found = planner.find(request.arguments)
     for note in found.notes:
         say(note)
-    ledger.problems.extend(found.problems)
+    summary.problems.extend(found.problems)
     plan = planner.plan(found)
     for kept in plan.kept:
-        ledger.keep(kept.shown, kept.reason)
+        summary.keep(kept.shown, kept.reason)
     for finished in plan.finished:
-        ledger.skipped += 1
+        summary.skipped += 1
         if name_finished or finished.edited:
             say(f"{finished.shown}: {finished.reason}, skipped")
     plan = planner.prepare(plan)
-    ledger.problems.extend(plan.failed)
+    summary.problems.extend(plan.failed)
     return plan.files
 
 
-def do(files: Sequence[PlannedFile], request: Request, context: CommandContext, ledger: Ledger) -> None:
-    """Transcribe and deliver every file. What is delivered stays, also when the user stops the rest."""
+def do(files: Sequence[PlannedFile], request: Request, context: CommandContext, summary: Summary) -> None:
+    """Transcribe every file, and write or print it. What is written stays, also when the user stops the rest."""
     work, failed = open_sources(files, _standard_input)
     for planned, error in failed:
-        ledger.fail(planned.input.shown, reason_of(error))
+        summary.fail(planned.input.shown, reason_of(error))
     if not work:
         return
     tally = Tally(len(work), context.clock())
     try:
-        _transcribe(work, request, context, tally, ledger)
+        _transcribe(work, request, context, tally, summary)
     except (KeyboardInterrupt, Terminated, DiskFull):
         left = tally.files - tally.done
         complain(f"stopped with {left} of {tally.files} files to do; the same command goes on from there")
-        ledger.close()
+        summary.close()
         raise
-    if ledger.done:
+    if summary.done:
         now_s = context.clock()
         passed = clock_time(now_s - tally.started_s)
         say(f"{clock_time(tally.finished_s)} of audio in {passed}: {speed_text(tally.speed(now_s))}")
@@ -84,7 +84,7 @@ def _standard_input() -> MediaSource:
     return spool(stdin, "stdin")
 
 
-def _transcribe(work: _Work, request: Request, context: CommandContext, tally: Tally, ledger: Ledger) -> None:
+def _transcribe(work: _Work, request: Request, context: CommandContext, tally: Tally, summary: Summary) -> None:
     asked = request.batch
     printer = Printer(work, request.printed, asked.subtitles) if request.printed else None
     shown = Shown(several=len(work) > 1) if request.show_text else None
@@ -105,7 +105,7 @@ def _transcribe(work: _Work, request: Request, context: CommandContext, tally: T
                 asked,
                 cache_dir=asked.settings.cache_dir or default_cache_dir(context.environ),
                 now_s=context.now(),
-                on_update=_teller(tally, ledger),
+                on_update=_teller(tally, summary),
             )
         )
         events = transcriber.events(
@@ -119,11 +119,11 @@ def _transcribe(work: _Work, request: Request, context: CommandContext, tally: T
             if not isinstance(event, Segment):
                 if printer is not None:
                     printer.done(event.source, event.transcript)
-                _settle(event, batch.finish(event), work[event.source], report, ledger)
+                _settle(event, batch.finish(event), work[event.source], report, summary)
 
 
-def _teller(tally: Tally, ledger: Ledger) -> Callable[[Update], None]:
-    """Tells the user, and the books, what becomes of a file when its turn comes."""
+def _teller(tally: Tally, summary: Summary) -> Callable[[Update], None]:
+    """A function that tells the user, and records, what becomes of a file when its turn comes."""
 
     def tell(update: Update) -> None:
         shown = update.planned.input.shown
@@ -132,28 +132,28 @@ def _teller(tally: Tally, ledger: Ledger) -> Callable[[Update], None]:
             say(f"{shown}: goes on behind {pieces} that an earlier run has finished")
             return
         if update.kind is UpdateKind.KEPT:
-            ledger.keep(shown, update.kept)
+            summary.keep(shown, update.kept)
         elif update.kind is UpdateKind.RESERVED:
-            ledger.elsewhere += 1
+            summary.elsewhere += 1
             say(f"{shown}: another run is at work on it, left to that")
         else:
-            ledger.skipped += 1
+            summary.skipped += 1
             say(f"{shown}: finished by another run meanwhile")
         tally.files -= 1
 
     return tell
 
 
-def _settle(outcome: FileOutcome, written: Written, planned: PlannedFile, report: Reporter, ledger: Ledger) -> None:
-    """Take what came of a file to the books, and say it."""
+def _settle(outcome: FileOutcome, written: Written, planned: PlannedFile, report: Reporter, summary: Summary) -> None:
+    """Record what became of a file, and say it."""
     shown, transcript, error = planned.input.shown, outcome.transcript, outcome.error or written.error
     if error is not None or transcript is None:
-        ledger.fail(shown, reason_of(error) if error is not None else "")
+        summary.fail(shown, reason_of(error) if error is not None else "")
         report.complete(outcome.source, None, f"{shown}: failed")
         return
-    ledger.done += 1
+    summary.done += 1
     if written.kept:
-        ledger.keep(shown, written.kept)
+        summary.keep(shown, written.kept)
     line = status(shown, transcript)
     log_details(shown, transcript)
     names = ", ".join(written.names)

@@ -1,4 +1,4 @@
-"""How a run goes: what was done, what was left out, what failed and why; and what is said of it at the end."""
+"""What was done in a run, what was left out, what failed and why; and what is said of it at the end."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Ledger:
-    """Every input ends up in here once: done, skipped or as a problem."""
+class Summary:
+    """Counts every input once: done, skipped, left to another run (`elsewhere`), or a problem."""
 
     done: int = 0
     skipped: int = 0
@@ -30,12 +30,12 @@ class Ledger:
         self.problems.append(NotDone(shown, reason))
 
     def keep(self, shown: str, outputs: str) -> None:
-        """Note files that stand where outputs of an input belong and are kept."""
+        """Note that files are kept which have the names of an input's outputs."""
         self.kept = [problem for problem in self.kept if problem.shown != shown]
         self.kept.append(NotDone(shown, outputs))
 
     def close(self) -> int:
-        """List what was left out and what failed; the exit code."""
+        """Print what was left out and what failed; return the exit code."""
         if self.skipped:
             say(f"{_files(self.skipped)} finished by an earlier run (--force does them again)")
         if self.elsewhere:
@@ -55,7 +55,7 @@ class Ledger:
 
 
 def reason_of(error: AutoragWhisperError) -> str:
-    """What is wrong and what to do, without the name of the file: that one stands before it, with its folder."""
+    """What is wrong and what to do, without the file's name: the caller writes that, with its folder, before it."""
     problem = error.problem()
     if isinstance(error, MediaError | OutputsUnwritable):
         problem = problem.removeprefix(f"{error.name}: ")

@@ -1,8 +1,8 @@
-"""Chunks of files that are not finished, kept in the cache directory: who is stopped, or killed, goes on behind them.
+"""Finished chunks of unfinished files, kept in the cache directory: the run after a stopped one goes on behind them.
 
-One file of lines for each recording, options, model and device, named by a digest of these; each chunk is written as
-it comes, and the file goes when its recording is finished, or after a month. What another version has written is read,
-or refused by name (`transcriber.checkpoint_format`); what makes no sense is ignored. It is JSON: nothing in it is run.
+There is one file of JSON lines for each recording with its options, model and device, named by a digest of these. Each
+chunk is written as it comes. The file is removed when its recording is finished, or after a month. What another version
+has written is read, or refused by name (`transcriber.checkpoint_format`); what makes no sense is ignored.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ _ENDS_BYTES = 1 << 16
 KEPT_S = 30 * 24 * 3600.0
 
 
-class Unfinished:
-    """The chunks of a run's files, in the order in which they are begun. It is a `transcriber.checkpoint.Checkpoints`.
+class CheckpointFolder:
+    """The chunks of a run's files. It is a `transcriber.checkpoint.Checkpoints`.
 
-    `folder` is made with the first chunk; one that cannot be written is told once, and nothing is kept.
+    `folder` is made with the first chunk. Where it cannot be written that is logged once, and nothing is kept.
     """
 
     def __init__(self, folder: Path, facts: Mapping[str, str]) -> None:
-        """`facts` are all that chunks depend on but the file."""
-        self._folder, self._facts = folder, dict(facts)
+        """`facts`: everything that chunks depend on, but for the file."""
+        self.folder, self._facts = folder, dict(facts)
         self._places: list[Path | None] = []
         self._names: list[str] = []
         self._read: dict[int, dict[int, Checkpoint]] = {}
@@ -58,7 +58,7 @@ class Unfinished:
         self._works = True
 
     def begin(self, path: Path | None) -> int:
-        """A file is about to be read: its number in the run. What is no file on the disk is not kept."""
+        """Call it before a file is read; the file's number in the run. Without a `path` its chunks are not kept."""
         self._places.append(self._place_of(path) if path is not None else None)
         self._names.append(path.name if path is not None else "")
         return len(self._places) - 1
@@ -83,28 +83,28 @@ class Unfinished:
             _log.warning(
                 "a run that is stopped will begin its files anew: %s cannot be written (%s); "
                 "AUTORAG_WHISPER_CACHE_DIR names another folder",
-                self._folder,
+                self.folder,
                 reason,
             )
         self._begun.add(file)
 
     def forget(self, file: int) -> None:
-        """A file is finished, or cannot be read at all."""
+        """Remove the chunks of a file: it is finished, or cannot be read at all."""
         self._read.pop(file, None)
         if (place := self._places[file]) is not None:
             with contextlib.suppress(OSError):
                 place.unlink(missing_ok=True)
 
     def prune(self, now_s: float) -> None:
-        """Remove what nobody has come back for. `now_s`: seconds since the epoch."""
+        """Remove what is over a month old. `now_s`: seconds since the epoch."""
         with contextlib.suppress(OSError):
-            for place in self._folder.glob(f"*{_SUFFIX}"):
+            for place in self.folder.glob(f"*{_SUFFIX}"):
                 if now_s - place.stat().st_mtime > KEPT_S:
                     place.unlink(missing_ok=True)
 
     def _append(self, place: Path, line: bytes, *, first: bool) -> None:
         if first:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             known = _whole(place)
             header = _last_header(known)
             if header is None:
@@ -127,11 +127,11 @@ class Unfinished:
         except (OSError, MediaError):  # opening it again says what is wrong
             return None
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-        return self._folder / f"{digest[:32]}{_SUFFIX}"
+        return self.folder / f"{digest[:32]}{_SUFFIX}"
 
 
 def _identity(path: Path) -> list[object]:
-    """Tells a file's content without reading it all: size, times and inode, and both ends.
+    """Facts by which a file's content is known without reading it all: size, times, inode, and the bytes at both ends.
 
     Never waits for a named pipe. Raises OSError and MediaError.
     """
@@ -144,7 +144,7 @@ def _identity(path: Path) -> list[object]:
 
 
 def _whole(place: Path) -> bytes:
-    """What is kept there; nothing where there is no file."""
+    """The bytes of a file of chunks; none where there is no file."""
     try:
         return place.read_bytes()
     except FileNotFoundError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from autorag_whisper.archive.unfinished import KEPT_S, Unfinished
+from autorag_whisper.archive.checkpoints import KEPT_S, CheckpointFolder
 from autorag_whisper.domain.audio import SpeechChunk, SpeechSpan
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
 from autorag_whisper.transcriber.checkpoint import Checkpoint
@@ -34,12 +34,12 @@ def talk(tmp_path: Path) -> Path:
     return path
 
 
-def texts(kept: Unfinished, talk: Path) -> dict[int, str]:
+def texts(kept: CheckpointFolder, talk: Path) -> dict[int, str]:
     return {index: checkpoint.result.text for index, checkpoint in kept.done(kept.begin(talk)).items()}
 
 
-def keep(folder: Path, talk: Path, *indices: int, **facts: str) -> Unfinished:
-    kept = Unfinished(folder, FACTS | facts)
+def keep(folder: Path, talk: Path, *indices: int, **facts: str) -> CheckpointFolder:
+    kept = CheckpointFolder(folder, FACTS | facts)
     number = kept.begin(talk)
     for index in indices:
         kept.add(number, chunk(index))
@@ -48,10 +48,10 @@ def keep(folder: Path, talk: Path, *indices: int, **facts: str) -> Unfinished:
 
 def test_chunks_come_back_for_the_same_file_and_facts_alone(tmp_path: Path, talk: Path) -> None:
     keep(tmp_path / "kept", talk, 0, 2)
-    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {0: "text 0", 2: "text 2"}
-    assert texts(Unfinished(tmp_path / "kept", FACTS | {"device": "cuda"}), talk) == {}
+    assert texts(CheckpointFolder(tmp_path / "kept", FACTS), talk) == {0: "text 0", 2: "text 2"}
+    assert texts(CheckpointFolder(tmp_path / "kept", FACTS | {"device": "cuda"}), talk) == {}
     talk.write_bytes(b"AUDIO")
-    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {}
+    assert texts(CheckpointFolder(tmp_path / "kept", FACTS), talk) == {}
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a FIFO")
@@ -67,12 +67,12 @@ def test_a_system_that_takes_a_part_of_what_is_written_gets_the_rest(
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:100]))
     keep(tmp_path / "kept", talk, 0, 1, 2)
-    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {0: "text 0", 1: "text 1", 2: "text 2"}
+    assert texts(CheckpointFolder(tmp_path / "kept", FACTS), talk) == {0: "text 0", 1: "text 1", 2: "text 2"}
 
 
 def test_chunks_carry_the_number_of_their_file_in_the_run_that_reads_them(tmp_path: Path, talk: Path) -> None:
     keep(tmp_path / "kept", talk, 1)
-    kept = Unfinished(tmp_path / "kept", FACTS)
+    kept = CheckpointFolder(tmp_path / "kept", FACTS)
     kept.begin(tmp_path / "gone.wav")
     number = kept.begin(talk)
     assert kept.done(number)[1].result.task.file == number == 1
@@ -90,10 +90,10 @@ def test_after_an_upgrade_a_run_goes_on_behind_what_the_other_version_has_done(t
     keep(tmp_path / "kept", talk, 0, 1)
     [place] = (tmp_path / "kept").iterdir()
     other_version(place, lambda header: header.update(package="0.0.9"))
-    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {0: "text 0", 1: "text 1"}
+    assert texts(CheckpointFolder(tmp_path / "kept", FACTS), talk) == {0: "text 0", 1: "text 1"}
     keep(tmp_path / "kept", talk, 2)
     keep(tmp_path / "kept", talk, 3)
-    assert set(texts(Unfinished(tmp_path / "kept", FACTS), talk)) == {0, 1, 2, 3}
+    assert set(texts(CheckpointFolder(tmp_path / "kept", FACTS), talk)) == {0, 1, 2, 3}
     assert place.read_bytes().count(b'"package"') == 2
 
 
@@ -103,24 +103,24 @@ def test_what_another_version_has_done_in_another_way_is_refused_by_name_and_don
     keep(tmp_path / "kept", talk, 0, 1)
     [place] = (tmp_path / "kept").iterdir()
     other_version(place, lambda header: header.update(package="9.9.9", version=3))
-    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {}
+    assert texts(CheckpointFolder(tmp_path / "kept", FACTS), talk) == {}
     assert (
         "talk.wav: what an earlier run has finished of it is done again: they are of autorag-whisper 9.9.9"
         in caplog.text
     )
     keep(tmp_path / "kept", talk, 2)
-    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {2: "text 2"}
+    assert texts(CheckpointFolder(tmp_path / "kept", FACTS), talk) == {2: "text 2"}
 
 
 def test_the_first_format_is_refused_by_name(tmp_path: Path, talk: Path, caplog: pytest.LogCaptureFixture) -> None:
     keep(tmp_path / "kept", talk, 0)
     [place] = (tmp_path / "kept").iterdir()
     place.write_bytes((Path(__file__).parents[1] / "data" / "checkpoints" / "version-1.chunks").read_bytes())
-    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {}
+    assert texts(CheckpointFolder(tmp_path / "kept", FACTS), talk) == {}
     assert "talk.wav: what an earlier run has finished of it is done again" in caplog.text
     assert "in format 1" in caplog.text
     keep(tmp_path / "kept", talk, 2)
-    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {2: "text 2"}
+    assert texts(CheckpointFolder(tmp_path / "kept", FACTS), talk) == {2: "text 2"}
 
 
 def test_what_is_finished_leaves_nothing(tmp_path: Path, talk: Path) -> None:
@@ -130,7 +130,7 @@ def test_what_is_finished_leaves_nothing(tmp_path: Path, talk: Path) -> None:
 
 
 def test_standard_input_is_not_kept(tmp_path: Path) -> None:
-    kept = Unfinished(tmp_path / "kept", FACTS)
+    kept = CheckpointFolder(tmp_path / "kept", FACTS)
     number = kept.begin(None)
     kept.add(number, chunk(0))
     kept.forget(number)
@@ -167,16 +167,16 @@ def test_what_makes_no_sense_is_ignored_and_the_next_chunks_are_kept(
     keep(tmp_path / "kept", talk, 0, 1)
     [place] = (tmp_path / "kept").iterdir()
     place.write_bytes(spoil(place.read_bytes()))
-    assert set(texts(Unfinished(tmp_path / "kept", FACTS), talk)) == left
+    assert set(texts(CheckpointFolder(tmp_path / "kept", FACTS), talk)) == left
     keep(tmp_path / "kept", talk, 7, 8)
-    assert set(texts(Unfinished(tmp_path / "kept", FACTS), talk)) == left | {7, 8}
+    assert set(texts(CheckpointFolder(tmp_path / "kept", FACTS), talk)) == left | {7, 8}
 
 
 def test_a_pickle_is_never_run(tmp_path: Path, talk: Path) -> None:
     keep(tmp_path / "kept", talk, 0)
     [place] = (tmp_path / "kept").iterdir()
     place.write_bytes(pickle.dumps(Fires(str(tmp_path / "fired"))))
-    assert texts(Unfinished(tmp_path / "kept", FACTS), talk) == {}
+    assert texts(CheckpointFolder(tmp_path / "kept", FACTS), talk) == {}
     assert not (tmp_path / "fired").exists()
 
 
