@@ -56,8 +56,8 @@ def one_pass(given: argparse.Namespace, seed: int, until: float) -> int | None:
     spread = ["-n", str(given.processes), "--dist", "loadfile"]
     limits = ["--until", str(until), "-o", f"faulthandler_timeout={SLOW_S}", "--timeout", "0"]
     process = subprocess.Popen(
-        [*command_of(seed), *spread, *limits, "-q", "-rfE", "-m", "hypothesis and not slow", *given.tests],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "tests")},
+        [*command_of(seed), *spread, *limits, "-q", "--tb=no", "-rfE", "-m", "hypothesis and not slow", *given.tests],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "tests"), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -70,12 +70,12 @@ def one_pass(given: argparse.Namespace, seed: int, until: float) -> int | None:
 
     timer = Timer(until - time.time() + given.grace, stop)
     timer.start()
-    found = list[str]()
+    found = dict[str, None]()
     assert process.stdout is not None
     for line in process.stdout:
         print(line, end="", flush=True)
         if line.startswith(("FAILED ", "ERROR ")):
-            found.append(line.split(" ")[1].strip())
+            found[line.split(" ")[1].strip()] = None
     status = process.wait()
     timer.cancel()
     if found:

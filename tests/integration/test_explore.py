@@ -30,6 +30,18 @@ HANGS = """
 import signal
 signal.pause()
 """
+FAILS_AND_HANGS = """
+import signal
+from hypothesis import given, strategies as st
+
+@given(st.booleans())
+def test_a_fails(truth):
+    assert truth
+
+@given(st.none())
+def test_b_hangs(nothing):
+    signal.pause()
+"""
 
 
 def explore(root: Path, tests: Path, *options: str, inside: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -77,6 +89,15 @@ def test_what_hangs_is_stopped_and_is_no_find(root: Path, tmp_path: Path) -> Non
     done = explore(root, test, "--minutes", "0", "--grace", "1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "was stopped 1 s after the end" in done.stdout
+
+
+def test_what_was_found_before_something_hangs_is_told(root: Path, tmp_path: Path) -> None:
+    test = tmp_path / "test_fails_and_hangs.py"
+    test.write_text(FAILS_AND_HANGS, encoding="utf-8")
+    done = explore(root, test, "--minutes", "0.3", "--grace", "1", "--seed", "1")  # with this seed in this order
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "truth=False" in done.stdout
+    assert "test_a_fails" in done.stdout.splitlines()[-2]
 
 
 def test_what_cannot_be_run_is_an_error_and_not_nothing_found(root: Path, tmp_path: Path) -> None:
