@@ -27,9 +27,15 @@ class Card(World):
         super().__init__()
         self.models: list[Resident] = []
         self.refusing: set[str] = set()
+        self.refused: set[ModelKey] = set()  # whose engine did not let go of it
         self.declining = False
-        self.before_close = lambda _key: self._refuse("close")
+        self.before_close = self._close
         self.before_move = lambda _key: self._refuse("move")
+
+    def _close(self, key: ModelKey) -> None:
+        self.refused.add(key)
+        self._refuse("close")
+        self.refused.discard(key)
 
     def _refuse(self, what: str) -> None:
         if what in self.refusing:
@@ -86,24 +92,38 @@ class Machine(RuleBasedStateMachine):
             model.use()
             stack.close()
 
+    def on_card(self, but: ModelKey | None = None) -> list[Resident]:
+        """Models whose bytes are on the card now."""
+        return [m for m in self.world.models if m.is_open and not m.is_away and m.key != but]
+
+    def may_stay(self, model: Resident) -> bool:
+        """In use, or its engine does not let go of it."""
+        return any(model is leased for _, leased in self.leases) or "close" in self.world.refusing
+
     @rule(policy=st.sampled_from(OnYield))
     def go_to_another_tenant(self, policy: OnYield) -> None:
-        before = self.world.used
+        before = self.on_card()
         left = self.residency.yield_device(CUDA, policy)
+        after = self.on_card()
         if policy is OnYield.KEEP:
-            assert (left.went, self.world.used) == (0, before)
-        elif not left.stuck:
-            assert self.world.used == 0
+            assert (left.went, left.stuck, after) == (0, 0, before)
         else:
-            assert self.world.refusing or self.leases or self.world.used
+            assert (left.went, left.stuck) == (len(before) - len(after), len(after))
+            assert all(self.may_stay(model) for model in after)
 
     @rule(key=keys)
     def free_others(self, key: ModelKey) -> None:
-        self.residency.free_others(CUDA, key)
+        before = self.on_card(but=key)
+        went = self.residency.free_others(CUDA, key)
+        after = self.on_card(but=key)
+        assert went == len(before) - len(after)
+        assert all(self.may_stay(model) for model in after)
 
     @rule(key=keys)
     def evict(self, key: ModelKey) -> None:
+        going = [m for m in self.on_card() if m.key == key and not self.may_stay(m) and key not in self.world.refused]
         self.residency.evict(key)
+        assert not any(m.is_open for m in going)
 
     @rule(key=keys)
     def release(self, key: ModelKey) -> None:
@@ -112,13 +132,16 @@ class Machine(RuleBasedStateMachine):
             gone = self.residency.release(key, timeout_s=0)
         except EngineError:
             assert "close" in self.world.refusing
+            assert not held
         else:
-            assert gone is not held or not self.world.copies[key]
+            assert gone is not held
+            assert gone == (not self.world.copies[key])
 
     @rule(seconds=st.floats(0, 100))
     def let_time_pass(self, seconds: float) -> None:
         self.now += seconds
-        self.residency.release_unused(50.0)
+        before = self.world.in_memory
+        assert self.residency.release_unused(50.0) == before - self.world.in_memory
 
     @rule(what=st.sampled_from(["close", "move"]), refuses=st.booleans())
     def engine(self, what: str, refuses: bool) -> None:

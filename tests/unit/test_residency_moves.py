@@ -117,6 +117,19 @@ def test_a_release_that_was_refused_counts_as_stuck_and_its_bytes_stay_on_the_bo
     assert (world.copies[A], world.copies[B]) == (0, 1)
 
 
+@pytest.mark.parametrize("policy", [OnYield.OFFLOAD, OnYield.UNLOAD])
+def test_what_was_not_let_go_of_once_is_tried_again_when_another_tenant_wants_the_card(
+    world: World, residency: Residency, policy: OnYield
+) -> None:
+    """With `offload` it was left on the card, as nobody would lease it again, until something else was released."""
+    use(residency)
+    world.before_close = refuse
+    residency.evict(A)
+    world.before_close = lambda _key: None
+    left = residency.yield_device(CUDA, policy)
+    assert (left.went, left.stuck, world.in_memory) == (1, 0, 0)
+
+
 def test_a_model_that_is_away_and_will_not_be_let_go_of_takes_nothing_of_its_card(world: World) -> None:
     """Found by the state machine: refused its end, it was taken for resident on the card that it had left."""
     size = 40

@@ -326,9 +326,11 @@ class Residency:
         """Move it to the CPU's memory: whether it is off its device now. What cannot be moved is closed."""
         with self._changed:
             model = self._models.get(key)
-            if model is None or model.state is not State.RESIDENT or not model.is_idle or model.leaving is not None:
+            if model is None or model.state is not State.RESIDENT or not model.is_idle:
                 return model is None
-            model.state = State.MOVING
+            model.state = State.MOVING if model.leaving is None else State.CLOSING
+        if model.state is State.CLOSING:  # its engine did not let go of it before
+            return self._close_anyway(model)
         assert model.recognizer is not None
         try:
             move_away(model.recognizer, key.device)
