@@ -227,13 +227,26 @@ def test_the_language_is_detected_and_named_with_its_probability(transcriber: Tr
     assert {segment.language for segment in transcript.segments} == {"en"}
 
 
-def test_prompt_hotwords_and_greedy_search_change_nothing_but_the_text(
-    transcriber: Transcriber, demo_sample: Path
+@pytest.mark.parametrize(
+    ("options", "written"),
+    [
+        ({"initial_prompt": "the doors opened"}, "The doors opened at 7,"),
+        ({"hotwords": "doors opened at seven"}, "The doors opened at seven,"),
+    ],
+    ids=["prompt", "hotwords"],
+)
+def test_a_prompt_and_hotwords_reach_the_decoder_and_change_nothing_but_the_text(
+    transcriber: Transcriber, demo_sample: Path, options: dict[str, str], written: str
 ) -> None:
-    options = TranscribeOptions(beam_size=1, initial_prompt="A sale of tickets.", hotwords="tickets doors")
-    transcript = transcriber.transcribe(demo_sample, options, model="tiny.en")
-    assert "tickets" in transcript.text
-    assert transcript.segments[0].attempts[0].beam_size == 1
+    plain = transcriber.transcribe(demo_sample, TranscribeOptions(beam_size=1), model="tiny.en")
+    asked = transcriber.transcribe(demo_sample, TranscribeOptions(beam_size=1, **options), model="tiny.en")
+    assert "The doors open at 7," in plain.text
+    assert written in asked.text
+    assert asked.text.replace(written, "The doors open at 7,").split()[4:] == plain.text.split()[4:]
+    assert [s.attempts[0].beam_size for s in asked.segments] == [1] * len(plain.segments)
+    assert asked.coverage.speech_s == plain.coverage.speech_s
+    for word, before in zip(asked.words, plain.words, strict=True):
+        assert word.start_s == pytest.approx(before.start_s, abs=0.3)
 
 
 def test_two_runs_at_once_share_one_model(traced: Transcriber, spans: InMemorySpanExporter, demo_sample: Path) -> None:

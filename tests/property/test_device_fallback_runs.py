@@ -150,19 +150,42 @@ def test_a_batch_is_halved_until_it_fits_and_no_larger_one_is_tried_again(
     assert steps_of(world, again) == []
 
 
-def test_a_card_that_fits_nothing_ends_on_the_cpu_by_every_step(talks: list[Path], undisturbed: list[str]) -> None:
+def test_a_card_that_does_not_fit_one_chunk_ends_on_the_cpu(talks: list[Path], undisturbed: list[str]) -> None:
     world = World(CARD)
     world.faults["cuda"].fail = lambda stage, _n: fail_at(stage, "generate")
     transcripts = transcribe(world, talks)
     check(world, transcripts, undisturbed)
-    steps = steps_of(world, transcripts)
-    assert [step for n, step in enumerate(steps) if n == 0 or steps[n - 1] != step][-2:] == ["compute_type", "cpu"] or (
-        steps[-1] == "cpu"
-    )
-    assert "free_others" not in steps, "there was nothing to free"
-    assert transcripts[-1].device == "cpu"
+    assert steps_of(world, transcripts) == ["compute_type", "cpu"], "one chunk goes first, and nothing can be freed"
+    assert {t.device for t in transcripts} == {"cpu"}
     assert [device for device, _ in world.loads] == ["cuda", "cuda", "cpu"]
     assert all(fake.closed for fake in world.fakes[:2]), "what was left must not keep the card's memory"
+
+
+@pytest.mark.parametrize("others", [0, 1], ids=["alone", "beside another model"])
+def test_a_card_that_fits_nothing_any_more_ends_on_the_cpu_by_every_step(
+    talks: list[Path], undisturbed: list[str], others: int
+) -> None:
+    world = World(CARD)
+    for n in range(others):
+        with world.residency.lease(world.key(f"other {n}")):
+            pass
+    faults, failed = world.faults["cuda"], list[int]()
+
+    def fail(stage: str, _number: int) -> None:
+        if stage == "generate" and (failed or faults.rows > 1):
+            failed.append(faults.rows)
+            raise out_of_memory(stage)
+
+    faults.fail = fail
+    transcripts = transcribe(world, talks)
+    check(world, transcripts, undisturbed)
+    steps = steps_of(world, transcripts)
+    assert steps[0] == "halve_batch"
+    assert [step for step in steps if step != "halve_batch"] == ["free_others"] * others + ["compute_type", "cpu"]
+    assert failed[:2] == [8, 1], "the rest of a batch is done with what fits, which may be one chunk"
+    assert (transcripts[0].device, transcripts[-1].device) == ("cuda", "cpu")
+    assert [device for device, _ in world.loads[others:]] == ["cuda", "cuda", "cpu"]
+    assert all(fake.closed for fake in world.fakes[:-1]), "what was left must not keep the card's memory"
 
 
 def fail_at(stage: str, at: str) -> None:
