@@ -12,7 +12,6 @@ from autorag_whisper.gpu.arbiter.lease import GpuArbiter, LeaseRequest
 from autorag_whisper.gpu.card_sharing import CardSharing, WhisperTenant
 from autorag_whisper.models.store import ModelFiles, ModelOrigin
 from autorag_whisper.recognition.recognizer import Recognizer
-from autorag_whisper.residency.idle import IdleTimer
 from autorag_whisper.residency.residency import Residency
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeVoiceActivity, FakeWhisper, Faults
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.engines.base import VoiceActivity
     from autorag_whisper.residency.alignment_models import AlignmentModels
+    from autorag_whisper.residency.idle import IdleTimer
 
 CARD = Hardware(1, frozenset({"float16", "float32"}), frozenset({"int8", "float32"}))
 NO_CARD = Hardware(0, frozenset(), frozenset({"int8", "float32"}))
@@ -41,7 +41,7 @@ class World:
         on_yield: OnYield | Callable[[ModelKey], OnYield] = OnYield.KEEP,
         telemetry: Telemetry | None = None,
         request: LeaseRequest = LeaseRequest(timeout_s=30.0),  # noqa: B008 - a frozen value
-        idle_s: float = 0.0,
+        idle: Callable[[Callable[[], object]], IdleTimer] | None = None,
         engine: Callable[..., Any] = FakeWhisper,
         voice: VoiceActivity | None = None,
         **fake: object,
@@ -68,7 +68,7 @@ class World:
             telemetry,
             alignment_models,
             sharing,
-            IdleTimer(idle_s, whisper.idle_out) if idle_s else None,
+            idle(whisper.idle_out) if idle is not None else None,
         )
         self.transcriber = SupervisedTranscriber(self.parts)
 

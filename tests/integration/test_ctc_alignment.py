@@ -9,7 +9,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from threading import Barrier, Event
+from threading import Barrier
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +32,7 @@ from autorag_whisper.engines.ctranslate2_wav2vec2 import CTranslate2Emitter, loa
 from autorag_whisper.recognition.ctc_alignment import ChunkText, CtcAligner, WordTime, align_words_by_ctc, retime_by_ctc
 from autorag_whisper.testing import FakeEmitter, FakeTokenizer, speech_samples
 from ctc_speech import SpokenClip, read_speech
+from quiet import until_quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -207,14 +208,12 @@ def test_threads_that_ask_for_a_missing_model_at_once_ask_once_and_are_warned_on
 ) -> None:
     chunk = SpeechChunk(0, 0, speech_samples(2), ())
     rough = words_interpolated([ord(c) for c in " one two"], FakeTokenizer().decode, "en", 0.7, Place(0.0, 2.6))
-    missing, asked, second = ModelNotFound("for alignment in ja", ("en",)), list[str](), Event()
+    missing, asked = ModelNotFound("for alignment in ja", ("en",)), list[str]()
 
     @contextmanager
     def lease(language: str) -> Iterator[FakeEmitter]:
         asked.append(language)
-        if len(asked) > 1:
-            second.set()
-        second.wait(0.2)  # time for the other to ask too, if nothing keeps it from that
+        until_quiet()  # the other has asked too by now, if nothing keeps it from that
         raise missing
         yield FakeEmitter()
 

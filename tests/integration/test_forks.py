@@ -22,6 +22,7 @@ from autorag_whisper.residency.residency import Residency
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeEmitter, FakeWhisper
 from autorag_whisper.transcriber.transcriber import Transcriber
+from quiet import until_quiet
 from run_world import World
 
 if TYPE_CHECKING:
@@ -190,7 +191,11 @@ def test_a_fork_waits_for_the_call_in_flight_and_the_next_call_for_the_fork() ->
             go.wait(WAIT_S)
             done.set()
 
-    worker, ender = threading.Thread(target=call), threading.Timer(0.2, go.set)
+    def end() -> None:
+        until_quiet()  # the fork has come as far as it can
+        go.set()
+
+    worker, ender = threading.Thread(target=call), threading.Thread(target=end)
     worker.start()
     assert in_call.wait(WAIT_S)
     ender.start()

@@ -10,16 +10,16 @@ import pytest
 from autorag_whisper.device.devices import Devices
 from autorag_whisper.domain.device import CPU, Device, DeviceKind, Hardware, parse_device
 from autorag_whisper.domain.errors import DeviceError, InvalidOption
+from quiet import until_quiet
 
 
 def test_the_engine_is_asked_once_however_many_threads_want_to_know() -> None:
     calls: list[int] = []
-    barrier, second = threading.Barrier(8), threading.Event()
+    barrier = threading.Barrier(8)
 
     def probe() -> Hardware:
         calls.append(1)
-        # Long enough for another thread to come in, if it could.
-        second.set() if len(calls) > 1 else second.wait(0.2)
+        until_quiet()  # whoever could come in as well is in now
         return Hardware(len(calls))
 
     def ask(_: int) -> Hardware:

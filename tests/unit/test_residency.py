@@ -13,6 +13,7 @@ import pytest
 from autorag_whisper.domain.device import LoadReason, ModelKey
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelBusy, ModelDamaged
 from autorag_whisper.residency.residency import Residency
+from quiet import until_quiet
 from residents import A, B, C, Resident, RushingClock, World
 
 if TYPE_CHECKING:
@@ -78,13 +79,6 @@ class BlockedLoad:
             assert self.go.wait(WAIT_S)
 
 
-def until_waiting(residency: Residency, count: int) -> None:
-    """Wait until `count` threads wait for a change."""
-    pause = threading.Event()
-    while len(residency._changed._waiters) < count:
-        pause.wait(0.001)
-
-
 # ---------------------------------------------------------------- single flight
 
 
@@ -99,7 +93,7 @@ def test_threads_that_race_for_one_key_load_it_once(
 ) -> None:
     load = BlockedLoad(world)
     users = [pool.submit(use, residency) for _ in range(16)]
-    until_waiting(residency, 15)
+    until_quiet()
     load.go.set()
     assert len({user.result(WAIT_S) for user in users}) == 1
     assert len(world.loads) == 1
@@ -196,7 +190,7 @@ def test_a_failed_load_wakes_all_who_wait_with_the_same_error_in_acopy_of_their_
 
     world.before_load = fail
     users = [pool.submit(use, residency) for _ in range(8)]
-    until_waiting(residency, 7)
+    until_quiet()
     load.go.set()
     raised = [user.exception(WAIT_S) for user in users]
     assert {type(item) for item in raised} == {type(error)}
@@ -224,7 +218,7 @@ def test_an_error_that_cannot_be_copied_still_reaches_who_waits(
 
     world.before_load = fail
     users = [pool.submit(use, residency) for _ in range(3)]
-    until_waiting(residency, 2)
+    until_quiet()
     load.go.set()
     raised = [user.exception(WAIT_S) for user in users]
     assert sorted(type(item).__name__ for item in raised) == ["EngineError", "EngineError", "PeculiarError"]
@@ -244,7 +238,7 @@ def test_a_load_ended_by_ctrl_c_passes_on_to_one_of_those_who_wait(
 
     world.before_load = interrupt
     users = [pool.submit(_outcome, use, residency) for _ in range(6)]
-    until_waiting(residency, 5)
+    until_quiet()
     load.go.set()
     outcomes = [user.result(WAIT_S) for user in users]
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["KeyboardInterrupt", *["Resident"] * 5]
@@ -279,7 +273,7 @@ def test_a_lease_without_a_deadline_waits_as_long_as_it_takes(pool: ThreadPoolEx
     residency = Residency(world.load, clock=RushingClock())
     load = BlockedLoad(world)
     users = [pool.submit(use, residency, timeout_s=None) for _ in range(2)]
-    until_waiting(residency, 1)
+    until_quiet()
     load.go.set()
     assert users[0].result(WAIT_S) is users[1].result(WAIT_S)
 
@@ -351,9 +345,9 @@ def test_a_release_waits_for_the_leases_while_new_ones_wait_for_it(
 ) -> None:
     held = Held(residency, pool)
     released = pool.submit(residency.release, A, timeout_s=WAIT_S)
-    until_waiting(residency, 1)
+    until_quiet()
     late = pool.submit(use, residency)
-    until_waiting(residency, 2)
+    until_quiet()
     assert not released.done()
     assert held.recognizer.is_open
     assert residency.resident() == ()
@@ -380,7 +374,7 @@ def test_leases_that_waited_for_a_release_go_on_when_its_deadline_passes(
 ) -> None:
     held = Held(residency, pool)
     released = pool.submit(residency.release, A, timeout_s=0.2)
-    until_waiting(residency, 1)
+    until_quiet()
     late = pool.submit(use, residency, timeout_s=WAIT_S)
     assert not released.result(WAIT_S)
     assert late.result(WAIT_S) is held.recognizer
@@ -396,7 +390,7 @@ def test_releasing_what_the_same_thread_holds_is_noticed_at_the_deadline(residen
 def test_releases_of_the_same_model_close_it_once(world: World, residency: Residency, pool: ThreadPoolExecutor) -> None:
     held = Held(residency, pool)
     releases = [pool.submit(residency.release, A, timeout_s=WAIT_S) for _ in range(4)]
-    until_waiting(residency, 4)
+    until_quiet()
     held.give_back()
     assert [release.result(WAIT_S) for release in releases] == [True] * 4
     assert world.in_memory == 0
@@ -409,7 +403,7 @@ def test_a_release_during_the_load_waits_for_it_and_for_its_lease(
     user = pool.submit(use, residency)
     assert load.begun.wait(WAIT_S)
     released = pool.submit(residency.release, A, timeout_s=WAIT_S)
-    until_waiting(residency, 1)
+    until_quiet()
     load.go.set()
     assert released.result(WAIT_S)
     assert not user.result(WAIT_S).is_open
@@ -456,7 +450,7 @@ def test_a_poisoned_model_is_closed_with_its_last_lease_and_nobody_gets_it_anew(
         poisoned.use()
     assert residency.resident() == ()
     late = pool.submit(use, residency)
-    until_waiting(residency, 1)
+    until_quiet()
     assert held.recognizer.is_open
     held.give_back()
     assert not poisoned.is_open
@@ -495,7 +489,7 @@ def test_a_release_of_a_poisoned_model_waits_until_it_is_gone(
     held = Held(residency, pool)
     residency.evict(A)
     released = pool.submit(residency.release, A, timeout_s=WAIT_S)
-    until_waiting(residency, 1)
+    until_quiet()
     held.give_back()
     assert released.result(WAIT_S)
     use(residency)
@@ -548,7 +542,7 @@ def test_who_waits_when_everything_closes_is_told_at_once(
     loader: Future[Resident] = pool.submit(use, residency)
     assert load.begun.wait(WAIT_S)
     waiter = pool.submit(use, residency, timeout_s=None)
-    until_waiting(residency, 1)
+    until_quiet()
     assert not residency.close(timeout_s=0)
     assert isinstance(waiter.exception(WAIT_S), EngineError)
     load.go.set()

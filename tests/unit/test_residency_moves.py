@@ -13,6 +13,7 @@ from autorag_whisper.domain.errors import DeviceError, EngineError
 from autorag_whisper.engines.ctranslate2 import Sampler
 from autorag_whisper.residency.footprints import Footprints
 from autorag_whisper.residency.residency import Residency
+from quiet import until_quiet
 from residents import Resident, World
 
 WAIT_S = 10.0
@@ -80,9 +81,7 @@ def test_a_lease_that_comes_while_a_model_moves_waits_and_restores_it(world: Wor
         moving = pool.submit(residency.yield_device, CUDA, OnYield.OFFLOAD)
         assert begun.wait(WAIT_S)
         user = pool.submit(use, residency)
-        pause = threading.Event()
-        while not residency._changed._waiters:
-            pause.wait(0.001)
+        until_quiet()
         world.before_move = lambda _key: None
         go.set()
         assert moving.result(WAIT_S).went == 1

@@ -20,6 +20,7 @@ from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.recognition.effort import REDO_CAPS, may_try_again, steps_of
 from autorag_whisper.recognition.loops import RUNAWAY_RULE
 from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
+from quiet import until_quiet
 from run_world import CARD, World
 
 if TYPE_CHECKING:
@@ -354,16 +355,12 @@ def test_until_the_first_words_are_there_no_file_is_read_ahead_of_busy_workers(t
     with world.transcriber.stream(source, options, model="fake", on_progress=note) as stream:
         opener = Thread(target=lambda: next(stream))
         opener.start()
-        while world.faults["cpu"].calls.get("generate", 0) < 2:
-            opener.join(0.01)
-        while_busy = -1
-        while while_busy < len(read):  # until it stands still
-            while_busy = len(read)
-            opener.join(0.5)
+        until_quiet()  # both workers wait for `seen`
+        while_busy = len(read)
         seen.set()
         opener.join(60)
         list(stream)
-    assert while_busy < len(read) / 3
+    assert 0 < while_busy < len(read) / 3
 
 
 def test_the_quality_reaches_the_engine_as_beam_and_window(tmp_path: Path) -> None:

@@ -18,11 +18,17 @@ _log = logging.getLogger(__name__)
 class IdleTimer:
     """Calls `act`, in a thread of its own, once nobody has been busy for `after_s` seconds. Thread-safe.
 
-    It does not look whether somebody has begun since: `act` has to leave alone what is in use.
+    It does not look whether somebody has begun since: `act` has to leave alone what is in use. `timer` makes timers.
     """
 
-    def __init__(self, after_s: float, act: Callable[[], object]) -> None:
-        self._after_s, self._act = after_s, act
+    def __init__(
+        self,
+        after_s: float,
+        act: Callable[[], object],
+        *,
+        timer: Callable[[float, Callable[[], None]], threading.Timer] = threading.Timer,
+    ) -> None:
+        self._after_s, self._act, self._new_timer = after_s, act, timer
         self._lock = threading.Lock()
         self._busy = 0
         self._timer: threading.Timer | None = None
@@ -39,7 +45,7 @@ class IdleTimer:
             with self._lock:
                 self._busy -= 1
                 if not self._busy:
-                    self._timer = threading.Timer(self._after_s, self._acted)
+                    self._timer = self._new_timer(self._after_s, self._acted)
                     self._timer.daemon = True
                     self._timer.start()
 
