@@ -11,7 +11,7 @@ no words.
 |---|---|
 | speech | seconds that voice activity is sure of |
 | told | of them in `coverage.holes` |
-| untold | of them in neither a word nor a hole, where that is half a second and more at once |
+| untold | of them in no word, no hole and no `unspoken` stretch, where that is half a second and more at once |
 | cut | attempts that ended at the cap, of all attempts |
 | last | seconds from the last word to the end of the speech |
 """
@@ -90,6 +90,7 @@ def figures(path: Path, transcript: Transcript) -> np.ndarray:
     has_word = np.zeros(len(is_speech), bool)
     covered = [(w.start_s, w.end_s) for w in transcript.words]
     covered += [(hole.start_s, hole.end_s) for hole in transcript.coverage.holes]
+    covered += [(stretch.start_s, stretch.end_s) for stretch in transcript.unspoken]
     for start_s, end_s in covered:
         has_word[int(start_s / WINDOW_S) : int(end_s / WINDOW_S) + 1] = True
     edges = np.flatnonzero(np.diff(np.concatenate(([0], (is_speech & ~has_word).astype(int), [0]))))

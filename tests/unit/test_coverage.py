@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 from autorag_whisper.align.words import TimedWord
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, MediaInfo, SpeechChunk, SpeechSpan
@@ -81,14 +82,23 @@ def test_what_a_rule_took_out_of_a_text_is_skipped() -> None:
 
 
 def test_a_pause_between_two_words_is_no_hole() -> None:
-    found, _ = coverage([result(0, [(0, 9, True)], said=True, words=[(0.0, 4.0), (4.9, 9.0)])])
+    found, _ = coverage([result(0, [(0, 9, True)], said=True, words=[(0.0, 4.0), (4.45, 9.0)])])
     assert found == Coverage(speech_s=9, transcribed_s=9)
+
+
+@pytest.mark.parametrize("words", [[(0.0, 4.0), (4.5, 9.0)], [(0.0, 8.5)], [(0.5, 9.0)]])
+def test_half_a_second_of_speech_without_a_word_is_told_wherever_it_is(words: list[tuple[float, float]]) -> None:
+    # Amharic of which 1.4 s were missing untold: a word left out, and one behind the last.
+    found, _ = coverage([result(0, [(0, 9, True)], said=True, words=words)])
+    assert (found.skipped_s, len(found.holes)) == (0.5, 1)
 
 
 def test_the_words_of_a_translation_say_nothing_of_where_speech_has_none() -> None:
     assembly = Assembly("a.wav", "translate", "de", 1.0)
     list(assembly.add(result(0, [(0, 9, True)], said=True, words=[(0.0, 1.0)])))
     assert assembly.coverage == Coverage(speech_s=9, transcribed_s=9)
+    list(assembly.add(result(1, [(0, 2, True)], said=False)))
+    assert assembly.coverage.holes == (Hole(10.0, 12.0, 2.0),), "but where there are none nothing was translated"
 
 
 def test_what_had_a_second_look_counts_as_speech_only_if_it_was() -> None:

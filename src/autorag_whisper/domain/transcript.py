@@ -136,7 +136,7 @@ class Unspoken:
 class Coverage:
     """Seconds of speech that voice activity found, and of those: transcribed, and skipped, which is what is in `holes`.
 
-    Counted from the words' times: a second of speech and more between two words is a hole, and a third of a second with
+    Counted from the words' times: half a second of speech between two words is a hole, and a third of a second with
     a pause on both sides, whatever took the words out. What voice activity found at its second look alone
     (`SpeechSpan.sure` is False) counts if its text was accepted.
     """

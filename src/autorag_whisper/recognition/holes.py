@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 HOLE_S = 1.0
 """Sure speech between two words from which something is missing. Of 231 chunks of the kit 4 have as much; of chunks
 with a lost utterance all that were looked at, but for those with less than a second of it."""
+LISTED_S = 0.5
+"""The same, from which it is told: a word is missing, or there was an "um". Not worth hearing a chunk again."""
 ISLAND_S, APART_S, _ISLAND_SHARE = 0.3, 0.3, 0.7
 """Speech of an island without a word, the pauses around it, and the part of it that has no word at least. Of the 231
 chunks 6 have one."""
@@ -57,8 +59,11 @@ class Hole:
     speech_s: float
 
 
-def holes(speech: Sequence[SpeechSpan], words: Sequence[Word]) -> tuple[Hole, ...]:
-    """Where sure speech has no word, in order, apart. `words` of the same audio, in any order."""
+def holes(speech: Sequence[SpeechSpan], words: Sequence[Word], least_s: float = HOLE_S) -> tuple[Hole, ...]:
+    """Where sure speech has no word, in order, apart. `words` of the same audio, in any order.
+
+    `least_s`: seconds of speech in a hole that is no island, at least.
+    """
     sure = [span for span in speech if span.sure]
     if not sure:
         return ()
@@ -67,15 +72,15 @@ def holes(speech: Sequence[SpeechSpan], words: Sequence[Word]) -> tuple[Hole, ..
     found: list[Hole] = []
     heard_to = first
     for start, stop in [*said, (last, last)]:
-        found += _between(sure, max(heard_to, first), min(start, last))
+        found += _between(sure, max(heard_to, first), min(start, last), least_s)
         heard_to = max(heard_to, stop)
     return tuple(found)
 
 
-def _between(sure: Sequence[SpeechSpan], start: int, stop: int) -> list[Hole]:
+def _between(sure: Sequence[SpeechSpan], start: int, stop: int, least_s: float) -> list[Hole]:
     """The holes between a word that ends at `start` and one that begins at `stop`."""
     missing_s = _speech_s(sure, start, stop)
-    if missing_s >= HOLE_S:
+    if missing_s >= least_s:
         return [Hole(start, stop, missing_s)]
     if missing_s < ISLAND_S:
         return []

@@ -24,7 +24,7 @@ from autorag_whisper.domain.transcript import (
 )
 from autorag_whisper.recognition.border_hearing import Border
 from autorag_whisper.recognition.borders import gap_s, is_to_be_heard, joint, joint_heard, may_go_on
-from autorag_whisper.recognition.holes import holes
+from autorag_whisper.recognition.holes import LISTED_S, holes
 from autorag_whisper.transcriber.language_track import LanguageTrack
 from autorag_whisper.transcriber.script import Writing
 from autorag_whisper.transcriber.segments import cut_segments, text_of
@@ -257,5 +257,5 @@ def holes_of(result: ChunkResult, *, translated: bool) -> list[Hole]:
     if not result.words:
         missing_s = sum(span.duration_s for span in speech)
         return [Hole(seconds(speech[0].start), seconds(speech[-1].stop), missing_s)]
-    found = holes(speech, [timed.word for timed in result.words])
+    found = holes(speech, [timed.word for timed in result.words], LISTED_S)
     return [Hole(seconds(hole.start), seconds(hole.stop), hole.speech_s) for hole in found]
