@@ -140,6 +140,7 @@ def heard(
     told: bool = True,
     task: str = "transcribe",
     aligner: str = "auto",
+    probabilities: tuple[float, ...] = (),
 ) -> tuple[list[Aligned], FakeWhisper]:
     """Chunks of 4 s from second 1 on, in each of which the classifier hears `hears`; and who was asked."""
     classifier = reading_classifier(width=80)
@@ -152,7 +153,8 @@ def heard(
     spoken = []
     for n, text in enumerate(texts):
         tokens = engine.tokenizer.encode(text)
-        said = Hypothesis(tokens, -0.2, 0.01, cap_hit=False, probabilities=(0.8,) * len(tokens) if told else None)
+        each = (probabilities or (0.8,) * len(tokens)) if told else None
+        said = Hypothesis(tokens, -0.2, 0.01, cap_hit=False, probabilities=each)
         spoken.append(Spoken(n, chunk, "en", said))
     encoded = engine.encode(features)
     return Alignment(engine, TranscribeOptions(aligner=aligner, task=task)).align(encoded, spoken), engine
@@ -170,9 +172,49 @@ def test_letters_that_a_classifier_hears_time_the_words_on_the_files_timeline_wi
     assert "align" not in engine.faults.calls
 
 
+def test_each_chunk_of_a_batch_is_heard_in_its_own_row_and_no_further_than_it_goes() -> None:
+    classifier = reading_classifier(width=80)
+    engine = FakeWhisper().hearing(classifier)
+    # Behind a chunk's end the encoder's output is no sound of it.
+    each = ("..oonnee" + "." * 92 + "oonnee..", "." * 40 + "oonnee" + "." * 62)
+    features = np.zeros((2, 80, 400), np.float32)
+    features[:, 0, :] = 1.0
+    for row, hears in enumerate(each):
+        features[row, :, : 2 * len(hears) : 2] = planted(hears, classifier).T
+    chunk = SpeechChunk(0, 0, np.full(32_000, 0.1, np.float32), (SpeechSpan(0, 32_000),))
+    tokens = engine.tokenizer.encode(" one one")
+    said = Hypothesis(tokens, -0.2, 0.01, cap_hit=False, probabilities=(0.8,) * len(tokens))
+    spoken = [Spoken(n, chunk, "en", said) for n in range(2)]
+    found = Alignment(engine, TranscribeOptions()).align(engine.encode(features), spoken)
+    assert [[(w.word.text, w.word.start_s) for w in one.words] for one in found] == [
+        [("one", pytest.approx(0.04))], [("one", pytest.approx(0.8))],
+    ]  # fmt: skip
+
+
 def test_speech_that_no_word_has_is_told_with_its_span() -> None:
     [aligned], _ = heard()
     assert [(one.start_s, one.end_s) for one in aligned.unspoken] == [(pytest.approx(1.36), pytest.approx(1.54))]
+
+
+def test_what_is_written_twice_and_heard_once_is_one_word_with_its_own_times_and_probability() -> None:
+    [aligned], _ = heard((" One two, two",))
+    assert [(w.word.text, w.word.start_s, w.word.end_s) for w in aligned.words] == [
+        ("One", pytest.approx(1.06), pytest.approx(1.26)),
+        ("two,", pytest.approx(1.62), pytest.approx(1.82)),
+    ]
+    assert aligned.unheard == "two"
+    engine = FakeWhisper()
+    assert "".join(engine.tokenizer.decode(w.token_ids) for w in aligned.words) == " One two,"
+
+
+def test_of_words_of_which_some_are_not_heard_each_keeps_its_own_probability() -> None:
+    texts = (" One one two",)
+    tokens = FakeWhisper().tokenizer.encode(texts[0])
+    probabilities = [0.9 if n < 4 else 0.5 if n < 8 else 0.3 for n in range(len(tokens))]
+    [aligned], _ = heard(texts, probabilities=tuple(probabilities))
+    assert [(w.word.text, w.word.probability) for w in aligned.words] == [
+        ("One", pytest.approx(0.9)), ("two", pytest.approx(0.3)),
+    ]  # fmt: skip
 
 
 def test_a_text_in_another_script_is_timed_by_the_decoders_attention_and_that_is_no_fallback() -> None:

@@ -126,6 +126,7 @@ def test_a_word_that_begins_with_a_sound_that_it_is_not_written_with_begins_ther
     ways = with_onsets(readings(["One", "won", "18"], "en"), "en")
     assert ways == [[("wone",)], [("won",)], [("aeighteen",)]]
     assert with_onsets(readings(["one"], "fr"), "fr") == [[("one",)]]
+    assert with_onsets([[("ONE",)]], "en") == [[("wone",)]]
     classifier = reading_classifier()
     heard = "..wwwwwwonnn...aaaeiitt.."
     frames = classifier.log_probabilities(planted(heard, classifier))
@@ -185,3 +186,21 @@ def test_an_edge_next_to_a_silence_is_that_silences(
 
 def test_the_edges_of_no_words_are_none() -> None:
     assert sharpened(np.zeros((0, 2)), [(0.0, 1.0)]).shape == (0, 2)
+
+
+def test_no_edge_is_moved_to_a_silence_that_another_word_lies_in_or_reaches() -> None:
+    close = np.array([[0.0, 1.0], [1.02, 2.0]])
+    np.testing.assert_allclose(sharpened(close, [(0.95, 1.05)]), [[0.0, 0.95], [1.05, 2.0]])
+    # A word of a frame or two between the silence and its neighbour.
+    short = np.array([[0.0, 1.0], [1.0, 1.04], [1.04, 2.0]])
+    found = sharpened(short, [(0.5, 1.03)])
+    assert (found[:, 1] >= found[:, 0]).all()
+    assert (found[1:, 0] >= found[:-1, 1]).all()
+
+
+@pytest.mark.parametrize("quiet", [(0.9, 1.1), (0.98, 1.06), (0.4, 1.6), (1.0, 1.02)])
+def test_words_are_apart_whatever_silence_lies_on_them(quiet: tuple[float, float]) -> None:
+    spans = np.array([[0.0, 1.0], [0.98, 1.06], [1.02, 1.5], [1.5, 2.0]])
+    found = sharpened(spans, [quiet])
+    assert (np.diff(found[:, 0]) >= 0).all()
+    assert (found[:-1, 1] <= found[1:, 0]).all()

@@ -113,3 +113,10 @@ def test_a_decoder_that_does_not_stop_is_caught_in_every_script(
 def test_counting_fast_is_no_loop(base_folder: Path) -> None:
     counted = " ".join(str(number) for number in range(1, 74))
     assert runaway(tokens_of(base_folder, counted), counted, 12.0) is None
+
+
+def test_three_sayings_are_a_loop_where_nobody_speaks_so_fast_and_two_of_a_part_are_none() -> None:
+    three, text = (1, 2, 3, 4) * 3, "seven hundred and seventy seven " * 3
+    assert runaway(three, text, speech_s=1.5) == Loop(0, 12, 4)
+    assert runaway(three, text, speech_s=9.0) is None
+    assert runaway((9, 8, 7, 6, 5, *(1, 2, 3, 4) * 2), text, speech_s=1.5) is None

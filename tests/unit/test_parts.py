@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,8 +16,11 @@ from autorag_whisper.audio.chunking import voice_in
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.errors import EngineError, ModelDamaged
 from autorag_whisper.domain.request import Task, TranscribeOptions
-from autorag_whisper.domain.transcript import Word
+from autorag_whisper.domain.transcript import Attempt, Word, WordSource
 from autorag_whisper.engines.base import Hypothesis, TokenTimes
+from autorag_whisper.recognition import parts as parts_module
+from autorag_whisper.recognition.alignment import Aligned, LettersBy
+from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime
 from autorag_whisper.recognition.holes import (
     APART_S,
     HOLE_S,
@@ -29,9 +32,11 @@ from autorag_whisper.recognition.holes import (
     holes,
     missing_s,
 )
-from autorag_whisper.recognition.parts import DOUBTED_HOLE
+from autorag_whisper.recognition.parts import DOUBTED_HOLE, is_cut
 from autorag_whisper.recognition.windows import token_cap
-from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
+from autorag_whisper.testing import FakeVoiceActivity, FakeWhisper, speech_samples, write_speech
+from autorag_whisper.testing.speech import FakeVoiceStream
+from letter_hearing import planted, reading_classifier
 from run_world import World
 
 if TYPE_CHECKING:
@@ -146,6 +151,120 @@ def test_a_chunk_of_sure_speech_whose_text_was_rejected_is_done_in_halves_once(t
     transcript = World(script=hopeless).transcriber.transcribe(write_speech(tmp_path / "a.wav", samples), model="fake")
     assert transcript.text == " ".join(["words"] * 16)
     assert sorted(asked[-2:]) == [8, 8]
+
+
+class Unsure(FakeVoiceActivity):
+    """As sure of a voice as it is told to be."""
+
+    def __init__(self, voice: float) -> None:
+        self._voice = voice
+
+    def stream(self) -> FakeVoiceStream:
+        voice = self._voice
+
+        class Stream(FakeVoiceStream):
+            def push(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+                return super().push(samples) * np.float32(voice)
+
+        return Stream()
+
+
+@pytest.mark.parametrize(("voice", "words", "is_halved"), [(1.0, 8, True), (0.8, 8, False), (1.0, 4, False)])
+def test_halves_are_tried_of_four_seconds_of_a_sure_voice_alone(
+    tmp_path: Path, voice: float, words: int, *, is_halved: bool
+) -> None:
+    asked: list[int] = []
+
+    def nothing(features: NDArray[np.float32]) -> Hypothesis:
+        asked.append(beeps(features))
+        return Hypothesis(said(" no no no").token_ids, -0.8, 0.95, cap_hit=False)
+
+    path = write_speech(tmp_path / "a.wav", speech_samples(words))
+    options = TranscribeOptions(vad_min_silence_s=0.5)
+    transcript = World(script=nothing, voice=Unsure(voice)).transcriber.transcribe(path, options, model="fake")
+    assert transcript.words == ()
+    # And once: no half is halved again.
+    assert sum(set(asked)) == (2 * words if is_halved else words)
+
+
+def test_parts_that_leave_more_without_words_than_the_whole_did_are_not_kept(tmp_path: Path) -> None:
+    def loses(features: NDArray[np.float32]) -> Hypothesis:
+        return said({10: " six", 4: " four"}.get(beeps(features), ""))
+
+    world = World(script=loses, engine=EarlyWords)
+    assert world.transcriber.transcribe(two_utterances(tmp_path / "a.wav"), model="fake").text == "six"
+
+
+def test_the_figures_of_a_segment_are_those_of_the_first_part_that_has_words(tmp_path: Path) -> None:
+    def differently_sure(features: NDArray[np.float32]) -> Hypothesis:
+        count = beeps(features)
+        likely = {10: -0.9, 6: -0.3, 4: -0.2}[count]
+        return Hypothesis(said({4: " four"}.get(count, " six")).token_ids, likely, 0.01, cap_hit=False)
+
+    world = World(script=differently_sure, engine=EarlyWords)
+    transcript = world.transcriber.transcribe(two_utterances(tmp_path / "a.wav"), model="fake")
+    assert transcript.text == "six four"
+    assert {segment.avg_logprob for segment in transcript.segments} == {-0.3}
+    assert len(transcript.segments[0].attempts) == 3
+
+
+def test_whether_a_text_was_cut_is_asked_of_the_attempt_that_is_redone_or_of_the_one_that_is_kept() -> None:
+    chunk = SpeechChunk(0, 0, np.zeros(HZ, np.float32), (SpeechSpan(0, HZ),))
+    fine = Attempt(0.0, 5, 1000, -0.2, 1.0, 0.1)
+    cut, unlikely = replace(fine, rejected_for="token_cap"), replace(fine, rejected_for="logprob")
+    task = ChunkTask(0, chunk, "en")
+    assert is_cut(ChunkResult(task, "en", attempts=(unlikely, cut), needs_redo=True))
+    assert not is_cut(ChunkResult(task, "en", attempts=(cut, unlikely), needs_redo=True))
+    assert not is_cut(ChunkResult(task, "en", attempts=(cut, fine), kept=1))
+    assert not is_cut(ChunkResult(task, "en"))
+
+
+def test_of_the_parts_ways_to_align_the_one_with_the_most_steps_down_is_told_and_all_their_time_counts() -> None:
+    fine = Aligned((), WordSource.CHARACTERS, WordSource.CHARACTERS, LettersBy.CLASSIFIER)
+    down = Aligned((), WordSource.CHARACTERS, WordSource.INTERPOLATED)
+    for ways in ([fine, down], [down, fine], [Aligned(), down]):
+        assert parts_module._aligned(ways, ()).fallbacks == down.fallbacks
+    one, more = EngineTime(1.0, 0.25, 5.0, 6.0, 6.25), EngineTime(2.0, 0.5, 7.0, 9.0, 9.5)
+    both = parts_module._time(one, [more, more])
+    assert (both.recognise_s, both.align_s, both.began, both.ended) == (5.0, 1.25, 5.0, 9.5)
+
+
+def test_what_was_heard_beside_the_words_is_that_of_all_parts(tmp_path: Path) -> None:
+    class HearsMore(FakeWhisper):
+        """In every part "one" with other speech behind it."""
+
+        def __init__(self, **fake: Any) -> None:
+            super().__init__(**fake)
+            self.hearing(reading_classifier(width=80))
+
+        def as_array(self, encoded: Encoded) -> NDArray[np.float32]:
+            heard = "." * 22 + "oonnee" + "x" * 60
+            frames = [
+                planted(heard.ljust(row.shape[1] // 2, "."), reading_classifier(width=80)) for row in encoded.value
+            ]
+            return np.stack(frames)
+
+        def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
+            return [replace(said(" one"), cap_hit=beeps(row) == 8) for row in encoded.value]
+
+    path = write_speech(tmp_path / "a.wav", np.concatenate([speech_samples(5), speech_samples(3, lead_s=0.8)]))
+    transcript = World(engine=HearsMore).transcriber.transcribe(path, model="fake")
+    assert transcript.text == "one one"
+    first, second = (word.start_s for word in transcript.words)
+    assert any(first < one.start_s < first + 1 for one in transcript.unspoken)
+    assert any(second < one.start_s < second + 1 for one in transcript.unspoken)
+
+
+def test_what_is_rejected_in_any_part_is_listed(tmp_path: Path) -> None:
+    class NotesAtTheEnd(FakeWhisper):
+        def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
+            counts = [beeps(row) for row in encoded.value]
+            return [replace(said("..." if count < 4 else " some"), cap_hit=count == 8) for count in counts]
+
+    path = write_speech(tmp_path / "a.wav", np.concatenate([speech_samples(5), speech_samples(3, lead_s=0.8)]))
+    transcript = World(engine=NotesAtTheEnd).transcriber.transcribe(path, model="fake")
+    assert transcript.text == "some"
+    assert [one.text for one in transcript.rejected] == ["..."]
 
 
 def test_a_hole_that_stays_empty_is_listed_and_the_text_is_what_it_was(tmp_path: Path) -> None:

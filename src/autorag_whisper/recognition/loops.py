@@ -37,9 +37,8 @@ class Loop:
         return (self.stop - self.start) / self.period
 
     def is_of(self, shorter: Loop) -> bool:
-        """Whether its run is that of a `shorter` loop several times over, in the same stretch."""
-        is_inside = shorter.start <= self.start and self.stop <= shorter.stop
-        return is_inside and not self.period % shorter.period
+        """Whether its run is that of a `shorter` loop several times over: no other fits into the same stretch."""
+        return shorter.start <= self.start and self.stop <= shorter.stop
 
 
 def loops(items: Sequence[Hashable]) -> list[Loop]:
