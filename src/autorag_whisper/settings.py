@@ -31,6 +31,7 @@ ENVIRONMENT: dict[str, str] = {
     "AUTORAG_WHISPER_ON_YIELD": "what leaves a GPU: keep (default), offload, unload; by model: keep,base=unload",
     "AUTORAG_WHISPER_IDLE_S": "unused for so long, models leave memory (with offload: the GPU); 0 (default): they stay",
     "AUTORAG_WHISPER_GPU_MEMORY_MB": "the most that models take of a GPU; the unused leave first; 0 (default): all",
+    "AUTORAG_WHISPER_API_KEYS": "who `serve` lets in: a file with a key a line, or their SHA-256 digests; default: all",
 }
 """The one table of variables: name -> meaning. README's table is made from it, a test compares the two."""
 

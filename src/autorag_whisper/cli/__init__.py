@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _COMMANDS: dict[str, tuple[str, str]] = {
     "transcribe": ("autorag_whisper.cli.transcribe:transcribe", "Turn media files into subtitles, text and words."),
     "convert": ("autorag_whisper.cli.convert:convert", "Turn results in JSON into other formats, without recognising."),
+    "serve": ("autorag_whisper.cli.serve:serve", "Serve OpenAI's audio API to programs on this machine."),
     "models": ("autorag_whisper.cli.models:models", "List Whisper models, fetch one, or find its folder."),
     "formats": ("autorag_whisper.cli.formats:formats", "List the containers and codecs that are read."),
     "bench": ("autorag_whisper.cli.bench:bench", "Measure how fast your own files are transcribed here."),

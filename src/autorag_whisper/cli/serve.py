@@ -1,0 +1,83 @@
+"""`autorag-whisper serve`: the service over HTTP."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from autorag_whisper.domain.errors import ExtraNotInstalled
+
+if TYPE_CHECKING:
+    from autorag_whisper.server.settings import ServerSettings
+
+_EPILOG = """\b
+GET /readyz says whether it can be used, POST /v1/audio/transcriptions is OpenAI's, /asr Bazarr's, /docs all of it.
+Keys come from AUTORAG_WHISPER_API_KEYS: a file with a key a line, or SHA-256 digests set apart by commas.
+
+\b
+Exit codes: 0 ended, 1 it could not begin (the address is taken), 2 bad usage, 130 interrupted, 143 terminated
+(what was in work is finished first, for --drain seconds at most)."""
+
+
+@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.option("--host", default="127.0.0.1", help="Address of this machine; others than loopback need keys.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8060, help="0 takes one that is free.")
+@click.option("--model", "-m", default="base", metavar="NAME", help="For requests that name none that is here.")
+@click.option("--insecure", is_flag=True, help="Let everybody in who reaches the address.")
+@click.option("--max-upload-mb", type=click.IntRange(1, 1 << 20), default=1024, help="Of a request.")
+@click.option("--max-audio-hours", type=click.FloatRange(0.01, 1000), default=6.0, help="Of a request's audio.")
+@click.option("--most", type=click.IntRange(1, 1000), default=64, help="Requests in work at a time.")
+@click.option("--drain", type=click.FloatRange(0, 3600), default=30.0, help="Seconds that work may take at the end.")
+def serve(**given: Any) -> None:
+    """Serve OpenAI's audio API, and Bazarr's, on one engine for all clients."""
+    try:
+        import uvicorn  # noqa: F401 - is it there?
+
+        from autorag_whisper.server.app import Engine, create_app
+    except ImportError as error:
+        raise ExtraNotInstalled("FastAPI, uvicorn or python-multipart", "server", str(error)) from error
+    from autorag_whisper.models.store import ModelStore
+    from autorag_whisper.server.running import run
+    from autorag_whisper.settings import Settings
+    from autorag_whisper.worker.client import WorkerTranscriber
+    from autorag_whisper.worker.supervision import Limits
+
+    server = _settings(given)
+    settings = Settings.from_env(os.environ)
+    store = ModelStore(cache_dir=settings.cache_dir, offline=settings.offline, environ=os.environ)
+
+    def local_models() -> list[str]:
+        return [status.name for status in store.status() if status.origin is not None]
+
+    limits = Limits(idle_s=settings.idle_s or None)
+    with WorkerTranscriber(limits=limits) as transcriber:
+        transcriber.model(server.model)  # one that is not here is told before the address is taken
+        app = create_app(Engine(transcriber, local_models, time.monotonic), server)
+        device = transcriber.resolved_device()
+        run(app, server, lambda address: _announce(address, device, server.model, store))
+
+
+def _settings(given: dict[str, Any]) -> ServerSettings:
+    from autorag_whisper.server.keys import read_digests
+    from autorag_whisper.server.settings import ServerSettings
+
+    return ServerSettings(
+        host=given["host"],
+        port=given["port"],
+        model=given["model"],
+        key_digests=read_digests(os.environ.get("AUTORAG_WHISPER_API_KEYS", "")),
+        insecure=given["insecure"],
+        max_upload_bytes=given["max_upload_mb"] << 20,
+        max_audio_s=given["max_audio_hours"] * 3600,
+        waiting=given["most"],
+        drain_s=given["drain"],
+    )
+
+
+def _announce(address: str, device: str, model: str, store: Any) -> None:
+    line = f"autorag-whisper serves {address}/v1 with {model} on {device}; weights are in {store.cache_dir}"
+    click.echo(line, file=sys.stderr)

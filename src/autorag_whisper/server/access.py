@@ -1,0 +1,89 @@
+"""Who is let in, and how much may be sent: decided from a request's head, before a byte of its body is read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from autorag_whisper.server import keys
+from autorag_whisper.server.errors import INVALID, ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, MutableMapping
+    from typing import Any
+
+    from autorag_whisper.server.settings import ServerSettings
+
+    Scope = MutableMapping[str, Any]
+    Message = MutableMapping[str, Any]
+    Receive = Callable[[], Awaitable[Message]]
+    Send = Callable[[Message], Awaitable[None]]
+    Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+OPEN = frozenset({"/livez", "/readyz"})
+"""What needs no key: whether it works, for those who keep it running."""
+
+
+class Access:
+    """ASGI middleware around the application."""
+
+    def __init__(self, application: Application, settings: ServerSettings) -> None:
+        self._application, self._settings = application, settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer what is refused, and count the bytes of what is not."""
+        if scope["type"] != "http":
+            await self._application(scope, receive, send)
+            return
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        error = self._refusal(scope["path"], headers)
+        if error is not None:
+            await _answer(error, send)
+            return
+        limited = _Limited(receive, self._settings.max_upload_bytes)
+        await self._application(scope, limited, send)
+
+    def _refusal(self, path: str, headers: dict[bytes, bytes]) -> ApiError | None:
+        if self._settings.key_digests and path not in OPEN:
+            given = headers.get(b"authorization", b"").decode("latin-1")
+            scheme, _, key = given.partition(" ")
+            # What a client sends as UTF-8 arrives as Latin-1.
+            key = key.strip().encode("latin-1").decode("utf-8", "surrogateescape")
+            if scheme.lower() != "bearer" or not keys.is_known(key, self._settings.key_digests):
+                told = "Incorrect API key provided." if given else "You didn't provide an API key."
+                message = f"{told} Send it in the header Authorization: Bearer KEY."
+                headers_ = {"WWW-Authenticate": "Bearer"}
+                return ApiError(401, message, "authentication_error", code="invalid_api_key", headers=headers_)
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit():
+            return ApiError(400, "Content-Length is not a number.", code="invalid_header")
+        return too_large(self._settings.max_upload_bytes) if int(length) > self._settings.max_upload_bytes else None
+
+
+def too_large(limit: int) -> ApiError:
+    """Of a body with more than `limit` bytes."""
+    message = f"The request is larger than the limit of {limit:,} bytes. Cut the file, or compress it (Opus, MP3)."
+    return ApiError(413, message, INVALID, param="file", code="request_too_large")
+
+
+class _Limited:
+    """`receive` that raises where a body of unknown length becomes too long."""
+
+    def __init__(self, receive: Receive, limit: int) -> None:
+        self._receive, self._limit, self._seen = receive, limit, 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._seen += len(message.get("body", b""))
+            if self._seen > self._limit:
+                raise too_large(self._limit)
+        return message
+
+
+async def _answer(error: ApiError, send: Send) -> None:
+    body = json.dumps(error.body()).encode()
+    headers = {"content-type": "application/json", "connection": "close", "content-length": str(len(body))}
+    lines = [(name.lower().encode(), value.encode()) for name, value in (headers | dict(error.headers)).items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": lines})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,225 @@
+"""The application: routes, and the way from a request to an answer.
+
+```
+access (key, size) -> receive (body to a file) -> read (fields) -> join (one recognition for equal requests) -> answer
+```
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.exceptions import HTTPException
+
+from autorag_whisper import __version__
+from autorag_whisper.domain.errors import AutoragWhisperError
+from autorag_whisper.server import asr, documents, events, uploads
+from autorag_whisper.server.access import Access
+from autorag_whisper.server.bodies import CONTENT_TYPES, json_body, text_body
+from autorag_whisper.server.errors import RETRY_AFTER_S, ApiError, answer_to
+from autorag_whisper.server.fields import Asked, ResponseFormat, read
+from autorag_whisper.server.health import Health
+from autorag_whisper.server.probe import keep_warm
+from autorag_whisper.server.work import Recognitions
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.server.settings import ServerSettings
+    from autorag_whisper.server.work import Recognition
+    from autorag_whisper.transcriber.protocol import TranscriberProtocol
+
+_log = logging.getLogger(__name__)
+
+MODEL_HEADER = "X-Autorag-Whisper-Model"
+"""With which model it was done, where the request named another or none."""
+
+
+class Engine(NamedTuple):
+    """What the service works with. `local_models()`: names of the models that are on this machine."""
+
+    transcriber: TranscriberProtocol
+    local_models: Callable[[], list[str]]
+    clock: Callable[[], float]
+
+
+class Service:
+    """The state behind the routes; belongs to the event loop's thread."""
+
+    def __init__(self, engine: Engine, settings: ServerSettings) -> None:
+        self.engine, self.settings = engine, settings
+        self.health = Health(engine.clock)
+        self.recognitions = Recognitions(engine.transcriber, settings.waiting, self.health.beat)
+
+    def model_for(self, asked: str) -> str:
+        """The model that is meant, if it is here; else the default, as clients send stale and foreign names."""
+        return asked if asked in self.engine.local_models() else self.settings.model
+
+    @asynccontextmanager
+    async def recognised(
+        self, upload: uploads.Upload, options: TranscribeOptions, model: str
+    ) -> AsyncIterator[Recognition]:
+        """The recognition of an upload, in work."""
+        if self.health.draining:
+            upload.file.close()
+            headers = {"Retry-After": str(RETRY_AFTER_S)}
+            raise ApiError(503, "The server is ending.", "server_error", code="draining", headers=headers)
+        told = await asyncio.to_thread(upload.digest)
+        key = hashlib.sha256(f"{told} {upload.pcm} {model} {options!r}".encode()).hexdigest()
+        self.health.begin()
+        try:
+            with self.recognitions.join(key, upload, model, options) as work:
+                yield work
+        finally:
+            self.health.end()
+
+
+def create_app(engine: Engine, settings: ServerSettings) -> FastAPI:
+    """The ASGI application. It loads the model when it starts, and does not close the transcriber."""
+    service = Service(engine, settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        probing = asyncio.create_task(keep_warm(service.health, engine.transcriber, settings.model))
+        try:
+            yield
+        finally:
+            probing.cancel()
+            with suppress(asyncio.CancelledError):
+                await probing
+            await asyncio.to_thread(service.recognitions.close)
+
+    app = FastAPI(title="autorag-whisper", version=__version__, lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    app.state.service = service
+    _handle_errors(app, settings)
+    _add_openai(app, service)
+    asr.add_routes(app, service)
+    _add_health(app, service)
+    app.add_middleware(Access, settings=settings)
+    return app
+
+
+def _add_openai(app: FastAPI, service: Service) -> None:
+    async def recognise(request: Request, task: str) -> Response:
+        upload = await uploads.receive(request)
+        try:
+            asked = read(upload.fields, task, service.settings.max_audio_s)
+        except ApiError:
+            upload.file.close()
+            raise
+        model = service.model_for(asked.model)
+        headers = {MODEL_HEADER: model} if model != asked.model else {}
+        if asked.stream:
+            return await _streamed(service, upload, asked, model, headers)
+        async with service.recognised(upload, asked.options, model) as work:
+            transcript = await work.unless_gone(request)
+        if asked.response_format in (ResponseFormat.JSON, ResponseFormat.VERBOSE_JSON):
+            return JSONResponse(json_body(transcript, asked), headers=headers)
+        content = text_body(transcript, asked)
+        return Response(content, media_type=CONTENT_TYPES[asked.response_format], headers=headers)
+
+    @app.post("/v1/audio/transcriptions", openapi_extra=documents.FORM, responses=documents.ERRORS)
+    async def transcriptions(request: Request) -> Response:
+        """Text of speech, in its language."""
+        return await recognise(request, "transcribe")
+
+    @app.post("/v1/audio/translations", openapi_extra=documents.FORM, responses=documents.ERRORS)
+    async def translations(request: Request) -> Response:
+        """English text of speech in any language."""
+        return await recognise(request, "translate")
+
+    @app.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        """The models that are on this machine, the default first."""
+        names = dict.fromkeys([service.settings.model, *await asyncio.to_thread(service.engine.local_models)])
+        return {"object": "list", "data": [_model(name) for name in names]}
+
+    @app.get("/v1/models/{name:path}", responses=documents.ERRORS)
+    async def model(name: str) -> dict[str, Any]:
+        """One of them."""
+        if name not in [service.settings.model, *await asyncio.to_thread(service.engine.local_models)]:
+            raise ApiError(404, f"The model {name[:100]!r} is not here.", param="model", code="model_not_found")
+        return _model(name)
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "autorag-whisper"}
+
+
+async def _streamed(
+    service: Service, upload: uploads.Upload, asked: Asked, model: str, headers: dict[str, str]
+) -> Response:
+    """Events as they come. What is wrong before the first of them has its own status: that one is waited for."""
+    entered = service.recognised(upload, asked.options, model)
+    work = await entered.__aenter__()
+    try:
+        source = events.stream(work)
+        first = await anext(source)
+        if work.failed:
+            await work.transcript()
+    except BaseException:
+        await entered.__aexit__(None, None, None)
+        raise
+
+    async def body() -> AsyncIterator[str]:
+        try:
+            yield first
+            async for event in source:
+                yield event
+        finally:
+            await entered.__aexit__(None, None, None)
+
+    headers |= {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingResponse(body(), media_type="text/event-stream", headers=headers)
+
+
+def _add_health(app: FastAPI, service: Service) -> None:
+    @app.get("/livez")
+    async def livez() -> dict[str, str]:
+        """Whether the web process answers."""
+        return {"status": "alive"}
+
+    @app.get("/readyz", responses={503: {"description": "not now; `reason` says why"}})
+    async def readyz() -> Response:
+        """Whether requests should come here: the engine gets on, the model is loaded, it is not ending."""
+        reason = service.health.why_not()
+        body = {"status": "not ready", "reason": reason} if reason else {"status": "ready"}
+        return JSONResponse(body, status_code=503 if reason else 200)
+
+
+def _handle_errors(app: FastAPI, settings: ServerSettings) -> None:
+    base = f"http://{settings.host}:{settings.port}/v1"
+
+    async def answer(_: Request, error: Exception) -> Response:
+        told = answer_to(error)
+        if told.code == "internal_error":
+            _log.error("a request failed", exc_info=error)
+        return JSONResponse(told.body(), status_code=told.status, headers=dict(told.headers))
+
+    async def refused(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        path = request.url.path
+        if error.status_code == 404:
+            message = f"There is nothing at {path[:200]}. The base URL of the API is {base}."
+            told = ApiError(404, message, code="unknown_url")
+        else:
+            told = ApiError(error.status_code, str(error.detail), code="invalid_request")
+        return JSONResponse(told.body(), status_code=told.status, headers=dict(error.headers or {}))
+
+    app.add_exception_handler(ApiError, answer)
+    app.add_exception_handler(AutoragWhisperError, answer)
+    app.add_exception_handler(HTTPException, refused)
+    app.add_exception_handler(Exception, answer)
+
+
+def openapi_text(app: FastAPI) -> str:
+    """The OpenAPI document, as it is committed."""
+    return json.dumps(app.openapi(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"

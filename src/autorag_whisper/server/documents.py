@@ -1,0 +1,92 @@
+"""What the OpenAPI document says of routes whose body is read by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_TEXT, _FLAG = {"type": "string"}, {"type": "boolean", "default": False}
+
+FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary", "description": "audio or video, in any format"},
+                        "model": _TEXT | {"description": "one that is here; any other name means the default"},
+                        "language": _TEXT | {"description": "a code or an English name; absent, it is detected"},
+                        "prompt": _TEXT,
+                        "response_format": _TEXT | {"enum": ["json", "text", "srt", "verbose_json", "vtt"]},
+                        "temperature": {"type": "number", "minimum": 0, "maximum": 1, "default": 0},
+                        "timestamp_granularities[]": {
+                            "type": "array",
+                            "items": _TEXT | {"enum": ["word", "segment"]},
+                            "description": "of verbose_json; segments where nothing is asked for",
+                        },
+                        "stream": _FLAG | {"description": "server-sent events as the text comes"},
+                        "languages[]": {"type": "array", "items": _TEXT, "description": "to be detected"},
+                        "keywords[]": {"type": "array", "items": _TEXT, "description": "likely words"},
+                        "chunking_strategy": _TEXT | {"description": "auto, or server_vad as JSON"},
+                    },
+                }
+            }
+        },
+    }
+}
+
+_QUERY = {
+    "encode": "false: raw 16 kHz mono signed 16 bit",
+    "task": "transcribe or translate",
+    "language": "a code",
+    "initial_prompt": "text as if said before",
+    "output": "txt, vtt, srt, tsv or json",
+}
+ASR: dict[str, Any] = {
+    "parameters": [
+        {"name": name, "in": "query", "required": False, "schema": _TEXT, "description": told}
+        for name, told in _QUERY.items()
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["audio_file"],
+                    "properties": {"audio_file": {"type": "string", "format": "binary"}},
+                }
+            }
+        },
+    },
+}
+
+_ERROR = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": _TEXT,
+                "type": _TEXT,
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"description": told, "content": {"application/json": {"schema": _ERROR}}}
+    for status, told in {
+        400: "a field, or the media, cannot be what it is",
+        401: "no key, or one that is not known",
+        404: "no such model",
+        413: "larger than the limit",
+        503: "not now: the limit of requests, or it is ending",
+    }.items()
+}

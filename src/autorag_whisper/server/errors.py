@@ -1,0 +1,87 @@
+"""What goes wrong, in OpenAI's shape: `{"error": {"message", "type", "param", "code"}}`, with the documented status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from autorag_whisper.domain.errors import (
+    AutoragWhisperError,
+    Cancelled,
+    InvalidOption,
+    MediaEmpty,
+    MediaError,
+    MediaTooLong,
+    ModelNotFound,
+    RequestError,
+    UnavailableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+INVALID = "invalid_request_error"
+RETRY_AFTER_S = 10
+"""What a client is told to wait for what may be there soon; OpenAI's own gives up above 120."""
+
+
+@dataclass(eq=False)
+class ApiError(Exception):
+    """An answer that is an error. `kind` is OpenAI's `type`."""
+
+    status: int
+    message: str
+    kind: str = INVALID
+    param: str | None = None
+    code: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def body(self) -> dict[str, Any]:
+        """All four keys, always: strict clients ask for each."""
+        return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+
+
+def of(error: AutoragWhisperError) -> ApiError:
+    """The answer for an error of the package.
+
+    | error | status | code |
+    |---|---|---|
+    | an option (InvalidOption) | 400 | invalid_value |
+    | no model of that name (ModelNotFound) | 404 | model_not_found |
+    | the media (Media*) | 400 | invalid_value, or audio_too_long |
+    | another fault of the request (RequestError) | 400 | invalid_request |
+    | not now (UnavailableError), with Retry-After | 503 | unavailable |
+    | the work was stopped (Cancelled), not to be retried | 503 | cancelled |
+    | anything else | 500 | internal_error |
+    """
+    message = str(error)
+    if isinstance(error, Cancelled):
+        return ApiError(503, message, "server_error", code="cancelled", headers={"x-should-retry": "false"})
+    if isinstance(error, InvalidOption):
+        return ApiError(400, message, param=error.option, code="invalid_value")
+    if isinstance(error, ModelNotFound):
+        return ApiError(404, message, param="model", code="model_not_found")
+    if isinstance(error, MediaTooLong):
+        return ApiError(400, message, param="file", code="audio_too_long")
+    if isinstance(error, MediaEmpty):
+        return ApiError(400, message, param="file", code="invalid_value")
+    if isinstance(error, MediaError):
+        return ApiError(400, message, param="file", code="invalid_value")
+    if isinstance(error, RequestError):
+        return ApiError(400, message, code="invalid_request")
+    if isinstance(error, UnavailableError):
+        headers = {"Retry-After": str(RETRY_AFTER_S)}
+        return ApiError(503, message, "server_error", code="unavailable", headers=headers)
+    return ApiError(500, message, "server_error", code="internal_error")
+
+
+def answer_to(error: BaseException) -> ApiError:
+    """The answer for whatever was raised: an error of ours as it is, one of the package by the table, else 500.
+
+    What is not of the package is never shown: it may hold paths.
+    """
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, AutoragWhisperError):
+        return of(error)
+    return ApiError(500, "An internal error, which the server's log has.", "server_error", code="internal_error")

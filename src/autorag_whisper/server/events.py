@@ -1,0 +1,65 @@
+"""Server-sent events of a transcription that is streamed: text as it comes, one `done` after all else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from autorag_whisper.server import errors
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from autorag_whisper.domain.transcript import Segment
+    from autorag_whisper.server.work import Recognition
+
+KEEP_ALIVE_S = 10.0
+"""Without an event for so long a comment is sent: proxies and clients end what is silent."""
+
+
+async def stream(work: Recognition) -> AsyncIterator[str]:
+    """The deltas together are the text of `done`. Where it fails, an event with the error is the last one."""
+    first = True
+    async for segment in _kept_alive(work):
+        if segment is None:
+            yield ": still at work\n\n"
+            continue
+        gap = "" if first or not segment.words or not segment.words[0].space_before else " "
+        first = False
+        yield _event({"type": "transcript.text.delta", "delta": gap + segment.text})
+    try:
+        transcript = await work.transcript()
+    except Exception as error:  # noqa: BLE001 - it is told in the stream, whose status has been sent
+        yield _event(errors.answer_to(error).body())
+        return
+    yield _event({"type": "transcript.text.done", "text": transcript.text})
+
+
+async def _kept_alive(work: Recognition) -> AsyncIterator[Segment | None]:
+    """The segments; None where none came for a while."""
+    segments = work.segments()
+    waiting: asyncio.Task[Segment] | None = None
+    try:
+        while True:
+            waiting = waiting or asyncio.ensure_future(anext(segments))
+            done, _ = await asyncio.wait({waiting}, timeout=KEEP_ALIVE_S)
+            if not done:
+                yield None
+                continue
+            try:
+                segment = waiting.result()
+            except StopAsyncIteration:
+                return
+            waiting = None
+            yield segment
+    finally:
+        if waiting is not None:
+            waiting.cancel()
+            with suppress(asyncio.CancelledError, StopAsyncIteration):
+                await waiting
+
+
+def _event(data: dict[str, Any]) -> str:
+    return f"data: {json.dumps(data, ensure_ascii=False)}\n\n"

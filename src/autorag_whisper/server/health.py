@@ -1,0 +1,51 @@
+"""Whether the service works: by what the engine does, not by the web process being up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+STALLED_S = 120.0
+"""Without a sign of progress for so long, while there is work, it hangs."""
+
+
+@dataclass(slots=True)
+class Health:
+    """`clock` gives seconds. `beat` may be called from any thread."""
+
+    clock: Callable[[], float]
+    warm: bool = False
+    draining: bool = False
+    problem: str = ""
+    in_work: int = 0
+    _beat: float = field(default=0.0)
+
+    def __post_init__(self) -> None:
+        self._beat = self.clock()
+
+    def beat(self) -> None:
+        """The engine got on, or something new was begun while nothing was in work."""
+        self._beat = self.clock()
+
+    def begin(self) -> None:
+        """Work begins."""
+        if not self.in_work:
+            self.beat()
+        self.in_work += 1
+
+    def end(self) -> None:
+        """Work ended, well or not."""
+        self.in_work -= 1
+
+    def why_not(self) -> str:
+        """Why no request should come here now; "" if one may."""
+        if self.draining:
+            return "it is ending: what is in work is finished, nothing new is begun"
+        if self.problem:
+            return self.problem
+        if self.in_work and self.clock() - self._beat > STALLED_S:
+            return f"the engine has not got on for {self.clock() - self._beat:.0f} s"
+        return "" if self.warm else "the model is being loaded"

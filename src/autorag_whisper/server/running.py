@@ -1,0 +1,53 @@
+"""The application in uvicorn: one process, one event loop, an end that finishes what is in work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from fastapi import FastAPI
+
+    from autorag_whisper.server.settings import ServerSettings
+
+_KEEP_ALIVE_S = 75
+
+
+class _Server(uvicorn.Server):
+    """Says that it serves, and that it ends."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, on_start: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._app, self._on_start = app, on_start
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # what uvicorn hands over
+        await super().startup(sockets)  # type: ignore[arg-type]  # what uvicorn hands over
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._on_start(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._app.state.service.health.draining = True
+        super().handle_exit(sig, frame)
+
+
+def run(app: FastAPI, settings: ServerSettings, on_start: Callable[[str], None]) -> None:
+    """Serve until a signal ends it. `on_start` is told the address, with the port that was free where 0 was asked for.
+
+    Raises SystemExit (1) where the address cannot be had.
+    """
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=round(settings.drain_s),
+    )
+    _Server(config, app, on_start).run()

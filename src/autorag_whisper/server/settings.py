@@ -1,0 +1,51 @@
+"""What the operator decided for the service."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from autorag_whisper.domain.errors import InvalidOption
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOOPBACK = "127.0.0.1"
+PORT = 8060
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """`host`: an address of this machine; `model`: for requests that name none that is here.
+
+    `key_digests`: SHA-256 of each key that is let in, hexadecimal; none lets everybody in. `insecure`: also from other
+    machines. `max_upload_bytes` of a request, `max_audio_s` of its audio. `waiting`: requests that may be in work at a
+    time. `drain_s`: how long the work in flight may go on once the end was asked for.
+
+    Raises InvalidOption for an address that others reach without a key, unless `insecure`.
+    """
+
+    host: str = LOOPBACK
+    port: int = PORT
+    model: str = "base"
+    key_digests: Sequence[str] = ()
+    insecure: bool = False
+    max_upload_bytes: int = 1 << 30
+    max_audio_s: float = 6 * 3600.0
+    waiting: int = 64
+    drain_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        if not self.key_digests and not self.insecure and not _is_loopback(self.host):
+            allowed = f"{LOOPBACK}, or keys (AUTORAG_WHISPER_API_KEYS), or --insecure to let everybody in"
+            raise InvalidOption("address", self.host, allowed)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

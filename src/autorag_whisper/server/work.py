@@ -1,0 +1,180 @@
+"""Recognitions in work: one for all requests that ask the same, in a thread, heard by any number of them.
+
+```
+request -> Recognitions.join(key) -> Recognition: segments as they come, then the transcript or its error
+request -> the same key, while it is in work -> the same Recognition, from its first segment on
+the last one leaves -> the work is cancelled, within a batch
+```
+All of it belongs to the event loop's thread, but for `_Recognition._run`, which posts to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from autorag_whisper.domain.errors import AutoragWhisperError
+from autorag_whisper.server.errors import RETRY_AFTER_S, ApiError
+from autorag_whisper.transcriber.cancellation import CancelToken
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from fastapi import Request
+
+    from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.domain.transcript import Segment, Transcript
+    from autorag_whisper.server.uploads import Upload
+    from autorag_whisper.transcriber.outcome import Progress
+    from autorag_whisper.transcriber.protocol import TranscriberProtocol
+
+
+class Recognition:
+    """What comes of one file. Iterate `segments`, then ask for `transcript`."""
+
+    def __init__(self) -> None:
+        self._segments: list[Segment] = []
+        self._over: asyncio.Future[Transcript] = asyncio.get_running_loop().create_future()
+        self._changed = asyncio.Event()
+        self.cancel = CancelToken()
+        self.listeners = 0
+
+    async def segments(self) -> AsyncIterator[Segment]:
+        """From the first one on, each as soon as it is there. Ends with the work, also where that failed."""
+        heard = 0
+        while True:
+            while heard < len(self._segments):
+                yield self._segments[heard]
+                heard += 1
+            if self._over.done():
+                return
+            self._changed.clear()
+            await self._changed.wait()
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is over without a transcript."""
+        return self._over.done() and self._over.exception() is not None
+
+    async def unless_gone(self, request: Request) -> Transcript:
+        """The transcript. Raises what went wrong, and ApiError as soon as the client of `request` has gone away."""
+        gone, found = asyncio.ensure_future(_gone(request)), asyncio.ensure_future(self.transcript())
+        try:
+            await asyncio.wait({gone, found}, return_when=asyncio.FIRST_COMPLETED)
+            if found.done():
+                return found.result()
+            raise ApiError(499, "The client has gone away.")  # which nobody reads
+        finally:
+            for task in (gone, found):
+                task.cancel()
+            await asyncio.gather(gone, found, return_exceptions=True)
+
+    async def transcript(self) -> Transcript:
+        """The whole. Raises what went wrong."""
+        return await asyncio.shield(self._over)
+
+    def post(self, segment: Segment) -> None:
+        """One more."""
+        self._segments.append(segment)
+        self._changed.set()
+
+    def finish(self, transcript: Transcript | BaseException) -> None:
+        """It is over."""
+        if isinstance(transcript, BaseException):
+            self._over.set_exception(transcript)
+            self._over.exception()  # nobody need ask for it
+        else:
+            self._over.set_result(transcript)
+        self._changed.set()
+
+
+class Recognitions:
+    """Every recognition that is in work. `most` at a time: more are refused, not queued behind an HTTP timeout.
+
+    `on_beat` is called, in a thread of the work, whenever the engine has got on.
+    """
+
+    def __init__(self, transcriber: TranscriberProtocol, most: int, on_beat: Callable[[], None]) -> None:
+        self._transcriber, self._most, self._on_beat = transcriber, most, on_beat
+        self._threads = ThreadPoolExecutor(most, thread_name_prefix="autorag-whisper-request")
+        self._in_work: dict[str, Recognition] = {}
+
+    def __len__(self) -> int:
+        return len(self._in_work)
+
+    @property
+    def in_work(self) -> list[Recognition]:
+        """Each of them, once."""
+        return list(self._in_work.values())
+
+    @contextmanager
+    def join(self, key: str, upload: Upload, model: str, options: TranscribeOptions) -> Iterator[Recognition]:
+        """The recognition of `key`, begun if there is none; whoever leaves last stops it. `upload` is closed in time.
+
+        Raises ApiError (503) where enough are in work.
+        """
+        found = self._in_work.get(key)
+        if found is not None:
+            upload.file.close()
+        elif len(self._in_work) >= self._most:
+            upload.file.close()
+            message = f"{self._most} requests are in work, which is the limit. Try again later."
+            raise ApiError(503, message, "server_error", code="overloaded", headers={"Retry-After": str(RETRY_AFTER_S)})
+        else:
+            found = self._in_work[key] = Recognition()
+            self._begin(key, found, upload, model, options)
+        found.listeners += 1
+        try:
+            yield found
+        finally:
+            found.listeners -= 1
+            if not found.listeners:
+                found.cancel.cancel()
+                if self._in_work.get(key) is found:  # whoever comes now begins anew
+                    del self._in_work[key]
+
+    def _begin(self, key: str, work: Recognition, upload: Upload, model: str, options: TranscribeOptions) -> None:
+        loop = asyncio.get_running_loop()
+
+        def post(act: Callable[..., None], *given: object) -> None:
+            loop.call_soon_threadsafe(act, *given)
+
+        def finish(outcome: Transcript | BaseException) -> None:
+            if self._in_work.get(key) is work:
+                del self._in_work[key]
+            work.finish(outcome)
+
+        def progress(_: Progress) -> None:
+            self._on_beat()
+
+        def run() -> None:
+            try:
+                with (
+                    upload.file,
+                    self._transcriber.stream(
+                        upload.source(), options, model=model, on_progress=progress, cancel=work.cancel
+                    ) as stream,
+                ):
+                    for segment in stream:
+                        post(work.post, segment)
+                    outcome: Transcript | BaseException = stream.result()
+            except AutoragWhisperError as error:
+                outcome = error
+            except BaseException as error:  # noqa: BLE001 - the request answers it, as an internal error
+                outcome = error
+            post(finish, outcome)
+
+        self._threads.submit(run)
+
+    def close(self) -> None:
+        """Stop what is in work, and wait for it. Not for the event loop's thread."""
+        for work in list(self._in_work.values()):
+            work.cancel.cancel()
+        self._threads.shutdown()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
