@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from kit import unpack_nasty
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
@@ -44,6 +49,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if odd := [item.nodeid for item in items if " at 0x" in item.nodeid]:
         message = f"names that differ from run to run, give the parameters ids: {odd}"
         raise pytest.UsageError(message)
+
+
+@pytest.fixture(autouse=True)
+def _level_of_the_log() -> Iterator[None]:
+    """A command sets it for its process: `--quiet` in one test hid what another one was told."""
+    log = logging.getLogger("autorag_whisper")
+    before = log.level
+    yield
+    log.setLevel(before)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autorag_whisper.align.characters import MAX_TOKENS, marks, scores, spell
@@ -100,13 +100,15 @@ def test_silences_lie_in_the_audio_and_in_order(count: int, seed: int) -> None:
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(found))
 
 
-@given(st.integers(0, 9000), st.integers(0, 60), st.integers(0, 1000))
+@example(count=8999, frames=28, seed=0)  # of the last frame 15 ms are known, which is no frame
+@given(count=st.integers(0, 9000), frames=st.integers(0, 60), seed=st.integers(0, 1000))
 def test_a_frame_inside_a_silence_is_quiet(count: int, frames: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     samples = (rng.normal(size=count) * np.repeat(rng.choice([0.0, 0.3], count // 900 + 1), 900)[:count]).astype("f4")
     quiet = SoundLevel.of(samples).quiet_frames(frames)
     assert quiet.shape == (frames,)
     assert ((quiet >= 0) & (quiet <= 1)).all()
+    known = quiet[: max(0, count // 80 - 1) // 4]
     for start, end in SoundLevel.of(samples).silences([]):
-        inside = quiet[int(np.ceil(start / 0.02)) : int(end / 0.02)][: max(0, count // 80 - 1) // 4]
+        inside = known[int(np.ceil(start / 0.02)) : int(end / 0.02)]
         assert (inside > 0.2).all()
