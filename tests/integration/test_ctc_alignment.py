@@ -8,7 +8,6 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import replace
 from threading import Barrier
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from autorag_whisper.align.words import Place, words_interpolated
 from autorag_whisper.domain.alignment_errors import (
     AlignmentError,
     EmissionsUnusable,
@@ -29,14 +27,16 @@ from autorag_whisper.domain.device import CPU, CUDA, Device
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelDamaged, ModelNotFound
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.ctranslate2_wav2vec2 import CTranslate2Emitter, load
-from autorag_whisper.recognition.ctc_alignment import ChunkText, CtcAligner, WordTime, align_words_by_ctc, retime_by_ctc
-from autorag_whisper.testing import FakeEmitter, FakeTokenizer, speech_samples
+from autorag_whisper.recognition.ctc_alignment import ChunkText, CtcAligner, align_words_by_ctc, times_by_ctc
+from autorag_whisper.testing import FakeEmitter, speech_samples
 from ctc_speech import SpokenClip, read_speech
 from quiet import until_quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from autorag_whisper.align.word_time import WordTime
 
 
 @pytest.fixture(scope="module")
@@ -163,20 +163,16 @@ def test_the_fake_hears_the_words_that_the_fake_recogniser_says() -> None:
         assert word.score > 0.9
 
 
-def test_words_of_another_aligner_keep_all_but_their_times() -> None:
+def test_times_are_on_the_files_timeline_and_a_text_that_nobody_says_costs_no_other_its_own() -> None:
     chunk = SpeechChunk(0, 3 * 16_000, speech_samples(3), ())
-    rough = words_interpolated([ord(c) for c in " one two 3"], FakeTokenizer().decode, "en", 0.7, Place(3.0, 6.4))
-    silent = words_interpolated([ord(c) for c in " ..."], FakeTokenizer().decode, "en", 0.7, Place(3.0, 6.4))
-    timed, failed = retime_by_ctc(FakeEmitter(), [(chunk, "en", rough), (chunk, "en", silent)])
+    times, failed = times_by_ctc(FakeEmitter(), "en", [(chunk, ["one", "two", "3"]), (chunk, ["..."])])
     assert isinstance(failed, NothingToAlign)
-    assert [word.token_ids for word in timed] == [word.token_ids for word in rough]
-    for n, (after, before) in enumerate(zip(timed, rough, strict=True)):
-        assert after.word.start_s == pytest.approx(3.5 + 0.8 * n, abs=0.03)
-        assert after.word.source is WordSource.CTC
-        assert after.word.score is not None
-        assert after.word.score > 0.9
-        same = replace(before.word, start_s=after.word.start_s, end_s=after.word.end_s)
-        assert after.word == replace(same, source=WordSource.CTC, score=after.word.score)
+    assert not isinstance(times, Exception)
+    for n, time in enumerate(times):
+        assert time.start_s == pytest.approx(3.5 + 0.8 * n, abs=0.03)
+        assert time.source is WordSource.CTC
+        assert time.score is not None
+        assert time.score > 0.9
 
 
 def lent(emitter: FakeEmitter, asked: list[str], refuse: dict[str, Exception], device: Device = CPU) -> CtcAligner:
@@ -192,22 +188,23 @@ def lent(emitter: FakeEmitter, asked: list[str], refuse: dict[str, Exception], d
 
 def test_a_model_that_cannot_be_had_is_asked_for_once_and_the_words_are_kept_by_the_caller() -> None:
     chunk = SpeechChunk(0, 0, speech_samples(2), ())
-    rough = words_interpolated([ord(c) for c in " one two"], FakeTokenizer().decode, "en", 0.7, Place(0.0, 2.6))
+    words = ["one", "two"]
     asked: list[str] = []
     missing = ModelNotFound("for alignment in ja", ("en",))
     aligner = lent(FakeEmitter(), asked, {"ja": missing})
     for _ in range(3):
-        assert aligner.retime("ja", [(chunk, rough), (chunk, rough)]) == [missing, missing]
+        assert aligner.times("ja", [(chunk, words), (chunk, words)]) == [missing, missing]
     assert asked == ["ja"]
-    [timed] = aligner.retime("en", [(chunk, rough)])
-    assert [word.word.source for word in timed] == [WordSource.CTC] * 2
+    [times] = aligner.times("en", [(chunk, words)])
+    assert not isinstance(times, Exception)
+    assert [time.source for time in times] == [WordSource.CTC] * 2
 
 
 def test_threads_that_ask_for_a_missing_model_at_once_ask_once_and_are_warned_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     chunk = SpeechChunk(0, 0, speech_samples(2), ())
-    rough = words_interpolated([ord(c) for c in " one two"], FakeTokenizer().decode, "en", 0.7, Place(0.0, 2.6))
+    words = ["one", "two"]
     missing, asked = ModelNotFound("for alignment in ja", ("en",)), list[str]()
 
     @contextmanager
@@ -219,12 +216,12 @@ def test_threads_that_ask_for_a_missing_model_at_once_ask_once_and_are_warned_on
 
     aligner, together = CtcAligner(lease, CPU), Barrier(2)
 
-    def retime() -> list:
+    def ask() -> list:
         together.wait(30)
-        return aligner.retime("ja", [(chunk, rough)])
+        return aligner.times("ja", [(chunk, words)])
 
     with ThreadPoolExecutor(2) as pool:
-        answers = [pool.submit(retime) for _ in range(2)]
+        answers = [pool.submit(ask) for _ in range(2)]
     assert [answer.result() for answer in answers] == [[missing], [missing]]
     assert asked == ["ja"]
     assert sum("no alignment by CTC" in record.message for record in caplog.records) == 1
@@ -232,13 +229,13 @@ def test_threads_that_ask_for_a_missing_model_at_once_ask_once_and_are_warned_on
 
 def test_a_card_that_fails_under_alignment_is_told_to_the_device_fallback() -> None:
     chunk = SpeechChunk(0, 0, speech_samples(1), ())
-    rough = words_interpolated([ord(c) for c in " one"], FakeTokenizer().decode, "en", 0.7, Place(0.0, 1.8))
+    words = ["one"]
     failed = DeviceError("cuda", "out_of_memory", "encode: CUDA failed with error out of memory")
     asked: list[str] = []
     aligner = lent(FakeEmitter(), asked, {"en": failed}, CUDA)
     for _ in range(2):
         with pytest.raises(DeviceError):
-            aligner.retime("en", [(chunk, rough)])
+            aligner.times("en", [(chunk, words)])
     assert asked == ["en", "en"]
 
 

@@ -11,11 +11,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from autorag_whisper.align.word_time import WordTime
 from autorag_whisper.domain.device import Device, FailureCause
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelUnavailable
 from autorag_whisper.domain.request import Aligner, Task, TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
-from autorag_whisper.engines.aligners import WordSpan
 from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.residency.alignment_models import AlignmentModels
 from autorag_whisper.telemetry import Telemetry
@@ -125,8 +125,8 @@ def test_a_text_of_which_it_places_nothing_is_timed_by_its_tokens(talk: Path) ->
 class LostAligner(FakeWordAligner):
     """It puts all words at the clip's start, as whisperX does where its search ends early."""
 
-    def align_words(self, clip: np.ndarray, words: Sequence[str]) -> list[WordSpan | None]:  # type: ignore[override]  # samples are an array
-        return [WordSpan(0.02 * n, 0.02 * n + 0.02, 0.01) for n, _ in enumerate(words)]
+    def align_words(self, clip: np.ndarray, words: Sequence[str]) -> list[WordTime | None]:  # type: ignore[override]  # samples are an array
+        return [WordTime(0.02 * n, 0.02 * n + 0.02, WordSource.CTC, 0.01) for n, _ in enumerate(words)]
 
 
 def test_an_aligner_that_lost_its_place_is_not_believed(talk: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from autorag_whisper.align.word_time import WordTime
 from autorag_whisper.domain.device import Device, FailureCause
 from autorag_whisper.domain.errors import Cancelled, DeviceError, EngineError, InvalidOption, ModelUnavailable
 from autorag_whisper.domain.request import Aligner, Task, TranscribeOptions
@@ -43,6 +44,10 @@ def world_of(hardware: Hardware = NO_CARD, *, emitters: Faults | None = None, **
 def talk(tmp_path: Path) -> Path:
     """Three chunks of five words."""
     return write_speech(tmp_path / "talk.wav", np.concatenate([speech_samples(5, tail_s=6.0)] * 3))
+
+
+def word(text: str, start_s: float, end_s: float, probability: float = 1.0) -> SaidWord:
+    return SaidWord(text, WordTime(start_s, end_s, WordSource.TOKENS), probability)
 
 
 def says(text: str, *words: SaidWord, **figures: float) -> Callable[[np.ndarray], Said]:
@@ -93,7 +98,7 @@ def test_an_aligner_that_fails_costs_no_word(talk: Path, error: Exception, *, ti
 
 def test_an_engine_may_cut_words_otherwise_than_a_text_is_written(tmp_path: Path) -> None:
     talk = write_speech(tmp_path / "talk.wav", speech_samples(2))
-    pieces = [SaidWord("don", 0.5, 0.8, 0.8), SaidWord("'t", 0.8, 1.0, 0.6), SaidWord("stop", 1.3, 1.7, 1.0)]
+    pieces = [word("don", 0.5, 0.8, 0.8), word("'t", 0.8, 1.0, 0.6), word("stop", 1.3, 1.7, 1.0)]
     words = world_of(says=says("I don't stop.", *pieces)).transcriber.transcribe(talk, model="fake").words
     assert [word.text for word in words] == ["I", "don't", "stop."]
     assert words[1].probability == pytest.approx(0.7)
@@ -103,18 +108,18 @@ def test_an_engine_may_cut_words_otherwise_than_a_text_is_written(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "word", [SaidWord("seven", 0.5, 0.9), SaidWord("one", math.nan, 0.9), SaidWord("", 0.5, 0.9)], ids=str
+    "told", [("seven", 0.5, 0.9), ("one", math.nan, 0.9), ("one", 0.9, 0.5), ("", 0.5, 0.9)], ids=str
 )
-def test_times_that_do_not_fit_the_text_cost_no_word(tmp_path: Path, word: SaidWord) -> None:
+def test_times_that_do_not_fit_the_text_cost_no_word(tmp_path: Path, told: tuple[str, float, float]) -> None:
     talk = write_speech(tmp_path / "talk.wav", speech_samples(5))
-    words = world_of(says=says("one two", word)).transcriber.transcribe(talk, model="fake").words
+    words = world_of(says=says("one two", word(*told))).transcriber.transcribe(talk, model="fake").words
     assert [said.text for said in words] == ["one", "two"]
     assert {said.source for said in words} == {WordSource.INTERPOLATED}
 
 
 def test_a_text_in_a_script_without_blanks_has_a_word_a_character(tmp_path: Path) -> None:
     talk = write_speech(tmp_path / "talk.wav", speech_samples(2))
-    words = [SaidWord("\u4f60\u597d", 0.5, 1.2), SaidWord("\u5417", 1.3, 1.7)]
+    words = [word("\u4f60\u597d", 0.5, 1.2), word("\u5417", 1.3, 1.7)]
     world = world_of(languages=("zh",), says=says("\u4f60\u597d\u5417?", *words))
     transcript = world.transcriber.transcribe(talk, model="fake")
     assert transcript.text == "\u4f60\u597d\u5417?"

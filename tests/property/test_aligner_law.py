@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autorag_whisper.align.word_time import WordTime
 from autorag_whisper.domain.audio import SpeechChunk, SpeechSpan
 from autorag_whisper.domain.device import CPU, CUDA, FailureCause, Hardware
 from autorag_whisper.domain.errors import (
@@ -25,7 +26,6 @@ from autorag_whisper.domain.errors import (
 )
 from autorag_whisper.domain.request import Aligner, TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource
-from autorag_whisper.engines.aligners import WordSpan
 from autorag_whisper.engines.base import CharacterHeads, Hypothesis, TokenTimes
 from autorag_whisper.recognition.alignment import Alignment, Spoken
 from autorag_whisper.recognition.ctc_alignment import CtcAligner, HeldLeases
@@ -197,9 +197,9 @@ class AstrayAligner(FakeWordAligner):
 
     spans: Sequence[tuple[float, float] | None] = ()
 
-    def align_words(self, clip: Samples, words: Sequence[str]) -> list[WordSpan | None]:
+    def align_words(self, clip: Samples, words: Sequence[str]) -> list[WordTime | None]:
         times = [self.spans[n % len(self.spans)] for n in range(len(words))]
-        return [None if time is None else WordSpan(*time, 0.5) for time in times]
+        return [None if time is None else WordTime(*time, WordSource.CTC, 0.5) for time in times]
 
 
 MOMENTS = st.floats(-1, 5)
@@ -270,6 +270,6 @@ def test_one_lease_that_cannot_be_given_back_does_not_keep_the_others() -> None:
 
     held = HeldLeases(lambda language, _device: Lease(language))
     for language in ("en", "de"):
-        held.aligner(CUDA).retime(language, [])
+        held.aligner(CUDA).times(language, [])
     held.close()
     assert sorted(given_back) == ["de", "en"]

@@ -10,7 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autorag_whisper.align.tokens import WordTokens
-from autorag_whisper.align.words import LEAST_S, Place, TimedWord, Timing, words_timed
+from autorag_whisper.align.word_time import WordTime
+from autorag_whisper.align.words import LEAST_S, Place, TimedWord, words_timed
 from autorag_whisper.domain.transcript import Word, WordSource
 
 MOMENTS = st.floats(0, 12) | st.sampled_from([math.nan, math.inf, -math.inf, -3.0, 1.0, 10.0])
@@ -19,7 +20,8 @@ SPANS = st.lists(st.tuples(MOMENTS, MOMENTS), min_size=1, max_size=30)
 
 def timed(spans: list[tuple[float, float]], place: Place) -> list[TimedWord]:
     groups = [WordTokens(f" w{n}", n, n + 1) for n in range(len(spans))]
-    return words_timed(range(len(spans)), groups, Timing(WordSource.CTC, spans, [0.5] * len(spans)), place)
+    times = [WordTime(*span, WordSource.CTC) for span in spans]
+    return words_timed(range(len(spans)), groups, times, [0.5] * len(spans), place)
 
 
 def words_in(spans: list[tuple[float, float]], place: Place) -> list[Word]:

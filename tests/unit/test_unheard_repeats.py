@@ -76,7 +76,7 @@ def test_a_repetition_in_the_midst_of_a_text_takes_no_time_of_the_words_around_i
     found = hear(heard, words)
     assert [words[n] for n in found.kept] == ["no", "mary", "rolled", "the", "barrel", "two"]
     starts = [heard.index(letters) * 0.02 for letters in ("nnoo", "mma", "rroo", "tth", "bba", "ttw")]
-    assert [start for start, _ in found.spans] == pytest.approx(starts, abs=0.011)
+    assert [time.start_s for time in found.times] == pytest.approx(starts, abs=0.011)
     assert found.unspoken == ()
 
 

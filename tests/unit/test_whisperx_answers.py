@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autorag_whisper.align.word_time import WordTime
 from autorag_whisper.domain.device import CPU
 from autorag_whisper.domain.errors import ExtraNotInstalled
+from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines import whisperx, whisperx_alignment
-from autorag_whisper.engines.aligners import WordSpan
 from autorag_whisper.engines.ctranslate2 import LoadRequest
 from autorag_whisper.engines.whisperx_alignment import matched
 
@@ -28,12 +29,12 @@ def said(word: str, start: float | None, end: float | None = None, score: float 
 
 def test_every_word_gets_what_is_said_of_it() -> None:
     found = matched(["one", "two,"], [said("one", 0.1, 0.4), said("two,", 0.5, 0.9)])
-    assert found == [WordSpan(0.1, 0.4, 0.5), WordSpan(0.5, 0.9, 0.5)]
+    assert found == [WordTime(0.1, 0.4, WordSource.CTC, 0.5), WordTime(0.5, 0.9, WordSource.CTC, 0.5)]
 
 
 def test_a_word_that_it_dropped_costs_no_other_its_time() -> None:
     found = matched(["one", "two", "one", "three"], [said("one", 0.1, 0.4), said("three", 0.8, 0.9)])
-    assert found == [WordSpan(0.1, 0.4, 0.5), None, None, WordSpan(0.8, 0.9, 0.5)]
+    assert found == [WordTime(0.1, 0.4, WordSource.CTC, 0.5), None, None, WordTime(0.8, 0.9, WordSource.CTC, 0.5)]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,10 @@ def test_an_answer_that_is_none_is_none(answer: dict[str, Any]) -> None:
 
 def test_letters_of_a_script_without_blanks_make_up_their_words() -> None:
     letters = [said("今", 0.1, 0.2), said("日", 0.2, 0.4), said("は", 0.5, 0.6, 0.8)]
-    assert matched(["今日", "は"], letters) == [WordSpan(0.1, 0.4, 0.5), WordSpan(0.5, 0.6, 0.8)]
+    assert matched(["今日", "は"], letters) == [
+        WordTime(0.1, 0.4, WordSource.CTC, 0.5),
+        WordTime(0.5, 0.6, WordSource.CTC, 0.8),
+    ]
 
 
 @given(st.lists(st.text(min_size=1, max_size=5)), st.lists(st.text(max_size=5)))

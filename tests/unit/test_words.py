@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.align.tokens import split_words
-from autorag_whisper.align.words import Place, Timing, words_from_path, words_interpolated, words_timed
+from autorag_whisper.align.word_time import WordTime
+from autorag_whisper.align.words import Place, words_from_path, words_interpolated, words_timed
 from autorag_whisper.domain.transcript import WordSource
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def test_numbers_joined_by_hyphens_are_words_of_their_own_and_nothing_else_is_pa
 
 def times(spans: list[tuple[float, float]], place: Place = PLACE) -> list[tuple[float, float]]:
     groups = split_words(IDS, decode, "en")
-    timed = words_timed(IDS, groups, Timing(WordSource.TOKENS, spans, [0.5] * len(groups)), place)
+    given = [WordTime(*span, WordSource.TOKENS) for span in spans]
+    timed = words_timed(IDS, groups, given, [0.5] * len(groups), place)
     assert [one.word.text for one in timed] == ["one", "two", "three,", "four"]
     return [(one.word.start_s, one.word.end_s) for one in timed]
 
@@ -85,17 +87,16 @@ def test_whatever_an_aligner_says_words_are_inside_in_order_and_have_a_length(sp
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_probability_that_is_no_number_is_0(value: float) -> None:
     groups = split_words(list(IDS), decode, "en")
-    spans = [(10.0 + n, 11.0 + n) for n in range(len(groups))]
-    timing = Timing(WordSource.CTC, spans, [value] * len(groups), [value] * len(groups))
-    for timed in words_timed(list(IDS), groups, timing, PLACE):
+    given = [WordTime(10.0 + n, 11.0 + n, WordSource.CTC, value) for n in range(len(groups))]
+    for timed in words_timed(list(IDS), groups, given, [value] * len(groups), PLACE):
         assert (timed.word.probability, timed.word.score) == (0.0, 0.0)
 
 
 def test_words_may_have_been_found_in_different_ways() -> None:
     groups = split_words(list(IDS), decode, "en")
-    spans, shares = [(10.0 + n, 11.0 + n) for n in range(len(groups))], [0.5] * len(groups)
     sources = [WordSource.CTC, *[WordSource.INTERPOLATED] * (len(groups) - 1)]
-    found = words_timed(list(IDS), groups, Timing(WordSource.CTC, spans, shares, shares, sources), PLACE)
+    given = [WordTime(10.0 + n, 11.0 + n, source, None if n else 0.5) for n, source in enumerate(sources)]
+    found = words_timed(list(IDS), groups, given, [0.5] * len(groups), PLACE)
     assert [timed.word.source for timed in found] == sources
     assert [timed.word.score for timed in found] == [0.5, *[None] * (len(groups) - 1)]
 

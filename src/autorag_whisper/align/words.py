@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.align.gaps import shares
 from autorag_whisper.align.tokens import split_words
+from autorag_whisper.align.word_time import WordTime
 from autorag_whisper.domain.transcript import Word, WordSource
 
 if TYPE_CHECKING:
@@ -32,20 +33,6 @@ class TimedWord:
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
-    """What an aligner says of n words: spans in seconds, the recogniser's probabilities, and its own scores if any.
-
-    `sources`: how each of them was found, where that is not `source` for all.
-    """
-
-    source: WordSource
-    spans: Sequence[tuple[float, float]]
-    probabilities: Sequence[float]
-    scores: Sequence[float] = ()
-    sources: Sequence[WordSource] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Place:
     """Where a text was said: seconds on the file's timeline, and the stretches of speech in between, in order."""
 
@@ -67,9 +54,9 @@ def words_from_path(
     the end of the text; row 1 the tokens' probabilities (its last value is not used).
     """
     groups = split_words(token_ids, decode, language)
-    spans = [(float(path[0, group.first]), float(path[0, group.stop])) for group in groups]
+    times = [WordTime(float(path[0, g.first]), float(path[0, g.stop]), WordSource.TOKENS) for g in groups]
     probabilities = [float(path[1, group.first : group.stop].mean()) for group in groups]
-    return words_timed(token_ids, groups, Timing(WordSource.TOKENS, spans, probabilities), place)
+    return words_timed(token_ids, groups, times, probabilities, place)
 
 
 def words_interpolated(
@@ -78,8 +65,11 @@ def words_interpolated(
     """Words spread over the speech in `place` by their number of characters: the last way down, which never fails."""
     groups = split_words(token_ids, decode, language)
     lengths = [max(1, len(group.text.strip())) for group in groups]
-    spans = [(_moment(first, place), _moment(last, place)) for first, last in shares(lengths)]
-    return words_timed(token_ids, groups, Timing(WordSource.INTERPOLATED, spans, [probability] * len(groups)), place)
+    times = [
+        WordTime(_moment(first, place), _moment(last, place), WordSource.INTERPOLATED)
+        for first, last in shares(lengths)
+    ]
+    return words_timed(token_ids, groups, times, [probability] * len(groups), place)
 
 
 def _moment(share: float, place: Place) -> float:
@@ -94,19 +84,23 @@ def _moment(share: float, place: Place) -> float:
 
 
 def words_timed(
-    token_ids: Sequence[int], groups: Sequence[WordTokens], timing: Timing, place: Place
+    token_ids: Sequence[int],
+    groups: Sequence[WordTokens],
+    times: Sequence[WordTime],
+    probabilities: Sequence[float],
+    place: Place,
 ) -> list[TimedWord]:
-    """The words of `groups` with the times of `timing`: inside `place`, in order, and none reaches into the next.
+    """The words of `groups` with their `times`, on the file's timeline: inside `place`, in order, none into the next.
 
-    Each has a length where the place has room for it.
+    Each has a length where the place has room for it. `probabilities` are the recogniser's.
     """
     timed: list[TimedWord] = []
-    spans = in_order(timing.spans[: len(groups)], place)
-    for n, (group, (start_s, end_s)) in enumerate(zip(groups, spans, strict=True)):
-        source = timing.sources[n] if timing.sources else timing.source
-        score = _share(timing.scores[n]) if timing.scores and source is not WordSource.INTERPOLATED else None
+    known = times[: len(groups)]
+    spans = in_order([(time.start_s, time.end_s) for time in known], place)
+    for group, time, (start_s, end_s), probability in zip(groups, known, spans, probabilities, strict=True):
+        score = None if time.score is None else _share(time.score)
         space_before = _has_space_before(group, groups)
-        word = Word(group.text.strip(), start_s, end_s, _share(timing.probabilities[n]), source, score, space_before)
+        word = Word(group.text.strip(), start_s, end_s, _share(probability), time.source, score, space_before)
         timed.append(TimedWord(word, tuple(token_ids[group.first : group.stop])))
     return timed
 

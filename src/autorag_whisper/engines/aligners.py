@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from autorag_whisper.align.spelling import CtcVocabulary
+    from autorag_whisper.align.word_time import WordTime
     from autorag_whisper.domain.audio import Samples
     from autorag_whisper.domain.device import Device
 
@@ -92,15 +93,6 @@ class CtcEmitter(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class WordSpan:
-    """Where a word is, in seconds into its clip, and how sure its aligner is of that, 0..1."""
-
-    start_s: float
-    end_s: float
-    score: float
-
-
 @runtime_checkable
 class WordAligner(Protocol):
     """A loaded model that aligns words by rules of its own, on one device. Else as `CtcEmitter`."""
@@ -108,8 +100,8 @@ class WordAligner(Protocol):
     @property
     def is_on_device(self) -> bool: ...
 
-    def align_words(self, clip: Samples, words: Sequence[str]) -> list[WordSpan | None]:
-        """Where each of `words`, all that is said in `clip`, is: None where it cannot tell."""
+    def align_words(self, clip: Samples, words: Sequence[str]) -> list[WordTime | None]:
+        """When each of `words`, all that is said in `clip`, is heard in it: None where it cannot tell."""
         ...
 
     def offload(self) -> bool: ...

@@ -10,16 +10,16 @@ from autorag_whisper.engines.base import LoadedEngine
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from autorag_whisper.align.word_time import WordTime
     from autorag_whisper.domain.audio import Samples
 
 
 @dataclass(frozen=True, slots=True)
 class SaidWord:
-    """A word of a text without outer whitespace, from second to second of its clip; `probability` is 0..1."""
+    """A word of a text without outer whitespace, when it is heard in its clip, and its probability (0..1)."""
 
     text: str
-    start_s: float
-    end_s: float
+    time: WordTime
     probability: float = 1.0
 
 

@@ -17,10 +17,11 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any
 
+from autorag_whisper.align.word_time import WordTime
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.device import FailureCause
 from autorag_whisper.domain.errors import DeviceError, EngineError, ExtraNotInstalled
-from autorag_whisper.engines.aligners import WordSpan
+from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.ctc_checkpoint import WEIGHTS, CtcCheckpoint, read_checkpoint
 from autorag_whisper.engines.cuda_failures import classify
 from autorag_whisper.engines.in_flight import Engine, failures, first_line
@@ -67,7 +68,7 @@ class WhisperXAligner(TorchModule):
         super().__init__(model, engine)
         self._metadata, self._checkpoint = metadata, checkpoint
 
-    def align_words(self, clip: Samples, words: Sequence[str]) -> list[WordSpan | None]:
+    def align_words(self, clip: Samples, words: Sequence[str]) -> list[WordTime | None]:
         language = str(self._metadata["language"])
         text = ("" if language in _WRITTEN_WITHOUT_SPACES else " ").join(words)
         sound, place = self._checkpoint.prepare(clip), torch_name(self._engine.device)
@@ -88,23 +89,24 @@ class WhisperXAligner(TorchModule):
         return matched(words, found["word_segments"])
 
 
-def matched(words: Sequence[str], found: Iterable[dict[str, Any]]) -> list[WordSpan | None]:
+def matched(words: Sequence[str], found: Iterable[dict[str, Any]]) -> list[WordTime | None]:
     """For each of `words` what whisperX says of it, None where it says nothing.
 
     `found`: its `word_segments`, which may lack words and times. What has no score it has made up from its neighbours.
     """
     text = "".join("".join(word.split()) for word in words)
-    at, spans = 0, list[tuple[int, int, WordSpan]]()
+    at, times = 0, list[tuple[int, int, WordTime]]()
     for one in found:
         letters = "".join(str(one["word"]).split())
         start = text.find(letters, at)
         if start < 0 or not letters:
             continue
         at = start + len(letters)
-        times = [float(one.get(name, math.nan)) for name in ("start", "end", "score")]
-        if all(math.isfinite(value) for value in times) and times[0] <= times[1]:
-            spans.append((start, at, WordSpan(*times)))
-    return [_span_of(first, last, spans) for first, last in _places(words)]
+        begin_s, end_s, score = (float(one.get(name, math.nan)) for name in ("start", "end", "score"))
+        time = WordTime(begin_s, end_s, WordSource.CTC, score)
+        if time.is_sound and math.isfinite(score):
+            times.append((start, at, time))
+    return [_time_of(first, last, times) for first, last in _places(words)]
 
 
 def _places(words: Sequence[str]) -> list[tuple[int, int]]:
@@ -117,12 +119,12 @@ def _places(words: Sequence[str]) -> list[tuple[int, int]]:
     return places
 
 
-def _span_of(first: int, last: int, spans: Sequence[tuple[int, int, WordSpan]]) -> WordSpan | None:
-    own = [span for start, stop, span in spans if start < last and stop > first]
+def _time_of(first: int, last: int, times: Sequence[tuple[int, int, WordTime]]) -> WordTime | None:
+    own = [time for start, stop, time in times if start < last and stop > first]
     if not own:
         return None
-    score = sum(span.score for span in own) / len(own)
-    return WordSpan(min(span.start_s for span in own), max(span.end_s for span in own), score)
+    score = sum(time.score or 0.0 for time in own) / len(own)
+    return WordTime(min(time.start_s for time in own), max(time.end_s for time in own), WordSource.CTC, score)
 
 
 class _Unsplit:

@@ -42,6 +42,11 @@ class Aligned:
     unheard: str = ""
 
     @property
+    def texts(self) -> list[str]:
+        """The words alone."""
+        return [timed.word.text for timed in self.words]
+
+    @property
     def fallbacks(self) -> tuple[tuple[StrEnum, StrEnum], ...]:
         """The steps of the aligner fallback that were taken: from, to."""
         if self.wanted is None or self.source is None:

@@ -25,7 +25,8 @@ from autorag_whisper.align.letter_text import knows_script
 from autorag_whisper.align.pauses import SoundLevel
 from autorag_whisper.align.text_normalization import spoken_words
 from autorag_whisper.align.tokens import split_words
-from autorag_whisper.align.words import Place, TimedWord, Timing, words_from_path, words_interpolated, words_timed
+from autorag_whisper.align.word_time import WordTime
+from autorag_whisper.align.words import Place, TimedWord, words_from_path, words_interpolated, words_timed
 from autorag_whisper.audio.features import frame_count
 from autorag_whisper.domain.audio import SpeechChunk, seconds
 from autorag_whisper.domain.request import Aligner, Task
@@ -154,11 +155,11 @@ class Alignment:
         """Chunks timed by a model of their language; those for which that fails as they were before."""
         if self._ctc is None or self._options.task is Task.TRANSLATE:
             return before
-        pairs = [(one.chunk, known.words) for one, known in zip(group, before, strict=True)]
-        found = self._ctc.retime(group[0].language, pairs)
+        texts = [(one.chunk, known.texts) for one, known in zip(group, before, strict=True)]
+        found = self._ctc.times(group[0].language, texts)
         return [
-            known if isinstance(words, Exception) else self._tried(partial(self._ctc_words, one, known, words)) or known
-            for one, known, words in zip(group, before, found, strict=True)
+            known if isinstance(times, Exception) else self._tried(partial(self._ctc_words, one, known, times)) or known
+            for one, known, times in zip(group, before, found, strict=True)
         ]
 
     def _tried(self, act: Callable[[], _T]) -> _T | None:
@@ -171,8 +172,8 @@ class Alignment:
             _log.warning("an aligner failed, the next one down serves: %s", told(error))
             return None
 
-    def _ctc_words(self, one: Spoken, before: Aligned, found: Sequence[TimedWord]) -> Aligned:
-        return before if is_lost(before, found) else self._timed(one, ctc_timing(before, found))
+    def _ctc_words(self, one: Spoken, before: Aligned, times: Sequence[WordTime]) -> Aligned:
+        return before if is_lost(before, times) else self._timed(one, before, times, WordSource.CTC)
 
     def _by_letters(self, encoded: Encoded, group: list[Spoken], before: list[Aligned]) -> list[Aligned]:
         """Chunks whose letters the classifier hears; the others as they were before."""
@@ -193,13 +194,11 @@ class Alignment:
         self, output: NDArray[np.float32], one: Spoken, before: Aligned, classifier: LetterClassifier
     ) -> Aligned:
         """The words of `before` where their letters are heard; `before` where it is another script's letters."""
-        words = [timed.word.text for timed in before.words]
         frames = output[: (one.frames + 1) // 2]
-        heard = heard_words(classifier, frames, one.chunk, words, one.language)
+        heard = heard_words(classifier, frames, one.chunk, before.texts, one.language)
         if heard is None:
             return before
-        probabilities = [before.words[n].word.probability for n in heard.kept]
-        timed = self._timed(one, Timing(WordSource.CHARACTERS, heard.spans, probabilities, heard.scores), heard.kept)
+        timed = self._timed(one, before, heard.times, WordSource.CHARACTERS, heard.kept)
         unheard = [timed.word for n, timed in enumerate(before.words) if n not in set(heard.kept)]
         return replace(
             timed, letters=LettersBy.CLASSIFIER, unspoken=heard.unspoken, unheard=join_words(unheard)
@@ -269,7 +268,7 @@ class Alignment:
         return self._engine.align(rows, start, tokens, looked_at, spelled=spelled)
 
     def _spelled(self, one: Spoken, before: Aligned) -> Spelled | None:
-        words = [timed.word.text for timed in before.words]
+        words = before.texts
         language = "en" if self._options.task is Task.TRANSLATE else one.language
         engine = self._engine
         return spell(words, spoken_words(words, language), engine.tokenizer.encode, engine.spec.spells_below)
@@ -278,28 +277,34 @@ class Alignment:
         self, one: Spoken, before: Aligned, found: tuple[Spelled, TokenTimes], heads: CharacterHeads
     ) -> Aligned:
         """The words of `before`, with their probabilities, timed by their letters."""
-        text, times = found
+        text, seen = found
         speech = [(start - one.chunk.start_s, stop - one.chunk.start_s) for start, stop in one.place.speech]
         quiet = SoundLevel.of(one.chunk.samples).silences(speech)
-        path = marks(text, times.starts.astype(np.float64) * ENCODER_FRAME_S, heads.late_s)
+        path = marks(text, seen.starts.astype(np.float64) * ENCODER_FRAME_S, heads.late_s)
         if heads.loses_its_place and before.source is WordSource.TOKENS:
             by_tokens = [(timed.word.start_s, timed.word.end_s) for timed in before.words]
             path = steadied(path, np.asarray(by_tokens) - one.chunk.start_s, quiet, one.chunk.duration_s)
         spans = one.chunk.start_s + word_spans(path, quiet, one.chunk.duration_s)
-        timing = Timing(
-            WordSource.CHARACTERS,
-            [(float(start), float(end)) for start, end in spans],
-            [timed.word.probability for timed in before.words],
-            scores(text, times.probabilities),
-        )
-        return replace(self._timed(one, timing), letters=LettersBy.ATTENTION)
+        times = [
+            WordTime(float(start), float(end), WordSource.CHARACTERS, score)
+            for (start, end), score in zip(spans, scores(text, seen.probabilities), strict=True)
+        ]
+        return replace(self._timed(one, before, times, WordSource.CHARACTERS), letters=LettersBy.ATTENTION)
 
-    def _timed(self, one: Spoken, timing: Timing, kept: Sequence[int] | None = None) -> Aligned:
-        """The words of a text, or those that are `kept` of it, with these times."""
+    def _timed(
+        self,
+        one: Spoken,
+        before: Aligned,
+        times: Sequence[WordTime],
+        source: WordSource,
+        kept: Sequence[int] | None = None,
+    ) -> Aligned:
+        """The words of `before`, or those that are `kept` of it, with other times, mostly from `source`."""
         groups = split_words(one.hypothesis.token_ids, self._engine.tokenizer.decode, one.language)
-        groups = groups if kept is None else [groups[n] for n in kept]
-        words = words_timed(one.hypothesis.token_ids, groups, timing, one.place)
-        return Aligned(tuple(words), self.wanted, timing.source)
+        which = range(len(groups)) if kept is None else kept
+        probabilities = [before.words[n].word.probability for n in which]
+        words = words_timed(one.hypothesis.token_ids, [groups[n] for n in which], times, probabilities, one.place)
+        return Aligned(tuple(words), self.wanted, source)
 
     def _by_tokens(self, encoded: Encoded, group: list[Spoken]) -> list[Aligned]:
         """Chunks aligned as they were decoded; those for which that fails are interpolated."""
@@ -342,25 +347,14 @@ def place_of(chunk: SpeechChunk) -> Place:
     return Place(chunk.start_s, seconds(chunk.stop), speech)
 
 
-def ctc_timing(before: Aligned, found: Sequence[TimedWord]) -> Timing:
-    """The times that an aligner `found` for the words of `before`, with the probabilities that they have there."""
-    return Timing(
-        WordSource.CTC,
-        [(timed.word.start_s, timed.word.end_s) for timed in found],
-        [timed.word.probability for timed in before.words],
-        [timed.word.score or 0.0 for timed in found],
-        [timed.word.source for timed in found],
-    )
-
-
-def is_lost(by_tokens: Aligned, words: Sequence[TimedWord]) -> bool:
+def is_lost(by_tokens: Aligned, times: Sequence[WordTime]) -> bool:
     """Whether an aligner has lost its place in a chunk: most of its words are elsewhere than their tokens.
 
     whisperX's search may end early, with all words at the chunk's start, where a text has more signs than letters.
     """
-    if by_tokens.source is not WordSource.TOKENS or not words:
+    if by_tokens.source is not WordSource.TOKENS or not times:
         return False
-    apart = [abs(a.word.start_s - b.word.start_s) for a, b in zip(by_tokens.words, words, strict=True)]
+    apart = [abs(timed.word.start_s - time.start_s) for timed, time in zip(by_tokens.words, times, strict=True)]
     return float(np.median(apart)) > _LOST_S
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from autorag_whisper.align.ctc import align_words, word_edges
 from autorag_whisper.align.gaps import filled
 from autorag_whisper.align.spelling import spell
+from autorag_whisper.align.word_time import WordTime
 from autorag_whisper.domain.alignment_errors import AlignmentError
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.errors import AutoragWhisperError
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
-    from autorag_whisper.align.words import TimedWord
     from autorag_whisper.domain.audio import Samples, SpeechChunk
     from autorag_whisper.domain.device import Device
     from autorag_whisper.engines.aligners import AlignmentModel, CtcEmitter, Emissions
@@ -39,20 +39,11 @@ class ChunkText:
     language: str
 
 
-@dataclass(frozen=True, slots=True)
-class WordTime:
-    """Seconds into the chunk, how sure they are (0..1), and how they were found: a model may place some words only."""
-
-    start_s: float
-    end_s: float
-    score: float
-    source: WordSource = WordSource.CTC
-
-
 def align_words_by_ctc(model: AlignmentModel, chunks: Sequence[ChunkText]) -> list[list[WordTime] | AlignmentError]:
-    """For each chunk the times of all its words, in order and inside the chunk; or why it cannot be timed this way.
+    """For each chunk the times of all its words in it, in order; or why it cannot be timed this way.
 
-    A word that is not heard (a dash) has the moment at which the word before it ends, and score 0.
+    A word that is not heard (a dash) has the moment at which the word before it ends, and score 0; one that the model
+    does not place is interpolated.
     Raises what the model raises.
     """
     if isinstance(model, WordAligner):
@@ -62,17 +53,10 @@ def align_words_by_ctc(model: AlignmentModel, chunks: Sequence[ChunkText]) -> li
 
 def _placed(aligner: WordAligner, chunk: ChunkText) -> list[WordTime] | AlignmentError:
     """The times that an aligner of its own gives, those that it lacks from the words around them."""
-    spans = aligner.align_words(chunk.samples, chunk.words)
-    if not any(spans):
+    times = aligner.align_words(chunk.samples, chunk.words)
+    if not any(times):
         return AlignmentError("the aligner placed none of its words")
-    known = [None if span is None else (span.start_s, span.end_s) for span in spans]
-    times = filled(known, [len(word) for word in chunk.words], seconds(len(chunk.samples)))
-    return [
-        WordTime(*time, span.score)
-        if span is not None and time == (span.start_s, span.end_s)
-        else WordTime(*time, 0.0, WordSource.INTERPOLATED)
-        for time, span in zip(times, spans, strict=True)
-    ]
+    return filled(times, [len(word) for word in chunk.words], seconds(len(chunk.samples)))
 
 
 def _by_emissions(emitter: CtcEmitter, chunks: Sequence[ChunkText]) -> list[list[WordTime] | AlignmentError]:
@@ -98,7 +82,7 @@ def _times(emitter: CtcEmitter, chunk: ChunkText, emissions: Emissions) -> list[
         start_s, end_s = (
             min(max(0.0, emissions.edge_s(edge)), last_s) for edge in (edges[heard[0], 0], edges[heard[-1], 1])
         )
-        times.append(WordTime(start_s, end_s, sum(spoken[k].score for k in heard) / len(heard)))
+        times.append(WordTime(start_s, end_s, WordSource.CTC, sum(spoken[k].score for k in heard) / len(heard)))
     return times
 
 
@@ -152,7 +136,7 @@ class HeldLeases:
 
 
 class CtcAligner:
-    """Retimes words under leases of the models that it needs; what cannot be timed so is answered by why. Thread-safe.
+    """Times words under leases of the models that it needs; what cannot be timed so is answered by why. Thread-safe.
 
     `lease(language)` lends the model. A language whose model cannot be had is not asked for again: another download, or
     another load that fails, would be tried for every chunk.
@@ -164,10 +148,10 @@ class CtcAligner:
         self._gates: dict[str, Lock] = {}
         self._refused: dict[str, Exception] = {}
 
-    def retime(
-        self, language: str, spoken: Sequence[tuple[SpeechChunk, Sequence[TimedWord]]]
-    ) -> list[tuple[TimedWord, ...] | Exception]:
-        """For each (chunk, words by another aligner) of one language the same words by CTC, or why not.
+    def times(
+        self, language: str, spoken: Sequence[tuple[SpeechChunk, Sequence[str]]]
+    ) -> list[list[WordTime] | Exception]:
+        """For each (chunk, its words) of one language when they are heard, on the file's timeline, or why not.
 
         Raises Cancelled, and DeviceError for a card; the aligner fallback goes on from any other error.
         """
@@ -179,7 +163,7 @@ class CtcAligner:
                     if (refused := self._refused.get(language)) is not None:
                         return [refused] * len(spoken)
                     emitter = lease.enter_context(self._lease(language))
-                return list(retime_by_ctc(emitter, [(chunk, language, words) for chunk, words in spoken]))
+                return list(times_by_ctc(emitter, language, spoken))
         except Exception as error:
             if not goes_down(error, self._device):
                 raise
@@ -202,29 +186,15 @@ class CtcAligner:
             raise
 
 
-def retime_by_ctc(
-    model: AlignmentModel, spoken: Sequence[tuple[SpeechChunk, str, Sequence[TimedWord]]]
-) -> list[tuple[TimedWord, ...] | AlignmentError]:
-    """For each (chunk, language, words by another aligner) the same words by this one, on the file's timeline.
+def times_by_ctc(
+    model: AlignmentModel, language: str, spoken: Sequence[tuple[SpeechChunk, Sequence[str]]]
+) -> list[list[WordTime] | AlignmentError]:
+    """For each (chunk, its words) when they are heard, on the file's timeline; or why it cannot be timed this way.
 
-    Words, tokens and probabilities stay; times, source and score are new. An AlignmentError says why a chunk cannot be
-    timed this way, so that the caller keeps what it had. Raises what the model raises.
+    Raises what the model raises.
     """
-    chunks = [
-        ChunkText(chunk.samples, tuple(timed.word.text for timed in words), language)
-        for chunk, language, words in spoken
+    found = align_words_by_ctc(model, [ChunkText(chunk.samples, tuple(words), language) for chunk, words in spoken])
+    return [
+        times if isinstance(times, AlignmentError) else [time.later(chunk.start_s) for time in times]
+        for (chunk, _), times in zip(spoken, found, strict=True)
     ]
-    found: list[tuple[TimedWord, ...] | AlignmentError] = []
-    for (chunk, _, words), times in zip(spoken, align_words_by_ctc(model, chunks), strict=True):
-        if isinstance(times, AlignmentError):
-            found.append(times)
-        else:
-            found.append(tuple(_at(timed, time, chunk.start_s) for timed, time in zip(words, times, strict=True)))
-    return found
-
-
-def _at(timed: TimedWord, time: WordTime, offset_s: float) -> TimedWord:
-    word = replace(
-        timed.word, start_s=offset_s + time.start_s, end_s=offset_s + time.end_s, source=time.source, score=time.score
-    )
-    return replace(timed, word=word)

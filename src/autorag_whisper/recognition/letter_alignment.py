@@ -23,8 +23,9 @@ from autorag_whisper.align.onsets import with_onsets
 from autorag_whisper.align.pauses import SoundLevel
 from autorag_whisper.align.text_normalization import readings
 from autorag_whisper.align.unspoken import unspoken
+from autorag_whisper.align.word_time import WordTime
 from autorag_whisper.domain.audio import seconds
-from autorag_whisper.domain.transcript import Unspoken
+from autorag_whisper.domain.transcript import Unspoken, WordSource
 from autorag_whisper.engines.base import ENCODER_FRAME_S
 from autorag_whisper.recognition.loops import loops
 
@@ -45,14 +46,13 @@ _MOST_PATHS = 24
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Words on the file's timeline: start and end of each, how well its letters are heard (0..1), and other speech.
+    """When words are heard, on the file's timeline, with how well their letters are (0..1); and other speech.
 
     `kept`: which of the words that were asked for these are. The others say again what was said, and once too often.
     """
 
     kept: tuple[int, ...]
-    spans: tuple[tuple[float, float], ...]
-    scores: tuple[float, ...]
+    times: tuple[WordTime, ...]
     unspoken: tuple[Unspoken, ...]
 
 
@@ -81,8 +81,10 @@ def heard_words(
     spans = sharpened(path.spans * ENCODER_FRAME_S, level.silences(speech), foreign)
     return Heard(
         tuple(kept),
-        tuple((start_s + float(begin), start_s + float(end)) for begin, end in spans),
-        tuple(path.scores),
+        tuple(
+            WordTime(start_s + float(begin), start_s + float(end), WordSource.CHARACTERS, score)
+            for (begin, end), score in zip(spans, path.scores, strict=True)
+        ),
         tuple(
             Unspoken(start_s + begin, start_s + end)
             for begin, end in unspoken(path, heard, quiet, (spans, speech), ENCODER_FRAME_S)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autorag_whisper.align.word_time import WordTime
 from autorag_whisper.audio.features import log_mel
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 from autorag_whisper.domain.device import CPU, Device
-from autorag_whisper.engines.aligners import WordSpan
+from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import DECODING_OPTIONS, WINDOW_FRAMES, Decoding, Encoded, Hypothesis, Wording
 from autorag_whisper.testing.movable import Movable
 from autorag_whisper.testing.whisper import FakeWhisper
@@ -52,11 +53,11 @@ class FakeWordAligner(Movable):
     def __init__(self, *, device: Device = CPU, faults: Faults | None = None) -> None:
         super().__init__(device, faults)
 
-    def align_words(self, clip: Samples, words: Sequence[str]) -> list[WordSpan | None]:
+    def align_words(self, clip: Samples, words: Sequence[str]) -> list[WordTime | None]:
         self._call("align", computes=True)
         loudness = np.convolve(np.abs(clip), np.ones(_SMOOTH) / _SMOOTH, mode="same") if len(clip) else clip
         edges = np.flatnonzero(np.diff(np.concatenate(([False], loudness > _LOUD, [False])))) / SAMPLE_RATE_HZ
-        beeps = [WordSpan(float(start), float(stop), 0.9) for start, stop in edges.reshape(-1, 2)]
+        beeps = [WordTime(float(start), float(stop), WordSource.CTC, 0.9) for start, stop in edges.reshape(-1, 2)]
         return [
             beeps[n] if n < len(beeps) and not any(letter.isdigit() for letter in word) else None
             for n, word in enumerate(words)

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autorag_whisper.align.word_time import WordTime
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 from autorag_whisper.domain.device import CPU, Device
 from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.base import RecognizerSpec
 from autorag_whisper.engines.text_engine import Said, SaidWord
 from autorag_whisper.testing.engine import FakeEngine
@@ -65,7 +67,7 @@ class FakeTextEngine(FakeEngine[RecognizerSpec]):
         loudness = np.convolve(np.abs(clip), np.ones(_SMOOTH) / _SMOOTH, mode="same") if len(clip) else clip
         edges = np.flatnonzero(np.diff(np.concatenate(([False], loudness > _LOUD, [False])))) / SAMPLE_RATE_HZ
         words = tuple(
-            SaidWord(NUMBERS[n % len(NUMBERS)], float(start), float(stop), 0.9)
+            SaidWord(NUMBERS[n % len(NUMBERS)], WordTime(float(start), float(stop), WordSource.TOKENS), 0.9)
             for n, (start, stop) in enumerate(edges.reshape(-1, 2))
         )
         return Said(" ".join(word.text for word in words), words if self._times_words else ())
