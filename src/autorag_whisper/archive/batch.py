@@ -15,7 +15,7 @@ from autorag_whisper.archive.planning import left_of
 from autorag_whisper.archive.reservations import FOLDER, Reservations
 from autorag_whisper.archive.writing import Writer, Written
 from autorag_whisper.audio.source import MediaSource
-from autorag_whisper.domain.errors import MediaError
+from autorag_whisper.domain.errors import MediaError, MediaUnreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -126,14 +126,23 @@ class Batch:
 
 
 def open_sources(
-    files: Iterable[PlannedFile], standard_input: Callable[[], MediaSource]
+    files: Iterable[PlannedFile], standard_input: Callable[[], MediaSource] | None = None
 ) -> tuple[dict[MediaSource, PlannedFile], list[tuple[PlannedFile, MediaError]]]:
-    """A source for every file, and those that have none with the reason. `standard_input` reads that to its end."""
+    """A source for every file, and the files for which there is none with the reason.
+
+    `standard_input` makes a source of the process's standard input; without it a file `-` has none.
+    """
     work, failed = dict[MediaSource, "PlannedFile"](), list[tuple["PlannedFile", MediaError]]()
     for planned in files:
         path = planned.input.path
         try:
-            work[standard_input() if path is None else MediaSource.from_path(path)] = planned
+            if path is not None:
+                source = MediaSource.from_path(path)
+            elif standard_input is not None:
+                source = standard_input()
+            else:
+                raise MediaUnreadable("stdin", "is not read here")
+            work[source] = planned
         except MediaError as error:
             failed.append((planned, error))
     return work, failed

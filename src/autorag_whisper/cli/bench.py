@@ -191,12 +191,11 @@ def _figures(run: _Run, summary: Summary, settings: Settings, model: LoadedModel
 
 def _workers(settings: Settings, model: LoadedModel) -> int:
     """How many threads are in the engine at a time: on a card one, on a CPU `threads`, or one for each core."""
-    import os
+    from autorag_whisper.engines.native_threads import usable_cores
 
     if model.device != "cpu":
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return settings.threads or cores
+    return settings.threads or usable_cores()
 
 
 def _peak_memory_mb() -> float | None:

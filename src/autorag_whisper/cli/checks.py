@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import sys
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper import __version__
 from autorag_whisper.domain.errors import InvalidSettings
 from autorag_whisper.domain.notes import NoteKind
+from autorag_whisper.engines.native_threads import usable_cores
 from autorag_whisper.files import system_reason
 
 if TYPE_CHECKING:
@@ -93,12 +93,8 @@ def _system() -> Iterator[Fact | Wrong]:
     yield Fact("autorag-whisper", __version__)
     yield Fact("python", f"{platform.python_version()} ({sys.executable})")
     yield Fact("system", f"{platform.system()} {platform.release()} {platform.machine()}")
-    yield Fact("cores", f"{_cores()} that this process may use")
+    yield Fact("cores", f"{usable_cores()} that this process may use")
     yield Fact("C library", " ".join(platform.libc_ver()).strip() or "unknown")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _packages(context: CommandContext) -> Iterator[Fact | Wrong]:
