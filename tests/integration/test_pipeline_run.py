@@ -200,7 +200,7 @@ def test_the_wording_is_the_options(talk: Path) -> None:
     }
 
 
-def test_phantom_text_is_listed_and_not_returned(talk: Path) -> None:
+def test_hallucinated_text_is_listed_and_not_returned(talk: Path) -> None:
     script = says("Thank you for watching!", logprob=-1.5, no_speech=0.9)
     transcript = PipelineWorld(script=script).transcriber.transcribe(talk, CTC, model="fake")
     assert transcript.words == ()

@@ -19,7 +19,7 @@ from autorag_whisper.domain.notes import Note, NoteKind
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import Coverage, DeviceFallbackStep, RejectedText
 from autorag_whisper.format import render
-from autorag_whisper.recognition.phantoms import Phantom
+from autorag_whisper.recognition.hallucinations import Hallucination
 from autorag_whisper.testing import speech_samples, write_speech
 from cli_world import transcript_of
 from run_world import NO_CARD, World
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SPOKEN, SILENT = transcript_of("a.wav", "hello there"), transcript_of("a.wav", "")
-FAINT = RejectedText(0.0, 8.0, "Thank you.", Phantom.FAINT_VOICE.value)
-SPARSE = RejectedText(9.0, 12.0, "Bye.", Phantom.SPARSE.value)
+FAINT = RejectedText(0.0, 8.0, "Thank you.", Hallucination.FAINT_VOICE.value)
+SPARSE = RejectedText(9.0, 12.0, "Bye.", Hallucination.SPARSE.value)
 
 
 def remarks_of(line: str) -> str:

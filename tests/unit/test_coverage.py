@@ -15,7 +15,7 @@ from autorag_whisper.domain.transcript import Attempt, Coverage, Hole, Transcrip
 from autorag_whisper.format import render
 from autorag_whisper.recognition.aligned import Aligned
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, Rejection
-from autorag_whisper.recognition.phantoms import Phantom
+from autorag_whisper.recognition.hallucinations import Hallucination
 from autorag_whisper.transcriber.assembly import Assembly
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def result(
         "en",
         words=tuple(times) if said else (),
         attempts=(Attempt(0.0, 5, 1000, -0.2, 1.0, 0.1),),
-        rejected=(Rejection(rejected, Phantom.FAINT_VOICE.value),) if rejected else (),
+        rejected=(Rejection(rejected, Hallucination.FAINT_VOICE.value),) if rejected else (),
     )
 
 
@@ -121,7 +121,7 @@ def test_json_lists_the_coverage_and_what_was_rejected_with_its_rule() -> None:
     holes = [{"start_s": 11.0, "end_s": 13.0, "speech_s": 2.0}]
     assert read["coverage"] == {"speech_s": 4.0, "transcribed_s": 2.0, "skipped_s": 2.0, "holes": holes}
     [rejected] = read["rejected"]
-    assert rejected == {"start": 10.0, "end": 19.0, "text": "Thank you.", "reason": Phantom.FAINT_VOICE.value}
+    assert rejected == {"start": 10.0, "end": 19.0, "text": "Thank you.", "reason": Hallucination.FAINT_VOICE.value}
 
 
 def test_speech_that_no_word_has_is_listed_in_order_and_not_where_the_text_was_not_accepted() -> None:

@@ -52,7 +52,7 @@ def test_where_either_side_has_room_the_mark_in_the_text_tells_where_the_pause_i
 
 
 def test_words_at_the_end_that_have_no_sound_stay_where_the_path_has_them() -> None:
-    """ "Thank you." in the silence behind the last word: a rule of `recognition.phantoms` asks where they are."""
+    """ "Thank you." in the silence behind the last word: a rule of `recognition.hallucinations` asks where they are."""
     marks = hand_drawn((0.0, 0.2, 0.45, 0.5), (2.8, 2.81, 2.82), (2.83, 2.84, 2.85))
     spans = word_spans(marks, [(0.5, 3.0)], 3.0)
     assert spans[0].tolist() == [0.0, 0.5]

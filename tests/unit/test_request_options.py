@@ -214,9 +214,9 @@ def test_without_voice_activity_everything_is_recognised(tmp_path: Path) -> None
 
 def test_without_voice_activity_what_nobody_said_is_still_rejected_by_what_it_heard(tmp_path: Path) -> None:
     file = write_speech(tmp_path / "a.wav", speech_samples(3))
-    phantom = Hypothesis(FakeTokenizer().encode(" Thank you."), -0.9, 0.35, cap_hit=False)
+    hallucination = Hypothesis(FakeTokenizer().encode(" Thank you."), -0.9, 0.35, cap_hit=False)
     for voice, text in ((FakeVoiceActivity(), "Thank you."), (DeafVoiceActivity(), "")):
-        world = World(voice=voice, script=lambda _features: phantom)
+        world = World(voice=voice, script=lambda _features: hallucination)
         assert world.transcriber.transcribe(file, TranscribeOptions(vad=False)).text == text
 
 

@@ -206,9 +206,9 @@ def test_a_sound_that_is_no_speech_in_the_full_window_either_is_not_sampled_unti
     assert world.faults["cpu"].calls["generate"] == 2
 
 
-def test_phantom_text_is_not_returned_but_listed_with_its_rule(tmp_path: Path) -> None:
-    phantom = FakeWhisper().tokenizer.encode(" Thanks for watching!")
-    world = World(script=lambda _features: Hypothesis(phantom, -1.5, 0.95, cap_hit=False))
+def test_hallucinated_text_is_not_returned_but_listed_with_its_rule(tmp_path: Path) -> None:
+    hallucination = FakeWhisper().tokenizer.encode(" Thanks for watching!")
+    world = World(script=lambda _features: Hypothesis(hallucination, -1.5, 0.95, cap_hit=False))
     transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", speech_samples(3)), model="fake")
     assert transcript.words == ()
     assert [(r.text, r.reason.partition(":")[0]) for r in transcript.rejected] == [

@@ -11,7 +11,7 @@ from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.engines.base import Hypothesis, TokenTimes
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
-from autorag_whisper.recognition.phantoms import SQUEEZED, SQUEEZED_REPEAT
+from autorag_whisper.recognition.hallucinations import SQUEEZED, SQUEEZED_REPEAT
 from autorag_whisper.recognition.recognise import WhisperPass
 from autorag_whisper.recognition.recognizer import Caller
 from autorag_whisper.testing import FakeWhisper, speech_samples

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autorag_whisper.align.words import TimedWord
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechSpan
 from autorag_whisper.domain.transcript import Word
-from autorag_whisper.recognition.phantoms import SQUEEZED
+from autorag_whisper.recognition.hallucinations import SQUEEZED
 from autorag_whisper.recognition.unsaid import UNSAID_LOOP, UNSAID_REPEAT, UNSAID_WORD, without_unsaid
 
 if TYPE_CHECKING:

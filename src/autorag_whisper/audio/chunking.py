@@ -7,7 +7,7 @@ chunk         [------------------)    [-------     contiguous audio; PAD before 
 ```
 
 A second look: what stays below the threshold but above half of it for a quarter of a second is a span too, not a
-sure one: whispered and distant voices are there, and music. `recognition.phantoms` tells them apart.
+sure one: whispered and distant voices are there, and music. `recognition.hallucinations` tells them apart.
 
 A chunk is closed by a long pause, or when it reaches its limit (`max_chunk_s`): then it is cut in the longest pause of
 its second half, or where a voice is least likely if it has none. Speech is never left out and no sample is in two

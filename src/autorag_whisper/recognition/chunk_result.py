@@ -118,7 +118,7 @@ class EngineTime:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Text that was not accepted, and the documented rule (`phantoms`, `loops`)."""
+    """Text that was not accepted, and the documented rule (`hallucinations`, `loops`)."""
 
     text: str
     rule: str

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.transcript import Attempt
 from autorag_whisper.recognition.chunk_result import ChunkResult, Rejection
+from autorag_whisper.recognition.hallucinations import NO_SPEECH, hallucination_rule
 from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
-from autorag_whisper.recognition.phantoms import NO_SPEECH, phantom
 from autorag_whisper.recognition.quality import Fault, compression_ratio, fault_of
 from autorag_whisper.recognition.unsaid import UNHEARD_REPEAT, without_unsaid
 
@@ -44,9 +44,9 @@ class Judge:
 
     def judge(self, row: Row, hypothesis: Hypothesis, attempt: Attempt, *, cap_hit: bool) -> bool:
         """Note an attempt; whether it is good enough. `cap_hit`: its text ends where the token cap is."""
-        is_phantom = self._is_hopeless(row, self.text(hypothesis.token_ids), attempt)
-        fault = fault_of(attempt, row.task.options, cap_hit=cap_hit, is_phantom=is_phantom)
-        if is_phantom and row.is_last:
+        is_hallucination = self._is_hopeless(row, self.text(hypothesis.token_ids), attempt)
+        fault = fault_of(attempt, row.task.options, cap_hit=cap_hit, is_hallucination=is_hallucination)
+        if is_hallucination and row.is_last:
             fault = None  # it is rejected, whatever else is wrong with it
         if fault is None and not row.is_last and is_said_twice(hypothesis.token_ids):
             fault = Fault.REPETITION  # once: a speaker who does say it twice says so again in the full window
@@ -55,12 +55,12 @@ class Judge:
         return fault is None
 
     def _is_hopeless(self, row: Row, text: str, attempt: Attempt) -> bool:
-        """Whether `text` is phantom and will be one however often it is redone.
+        """Whether `text` is hallucinated and will be however often it is redone.
 
         Where the encoder heard no speech a redo hears none either; where it did, the decoder gets one more chance, in
-        the full window. What is phantom there too is not sampled: of enough samples some text looks like speech.
+        the full window. What is hallucinated there too is not sampled: of enough samples some text looks like speech.
         """
-        if phantom(text, attempt, row.task.chunk, row.task.options) is None:
+        if hallucination_rule(text, attempt, row.task.chunk, row.task.options) is None:
             return False
         return attempt.no_speech_prob > NO_SPEECH or row.is_last
 
@@ -69,7 +69,7 @@ class Judge:
         assert row.hypothesis is not None
         chunk, ids = row.task.chunk, row.hypothesis.token_ids
         text = self.text(ids)
-        rule = phantom(text, row.attempts[row.kept], chunk, row.task.options)
+        rule = hallucination_rule(text, row.attempts[row.kept], chunk, row.task.options)
         loop = None if rule else runaway(ids, text, speech_s(chunk))
         if rule:
             row.rejected.append(Rejection(text, rule.value))

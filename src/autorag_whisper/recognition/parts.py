@@ -19,10 +19,10 @@ from autorag_whisper.recognition.aligned import Aligned
 from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.borders import gap_s, joint
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection, WordsIn
+from autorag_whisper.recognition.hallucinations import DOUBT, doubt_of
 from autorag_whisper.recognition.hearing import follows
 from autorag_whisper.recognition.holes import around, halves, holes, missing_s, within
 from autorag_whisper.recognition.language import another
-from autorag_whisper.recognition.phantoms import DOUBT, doubt_of
 from autorag_whisper.recognition.quality import Fault
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _WORTH_S, _WORTH_SHARE = 0.5, 0.7
 _SURE_VOICE, _SURE_SPEECH_S = 0.9, 4.0
 """How sure voice activity is of a chunk, and for how long, that is done again in halves, once, where it has no word."""
 DOUBTED_HOLE = "doubted_hole: where the chunk's text has a hole the model doubted that this is speech"
-"""The rule for what a hole gave. Lost utterances had a doubt (`phantoms`) of 0.47 and less, all else 0.74 and more."""
+"""The rule for what a hole gave. Lost utterances had a doubt of 0.47 at most, all else 0.74 and more."""
 
 
 def completed(one_pass: Pass, result: ChunkResult, *, cuts: int = 0) -> ChunkResult:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 class PipelinePass:
     """Recognises batches of one profile by a `WhisperPipeline`. Thread-safe: it keeps nothing.
 
-    Language, phantom text and alignment are the house's. There is no temperature fallback: the engine takes a text's
-    tokens as they come, and its first text of a chunk is the last. The detected language is the file's; texts in other
-    languages do not compete with it.
+    Language, rejection of hallucinated text, and alignment are this package's. There is no temperature fallback: the
+    engine takes a text's tokens as they come, and its first text of a chunk is the last. The detected language is the
+    file's; texts in other languages do not compete with it.
     """
 
     def __init__(self, engine: WhisperPipeline, options: TranscribeOptions, caller: Caller) -> None:

@@ -29,13 +29,13 @@ def compression_ratio(text: str) -> float:
     return len(data) / len(zlib.compress(data)) if data else 0.0
 
 
-def fault_of(attempt: Attempt, options: TranscribeOptions, *, cap_hit: bool, is_phantom: bool) -> Fault | None:
-    """Why this attempt should be redone. An improbable text is no fault where nobody speaks (`phantoms`)."""
+def fault_of(attempt: Attempt, options: TranscribeOptions, *, cap_hit: bool, is_hallucination: bool) -> Fault | None:
+    """Why this attempt should be redone. An improbable text is no fault where nobody speaks (`hallucinations`)."""
     if attempt.compression_ratio > options.compression_ratio_threshold:
         return Fault.REPETITION
     if cap_hit:
         return Fault.TOKEN_CAP
-    if attempt.avg_logprob < options.logprob_threshold and not is_phantom:
+    if attempt.avg_logprob < options.logprob_threshold and not is_hallucination:
         return Fault.IMPROBABLE
     return None
 

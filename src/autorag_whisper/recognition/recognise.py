@@ -15,10 +15,10 @@ from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.alignment import Alignment, Spoken
 from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkResult, ChunkTask, EngineTime, Row
 from autorag_whisper.recognition.effort import MOST_KEPT, may_try_again, steps_of
+from autorag_whisper.recognition.hallucinations import hallucination_rule
 from autorag_whisper.recognition.hearing import Hearing, language_by_itself, language_together
 from autorag_whisper.recognition.judging import Judge, speech_s
 from autorag_whisper.recognition.loops import runaway, without
-from autorag_whisper.recognition.phantoms import phantom
 from autorag_whisper.recognition.quality import Fault, best_of
 from autorag_whisper.recognition.rival_languages import Reading, is_doubtful, likeliest
 from autorag_whisper.recognition.sampling import seed_of
@@ -175,7 +175,7 @@ class WhisperPass:
         assert row.choice is not None
         assert row.hypothesis is not None
         attempt, text = row.attempts[row.kept], self._judge.text(row.hypothesis.token_ids)
-        rule = phantom(text, attempt, row.task.chunk, row.task.options)
+        rule = hallucination_rule(text, attempt, row.task.chunk, row.task.options)
         return Reading(row.choice, text, attempt, len(row.hypothesis.token_ids), rejected=rule is not None)
 
     def _sampled(self, encoded: Encoded, rows: list[Row], decoding: Decoding) -> list[Hypothesis]:

@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autorag_whisper.recognition.phantoms import FAINT_VOICE, is_loop
+from autorag_whisper.recognition.hallucinations import FAINT_VOICE, is_loop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ def is_doubtful(text: str, attempt: Attempt, chunk: SpeechChunk) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A chunk's text in one language, how it was judged, and its tokens; `rejected`: a rule takes it for phantom."""
+    """A chunk's text in one language, how it was judged, and its tokens; `rejected`: some rule says nobody said it."""
 
     choice: LanguageChoice
     text: str

@@ -15,7 +15,7 @@ text with the same text said once less. It comes first, and gives the other word
 
 Of a loop the first saying stays; of a repetition all that had time; of such a word nothing. A saying has four syllables
 at least: "no, no, no, no" is one. Where the same is truly said again and again an aligner slips by one saying: one has
-no time then, and another has twice as much. Such a repetition stays, also under `phantoms.SQUEEZED_REPEAT`.
+no time then, and another has twice as much. Such a repetition stays, also under `hallucinations.SQUEEZED_REPEAT`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.transcript import join_words
 from autorag_whisper.recognition.chunk_result import Rejection
+from autorag_whisper.recognition.hallucinations import SQUEEZED, SQUEEZED_REPEAT, squeezed_from, squeezed_repeat
 from autorag_whisper.recognition.loops import find_loop
 from autorag_whisper.recognition.pace import FASTEST_PER_S, syllables
-from autorag_whisper.recognition.phantoms import SQUEEZED, SQUEEZED_REPEAT, squeezed_from, squeezed_repeat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

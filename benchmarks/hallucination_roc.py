@@ -1,6 +1,6 @@
-"""What the limits of `recognition.phantoms` let through and what they cost, over many recordings of both kinds.
+"""What the limits of `recognition.hallucinations` let through and what they cost, over many recordings of both kinds.
 
-    .venv/bin/python benchmarks/phantom_roc.py --no-speech FOLDER... --faint FOLDER... [--model base] [--beam-size 5]
+    .venv/bin/python benchmarks/hallucination_roc.py --no-speech FOLDER... --faint FOLDER... [--model base]
 
 Every chunk is recognised once; then the rule `faint_voice` is applied at other limits. Each cell: words invented where
 nobody speaks / words that were right and are rejected (`right` counts words of the reference, in order).
@@ -27,7 +27,7 @@ from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.engines.ctranslate2 import LoadRequest, load
 from autorag_whisper.engines.silero import SileroVoiceActivity
 from autorag_whisper.models.store import ModelStore
-from autorag_whisper.recognition import phantoms
+from autorag_whisper.recognition import hallucinations
 from autorag_whisper.recognition.chunk_result import ChunkTask
 from autorag_whisper.recognition.recognise import WhisperPass
 from autorag_whisper.recognition.recognizer import Caller
@@ -77,10 +77,10 @@ def main() -> None:
 
 
 def cell(judged: list[Judged], voice: float, doubt: float) -> str:
-    phantoms.FAINT_VOICE, phantoms.DOUBT = voice, doubt
+    hallucinations.FAINT_VOICE, hallucinations.DOUBT = voice, doubt
     invented = lost = 0
     for one in judged:
-        rejected = phantoms.phantom(one.text, one.attempt, one.chunk, TranscribeOptions())
+        rejected = hallucinations.hallucination_rule(one.text, one.attempt, one.chunk, TranscribeOptions())
         if one.right is None and not rejected:
             invented += one.words
         elif one.right and rejected:

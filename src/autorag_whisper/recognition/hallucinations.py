@@ -1,4 +1,4 @@
-"""Is a text phantom: words for a sound in which nobody speaks?
+"""Is a text hallucinated: words for a sound in which nobody speaks?
 
 Whisper was trained on subtitles: over music, noise or breath it writes what subtitles have there ("Thank you.", "Thanks
 for watching!"). No single sign tells it from faint speech, so three witnesses are heard, each for itself:
@@ -49,7 +49,7 @@ HOPELESS_DOUBT, DOUBT, KNOWN_DOUBT, LOOP_DOUBT = 1.2, 0.65, 0.5, 0.45
 SPARSE_FROM_S, SPARSE_LETTERS_PER_S = 3.0, 1.5
 _LOGPROB_WEIGHT = 0.4
 NO_SPEECH = 0.5
-"""Probability of "no speech" from which phantom text is not worth a second try."""
+"""Probability of "no speech" from which hallucinated text is not worth a second try."""
 
 SQUEEZED = "squeezed: two words or more on one spot behind the speech"
 """The rule by which the end of a text is rejected."""
@@ -70,44 +70,47 @@ KNOWN = frozenset({
 """What Whisper writes over sounds, without marks, in lower case. Each can be said too: never reason enough alone."""
 
 
-class Phantom(StrEnum):
+class Hallucination(StrEnum):
     """The rule by which a text is rejected; the value is what the result says."""
 
     NO_WORDS = "no_words: the text has no letter and no digit"
     NO_SPEECH = "no_speech: the model heard no speech and was unsure of its words"
     HOPELESS = "hopeless: the model doubted that this is speech far beyond any speech that was measured"
     FAINT_VOICE = "faint_voice: voice activity was weak and the model doubted that this is speech"
+    # Published under this name, in results and in docs.
     KNOWN = "known_phantom: what the model writes over sounds, where voice activity was weak"
     SPARSE = "sparse: next to no words for so long a sound, and the model doubted that this is speech"
     FAINT_LOOP = "faint_loop: the same words over and over, where voice activity was weak"
     DRAWN_OUT = "drawn_out: nothing but sounds held on, where voice activity was weak"
 
 
-def phantom(text: str, attempt: Attempt, chunk: SpeechChunk, options: TranscribeOptions) -> Phantom | None:
-    """The rule under which `text`, decoded from `chunk`, is phantom; None if it counts as said."""
+def hallucination_rule(
+    text: str, attempt: Attempt, chunk: SpeechChunk, options: TranscribeOptions
+) -> Hallucination | None:
+    """The rule under which `text`, decoded from `chunk`, is a hallucination; None if it counts as said."""
     if not text:
         return None
     if not any(character.isalnum() for character in text):
-        return Phantom.NO_WORDS
+        return Hallucination.NO_WORDS
     if attempt.no_speech_prob > options.no_speech_threshold and attempt.avg_logprob < options.logprob_threshold:
-        return Phantom.NO_SPEECH
+        return Hallucination.NO_SPEECH
     return _doubtful(text, doubt_of(attempt), chunk)
 
 
-def _doubtful(text: str, doubt: float, chunk: SpeechChunk) -> Phantom | None:
+def _doubtful(text: str, doubt: float, chunk: SpeechChunk) -> Hallucination | None:
     voice = chunk.voice
     if doubt > HOPELESS_DOUBT:
-        return Phantom.HOPELESS
+        return Hallucination.HOPELESS
     if voice < FAINT_VOICE and doubt > DOUBT:
-        return Phantom.FAINT_VOICE
+        return Hallucination.FAINT_VOICE
     if voice < FAINT_VOICE and doubt > KNOWN_DOUBT and is_known(text):
-        return Phantom.KNOWN
+        return Hallucination.KNOWN
     if doubt > LOOP_DOUBT and is_sparse(text, sum(span.duration_s for span in chunk.speech)):
-        return Phantom.SPARSE
+        return Hallucination.SPARSE
     if voice < FAINT_LOOP_VOICE and doubt > LOOP_DOUBT and is_loop(text):
-        return Phantom.FAINT_LOOP
+        return Hallucination.FAINT_LOOP
     if voice < FAINT_LOOP_VOICE and is_drawn_out(text):
-        return Phantom.DRAWN_OUT
+        return Hallucination.DRAWN_OUT
     return None
 
 

@@ -14,13 +14,13 @@ from autorag_whisper.align.words import TimedWord
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import Attempt, Word
-from autorag_whisper.recognition import phantoms
-from autorag_whisper.recognition.phantoms import (
-    Phantom,
+from autorag_whisper.recognition import hallucinations
+from autorag_whisper.recognition.hallucinations import (
+    Hallucination,
+    hallucination_rule,
     is_drawn_out,
     is_known,
     is_loop,
-    phantom,
     squeezed_from,
     squeezed_repeat,
 )
@@ -44,24 +44,26 @@ def chunk(voice: float, speech_s: float = 1.0) -> SpeechChunk:
     return SpeechChunk(0, 0, np.zeros(stop, np.float32), (SpeechSpan(0, stop),), voice)
 
 
-def verdict(text: str, *, voice: float, no_speech: float, logprob: float, speech_s: float = 1.0) -> Phantom | None:
-    return phantom(text, attempt(no_speech, logprob), chunk(voice, speech_s), OPTIONS)
+def verdict(
+    text: str, *, voice: float, no_speech: float, logprob: float, speech_s: float = 1.0
+) -> Hallucination | None:
+    return hallucination_rule(text, attempt(no_speech, logprob), chunk(voice, speech_s), OPTIONS)
 
 
 @pytest.mark.parametrize(
     ("text", "voice", "no_speech", "logprob", "rule"),
     [
-        ("...", 1.0, 0.0, -0.1, Phantom.NO_WORDS),
-        ("you", 0.98, 0.9, -1.3, Phantom.NO_SPEECH),
-        ("I'm a little bit more in love.", 0.9, 0.45, -2.04, Phantom.HOPELESS),
-        ("I'm going home.", 0.6, 0.8, -0.6, Phantom.FAINT_VOICE),
-        ("Thank you. Thanks for watching!", 0.6, 0.4, -0.4, Phantom.KNOWN),
-        ("And we're in. And we're in. And we're in.", 0.6, 0.3, -0.8, Phantom.FAINT_LOOP),
-        ("Ooooh, MMMM ahhhhhhh", 0.65, 0.3, -0.2, Phantom.DRAWN_OUT),
+        ("...", 1.0, 0.0, -0.1, Hallucination.NO_WORDS),
+        ("you", 0.98, 0.9, -1.3, Hallucination.NO_SPEECH),
+        ("I'm a little bit more in love.", 0.9, 0.45, -2.04, Hallucination.HOPELESS),
+        ("I'm going home.", 0.6, 0.8, -0.6, Hallucination.FAINT_VOICE),
+        ("Thank you. Thanks for watching!", 0.6, 0.4, -0.4, Hallucination.KNOWN),
+        ("And we're in. And we're in. And we're in.", 0.6, 0.3, -0.8, Hallucination.FAINT_LOOP),
+        ("Ooooh, MMMM ahhhhhhh", 0.65, 0.3, -0.2, Hallucination.DRAWN_OUT),
     ],
 )
 def test_each_rule_rejects_what_it_is_for(
-    text: str, voice: float, no_speech: float, logprob: float, rule: Phantom
+    text: str, voice: float, no_speech: float, logprob: float, rule: Hallucination
 ) -> None:
     assert verdict(text, voice=voice, no_speech=no_speech, logprob=logprob) is rule
 
@@ -72,7 +74,7 @@ def test_only_a_text_of_nothing_but_held_letters_is_drawn_out() -> None:
 
 
 def test_a_few_words_over_many_seconds_of_doubtful_sound_are_rejected() -> None:
-    assert verdict("Thank you so much.", voice=0.9, no_speech=0.3, logprob=-0.8, speech_s=13) is Phantom.SPARSE
+    assert verdict("Thank you so much.", voice=0.9, no_speech=0.3, logprob=-0.8, speech_s=13) is Hallucination.SPARSE
     assert verdict("Thank you so much.", voice=0.9, no_speech=0.3, logprob=-0.8, speech_s=2) is None
 
 
@@ -97,14 +99,14 @@ def test_where_voice_activity_is_sure_no_known_sentence_is_rejected_for_its_word
     text: str, voice: float, no_speech: float, logprob: float
 ) -> None:
     rule = verdict(text, voice=voice, no_speech=no_speech, logprob=logprob)
-    assert rule is (None if re.search(r"\w", text) else Phantom.NO_WORDS)
+    assert rule is (None if re.search(r"\w", text) else Hallucination.NO_WORDS)
 
 
 @given(texts, unit, st.floats(0, 0.2), st.floats(-0.3, 0))
 def test_a_model_that_is_sure_of_speech_is_believed_whatever_voice_activity_says(
     text: str, voice: float, no_speech: float, logprob: float
 ) -> None:
-    assert verdict(text, voice=voice, no_speech=no_speech, logprob=logprob) in (None, Phantom.NO_WORDS)
+    assert verdict(text, voice=voice, no_speech=no_speech, logprob=logprob) in (None, Hallucination.NO_WORDS)
 
 
 @given(texts, unit, unit, st.floats(-3, 0), unit, unit, st.floats(-3, 0))
@@ -117,20 +119,20 @@ def test_more_doubt_never_saves_a_text(
 
 
 def test_the_table_in_the_docstring_names_every_rule_with_its_limits() -> None:
-    rows = re.findall(r"^\| `(\w+)` \|(.*)$", phantoms.__doc__ or "", re.MULTILINE)
-    assert [name for name, _ in rows] == [rule.value.partition(":")[0] for rule in Phantom]
+    rows = re.findall(r"^\| `(\w+)` \|(.*)$", hallucinations.__doc__ or "", re.MULTILINE)
+    assert [name for name, _ in rows] == [rule.value.partition(":")[0] for rule in Hallucination]
     limits = {name: set(re.findall(r"\d+\.\d+", row)) for name, row in rows}
-    assert limits["hopeless"] == {str(phantoms.HOPELESS_DOUBT)}
-    assert limits["faint_voice"] == {str(phantoms.FAINT_VOICE), str(phantoms.DOUBT)}
-    assert limits["known_phantom"] == {str(phantoms.FAINT_VOICE), str(phantoms.KNOWN_DOUBT)}
-    assert limits["sparse"] == {str(phantoms.LOOP_DOUBT), str(phantoms.SPARSE_LETTERS_PER_S)}
-    assert limits["faint_loop"] == {str(phantoms.FAINT_LOOP_VOICE), str(phantoms.LOOP_DOUBT)}
-    assert limits["drawn_out"] == {str(phantoms.FAINT_LOOP_VOICE)}
+    assert limits["hopeless"] == {str(hallucinations.HOPELESS_DOUBT)}
+    assert limits["faint_voice"] == {str(hallucinations.FAINT_VOICE), str(hallucinations.DOUBT)}
+    assert limits["known_phantom"] == {str(hallucinations.FAINT_VOICE), str(hallucinations.KNOWN_DOUBT)}
+    assert limits["sparse"] == {str(hallucinations.LOOP_DOUBT), str(hallucinations.SPARSE_LETTERS_PER_S)}
+    assert limits["faint_loop"] == {str(hallucinations.FAINT_LOOP_VOICE), str(hallucinations.LOOP_DOUBT)}
+    assert limits["drawn_out"] == {str(hallucinations.FAINT_LOOP_VOICE)}
     assert limits["no_speech"] == {str(OPTIONS.no_speech_threshold), str(-OPTIONS.logprob_threshold)}
 
 
 def test_the_page_on_architecture_has_the_same_table(root: Path) -> None:
-    table = re.findall(r"^\|.*$", phantoms.__doc__ or "", re.MULTILINE)
+    table = re.findall(r"^\|.*$", hallucinations.__doc__ or "", re.MULTILINE)
     assert "\n".join(table) in (root / "ARCHITECTURE.md").read_text(encoding="utf-8")
 
 
