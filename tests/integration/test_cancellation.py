@@ -14,6 +14,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from autorag_whisper.audio.memory import HeldBytes
+from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import Cancelled, UnavailableError
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.telemetry import Telemetry
@@ -24,6 +26,7 @@ from run_world import World
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import BinaryIO
 
     from opentelemetry.sdk.trace import ReadableSpan
 
@@ -257,11 +260,17 @@ def test_a_stream_that_is_closed_early_leaves_spans_of_what_was_done(
 def test_each_file_that_was_begun_and_no_other_leaves_one_span_of_each_stage(
     tmp_path: Path, exporter: InMemorySpanExporter, telemetry: Telemetry
 ) -> None:
-    files = [write_speech(tmp_path / f"{n}.wav", speech_samples(3)) for n in range(40)]
-    begun: set[str] = set()
-    outcomes = World(telemetry=telemetry).transcriber.transcribe_many(
-        files, ONE_BY_ONE, model="fake", on_progress=lambda progress: begun.add(progress.name)
-    )
+    talk, begun = HeldBytes(write_speech(tmp_path / "talk.wav", speech_samples(3)).read_bytes()), set[str]()
+
+    class Noting:
+        """Sound in memory that notes under which names it is opened."""
+
+        def open(self, name: str) -> BinaryIO:
+            begun.add(name)
+            return talk.open(name)
+
+    files = [MediaSource(f"{n}.wav", held=Noting()) for n in range(40)]
+    outcomes = World(telemetry=telemetry).transcriber.transcribe_many(files, ONE_BY_ONE, model="fake")
     done = {next(outcomes).source.name for _ in range(3)}
     outcomes.close()  # type: ignore[attr-defined]  # it is a generator
     spans = of(exporter, "load_audio")

@@ -19,6 +19,7 @@ from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
 from autorag_whisper.testing import FakeVoiceActivity, speech_samples, write_speech
 from autorag_whisper.transcriber.assembly import Assembly
 from autorag_whisper.transcriber.file import RunFile
+from autorag_whisper.transcriber.reading import Reader
 from run_world import World
 
 if TYPE_CHECKING:
@@ -55,8 +56,10 @@ def test_in_whatever_order_chunks_are_read_and_come_back_only_what_is_recognised
     loud = np.flatnonzero(np.abs(samples) > LOUD)
     with tempfile.TemporaryDirectory() as folder:
         source = MediaSource.from_path(write_speech(Path(folder) / "talk.wav", samples))
-        file = RunFile(0, source, Assembly("talk.wav", "transcribe"), "en")
-        file.open(ENGLISH, FakeVoiceActivity(), ChunkingRules(first_chunk_s=8.0))
+        file = RunFile(0, 0, source, Assembly("talk.wav", "transcribe"), "en")
+        reader = Reader(source, ENGLISH, FakeVoiceActivity(), ChunkingRules(first_chunk_s=8.0))
+        steps = reader.steps()
+        file.take([], reader.so_far)
         waiting: list[SpeechChunk] = []
         done: list[SpeechChunk] = []
         told = []
@@ -67,12 +70,15 @@ def test_in_whatever_order_chunks_are_read_and_come_back_only_what_is_recognised
                 done.append(back)
             else:
                 for _ in range(data.draw(st.integers(1, 40), "blocks")):
-                    waiting += file.read()
+                    chunks = next(steps, None)
+                    file.take(chunks or [], reader.so_far, reader.decoder if chunks is None else None)
+                    waiting += chunks or []
             told.append(file.progress)
             counted = loud[loud < round(told[-1].audio_s * 16_000)]
             for chunk in done:
                 counted = counted[(counted < chunk.start) | (counted >= chunk.stop)]
             assert not len(counted), "speech counts that no chunk has given text for"
+        reader.close()
     assert_lawful(told, len(samples) / 16_000)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from autorag_whisper.audio.chunking import WINDOW, Chunker, ChunkingRules
 from autorag_whisper.domain.audio import SpeechChunk
-from autorag_whisper.transcriber.run import SWITCHING
+from autorag_whisper.transcriber.reading import SWITCHING
 
 ONCE = ChunkingRules(second_look=1.0)
 # Levels around every threshold; lengths in windows around every limit: short, a pause, a pad, the longest chunk.

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.request import Effort, Quality, TranscribeOptions
-from autorag_whisper.recognition.batching import MOST_PASSED_OVER, Batch, Pool
+from autorag_whisper.recognition.batching import MOST_PASSED_OVER, MOST_WAITED, Batch, Pool, Turn, in_turn, next_batch
 from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkTask
 from autorag_whisper.recognition.profile import BatchProfile, profile_of
 from autorag_whisper.recognition.windows import window_frames
@@ -52,7 +52,7 @@ def test_a_window_holds_its_chunk_and_two_seconds_more(seconds: float, frames: i
 
 def test_the_window_with_the_fullest_batch_goes_first() -> None:
     pool = pool_of(5, 27, 27, 27, 27)
-    assert indices(pool.next_batch()) == [1, 2, 3, 4]
+    assert indices(next_batch([Turn(pool)])) == [1, 2, 3, 4]
 
 
 def test_short_windows_take_more_chunks_for_the_same_memory() -> None:
@@ -62,23 +62,23 @@ def test_short_windows_take_more_chunks_for_the_same_memory() -> None:
 
 def test_a_batch_that_has_to_be_full_is_whole_or_none() -> None:
     pool = pool_of(27, 27, 27)
-    assert pool.next_batch(full=True) == []
+    assert next_batch([Turn(pool)], full=True) == []
     pool.add(task_of(3, 27))
-    assert indices(pool.next_batch(full=True)) == [0, 1, 2, 3]
+    assert indices(next_batch([Turn(pool)], full=True)) == [0, 1, 2, 3]
 
 
 def test_the_last_chunks_are_divided_among_the_workers() -> None:
-    assert indices(pool_of(27, 27, 27).next_batch(share=2)) == [0, 1]
+    assert indices(next_batch([Turn(pool_of(27, 27, 27))], share=2)) == [0, 1]
 
 
 def test_of_a_file_in_an_unknown_language_only_the_first_chunk_goes_and_once() -> None:
     pool = Pool(strict_window=False, size=4)
     pool.add(task_of(0, 27))
     pool.add(task_of(1, 27))
-    first = pool.next_batch()
+    first = next_batch([Turn(pool)])
     assert indices(first) == [0]
     pool.take(first)
-    assert pool.next_batch() == []
+    assert next_batch([Turn(pool)]) == []
 
 
 @given(st.lists(st.sampled_from([3.0, 9.0, 12.0, 20.0, 27.0]), min_size=1, max_size=60))
@@ -88,7 +88,7 @@ def test_every_chunk_goes_once_and_none_is_passed_over_for_long(durations: list[
     passed = 0
     while pool.waiting:
         oldest = pool.waiting[0].chunk.index
-        batch = pool.next_batch()
+        batch = next_batch([Turn(pool)])
         assert len({task.window(strict=False) for task in batch}) == 1
         assert indices(batch) == sorted(indices(batch))
         pool.take(batch)
@@ -126,7 +126,7 @@ def test_files_that_differ_in_what_a_call_takes_are_never_in_one_batch(option: s
         pool.decide(file, "en")
         pool.add(task_of(0, 5, file, **options))
     batches = []
-    while batch := pool.next_batch():
+    while batch := next_batch([Turn(pool)]):
         pool.take(batch)
         batches.append({task.file for task in batch})
     assert sorted(batches, key=min) == [{0, 2}, {1}]
@@ -137,7 +137,7 @@ def test_files_that_differ_in_what_is_their_own_share_a_batch() -> None:
     for file, options in enumerate([{}, *({option: value} for option, value in OWN.items())]):
         pool.decide(file, "en")
         pool.add(task_of(0, 5, file, **options))
-    assert len(pool.next_batch()) == 1 + len(OWN)
+    assert len(next_batch([Turn(pool)])) == 1 + len(OWN)
 
 
 def test_each_profile_has_batches_of_its_own_size_and_window() -> None:
@@ -145,7 +145,7 @@ def test_each_profile_has_batches_of_its_own_size_and_window() -> None:
     pool.decide(0, "en")
     for n in range(3):
         pool.add(task_of(n, 5, batch_size=2))
-    assert indices(pool.next_batch()) == [0, 1]
+    assert indices(next_batch([Turn(pool)])) == [0, 1]
     assert task_of(0, 5, quality=Quality.BEST).window(strict=False) == 3000
 
 
@@ -169,3 +169,76 @@ def test_a_chunk_whose_language_is_settled_goes_in_that_one_whatever_its_files_i
     assert settled <= going.keys()
     assert all(task.language == ("ja" if n in settled else decided) for n, task in going.items())
     assert all(task.ask is AskLanguage.IF_SURE for n, task in going.items() if n not in settled)
+
+
+# ------------------------------------------------------------ several runs
+
+
+def of_run(run: int, *seconds: float, **options: Any) -> Pool:
+    """The chunks of a file of its own."""
+    pool = Pool(strict_window=False, size=4)
+    pool.decide(run, "en")
+    for n, duration_s in enumerate(seconds):
+        pool.add(task_of(n, duration_s, run, **options))
+    return pool
+
+
+def places(tasks: list[ChunkTask]) -> list[tuple[int, int]]:
+    return [(task.file, task.chunk.index) for task in tasks]
+
+
+def test_runs_have_equal_shares_of_a_batch_each_oldest_first() -> None:
+    turns = [Turn(of_run(0, 27, 27, 27, 27)), Turn(of_run(1, 27, 27)), Turn(of_run(2, 27))]
+    assert places(next_batch(turns)) == [(0, 0), (1, 0), (2, 0), (0, 1)]
+
+
+def test_who_has_audio_in_flight_gets_less_of_the_next_batch() -> None:
+    turns = in_turn([Turn(of_run(0, *[27] * 4), in_flight_s=60.0), Turn(of_run(1, *[27] * 4))])
+    assert places(next_batch(turns)) == [(1, 0), (1, 1), (1, 2), (0, 0)]
+
+
+def test_a_lower_priority_has_the_room_that_is_left() -> None:
+    turns = in_turn([Turn(of_run(0, *[27] * 4)), Turn(of_run(1, 27, 27), priority=1, in_flight_s=90.0)])
+    assert places(next_batch(turns)) == [(1, 0), (1, 1), (0, 0), (0, 1)]
+
+
+def test_of_different_profiles_and_windows_only_the_first_ones_goes() -> None:
+    turns = [Turn(of_run(0, 27)), Turn(of_run(1, 27, beam_size=2)), Turn(of_run(2, 5)), Turn(of_run(3, 27))]
+    assert places(next_batch(turns)) == [(0, 0), (3, 0)]
+
+
+def test_others_chunks_fill_a_batch_that_has_to_be_full() -> None:
+    turns = [Turn(of_run(0, 27, 27)), Turn(of_run(1, 27, 27))]
+    assert next_batch(turns[:1], full=True) == []
+    assert len(next_batch(turns, full=True)) == 4
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.lists(st.sampled_from([3.0, 9.0, 27.0]), max_size=12)), max_size=6))
+def test_every_chunk_of_every_run_goes_once_and_no_run_waits_for_ever(given: list[tuple[int, list[float]]]) -> None:
+    runs = {run: (priority, of_run(run, *seconds)) for run, (priority, seconds) in enumerate(given)}
+    waited, went = dict.fromkeys(runs, 0), list[tuple[int, int]]()
+    while able := [run for run, (_, pool) in runs.items() if pool.waiting]:
+        turns = in_turn([Turn(runs[run][1], runs[run][0], waited=waited[run]) for run in able])
+        batch = next_batch(turns)
+        assert batch, "somebody has chunks"
+        assert len({task.window(strict=False) for task in batch}) == 1
+        for run, (_, pool) in runs.items():
+            own = [task for task in batch if task.file == run]
+            assert own == sorted(own, key=lambda task: task.chunk.index)
+            waited[run] = 0 if own or not pool.waiting else waited[run] + 1
+            if own:
+                pool.take(own)
+            assert waited[run] <= MOST_WAITED + len(runs)
+        went += places(batch)
+    expected = [(run, n) for run, (_, seconds) in enumerate(given) for n in range(len(seconds))]
+    assert sorted(went) == expected
+
+
+def test_a_run_of_low_priority_has_its_turn_beside_any_number_of_others() -> None:
+    low, batches = of_run(0, 27), 0
+    while low.waiting:
+        turns = in_turn([Turn(of_run(1, *[27] * 8), priority=5), Turn(low, waited=batches)])
+        batch = next_batch(turns)
+        low.take([task for task in batch if task.file == 0])
+        batches += 1
+    assert batches == MOST_WAITED + 1

@@ -13,7 +13,7 @@ from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.request import Quality, TranscribeOptions
 from autorag_whisper.testing import FakeWhisper
-from autorag_whisper.transcriber.run import FIRST_CHUNK_S, chunking_rules
+from autorag_whisper.transcriber.reading import FIRST_CHUNK_S, chunking_rules
 
 if TYPE_CHECKING:
     from autorag_whisper.domain.audio import SpeechChunk

@@ -32,7 +32,7 @@ from autorag_whisper.format.options import Highlight, HighlightName, SubtitleOpt
 from autorag_whisper.recognition.search import MAX_PREFIX_TOKENS
 from autorag_whisper.settings import Settings
 from autorag_whisper.testing import FakeTokenizer, FakeVoiceActivity, FakeWhisperPipeline, speech_samples, write_speech
-from autorag_whisper.transcriber.run import chunking_rules
+from autorag_whisper.transcriber.reading import chunking_rules
 from run_world import World
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ A batch has one window and one profile of options (`recognition.profile`).
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,13 +14,15 @@ from autorag_whisper.recognition.chunk_result import AskLanguage
 from autorag_whisper.recognition.profile import BatchProfile, profile_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from autorag_whisper.recognition.chunk_result import ChunkTask
 
 
 MOST_PASSED_OVER = 3
 """Batches that may go before the oldest chunk: segments come in order, and its own are waited for."""
+MOST_WAITED = 16
+"""Batches that may go before one that has a chunk of a run, whatever the priority of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,10 @@ class Pool:
         """Forget what waits of `file`."""
         self.waiting = [task for task in self.waiting if task.file != file]
 
+    def clear(self) -> None:
+        """Forget all that waits."""
+        self.waiting = []
+
     def decide(self, file: int, language: str, known: Iterable[str] = ()) -> None:
         """From now on all of `file` may be recognised, which speaks `language` now, and spoke others before."""
         self.languages[file], self.known[file] = language, tuple(sorted({language, *known}))
@@ -97,33 +104,28 @@ class Pool:
             if task.is_settled
             else replace(task, language=self.languages.get(task.file), known=self.known.get(task.file, ()))
             for task in self.waiting
-            if task.is_settled or task.file in self.languages or (task.chunk.index == 0 and task.file not in self.asked)
+            if self._is_eligible(task)
         ]
 
     def most(self, group: Group) -> int:
         """Chunks of a group that may go together."""
         return batch_of(self.size, group.profile.batch_size, self.limit).of(group.window)
 
-    def next_batch(self, *, full: bool = False, share: int = 1) -> list[ChunkTask]:
-        """Chunks of one group that go together, oldest first; [] if none is eligible.
+    @property
+    def has_eligible(self) -> bool:
+        """Whether anything may be recognised now."""
+        return any(self._is_eligible(task) for task in self.waiting)
 
-        Of the groups the one whose batch is fullest, unless the oldest chunk was passed over often enough. `full`: a
-        whole batch or none. Where these are the last ones, `share` of them: as many workers will divide them.
-        """
-        groups: dict[Group, list[ChunkTask]] = {}
+    def groups(self) -> dict[Group, list[ChunkTask]]:
+        """What may be recognised now, oldest first, by what may go together."""
+        found: dict[Group, list[ChunkTask]] = {}
         for task in self.eligible():
-            groups.setdefault(self._group(task), []).append(task)
-        if not groups:
-            return []
-        group = next(iter(groups))  # the oldest chunk's
-        if self.passed_over < MOST_PASSED_OVER:
-            group = max(groups, key=lambda one: min(1.0, len(groups[one]) / self.most(one)))
-        size, same = self.most(group), groups[group]
-        if full and len(same) < size:
-            return []
-        if share > 1 and len(same) < size * share:
-            size = min(size, -(-len(same) // share))
-        return same[:size]
+            found.setdefault(self._group(task), []).append(task)
+        return found
+
+    def _is_eligible(self, task: ChunkTask) -> bool:
+        is_asked = task.chunk.index == 0 and task.file not in self.asked
+        return task.is_settled or task.file in self.languages or is_asked
 
     def _group(self, task: ChunkTask) -> Group:
         return Group(task.window(strict=self.strict_window), profile_of(task.options))
@@ -131,7 +133,71 @@ class Pool:
     def take(self, tasks: list[ChunkTask]) -> None:
         """Take a batch out of the pool."""
         gone = {(task.file, task.chunk.index) for task in tasks}
-        oldest = next(((task.file, task.chunk.index) for task in self.eligible()), None)
+        oldest = next(((task.file, task.chunk.index) for task in self.waiting if self._is_eligible(task)), None)
         self.passed_over = 0 if oldest in gone else self.passed_over + 1
         self.asked |= {task.file for task in tasks if task.language is None}
         self.waiting = [task for task in self.waiting if (task.file, task.chunk.index) not in gone]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A run that wants to compute: its chunks, its priority (higher first), and what it has had.
+
+    `in_flight_s`: audio of it that is being recognised. `waited`: batches since one had a chunk of it.
+    """
+
+    pool: Pool
+    priority: int = 0
+    in_flight_s: float = 0.0
+    waited: int = 0
+
+
+def in_turn(turns: Sequence[Turn]) -> list[Turn]:
+    """Who is asked first: by priority, then whoever has the least audio in flight, then whoever has waited longest.
+
+    Before all of them those that have waited for `MOST_WAITED` batches.
+    """
+    return sorted(turns, key=lambda one: (one.waited < MOST_WAITED, -one.priority, one.in_flight_s, -one.waited))
+
+
+def next_batch(turns: Sequence[Turn], *, full: bool = False, share: int = 1) -> list[ChunkTask]:
+    """Chunks of one group that go together, for the first of `turns`; [] if it has none that is eligible.
+
+    Of its groups the one whose batch is fullest, with what the others have of it, unless its oldest chunk was passed
+    over often enough. Those of its own priority and above have equal shares of the batch, oldest chunks first; the
+    others what room is left. `full`: a whole batch or none. Where these are the last chunks, `share` of them: as many
+    workers will divide them.
+    """
+    pool = turns[0].pool
+    found = [turn.pool.groups() for turn in turns]
+    own = found[0]
+    if not own:
+        return []
+    group = next(iter(own))  # the oldest chunk's
+    if pool.passed_over < MOST_PASSED_OVER:
+        group = max(own, key=lambda one: min(1.0, sum(len(each.get(one, ())) for each in found) / pool.most(one)))
+    count, size = sum(len(each.get(group, ())) for each in found), pool.most(group)
+    if full and count < size:
+        return []
+    if share > 1 and count < size * share:
+        size = min(size, -(-count // share))
+    return _shared([(turn, each.get(group, [])) for turn, each in zip(turns, found, strict=True)], size)
+
+
+def _shared(waiting: Sequence[tuple[Turn, list[ChunkTask]]], size: int) -> list[ChunkTask]:
+    """`size` chunks at most, in equal shares of audio among those of the first one's priority and above."""
+    lead = waiting[0][0]
+    batch: list[ChunkTask] = []
+    for priority in sorted({min(turn.priority, lead.priority) for turn, _ in waiting}, reverse=True):
+        left = [
+            (turn.in_flight_s, n, list(reversed(tasks)))
+            for n, (turn, tasks) in enumerate(waiting)
+            if min(turn.priority, lead.priority) == priority and tasks
+        ]
+        heapq.heapify(left)
+        while left and len(batch) < size:
+            has_s, n, tasks = heapq.heappop(left)
+            batch.append(tasks.pop())
+            if tasks:
+                heapq.heappush(left, (has_s + batch[-1].chunk.duration_s, n, tasks))
+    return batch

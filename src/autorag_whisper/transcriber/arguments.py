@@ -42,6 +42,12 @@ def require_callback(on_progress: object) -> None:
         raise InvalidOption("on_progress", type(on_progress).__name__, "a function that takes a Progress, or None")
 
 
+def require_priority(priority: int) -> None:
+    """See that it is a whole number. Raises InvalidOption."""
+    if isinstance(priority, bool) or not isinstance(priority, int):
+        raise InvalidOption("priority", priority, "a whole number; of calls on the same model the higher goes first")
+
+
 def token_of(cancel: CancelToken | None) -> CancelToken:
     """The token that stops a call: what a caller gave, or one of its own. Raises InvalidOption."""
     if cancel is not None and not isinstance(cancel, CancelToken):

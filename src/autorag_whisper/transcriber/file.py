@@ -11,22 +11,19 @@ from autorag_whisper.device.fallback_steps import Step
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.transcriber.outcome import Progress
-from autorag_whisper.transcriber.reading import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Mapping, Sequence
 
-    from autorag_whisper.audio.chunking import ChunkingRules
+    from autorag_whisper.audio.decode import MediaDecoder
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.audio import SpeechChunk
-    from autorag_whisper.domain.request import TranscribeOptions
-    from autorag_whisper.domain.transcript import DeviceFallbackStep, Segment
-    from autorag_whisper.engines.base import VoiceActivity
+    from autorag_whisper.domain.transcript import DeviceFallbackStep
     from autorag_whisper.recognition.border_hearing import Border
-    from autorag_whisper.recognition.chunk_result import ChunkResult
     from autorag_whisper.recognition.language import LanguageChoice
     from autorag_whisper.transcriber.assembly import Assembly
-    from autorag_whisper.transcriber.checkpoint import Supervised
+    from autorag_whisper.transcriber.checkpoint import Checkpoint
+    from autorag_whisper.transcriber.reading import ReadSoFar
 
 _MORE_S = 10.0
 
@@ -44,45 +41,41 @@ class Moments:
 
 @dataclass(slots=True)
 class RunFile:
-    """State of one file, in the thread that owns the run.
+    """State of one file, in the thread of its run's scheduler.
 
-    `voting`: its language is unsure and waits until `VOTING_CHUNKS` chunks, or all that there are, can vote.
+    `key` tells the files of a scheduler apart, `index` counts those of the run. `finished`: chunks that an earlier run
+    has done. `voting`: its language is unsure and waits until `VOTING_CHUNKS` chunks, or all that there are, can vote.
+    `decoder`: what is known of the media, once all of it is decoded.
     """
 
+    key: int
     index: int
     source: MediaSource
     assembly: Assembly
     language: str | None
+    checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
     moments: Moments = field(default_factory=Moments)
-    reader: Reader | None = None
+    read: ReadSoFar | None = None
+    decoder: MediaDecoder | None = None
     chunks_read: int = 0
-    decoded: bool = False
     voting: bool = False
-    over: bool = False
     batch_size: int = 0
     batch_size_since: int = 0  # since the last step of the device fallback
     hearing: Border | None = None  # that was handed to a worker
     methods: set[WordSource] = field(default_factory=set)
     letters: set[str] = field(default_factory=set)  # who found them
-    _steps: Generator[list[SpeechChunk]] | None = None
     _starts_s: deque[float] = field(default_factory=deque)  # of the chunks that are read and not assembled
 
-    def open(self, options: TranscribeOptions, voice: VoiceActivity, rules: ChunkingRules) -> None:
-        """Open the file. Raises the Media* errors."""
-        self.reader = Reader(self.source, options, voice, rules)
-        self._steps = self.reader.steps()
-
-    def read(self) -> list[SpeechChunk]:
-        """Read a block; the chunks that it closed. Sets `decoded` at the end. Raises the Media* errors."""
-        assert self._steps is not None
-        chunks = next(self._steps, None)
-        if chunks is None:
-            self.decoded = True
-            self.close()
-            return []
+    def take(self, chunks: Sequence[SpeechChunk], read: ReadSoFar, decoder: MediaDecoder | None = None) -> None:
+        """The next chunks that were read of it; `decoder` with the last ones."""
+        self.read, self.decoder = read, decoder
         self.chunks_read += len(chunks)
         self._starts_s.extend(chunk.start_s for chunk in chunks)
-        return chunks
+
+    @property
+    def decoded(self) -> bool:
+        """Whether all of it was read."""
+        return self.decoder is not None
 
     def fell_back(self, step: DeviceFallbackStep) -> None:
         """A step of the device fallback was taken while it was at work. That others had the card is told once."""
@@ -90,13 +83,6 @@ class RunFile:
             return
         self.assembly.steps.append(step)
         self.batch_size_since = 0
-
-    def close(self) -> None:
-        """Free what reading needs; the decoder's facts stay."""
-        if self._steps is not None:
-            self._steps.close()
-        if self.reader is not None:
-            self.reader.close()
 
     def speak(self, choice: LanguageChoice) -> None:
         """The language was found."""
@@ -107,8 +93,7 @@ class RunFile:
 
     def goes_on_behind(self, chunk: SpeechChunk) -> bool:
         """Whether other chunks of it can be asked for its language, as far as its header says."""
-        assert self.reader is not None
-        total_s = self.reader.decoder.expected_duration_s
+        total_s = self.read.expected_s if self.read is not None else None
         return total_s is None or total_s - seconds(chunk.stop) > _MORE_S
 
     @property
@@ -124,26 +109,10 @@ class RunFile:
     @property
     def progress(self) -> Progress:
         """How far it is: up to the first chunk that waits for its result, or to where voice activity has judged."""
-        assert self.reader is not None
+        assert self.read is not None
         while len(self._starts_s) > self.chunks_read - self.assembly.chunks_done:
             self._starts_s.popleft()
-        read_s = seconds(self.reader.decoder.samples_out)
-        judged_s = read_s if self.decoded else min(self.reader.judged_s, read_s)
-        expected_s = self.reader.decoder.expected_duration_s
+        read_s, expected_s = self.read.audio_s, self.read.expected_s
+        judged_s = read_s if self.decoded else min(self.read.judged_s, read_s)
         total_s = read_s if self.decoded else max(expected_s, read_s) if expected_s else None
         return Progress(self.source, min([judged_s, *islice(self._starts_s, 1)]), total_s)
-
-
-def segments_of(
-    file: RunFile, result: ChunkResult | None, supervised: Supervised | None, heard: str | None = None
-) -> Iterator[Segment]:
-    """The segments that are next in order with a chunk's result, or with what was `heard` across a border.
-
-    Whoever wants to know is told whose they are. Without either: the one that waited for another chunk.
-    """
-    on_segment, assembly = supervised.on_segment if supervised is not None else None, file.assembly
-    found = assembly.settle(heard) if heard is not None else assembly.add(result) if result else assembly.finish()
-    for segment in found:
-        if on_segment is not None:
-            on_segment(file.source, segment)
-        yield segment

@@ -52,8 +52,8 @@ class TranscriberProtocol(Protocol):
     """Transcribes files. Thread-safe.
 
     Paths are made absolute when a method is called (those of an iterator when they are taken from it). `cancel` stops a
-    call, which then raises Cancelled. Every method raises RequestError for the caller's faults (`domain.errors`),
-    UnavailableError for what is not now.
+    call, which then raises Cancelled. Of calls on one model those of a higher `priority` go first. Every method raises
+    RequestError for the caller's faults (`domain.errors`), UnavailableError for what is not now.
     """
 
     def model(self, size: str | os.PathLike[str], device_hint: str | None = None) -> ModelHandle:
@@ -79,6 +79,7 @@ class TranscriberProtocol(Protocol):
         model: Model = "base",
         on_progress: OnProgress | None = None,
         cancel: CancelToken | None = None,
+        priority: int = 0,
     ) -> TranscriptStream:
         """Start on one file. Nothing is opened before the first segment is asked for."""
         ...
@@ -91,6 +92,7 @@ class TranscriberProtocol(Protocol):
         model: Model = "base",
         on_progress: OnProgress | None = None,
         cancel: CancelToken | None = None,
+        priority: int = 0,
     ) -> Transcript:
         """One file, whole."""
         ...
@@ -103,6 +105,7 @@ class TranscriberProtocol(Protocol):
         model: Model = "base",
         on_progress: OnProgress | None = None,
         cancel: CancelToken | None = None,
+        priority: int = 0,
     ) -> Iterator[FileOutcome]:
         """Many files in one run, each as it completes, in any order: batches are filled across files.
 

@@ -6,11 +6,11 @@ import math
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from autorag_whisper.audio.chunking import Chunker, GaplessChunker
+from autorag_whisper.audio.chunking import Chunker, ChunkingRules, GaplessChunker
 from autorag_whisper.audio.decode import MediaDecoder
 from autorag_whisper.audio.highpass import HighPass
 from autorag_whisper.audio.narrow_band import BandExtension
@@ -20,21 +20,34 @@ from autorag_whisper.domain.clips import Clip
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from autorag_whisper.audio.chunking import ChunkingRules
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.audio import Samples, SpeechChunk
     from autorag_whisper.domain.request import TranscribeOptions
-    from autorag_whisper.engines.base import VoiceActivity, VoiceActivityStream
+    from autorag_whisper.engines.base import RecognizerSpec, VoiceActivity, VoiceActivityStream
 
+
+FIRST_CHUNK_S = 8.0
+"""Audio in the first chunk of a long file, at most: what the shortest window holds."""
+
+SWITCHING = ChunkingRules(min_chunk_s=3.0, pause_s=0.7, max_chunk_s=15.0)
+"""Short chunks, cut at short pauses: whoever changes the language does so between two sentences."""
 
 LONG_FILE_S = 60.0
 """Files that are longer have a short first chunk."""
 
 
+class ReadSoFar(NamedTuple):
+    """How far a file is read, in seconds: decoded, judged (as `Reader.judged_s`), and expected by its header."""
+
+    audio_s: float
+    judged_s: float
+    expected_s: float | None
+
+
 class Reader:
     """One file as speech chunks. One pass, one thread; `close` frees everything at any time.
 
-    The constructor opens the file; it and `steps` raise the Media* errors.
+    The constructor opens the file; it and `steps` raise the Media* errors. `is_through`: that step is the last.
     """
 
     def __init__(
@@ -54,6 +67,7 @@ class Reader:
         self._clips = [_bounds(clip) for clip in options.clips] or [(0, sys.maxsize)]
         self._part: _Part | None = None
         self._chunks = 0
+        self.is_through = False
 
     @property
     def _is_long(self) -> bool:
@@ -67,12 +81,18 @@ class Reader:
         """Everything before it is in a chunk that has left, or will be in none."""
         return self._part.judged_s if self._part is not None else seconds(self.decoder.samples_out)
 
+    @property
+    def so_far(self) -> ReadSoFar:
+        """How far it is read now."""
+        return ReadSoFar(seconds(self.decoder.samples_out), self.judged_s, self.decoder.expected_duration_s)
+
     def steps(self) -> Generator[list[SpeechChunk]]:
         """For every block of audio the chunks that it closed, most often none; each step takes milliseconds."""
         at = 0
         for block in self.decoder:
             yield self._hear(block, at)
             at += len(block)
+        self.is_through = True
         yield self._end(self._part) if self._part is not None else []
 
     def _hear(self, block: Samples, at: int) -> list[SpeechChunk]:
@@ -139,3 +159,17 @@ def _bounds(clip: Clip) -> tuple[int, int]:
     """Its samples, [start, stop)."""
     start = round(clip.start_s * SAMPLE_RATE_HZ)
     return start, sys.maxsize if math.isinf(clip.end_s) else max(start + 1, round(clip.end_s * SAMPLE_RATE_HZ))
+
+
+def chunking_rules(spec: RecognizerSpec, options: TranscribeOptions) -> ChunkingRules:
+    """How speech is packed: no short first chunk where every window costs what the full one does."""
+    full_window = spec.strict_window or options.effort.full_window
+    rules = SWITCHING if options.code_switching else ChunkingRules(first_chunk_s=None if full_window else FIRST_CHUNK_S)
+    return replace(
+        rules,
+        threshold=options.vad_threshold,
+        min_speech_s=options.vad_min_speech_s,
+        min_silence_s=options.vad_min_silence_s,
+        pad_s=options.vad_pad_s,
+        unclear_pad_s=max(rules.unclear_pad_s, options.vad_pad_s),
+    )

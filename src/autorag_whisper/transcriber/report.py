@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 
 class Report:
-    """What one run tells about its files. Spans join the context in which it is made."""
+    """What one run tells about its files. Spans join `context`, in which it is made.
+
+    `note` and `fell_back` are the scheduler's to call, all else is for the thread that iterates the run.
+    """
 
     def __init__(self, telemetry: Telemetry, options: TranscribeOptions) -> None:
         self._telemetry, self._options = telemetry, options
-        self._parent = telemetry.current()
+        self.context = telemetry.current()
         self._zero_ns = telemetry.clock_ns() - round(time.perf_counter() * 1e9)
 
     def note(self, file: RunFile, result: ChunkResult) -> None:
@@ -39,12 +42,14 @@ class Report:
             file.letters.add(result.aligned.letters)
         for before, after in result.aligned.fallbacks:
             step = {names.ALIGN_FROM: before.value, names.ALIGN_TO: after.value}
-            self._telemetry.count(names.ALIGNER_FALLBACKS, 1, step)
+            with self._telemetry.attached(self.context):
+                self._telemetry.count(names.ALIGNER_FALLBACKS, 1, step)
 
     def fell_back(self, step: DeviceFallbackStep) -> None:
         """A step of the device fallback was taken."""
         attributes = {names.STAGE: step.stage, names.CAUSE: step.cause, names.STEP: step.step}
-        self._telemetry.count(names.DEVICE_FALLBACKS, 1, attributes)
+        with self._telemetry.attached(self.context):
+            self._telemetry.count(names.DEVICE_FALLBACKS, 1, attributes)
 
     def complete(self, file: RunFile, transcript: Transcript, pin: CpuPin | None) -> None:
         """The spans and metrics of a file that is done; `pin`: why the process stays on the CPU, if it does."""
@@ -67,11 +72,11 @@ class Report:
 
         `kind` is what ended it; the spans of the stages that were not through have it as their error.
         """
-        read_s = file.reader.decoder.samples_out / 16_000 if file.reader is not None else 0.0
+        read_s = file.read.audio_s if file.read is not None else 0.0
         self._loaded(file, read_s, "" if file.moments.decoded else kind, {names.OUTCOME: kind})
         device = str(spec.device)
         if file.moments.submitted or file.moments.decoded:
-            done_s = file.progress.audio_s if file.reader is not None else 0.0
+            done_s = file.progress.audio_s if file.read is not None else 0.0
             self._recognised(file, done_s, device, error=kind)
         if file.moments.aligned_from:
             self._aligned(file, file.assembly.main_language, device, kind)
@@ -90,7 +95,7 @@ class Report:
             names.AUDIO_DURATION_S: round(duration_s, 3),
             **more,
         }
-        self._telemetry.span(names.LOAD_AUDIO, when, attributes, parent=self._parent, error=error)
+        self._telemetry.span(names.LOAD_AUDIO, when, attributes, parent=self.context, error=error)
 
     def _recognised(
         self,
@@ -109,7 +114,7 @@ class Report:
             **more,
         }
         when = Stretch(_submitted(file), file.moments.finished)
-        self._telemetry.span(names.CT2_TRANSCRIBE, when, attributes, parent=self._parent, error=error)
+        self._telemetry.span(names.CT2_TRANSCRIBE, when, attributes, parent=self.context, error=error)
         for stage, seconds in (("recognise", recognise_s), ("align", align_s)):
             self._telemetry.duration(names.STAGE_DURATION, seconds, {names.STAGE: stage})
         self._telemetry.count(names.AUDIO_SECONDS, audio_s, {names.MODEL_DEVICE: device})
@@ -124,7 +129,7 @@ class Report:
         if file.letters:
             attributes[names.ALIGN_LETTERS] = "+".join(sorted(file.letters))
         when = Stretch(file.moments.aligned_from or _submitted(file), file.moments.finished)
-        self._telemetry.span(names.ALIGN, when, attributes, parent=self._parent, error=error)
+        self._telemetry.span(names.ALIGN, when, attributes, parent=self.context, error=error)
 
     def _over(self, file: RunFile, outcome: str) -> None:
         took_s = Stretch(file.moments.opened, file.moments.finished).duration_s

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from autorag_whisper.transcriber.arguments import token_of
+from autorag_whisper.transcriber.run_request import RunControl
 from autorag_whisper.transcriber.transcriber import Transcriber
 
 if TYPE_CHECKING:
@@ -42,6 +44,5 @@ class SupervisedTranscriber(Transcriber):
         cancel: CancelToken | None = None,
     ) -> Generator[Segment | FileOutcome]:
         """One run: segments of all files, each file's in order, and outcomes. Close it to stop."""
-        return self._events(
-            sources, options, model=model, on_progress=on_progress, cancel=cancel, supervised=supervised
-        )
+        control = RunControl(token_of(cancel), on_progress, supervised=supervised)
+        return self._events(sources, options, model, control)

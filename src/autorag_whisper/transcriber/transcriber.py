@@ -20,12 +20,14 @@ from autorag_whisper.transcriber.arguments import (
     options_of,
     require_callback,
     require_model,
+    require_priority,
     source_of,
     sources_of,
     token_of,
 )
 from autorag_whisper.transcriber.cancellation import CancelToken
-from autorag_whisper.transcriber.start import RunParts
+from autorag_whisper.transcriber.run_request import RunControl, RunRequest
+from autorag_whisper.transcriber.schedulers import Schedulers
 from autorag_whisper.transcriber.stream import TranscriptStream
 
 if TYPE_CHECKING:
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from autorag_whisper.residency.idle import IdleTimer
     from autorag_whisper.residency.residency import Residency
     from autorag_whisper.telemetry import Telemetry
-    from autorag_whisper.transcriber.checkpoint import Supervised
     from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
     from autorag_whisper.transcriber.protocol import Model
 
@@ -74,6 +75,7 @@ class _Own:
     def __init__(self, parts: TranscriberParts) -> None:
         self.parts, self.sharing = parts, parts.sharing or CardSharing(None, parts.telemetry)
         self.lock = Lock()
+        self.schedulers = Schedulers()
         self.handles: dict[tuple[str, str], LoadedModel] = {}
         self.closed = False
 
@@ -168,11 +170,13 @@ class Transcriber:
         model: Model = "base",
         on_progress: OnProgress | None = None,
         cancel: CancelToken | None = None,
+        priority: int = 0,
     ) -> TranscriptStream:
         """Start on one file. Nothing is opened before the first segment is asked for."""
         own = CancelToken(token_of(cancel))
         source = source_of(media)
-        return TranscriptStream(self._events([source], options, model=model, on_progress=on_progress, cancel=own), own)
+        control = RunControl(own, on_progress, priority)
+        return TranscriptStream(self._events([source], options, model, control), own)
 
     def transcribe(
         self,
@@ -182,9 +186,12 @@ class Transcriber:
         model: Model = "base",
         on_progress: OnProgress | None = None,
         cancel: CancelToken | None = None,
+        priority: int = 0,
     ) -> Transcript:
         """One file, whole."""
-        with self.stream(media, options, model=model, on_progress=on_progress, cancel=cancel) as stream:
+        with self.stream(
+            media, options, model=model, on_progress=on_progress, cancel=cancel, priority=priority
+        ) as stream:
             return stream.result()
 
     def transcribe_many(
@@ -195,13 +202,14 @@ class Transcriber:
         model: Model = "base",
         on_progress: OnProgress | None = None,
         cancel: CancelToken | None = None,
+        priority: int = 0,
     ) -> Iterator[FileOutcome]:
         """Many files in one run, each as it completes, in any order: batches are filled across files.
 
         A file that fails gives an outcome with its error and never stops the others; Cancelled ends them all.
         """
-        events = self._events(sources_of(sources), options, model=model, on_progress=on_progress, cancel=cancel)
-        return outcomes_of(events)
+        control = RunControl(token_of(cancel), on_progress, priority)
+        return outcomes_of(self._events(sources_of(sources), options, model, control))
 
     def close(self) -> None:
         """Release every model. Runs must have ended; a later one raises TranscriberClosed.
@@ -225,35 +233,29 @@ class Transcriber:
         self.close()
 
     def _events(
-        self,
-        sources: Iterable[MediaSource],
-        options: TranscribeOptions | None = None,
-        *,
-        model: Model = "base",
-        on_progress: OnProgress | None = None,
-        cancel: CancelToken | None = None,
-        supervised: Supervised | None = None,
+        self, sources: Iterable[MediaSource], options: TranscribeOptions | None, model: Model, control: RunControl
     ) -> Generator[Segment | FileOutcome]:
         """What `stream` and `transcribe_many` are made of: segments of all files, each file's in order, and outcomes.
 
-        Close it to stop. `supervised`: for a run that may have to be begun again elsewhere.
+        Close it to stop.
         """
-        require_callback(on_progress)
-        aligners = self._parts.alignment_models
-        lease = aligners.lease if aligners is not None else None
-        parts = RunParts(
-            self._session(model),
-            self._parts.voice,
-            self._parts.telemetry,
-            token_of(cancel),
-            on_progress,
-            lease,
-            supervised,
-        )
+        require_callback(control.on_progress)
+        require_priority(control.priority)
         options = options_of(options)
         if options.aligner is Aligner.AUTO:
             options = replace(options, aligner=self._parts.auto_aligner)
-        events = start.events(sources, options, parts)
+        aligners = self._parts.alignment_models
+        request = RunRequest(
+            sources,
+            options,
+            self._session(model),
+            meaning_of(None if isinstance(model, str | os.PathLike) else hint_text(model.device_hint)),
+            self._parts.voice,
+            self._parts.telemetry,
+            control,
+            aligners.lease if aligners is not None else None,
+        )
+        events = start.events(request, self._own.get().schedulers)
         events = events if self._parts.idle is None else _busy(self._parts.idle, events)
         return in_one_process(events, "a stream")
 

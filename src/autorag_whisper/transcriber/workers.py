@@ -1,17 +1,18 @@
-"""The threads of a run that call the engine. They take jobs and post what came of them to one queue."""
+"""The threads of a scheduler that call the engine. They take jobs and post what came of them."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import SimpleQueue
-from threading import Event
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from autorag_whisper.recognition.recognizer import Caller
+from autorag_whisper.transcriber.own_threads import mark_as_ours
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.context import Context
 
     from autorag_whisper.device.model_session import ModelSession
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
     from autorag_whisper.recognition.ctc_alignment import HeldLeases
     from autorag_whisper.recognition.language import LanguageChoice
+    from autorag_whisper.recognition.recognizer import Recognizer
     from autorag_whisper.telemetry import Telemetry
 
 
@@ -33,7 +35,7 @@ class Job:
 
     @property
     def files(self) -> set[int]:
-        """The files of the run that it is for."""
+        """The keys of the files that it is for."""
         return {task.file for task in self.tasks} | ({self.border.file} if self.border is not None else set())
 
     @property
@@ -74,22 +76,25 @@ class JobFailed:
 
 
 @dataclass(frozen=True, slots=True)
-class Woken:
-    """Nothing came of any job: whoever waits is to look around."""
+class OnBehalf:
+    """For whom a job is done: whose trace its spans join, whose alignment models it uses, and when it is to end."""
+
+    context: Context
+    cancelled: Callable[[], bool]
+    ctc: HeldLeases | None = None
 
 
 WorkerEvent = LanguageFound | JobDone | JobFailed
 
 
 class Workers:
-    """`count` threads. Used by one thread; a job ends in exactly one JobDone or JobFailed."""
+    """`count` threads. Used by one thread; a job ends in exactly one JobDone or JobFailed, which is given to `post`."""
 
-    def __init__(self, count: int, session: ModelSession, telemetry: Telemetry, ctc: HeldLeases | None = None) -> None:
-        self.count, self._ctc = count, ctc
-        self._session, self._telemetry = session, telemetry
-        self._parent: Context = telemetry.current()
-        self._events: SimpleQueue[WorkerEvent | Woken] = SimpleQueue()
-        self._stop = Event()
+    def __init__(
+        self, count: int, session: ModelSession, telemetry: Telemetry, post: Callable[[WorkerEvent], None]
+    ) -> None:
+        self.count = count
+        self._session, self._telemetry, self._post = session, telemetry, post
         self._pool, self._retired = _threads(count), list[ThreadPoolExecutor]()
         self.in_flight = 0
 
@@ -110,57 +115,38 @@ class Workers:
             self._pool.shutdown(wait=False)
             self.count, self._pool = count, _threads(count)
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job, on_behalf: OnBehalf) -> None:
         """Hand a job to the threads."""
+        self._pool.submit(self._work, job, on_behalf)
         self.in_flight += 1
-        self._pool.submit(self._work, job)
 
-    def next_event(self, *, block: bool) -> WorkerEvent | None:
-        """What was posted next; None if nothing was and it should not `block`, or it was woken."""
-        if not block and self._events.empty():
-            return None
-        event = self._events.get()
-        if isinstance(event, Woken):
-            return None
-        if not isinstance(event, LanguageFound):
-            self.in_flight -= 1
-        return event
-
-    def wake(self) -> None:
-        """Have `next_event` come back. Takes no lock: a signal handler may call it."""
-        self._events.put(Woken())
-
-    def stop(self) -> None:
-        """Start no further batch; those in flight end at their next call of the engine."""
-        self._stop.set()
-        for pool in (*self._retired, self._pool):
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def wait(self) -> None:
-        """Until no batch is in flight, after `stop`: an engine is never torn down under a batch."""
+    def close(self) -> None:
+        """Until no thread is left: an engine is never torn down under a batch."""
         for pool in (*self._retired, self._pool):
             pool.shutdown(wait=True)
 
-    def _work(self, job: Job) -> None:
+    def _work(self, job: Job, on_behalf: OnBehalf) -> None:
         key = self._session.key
         try:
-            with self._telemetry.attached(self._parent), self._session.compute() as (key, recognizer):
-                caller = Caller(
-                    on_language=lambda file, choice: self._events.put(LanguageFound(file, choice)),
-                    cancelled=self._stop.is_set,
-                    ctc=self._ctc.aligner(key.device) if self._ctc is not None else None,
-                )
-                if job.border is not None:
-                    began = perf_counter()
-                    heard = recognizer.hear_border(job.border, caller)
-                    self._events.put(JobDone(job, key, heard=heard, heard_s=perf_counter() - began))
-                    return
-                results = recognizer.batch(job.tasks, caller)
-        except BaseException as error:  # noqa: BLE001 - the owner of the run judges it, in its own thread
-            self._events.put(JobFailed(job, key, error))
+            with self._telemetry.attached(on_behalf.context), self._session.compute() as (key, recognizer):
+                done = self._done(job, on_behalf, key, recognizer)
+        except BaseException as error:  # noqa: BLE001 - the scheduler judges it, in its own thread
+            self._post(JobFailed(job, key, error))
         else:
-            self._events.put(JobDone(job, key, tuple(results)))
+            self._post(done)
+
+    def _done(self, job: Job, on_behalf: OnBehalf, key: ModelKey, recognizer: Recognizer) -> JobDone:
+        caller = Caller(
+            on_language=lambda file, choice: self._post(LanguageFound(file, choice)),
+            cancelled=on_behalf.cancelled,
+            ctc=on_behalf.ctc.aligner(key.device) if on_behalf.ctc is not None else None,
+        )
+        if job.border is not None:
+            began = perf_counter()
+            heard = recognizer.hear_border(job.border, caller)
+            return JobDone(job, key, heard=heard, heard_s=perf_counter() - began)
+        return JobDone(job, key, tuple(recognizer.batch(job.tasks, caller)))
 
 
 def _threads(count: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(count, thread_name_prefix="autorag-whisper")
+    return ThreadPoolExecutor(count, thread_name_prefix="autorag-whisper", initializer=mark_as_ours)

@@ -15,12 +15,14 @@ from autorag_whisper.transcriber.arguments import (
     options_of,
     require_callback,
     require_model,
+    require_priority,
     source_of,
     sources_of,
     token_of,
 )
 from autorag_whisper.transcriber.cancellation import CancelToken
 from autorag_whisper.transcriber.outcome import Progress
+from autorag_whisper.transcriber.run_request import RunControl
 from autorag_whisper.transcriber.stream import TranscriptStream
 from autorag_whisper.transcriber.transcriber import outcomes_of
 from autorag_whisper.worker.call import Call, End, Question
@@ -115,7 +117,7 @@ class WorkerTranscriber:
 
     def load(self, model: Model = "base") -> None:
         """Make the model resident. Raises the Model* errors, and WorkerDied."""
-        with closing(self._events((), None, model, None, CancelToken())) as events:
+        with closing(self._events((), None, model, RunControl(CancelToken()))) as events:
             for _ in events:
                 pass
 
@@ -131,10 +133,12 @@ class WorkerTranscriber:
         model: Model = "base",
         on_progress: OnProgress | None = None,
         cancel: CancelToken | None = None,
+        priority: int = 0,
     ) -> TranscriptStream:
         """Start on one file. Nothing is opened before the first segment is asked for."""
         own = CancelToken(token_of(cancel))
-        return TranscriptStream(self._events((source_of(media),), options, model, on_progress, own), own)
+        control = RunControl(own, on_progress, priority)
+        return TranscriptStream(self._events((source_of(media),), options, model, control), own)
 
     def transcribe(
         self,
@@ -144,9 +148,12 @@ class WorkerTranscriber:
         model: Model = "base",
         on_progress: OnProgress | None = None,
         cancel: CancelToken | None = None,
+        priority: int = 0,
     ) -> Transcript:
         """One file, whole."""
-        with self.stream(media, options, model=model, on_progress=on_progress, cancel=cancel) as stream:
+        with self.stream(
+            media, options, model=model, on_progress=on_progress, cancel=cancel, priority=priority
+        ) as stream:
             return stream.result()
 
     def transcribe_many(
@@ -157,13 +164,14 @@ class WorkerTranscriber:
         model: Model = "base",
         on_progress: OnProgress | None = None,
         cancel: CancelToken | None = None,
+        priority: int = 0,
     ) -> Iterator[FileOutcome]:
         """Many files in one run, each as it completes: what failed has its error, and never stops the others.
 
         An iterator of sources is read to its end at the call.
         """
         files = tuple(sources_of(sources))
-        return outcomes_of(self._events(files, options, model, on_progress, token_of(cancel)))
+        return outcomes_of(self._events(files, options, model, RunControl(token_of(cancel), on_progress, priority)))
 
     @property
     def process_id(self) -> int | None:
@@ -184,17 +192,14 @@ class WorkerTranscriber:
     # ------------------------------------------------------------ one job
 
     def _events(
-        self,
-        files: tuple[MediaSource, ...],
-        options: TranscribeOptions | None,
-        model: Model,
-        on_progress: OnProgress | None,
-        cancel: CancelToken,
+        self, files: tuple[MediaSource, ...], options: TranscribeOptions | None, model: Model, control: RunControl
     ) -> Generator[Segment | FileOutcome]:
         options_of(options)
-        require_callback(on_progress)
+        require_callback(control.on_progress)
+        require_priority(control.priority)
         size, hint = _named(model)
-        return in_one_process(self._run(Job(files, options, size, hint), on_progress, cancel), "a stream")
+        job = Job(files, options, size, hint, priority=control.priority)
+        return in_one_process(self._run(job, control.on_progress, control.cancel), "a stream")
 
     def _run(self, job: Job, on_progress: OnProgress | None, cancel: CancelToken) -> Generator[Segment | FileOutcome]:
         """What comes of a job. Whatever ends this early, and be it in its first line, ends the job."""

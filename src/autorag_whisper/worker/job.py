@@ -35,6 +35,8 @@ class FileInHand:
 class Job:
     """Files to transcribe, in rounds: what a process leaves undone goes to the next. Without files: a model to load.
 
+    Of jobs that wait the one with the highest `priority` goes first, else the oldest.
+
     A file is counted by its place in `files`; a process counts those of its round.
     """
 
@@ -42,6 +44,7 @@ class Job:
     options: TranscribeOptions | None
     model: str
     device_hint: str | None
+    priority: int = 0
     error: BaseException | None = None
     deaths: int = 0
     spool: Spool | None = None

@@ -178,7 +178,8 @@ class Supervisor:
         if self._process is not None and self._process.is_gone:
             return  # it says so behind all else that it said: what it left undone is taken up then
         while self._call is None and self._waiting:
-            self._call = self._waiting.popleft()
+            self._call = max(self._waiting, key=lambda call: call.job.priority)  # of equals the oldest
+            self._waiting.remove(self._call)
             self._begin_round(self._call)
         if self._call is not None and self._waiting and not self._is_free and self._process is not None:
             # The next one is not to wait for somebody who does not read, who may be himself.

@@ -1,0 +1,359 @@
+"""What computes for all runs on one model: chunks of many callers' files, in batches, on one set of workers.
+
+All state belongs to its own thread, which waits on one queue.
+
+```
+readers, a thread a run --- what they read --->+
+callers' threads --- admit, leave, wake ------>+--> queue --> state --> jobs --> workers
+workers --- languages, results, failures ----->+                |--> grants --> readers
+                                                                |--> results, a queue a run --> callers' threads
+```
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError, EngineError
+from autorag_whisper.recognition.batching import Turn, in_turn, next_batch
+from autorag_whisper.transcriber.own_threads import mark_as_ours
+from autorag_whisper.transcriber.source_reader import FileBegun, FileRead, FileUnreadable, ReadingEvent
+from autorag_whisper.transcriber.workers import Job, JobDone, JobFailed, LanguageFound, OnBehalf, Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from autorag_whisper.domain.device import ModelKey
+    from autorag_whisper.domain.transcript import DeviceFallbackStep
+    from autorag_whisper.engines.base import RecognizerSpec
+    from autorag_whisper.transcriber.run_request import RunRequest
+    from autorag_whisper.transcriber.work import RunWork
+    from autorag_whisper.transcriber.workers import WorkerEvent
+
+_log = logging.getLogger(__name__)
+
+LOOK_AHEAD_S = 480.0
+"""Audio of all runs that is read ahead of the engine, at most: 31 MB of samples."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A run begins."""
+
+    work: RunWork
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A run's caller wants nothing more of it."""
+
+    work: RunWork
+
+
+@dataclass(frozen=True, slots=True)
+class LookedFor:
+    """Something about a run has changed elsewhere: results were taken, or it was cancelled."""
+
+    work: RunWork
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderTold:
+    """A run's reader says what came of a step."""
+
+    work: RunWork
+    event: ReadingEvent
+
+
+class Scheduler:
+    """Runs on one model session. `admit`, `leave` and `look` may be called by any thread, and take no lock."""
+
+    def __init__(self, request: RunRequest, spec: RecognizerSpec, retire: Callable[[Scheduler], bool]) -> None:
+        """`request`: of the first run. `retire` is asked once no run is left: False where one has just come."""
+        self._session, self._device_hint, self._telemetry = request.session, request.device_hint, request.telemetry
+        self._spec, self._retire = spec, retire
+        self._queue: SimpleQueue[WorkerEvent | ReaderTold | Admitted | Left | LookedFor] = SimpleQueue()
+        self._workers = Workers(spec.workers, self._session, self._telemetry, self._queue.put)
+        self._runs: list[RunWork] = []
+        self._owners: dict[int, RunWork] = {}  # key of a file: whose it is
+        self._in_flight: dict[int, list[RunWork]] = {}  # identity of a job: whose rows it has
+        self._keys = itertools.count()
+        self._is_broken = False
+        self.is_over = False
+        self._thread = Thread(target=self._serve, name="autorag-whisper-scheduler", daemon=True)
+
+    def serves(self, request: RunRequest) -> bool:
+        """Whether a run with this session may be admitted: it computes where that would."""
+        same = self._device_hint == request.device_hint and self._session.key == request.session.key
+        return same and not self._is_broken
+
+    @property
+    def has_events(self) -> bool:
+        """Whether there is something, a run that was admitted perhaps, that its thread has not seen yet."""
+        return not self._queue.empty()
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._thread.start()
+
+    def admit(self, work: RunWork) -> None:
+        """A run begins. For `Schedulers`, under its lock."""
+        work.scheduler = self
+        self._queue.put(Admitted(work))
+
+    def leave(self, work: RunWork) -> None:
+        """A run's caller wants nothing more: `work.closed` will be set, and `work.drained`."""
+        self._queue.put(Left(work))
+
+    def look(self, work: RunWork) -> None:
+        """Look whether a run can go on, or has been cancelled. A signal handler may call it."""
+        self._queue.put(LookedFor(work))
+
+    def told(self, work: RunWork, event: ReadingEvent) -> None:
+        """What a run's reader says."""
+        self._queue.put(ReaderTold(work, event))
+
+    def join(self) -> None:
+        """Wait for its thread, once it is over."""
+        if self.is_over:
+            self._thread.join()
+
+    # ------------------------------------------------------------ its own thread
+
+    def _serve(self) -> None:
+        mark_as_ours()
+        while not self.is_over:
+            event = self._queue.get()
+            try:
+                self._handle(event)
+                if self._queue.empty():
+                    self._dispatch()
+            except BaseException as error:  # noqa: BLE001 - a fault of ours: no run may wait for ever
+                self._break(error)
+            self._let_go()
+
+    def _break(self, error: BaseException) -> None:
+        """End every run with an error that is nobody's own; who comes now has another scheduler."""
+        _log.error("a scheduler failed, its runs end", exc_info=error)
+        self._is_broken = True
+        for work in self._runs:
+            work.end(error)
+
+    def _let_go(self) -> None:
+        """See off the runs that have left and have no batch in flight; with the last one all ends."""
+        leaving = [work for work in self._runs if work.leaving]
+        gone = [work for work in leaving if not work.in_flight]
+        if gone and (len(gone) < len(self._runs) or not self.has_events):  # what is on its way may be another run
+            self._runs = [work for work in self._runs if work not in gone]
+            self._owners = {key: work for key, work in self._owners.items() if work not in gone}
+            if not self._runs and self._retire(self):
+                self._workers.close()
+                self.is_over = True
+            for work in gone:
+                work.drained.set()
+        for work in leaving:
+            work.closed.set()
+
+    def _handle(self, event: WorkerEvent | ReaderTold | Admitted | Left | LookedFor) -> None:
+        if isinstance(event, LanguageFound):
+            if (owner := self._owners.get(event.file)) is not None:
+                owner.speaks(event.file, event.choice)
+        elif isinstance(event, JobDone):
+            self._done(event)
+        elif isinstance(event, JobFailed):
+            self._recover(event)
+        elif isinstance(event, ReaderTold):
+            self._was_read(event.work, event.event)
+        elif isinstance(event, Admitted):
+            self._runs.append(event.work)
+            if self._is_broken:
+                event.work.end(EngineError("scheduler", "admission", "it has just failed"))
+        elif isinstance(event, Left):
+            event.work.end()
+            event.work.leaving = True
+            if event.work not in self._runs:  # whoever admitted it was interrupted before he had
+                self._runs.append(event.work)
+        elif event.work.request.control.cancel.cancelled:
+            event.work.end(Cancelled())
+
+    # ------------------------------------------------------------ what to do next
+
+    def _dispatch(self) -> None:
+        """Hand jobs to the workers, and let runs read on."""
+        while self._workers.wants_a_spare and self._submit_next():
+            pass
+        for work in self._runs:
+            if self._may_read(work):
+                work.waits_for_grant = False
+                work.reader.grant()
+
+    def _submit_next(self) -> bool:
+        """Submit the next job, if there is one."""
+        able = {id(work.pool): work for work in self._runs if not work.is_stopped and not work.results.is_full}
+        turns = in_turn([Turn(w.pool, w.request.control.priority, w.in_flight_s, w.waited) for w in able.values()])
+        for turn in turns:
+            work = able[id(turn.pool)]
+            job = work.own_job or self._batch(work, [turn, *(other for other in turns if other is not turn)])
+            if job is not None:
+                self._submit(job)
+                return True
+        return False
+
+    def _batch(self, work: RunWork, turns: Sequence[Turn]) -> Job | None:
+        """The next batch for a run, with what others have that goes with it."""
+        if not work.exhausted:  # while nobody is waiting the batch may fill up first
+            tasks = next_batch(turns, full=not self._workers.idle)
+        else:
+            tasks = next_batch(turns, share=self._workers.count)
+        return Job(tuple(tasks)) if tasks else None
+
+    def _submit(self, job: Job) -> None:
+        works = list({id(work): work for key in sorted(job.files) for work in (self._owners[key],)}.values())
+        for other in self._runs:
+            other.waited += other not in works and other.pool.has_eligible
+        for work in works:
+            work.submitted(job)
+        self._in_flight[id(job)] = works
+        first = works[0]
+        on_behalf = OnBehalf(first.report.context, lambda: all(work.is_stopped for work in works), first.ctc)
+        try:
+            self._workers.submit(job, on_behalf)
+        except BaseException:  # the interpreter ends
+            self._forget(job)
+            raise
+
+    def _may_read(self, work: RunWork) -> bool:
+        """Whether a run's reader may take its next step: all runs share the look-ahead, and none has to be without."""
+        if not work.waits_for_grant or work.exhausted or work.is_stopped or work.results.is_full:
+            return False
+        if not work.in_flight and not work.has_work:
+            return True
+        if work.hurries and not self._workers.idle:
+            return False
+        readers = sum(not other.exhausted for other in self._runs)
+        waits_s = sum(other.pool.seconds for other in self._runs)
+        return waits_s < LOOK_AHEAD_S and work.pool.seconds < LOOK_AHEAD_S / readers
+
+    # ------------------------------------------------------------ what was read, what came back
+
+    def _was_read(self, work: RunWork, event: ReadingEvent) -> None:
+        if work.ended:
+            return
+        if isinstance(event, FileBegun):
+            key = next(self._keys)
+            self._owners[key] = work
+            work.begin(key, event)
+            return
+        work.waits_for_grant = True
+        if isinstance(event, FileRead):
+            with self._in_run(work):
+                work.read(event)
+        elif isinstance(event, FileUnreadable):
+            if (file := work.being_read(event.index)) is not None:
+                work.fail(file, event.error)
+        elif event.error is not None:
+            work.end(event.error)
+        else:
+            work.exhausted = True
+        self._end_if_complete(work)
+
+    def _end_if_complete(self, work: RunWork) -> None:
+        if work.is_complete:
+            work.end()
+
+    def _came_back(self, event: JobDone | JobFailed) -> list[RunWork]:
+        """The runs whose rows a job had."""
+        self._workers.in_flight -= 1
+        return self._forget(event.job)
+
+    def _forget(self, job: Job) -> list[RunWork]:
+        works = self._in_flight.pop(id(job))
+        for work in works:
+            work.came_back(job)
+        return works
+
+    @contextmanager
+    def _in_run(self, work: RunWork) -> Iterator[None]:
+        """What fails in here is about one run, and ends that alone."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - it goes to the run's caller
+            _log.exception("a run failed")
+            work.end(error)
+
+    def _done(self, event: JobDone) -> None:
+        works = self._came_back(event)
+        key, device = event.key, self._session.key.device
+        if key.device != device and device.is_cuda:  # done on the CPU because others had the card
+            self._note_steps([self._session.waited(key)], works, event.job)
+        for work in works:
+            work.hurries = False
+        for result in event.results:
+            if (owner := self._owners.get(result.task.file)) is not None:
+                with self._in_run(owner):
+                    owner.take(result)
+        if event.job.border is not None:
+            with self._in_run(works[0]):
+                works[0].heard_border(event.job.border.file, event.heard, event.heard_s)
+        for work in works:
+            self._end_if_complete(work)
+
+    def _recover(self, event: JobFailed) -> None:
+        """A batch failed: on another device if its own is at fault, else chunk by chunk, to find whose fault it is."""
+        works, job, error = self._came_back(event), event.job, event.error
+        is_unexpected = not isinstance(error, AutoragWhisperError | MemoryError)
+        if isinstance(error, DeviceError):
+            self._change_device(event.key, job, works, error)
+        elif len(job.tasks) > 1 and (isinstance(error, EngineError | MemoryError) or (is_unexpected and works[1:])):
+            _log.warning("a batch of %d failed and is done one by one: %s", len(job.tasks), type(error).__name__)
+            for work in works:
+                work.one_by_one(job)
+        elif is_unexpected:
+            works[0].end(error)
+        else:
+            known = error if isinstance(error, AutoragWhisperError) else EngineError("engine", "batch", "out of memory")
+            for key in sorted(job.files):  # a batch may be of several files
+                owner = self._owners[key]
+                if (file := owner.files.get(key)) is not None:
+                    owner.fail(file, known)
+        for work in works:
+            self._end_if_complete(work)
+
+    def _change_device(self, key: ModelKey, job: Job, works: Sequence[RunWork], error: DeviceError) -> None:
+        """Do the batch again elsewhere. Others in flight on the same device come back in their own time."""
+        if key == self._session.key or not key.device.is_cuda:
+            before = len(self._session.steps)
+            try:
+                with self._telemetry.attached(works[0].report.context):
+                    self._session.leave(key, error, error.detail.partition(":")[0], job.rows)
+                    spec = self._session.prepare() if self._session.key != key else self._spec
+            except Exception as failure:  # noqa: BLE001 - there is nowhere else to go: it is for those who are concerned
+                for work in works:
+                    work.end(failure)
+                return
+            self._note_steps(self._session.steps[before:], works)
+            self._grow(spec)
+        for work in works:
+            work.again(job)
+
+    def _note_steps(
+        self, steps: Sequence[DeviceFallbackStep], works: Sequence[RunWork], job: Job | None = None
+    ) -> None:
+        """Steps of the device fallback that concern all files that are at work, or those of a job."""
+        for step in steps:
+            works[0].report.fell_back(step)
+            for work in self._runs if job is None else works:
+                work.fell_back(step, work.files if job is None else job.files)
+
+    def _grow(self, spec: RecognizerSpec) -> None:
+        """The new device may have more workers: more threads, the same queue; or batches are smaller from now on."""
+        self._spec = spec
+        for work in self._runs:
+            work.grow(spec, self._session.batch_limit)
+        self._workers.resize(spec.workers)

@@ -1,0 +1,40 @@
+"""The schedulers of a transcriber: runs on the same model, where it computes now, share one."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from autorag_whisper.transcriber.run_request import RunRequest
+    from autorag_whisper.transcriber.scheduler import Scheduler
+    from autorag_whisper.transcriber.work import RunWork
+
+
+class Schedulers:
+    """Those that have runs. Thread-safe. One is made for its first run, and leaves with its last."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._live: list[Scheduler] = []
+
+    def admit(self, work: RunWork, request: RunRequest, make: Callable[[], Scheduler]) -> None:
+        """Give a run to the scheduler that serves it, or to a new one."""
+        with self._lock:
+            found = next((one for one in self._live if one.serves(request)), None)
+            if found is None:
+                found = make()
+                self._live.append(found)
+                found.start()
+            found.admit(work)
+
+    def retire(self, scheduler: Scheduler) -> bool:
+        """Take out a scheduler that has no run; False where one has just been admitted."""
+        with self._lock:
+            if scheduler.has_events:
+                return False
+            if scheduler in self._live:
+                self._live.remove(scheduler)
+            return True

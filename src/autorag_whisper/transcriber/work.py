@@ -1,0 +1,324 @@
+"""A run as its scheduler has it: files, what waits of them, and what comes of it. One thread's, the scheduler's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from threading import Event
+from typing import TYPE_CHECKING
+
+from autorag_whisper.recognition.batching import Pool
+from autorag_whisper.recognition.border_hearing import hears_borders
+from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkTask
+from autorag_whisper.recognition.hearing import follows
+from autorag_whisper.recognition.language import VOTING_CHUNKS, LanguageChoice
+from autorag_whisper.transcriber.assembly import Assembly
+from autorag_whisper.transcriber.checkpoint import Checkpoint
+from autorag_whisper.transcriber.file import RunFile
+from autorag_whisper.transcriber.language_track import LanguageTrack
+from autorag_whisper.transcriber.outcome import FileDone, FileFailed
+from autorag_whisper.transcriber.results import ChunkFinished, FileOver, RunEnded, SegmentReady
+from autorag_whisper.transcriber.script import Writing
+from autorag_whisper.transcriber.workers import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from autorag_whisper.domain.audio import SpeechChunk
+    from autorag_whisper.domain.errors import AutoragWhisperError
+    from autorag_whisper.domain.transcript import DeviceFallbackStep, Segment
+    from autorag_whisper.engines.base import RecognizerSpec
+    from autorag_whisper.recognition.chunk_result import ChunkResult
+    from autorag_whisper.recognition.ctc_alignment import HeldLeases
+    from autorag_whisper.transcriber.report import Report
+    from autorag_whisper.transcriber.results import Results
+    from autorag_whisper.transcriber.run_request import RunRequest
+    from autorag_whisper.transcriber.scheduler import Scheduler
+    from autorag_whisper.transcriber.source_reader import FileBegun, FileRead, SourceReader
+
+
+@dataclass(slots=True)
+class RunWork:
+    """What is done for one run. `ctc`: its leases of alignment models. `scheduler`: whose it is, once it is admitted.
+
+    `hurries`: it has no result yet, and reading ahead would take a core from the workers. `waits_for_grant`: its reader
+    has nothing to do. `waited`: batches since one had a chunk of it. `begun`: how many files were.
+    `closed` is set once it has left all but the batches in flight, `drained` with the last of those.
+    """
+
+    request: RunRequest
+    spec: RecognizerSpec
+    results: Results
+    reader: SourceReader
+    report: Report
+    ctc: HeldLeases | None = None
+    scheduler: Scheduler | None = None
+    load_steps: tuple[DeviceFallbackStep, ...] = field(init=False)
+    pool: Pool = field(init=False)
+    files: dict[int, RunFile] = field(default_factory=dict)
+    redo: list[Job] = field(default_factory=list)
+    hurries: bool = True
+    waits_for_grant: bool = False
+    exhausted: bool = False
+    ended: bool = False
+    leaving: bool = False
+    waited: int = 0
+    begun: int = 0
+    closed: Event = field(default_factory=Event)
+    drained: Event = field(default_factory=Event)
+    unfinished: list[RunFile] = field(default_factory=list)
+    _in_flight: dict[int, float] = field(default_factory=dict)  # by the job's identity: seconds of its audio
+    _reading: RunFile | None = None
+
+    def __post_init__(self) -> None:
+        self.pool = Pool(self.spec.one_window, self.spec.batch_size, self.request.session.batch_limit)
+        self.load_steps = tuple(self.request.session.steps)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether nothing more is to be done for it: it has ended, or it was cancelled."""
+        return self.ended or self.request.control.cancel.cancelled
+
+    def now_ns(self) -> int:
+        return self.request.telemetry.clock_ns()
+
+    # ------------------------------------------------------------ what there is to do
+
+    @property
+    def own_job(self) -> Job | None:
+        """What is to be done first, and apart from other chunks: a redo, a border, a vote on a language."""
+        if self.redo:
+            return self.redo[0]
+        for file in self.files.values():
+            if (border := file.assembly.border) is not None and border is not file.hearing:
+                return Job(border=border)
+            if file.voting and (file.decoded or file.chunks_read >= VOTING_CHUNKS):
+                waiting = [task for task in self.pool.waiting if task.file == file.key][:VOTING_CHUNKS]
+                return Job(tuple(replace(task, ask=AskLanguage.TOGETHER) for task in waiting), voting=True)
+        return None
+
+    @property
+    def has_work(self) -> bool:
+        """Whether something could be submitted now."""
+        return self.own_job is not None or self.pool.has_eligible
+
+    def submitted(self, job: Job) -> None:
+        """A job that has rows of it goes to the workers."""
+        own = [task for task in job.tasks if task.file in self.files]
+        if self.redo and job is self.redo[0]:
+            self.redo.pop(0)
+        elif job.border is None:
+            self.pool.take(own)
+        self.waited = 0
+        self._in_flight[id(job)] = sum(task.chunk.duration_s for task in own)
+        for key in job.files & self.files.keys():
+            file = self.files[key]
+            file.hearing = job.border or file.hearing
+            file.moments.submitted = file.moments.submitted or self.now_ns()
+            file.batch_size = max(file.batch_size, job.rows)
+            file.batch_size_since = max(file.batch_size_since, job.rows)
+            file.voting = file.voting and not job.voting
+
+    # ------------------------------------------------------------ what was read
+
+    def begin(self, key: int, begun: FileBegun) -> None:
+        """A file is about to be opened; `key` tells it apart from all others of the scheduler."""
+        language = self.request.options.language or self.spec.only_language
+        source = begun.given.source
+        file = RunFile(key, begun.index, source, self._assembly(source.name), language, begun.given.checkpoints)
+        if language:
+            file.assembly.language, file.assembly.language_probability = language, 1.0
+            self.pool.decide(key, language)
+        if begun.index == 0:  # what the load cost is the first file's to tell
+            file.assembly.steps += self.load_steps
+        file.moments.opened = self.now_ns()
+        self.files[key] = self._reading = file
+        self.begun = begun.index + 1
+
+    def _assembly(self, name: str) -> Assembly:
+        options = self.request.options
+        task = options.task.value
+        track, hears = LanguageTrack(follows=follows(options)), hears_borders(self.spec, options)
+        return Assembly(
+            name,
+            task,
+            options.clips,
+            writing=Writing(options.script, task),
+            notes=self.request.session.notes,
+            track=track,
+            hears=hears,
+        )
+
+    def read(self, step: FileRead) -> None:
+        """A step of the file that is being read; of one that has failed nothing is wanted."""
+        file = self.being_read(step.index)
+        if file is None:
+            return
+        file.take(step.chunks, step.so_far, step.decoder)
+        for chunk in step.chunks:
+            known = self._known(file, chunk)
+            if known is None:
+                more = file.goes_on_behind(chunk)
+                self.pool.add(ChunkTask(file.key, chunk, None, more=more, options=self.request.options))
+            else:
+                self._settle(file, known)
+        if file.decoded:
+            self._reading = None
+            file.moments.decoded = self.now_ns()
+        self.results.put(file.progress)
+        self._finish(file)
+
+    def being_read(self, index: int) -> RunFile | None:
+        """The file of that number, if it is the one that is being read and has not failed."""
+        return self._reading if self._reading is not None and self._reading.index == index else None
+
+    def _known(self, file: RunFile, chunk: SpeechChunk) -> ChunkResult | None:
+        """The result of a chunk that an earlier run has done, and with it the file's language."""
+        checkpoint = file.checkpoints.get(chunk.index)
+        result = checkpoint.result_for(chunk, self.request.options) if checkpoint is not None else None
+        if checkpoint is None or result is None:
+            return None
+        if file.language is None:
+            file.speak(LanguageChoice(checkpoint.language, checkpoint.language_probability))
+            self.pool.decide(file.key, checkpoint.language)
+        file.assembly.charge(result)
+        self.report.note(file, result)
+        return result
+
+    # ------------------------------------------------------------ what came back
+
+    def speaks(self, key: int, choice: LanguageChoice) -> None:
+        """The language of a file was found."""
+        if (file := self.files.get(key)) is not None:
+            file.speak(choice)
+            self.pool.decide(key, choice.code)
+
+    def take(self, result: ChunkResult) -> None:
+        """What came of a chunk of it."""
+        file = self.files.get(result.task.file)
+        if file is None:  # it failed meanwhile
+            return
+        file.assembly.charge(result)
+        if result.undecided:
+            file.voting = True
+            self.pool.put_back([result.task], undecided=True)
+        elif result.needs_redo:
+            self.redo.append(Job((result.task.again(result.language, result.attempts),)))
+        else:
+            self.report.note(file, result)
+            if self.request.control.supervised is not None:
+                language = file.language or result.language
+                checkpoint = Checkpoint.of(result, language, file.assembly.language_probability)
+                self.results.put(ChunkFinished(file.index, checkpoint))
+            self._settle(file, result)
+
+    def heard_border(self, key: int, heard: str, took_s: float) -> None:
+        """What was heard across the border of two chunks."""
+        if (file := self.files.get(key)) is not None:
+            file.assembly.recognise_s += took_s
+            self._settle(file, None, heard)
+
+    def _settle(self, file: RunFile, result: ChunkResult | None, heard: str = "") -> None:
+        """The segments that are next in order now; a chunk that is of another language than it was is done again."""
+        assembly = file.assembly
+        self._tell(file, assembly.add(result) if result is not None else assembly.settle(heard))
+        self.redo += [Job((task,)) for task in assembly.again]
+        assembly.again.clear()
+        if (speaking := assembly.track.speaking) is not None:
+            self.pool.decide(file.key, speaking.language, speaking.known)
+        self.results.put(file.progress)
+        self._finish(file)
+
+    def _tell(self, file: RunFile, segments: Iterator[Segment]) -> None:
+        for segment in segments:
+            self.results.put(SegmentReady(file.source, segment))
+
+    def _finish(self, file: RunFile) -> None:
+        if not file.is_complete or file.key not in self.files:
+            return
+        assert file.decoder is not None
+        self._tell(file, file.assembly.finish())
+        del self.files[file.key]
+        file.moments.finished = self.now_ns()
+        transcript = file.assembly.transcript(file.decoder, self.spec)
+        self.results.put(FileOver(file, FileDone(file.source, transcript), self.request.session.pin))
+
+    def fail(self, file: RunFile, error: AutoragWhisperError) -> None:
+        """Take a file out of the run; what is in flight of it is ignored when it comes back."""
+        self._tell(file, file.assembly.finish())
+        self.files.pop(file.key, None)
+        if self._reading is file:
+            self._reading = None
+        self.reader.skip(file.index)
+        self.pool.drop(file.key)
+        self.redo = [job for job in self.redo if file.key not in job.files]
+        file.moments.finished = self.now_ns()
+        self.results.put(FileOver(file, FileFailed(file.source, error), self.request.session.pin))
+
+    def came_back(self, job: Job) -> None:
+        """A job that had rows of it is over."""
+        del self._in_flight[id(job)]
+
+    @property
+    def in_flight(self) -> int:
+        """Jobs that have rows of it."""
+        return len(self._in_flight)
+
+    @property
+    def in_flight_s(self) -> float:
+        """Audio of it that is being recognised."""
+        return sum(self._in_flight.values())
+
+    def _own(self, job: Job) -> Iterable[ChunkTask]:
+        return (task for task in job.tasks if task.file in self.files)
+
+    def again(self, job: Job) -> None:
+        """Put what it has in a batch that failed back, to be done elsewhere."""
+        tasks = list(self._own(job))
+        if job.border is not None:
+            self.redo[:0] = [job] if job.border.file in self.files else []
+        self.redo[:0] = [Job((task,)) for task in tasks if task.fallback]
+        self.pool.put_back([task for task in tasks if not task.fallback])
+
+    def one_by_one(self, job: Job) -> None:
+        """Do what it has in a batch that failed again, each chunk alone, to find whose fault it is."""
+        self.redo += [Job((task.decided(),)) for task in self._own(job)]
+
+    def fell_back(self, step: DeviceFallbackStep, keys: Iterable[int]) -> None:
+        """A step of the device fallback concerns these files."""
+        for key in keys:
+            if (file := self.files.get(key)) is not None:
+                file.fell_back(step)
+
+    def grow(self, spec: RecognizerSpec, limit: int | None) -> None:
+        """It is computed elsewhere from now on, or in smaller batches."""
+        self.spec = spec
+        self.pool.size, self.pool.limit = spec.batch_size, limit
+
+    # ------------------------------------------------------------ the end
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all its files are read and done."""
+        return self.exhausted and not self.files
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Nothing more is done for it. Its files that are not over are for whoever leaves to report."""
+        if self.ended:
+            return
+        self.ended = True
+        self.reader.stop()
+        self.unfinished = list(self.files.values())
+        self.files = {}
+        self.redo = []
+        self.pool.clear()
+        self.results.put(RunEnded(error))
+
+    def close(self, last: FileBegun | None) -> list[RunFile]:
+        """For whoever leaves, once it is `closed`: files that were begun and are not over, with the `last` one.
+
+        That may have been begun when the end was on its way.
+        """
+        if last is not None and last.index >= self.begun:
+            self.begin(-1, last)
+            self.unfinished.append(self.files.pop(-1))
+        return self.unfinished

@@ -1,0 +1,420 @@
+"""Many callers on one engine: they share batches, none waits for another one's reader or pipe, none hears another's."""
+
+from __future__ import annotations
+
+import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from autorag_whisper.domain.errors import Cancelled, InvalidOption
+from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.telemetry import Telemetry
+from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
+from autorag_whisper.transcriber import CancelToken
+from autorag_whisper.transcriber.results import MOST_UNREAD
+from run_world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from autorag_whisper.domain.transcript import Transcript
+    from autorag_whisper.engines.base import Decoding, Encoded, Hypothesis
+    from autorag_whisper.transcriber import Progress
+
+WAIT_S = 60.0
+ENGLISH = TranscribeOptions(language="en")
+ONE_BY_ONE = TranscribeOptions(language="en", batch_size=1)
+SETS = [
+    ENGLISH,
+    TranscribeOptions(language="de"),
+    TranscribeOptions(),
+    TranscribeOptions(language="en", task="translate"),
+    TranscribeOptions(language="ja", quality="fast"),
+    TranscribeOptions(initial_prompt="names of people"),
+    TranscribeOptions(allowed_languages=("de", "ja"), batch_size=3),
+    TranscribeOptions(language="en", vad=False, logprob_threshold=-0.1, temperatures=(0.0, 0.5)),
+]
+
+
+class Telling(FakeWhisper):
+    """Says behind the words in which language, for which task and after which prompt it was asked."""
+
+    def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
+        found = super().generate(encoded, prompts, decoding)
+        said = [
+            f" l{prompt[-3] - 0x120000}t{prompt[-2] - 0x130000}p{len(prompt)}b{decoding.beam_size}"
+            for prompt in prompts
+        ]
+        return [
+            hypothesis.__class__((*hypothesis.token_ids, *map(ord, more)), hypothesis.avg_logprob, 0.01, cap_hit=False)
+            for hypothesis, more in zip(found, said, strict=True)
+        ]
+
+
+def until(true: Callable[[], object]) -> None:
+    pause, waited_s = threading.Event(), 0.0
+    while not true():
+        pause.wait(0.005)
+        waited_s += 0.005
+        assert waited_s < WAIT_S
+
+
+@pytest.fixture
+def talk(tmp_path: Path) -> Path:
+    """Twelve chunks of ten words."""
+    return write_speech(tmp_path / "talk.wav", np.concatenate([speech_samples(10, tail_s=6.0)] * 12))
+
+
+@pytest.fixture
+def short(tmp_path: Path) -> Path:
+    return write_speech(tmp_path / "short.wav", speech_samples(3))
+
+
+class Held:
+    """A world whose engine waits in every call of one stage until it is let go, but for the first `free` calls."""
+
+    def __init__(self, stage: str = "encode", free: int = 0, telemetry: Telemetry | None = None) -> None:
+        self.world, self.go_on = World(telemetry=telemetry), threading.Event()
+        self.transcriber, self.faults = self.world.transcriber, self.world.faults["cpu"]
+        self._stage, self._free = stage, free
+        self.faults.fail = self._hold
+
+    def calls(self, stage: str = "encode") -> int:
+        return self.faults.calls.get(stage, 0)
+
+    def _hold(self, stage: str, number: int) -> None:
+        if stage == self._stage and number > self._free:
+            assert self.go_on.wait(WAIT_S)
+
+
+class Reads:
+    """Counts the files whose first progress was told: they are read, and wait."""
+
+    def __init__(self) -> None:
+        self.seen: set[int] = set()
+
+    def __call__(self, progress: Progress) -> None:
+        self.seen.add(id(progress.source))
+
+
+# ------------------------------------------------------------ all of it at once
+
+
+def test_two_hundred_files_of_eight_callers_have_the_words_that_each_has_alone(tmp_path: Path) -> None:
+    talks = [
+        write_speech(tmp_path / f"{n}.wav", np.concatenate([speech_samples(n, tail_s=4.0)] * (1 + n % 3)))
+        for n in range(1, 11)
+    ]
+    alone = {
+        (talk, n): World(engine=Telling).transcriber.transcribe(talk, options, model="fake")
+        for talk in talks
+        for n, options in enumerate(SETS)
+    }
+    world = World(engine=Telling)
+    before, ended = threading.active_count(), list[str]()
+
+    def check(transcript: Transcript | None, talk: Path, n: int) -> None:
+        assert transcript is not None
+        assert transcript.words == alone[talk, n].words
+        assert (transcript.language, transcript.task) == (alone[talk, n].language, alone[talk, n].task)
+
+    def many(caller: int, files: list[Path]) -> None:
+        n = caller % len(SETS)
+        for outcome in world.transcriber.transcribe_many(files, SETS[n], model="fake", priority=caller % 3):
+            check(outcome.transcript, next(file for file in files if file.name == outcome.source.name), n)
+            ended.append("done")
+
+    def one(caller: int, number: int, file: Path) -> None:
+        n = (caller + number) % len(SETS)
+        token = CancelToken()
+        with world.transcriber.stream(file, SETS[n], model="fake", cancel=token) as stream:
+            if number % 5 == 0:  # cancelled in the midst of it
+                next(stream)
+                token.cancel()
+                with pytest.raises(Cancelled):
+                    stream.result()
+                ended.append("cancelled")
+                return
+            if number % 5 == 1:  # reads slowly: others end meanwhile
+                next(stream)
+                seen = len(ended)
+                until(lambda: len(ended) > seen + 2 or len(ended) >= 190)
+            check(stream.result(), file, n)
+            ended.append("done")
+
+    def call(caller: int) -> None:
+        files = [talks[(caller + n) % len(talks)] for n in range(25)]
+        many(caller, files[:10])
+        for number, file in enumerate(files[10:]):
+            one(caller, number, file)
+
+    with ThreadPoolExecutor(8) as callers:
+        for finished in [callers.submit(call, caller) for caller in range(8)]:
+            finished.result(WAIT_S * 5)
+    assert len(ended) == 200
+    assert ended.count("cancelled") == 8 * 3
+    assert len(world.loads) == 1
+    until(lambda: threading.active_count() <= before)
+    assert world.residency.close()
+
+
+# ------------------------------------------------------------ what is shared
+
+
+def test_files_of_different_options_share_a_batch(tmp_path: Path) -> None:
+    held = Held(free=0)
+    own = [
+        {"language": "de"},
+        {"logprob_threshold": -0.5},
+        {"script": "Hans"},
+        {"vad_pad_s": 0.2},
+        {"no_speech_threshold": 0.5},
+    ]
+    files = [write_speech(tmp_path / f"{n}.wav", speech_samples(2 + n)) for n in range(2 + len(own))]
+    reads = Reads()
+    options = [ENGLISH, ENGLISH, *(TranscribeOptions(**{"language": "en", **more}) for more in own)]  # type: ignore[arg-type]  # they are options
+    with ThreadPoolExecutor(len(files)) as pool:
+        texts = []
+        for n, (file, chosen) in enumerate(zip(files, options, strict=True)):
+            texts.append(pool.submit(held.transcriber.transcribe, file, chosen, model="fake", on_progress=reads))
+            if n < 2:  # each has a worker; the others wait for one
+                until(lambda n=n: held.calls() == n + 1)
+        until(lambda: len(reads.seen) == len(files))
+        held.go_on.set()
+        assert [len(text.result(WAIT_S).words) for text in texts] == [2 + n for n in range(len(files))]
+    # Each worker has one, one lies ready for whoever ends first, and they divide what is left, all of other options.
+    assert held.faults.batches[:3] == [1, 1, 1]
+    assert max(held.faults.batches) > 1
+
+
+def test_a_caller_who_does_not_read_holds_up_nobody_and_is_not_worked_for(tmp_path: Path, short: Path) -> None:
+    world = World()
+    hour = write_speech(tmp_path / "hour.wav", np.concatenate([speech_samples(10, tail_s=6.0)] * 200))
+    with world.transcriber.stream(hour, ONE_BY_ONE, model="fake") as stream:
+        next(stream)
+        generated = -1
+        while generated != world.faults["cpu"].calls["generate"]:  # until it stands still
+            generated = world.faults["cpu"].calls["generate"]
+            threading.Event().wait(0.3)
+        assert generated < 200
+        assert generated <= MOST_UNREAD + 4
+        assert world.transcriber.transcribe(short, ENGLISH, model="fake").text == "one two three"
+        assert world.faults["cpu"].calls["generate"] == generated + 1
+        assert len(stream.result().words) == 2000, "it goes on where it stood"
+
+
+class Blocked(io.RawIOBase):
+    """A pipe that gives nothing until it is let go, and then a recording."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self.go_on, self.is_read = io.BytesIO(data), threading.Event(), threading.Event()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return False
+
+    def read(self, size: int = -1) -> bytes:
+        self.is_read.set()
+        assert self.go_on.wait(WAIT_S)
+        return self._data.read(size)
+
+
+def test_a_pipe_that_gives_nothing_holds_up_its_own_caller_alone(short: Path) -> None:
+    world, pipe = World(), Blocked(short.read_bytes())
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(world.transcriber.transcribe, pipe, ENGLISH, model="fake")
+        assert pipe.is_read.wait(WAIT_S)
+        assert world.transcriber.transcribe(short, ENGLISH, model="fake").text == "one two three"
+        assert not waiting.done()
+        pipe.go_on.set()
+        assert waiting.result(WAIT_S).text == "one two three"
+
+
+def test_who_cancels_does_not_wait_for_a_pipe_that_gives_nothing(short: Path) -> None:
+    world, pipe, token = World(), Blocked(short.read_bytes()), CancelToken()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(world.transcriber.transcribe, pipe, ENGLISH, model="fake", cancel=token)
+        assert pipe.is_read.wait(WAIT_S)
+        token.cancel()
+        with pytest.raises(Cancelled):
+            waiting.result(WAIT_S)
+    pipe.go_on.set()
+    assert world.residency.close()
+
+
+def test_a_run_that_is_cancelled_leaves_the_others_in_its_batch_alone(short: Path) -> None:
+    held, token, reads = Held(), CancelToken(), Reads()
+
+    def transcribe(cancel: CancelToken | None = None) -> Transcript:
+        return held.transcriber.transcribe(short, ENGLISH, model="fake", cancel=cancel, on_progress=reads)
+
+    with ThreadPoolExecutor(9) as pool:
+        first = [pool.submit(transcribe) for _ in range(3)]  # two are computed, one lies ready
+        until(lambda: held.calls() == 2 and len(reads.seen) == 3)
+        cancelled = pool.submit(transcribe, token)  # the oldest, in the first of the two batches that are left
+        until(lambda: len(reads.seen) == 4)
+        beside = [pool.submit(transcribe) for _ in range(5)]
+        until(lambda: len(reads.seen) == 9)
+        held.faults.fail = lambda stage, _n: token.cancel() if stage == "generate" and held.faults.rows == 3 else None
+        held.go_on.set()
+        with pytest.raises(Cancelled):
+            cancelled.result(WAIT_S)
+        assert {one.result(WAIT_S).text for one in (*first, *beside)} == {"one two three"}
+    assert 3 in held.faults.batches
+
+
+# ------------------------------------------------------------ whose turn it is
+
+
+def test_a_higher_priority_goes_first(short: Path) -> None:
+    held, reads, ended = Held(), Reads(), list[int]()
+
+    def transcribe(priority: int) -> None:
+        options = TranscribeOptions(language="en", batch_size=1)
+        held.transcriber.transcribe(short, options, model="fake", on_progress=reads, priority=priority)
+        ended.append(priority)
+
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(transcribe, 0) for _ in range(3)]
+        until(lambda: held.calls() == 2 and len(reads.seen) == 3)
+        for priority in (1, 2, 3):
+            calls.append(pool.submit(transcribe, priority))
+            until(lambda count=3 + priority: len(reads.seen) == count)
+        held.faults.fail = lambda _stage, _n: None
+        held.go_on.set()
+        for call in calls:
+            call.result(WAIT_S)
+    asked = [priority for priority in ended if priority]
+    assert asked.index(3) <= 1
+    assert asked[-1] == 1
+
+
+@pytest.mark.parametrize("priority", ["high", 1.5, True, None])
+def test_a_priority_is_a_whole_number(short: Path, priority: object) -> None:
+    with pytest.raises(InvalidOption, match="priority"):
+        World().transcriber.transcribe(short, model="fake", priority=priority)  # type: ignore[arg-type]  # it is wrong
+
+
+def test_a_short_request_does_not_wait_for_the_archive_before_it(tmp_path: Path, short: Path) -> None:
+    held, reads = Held("generate", free=3), Reads()
+    files = [write_speech(tmp_path / f"{n}.wav", speech_samples(5)) for n in range(60)]
+    archive = held.transcriber.transcribe_many(files, ONE_BY_ONE, model="fake")
+    with ThreadPoolExecutor(2) as pool:
+        reading = pool.submit(list, archive)
+        until(lambda: held.calls("generate") >= 5)  # both workers are held, one batch lies ready
+        asked = pool.submit(held.transcriber.transcribe, short, ONE_BY_ONE, model="fake", on_progress=reads)
+        until(lambda: reads.seen)
+        begun = held.calls("generate")
+        held.go_on.set()
+        asked.result(WAIT_S)
+        assert held.calls("generate") <= begun + 8
+        assert len(reading.result(WAIT_S)) == 60
+
+
+# ------------------------------------------------------------ what fails
+
+
+def test_an_exception_in_one_callers_progress_ends_his_run_alone(talk: Path, short: Path) -> None:
+    held = Held()
+
+    def fail(progress: Progress) -> None:
+        if progress.audio_s > 30:
+            raise ZeroDivisionError
+
+    with ThreadPoolExecutor(2) as pool:
+        failing = pool.submit(held.transcriber.transcribe, talk, ONE_BY_ONE, model="fake", on_progress=fail)
+        until(lambda: held.calls() == 2)
+        other = pool.submit(held.transcriber.transcribe, talk, ENGLISH, model="fake")
+        held.go_on.set()
+        with pytest.raises(ZeroDivisionError):
+            failing.result(WAIT_S)
+        assert len(other.result(WAIT_S).words) == 120
+    assert held.transcriber.transcribe(short, ENGLISH, model="fake").text == "one two three"
+
+
+def test_an_unexpected_exception_of_a_shared_batch_ends_the_run_whose_chunk_it_was(tmp_path: Path) -> None:
+    def script(features: np.ndarray) -> Hypothesis:
+        found = FakeWhisper()._count(features)
+        if len(found.token_ids) == len(" one two three four five"):
+            raise ZeroDivisionError
+        return found
+
+    held, reads = Held(), Reads()
+    world = World(script=script)
+    world.faults["cpu"].fail = held._hold
+    files = [write_speech(tmp_path / f"{n}.wav", speech_samples(n)) for n in (1, 2, 3, 5, 4, 6, 7, 8, 9)]
+    with ThreadPoolExecutor(len(files)) as pool:
+        calls = []
+        for n, file in enumerate(files):
+            calls.append(pool.submit(world.transcriber.transcribe, file, ENGLISH, model="fake", on_progress=reads))
+            until(lambda n=n: len(reads.seen) == n + 1)
+        held.go_on.set()
+        for file, call in zip(files, calls, strict=True):
+            if file.stem == "5":
+                with pytest.raises(ZeroDivisionError):
+                    call.result(WAIT_S)
+            else:
+                assert len(call.result(WAIT_S).words) == int(file.stem)
+    assert max(world.faults["cpu"].batches) > 1
+
+
+def test_a_fault_of_the_schedulers_own_ends_every_run_and_the_next_one_works(talk: Path, short: Path) -> None:
+    """No run may wait for ever, whatever goes wrong in the thread that all of them share."""
+    breaks = threading.Event()
+
+    def clock_ns() -> int:
+        if breaks.is_set() and threading.current_thread().name == "autorag-whisper-scheduler":
+            raise ZeroDivisionError
+        return 1
+
+    held = Held("generate", free=2, telemetry=Telemetry(clock_ns=clock_ns))
+    with ThreadPoolExecutor(3) as pool:
+        calls = [pool.submit(held.transcriber.transcribe, talk, ONE_BY_ONE, model="fake") for _ in range(3)]
+        until(lambda: held.calls("generate") >= 4)
+        breaks.set()
+        held.go_on.set()
+        for call in calls:
+            with pytest.raises(ZeroDivisionError):
+                call.result(WAIT_S)
+    breaks.clear()
+    assert held.transcriber.transcribe(short, ENGLISH, model="fake").text == "one two three"
+    assert held.world.residency.close()
+
+
+def test_sources_are_taken_in_the_callers_thread_alone_and_one_that_raises_ends_the_run(short: Path) -> None:
+    threads = set[int]()
+
+    def sources() -> Iterator[Path]:
+        for _ in range(3):
+            threads.add(threading.get_ident())
+            yield short
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        list(World().transcriber.transcribe_many(sources(), ENGLISH, model="fake"))
+    assert threads == {threading.get_ident()}
+
+
+def test_an_abandoned_stream_that_is_collected_in_any_thread_holds_up_nobody(talk: Path, short: Path) -> None:
+    """The interpreter closes an abandoned generator in whichever thread it happens to be, the scheduler's too."""
+    import gc
+
+    world = World()
+    for _ in range(5):
+        stream = world.transcriber.stream(talk, ONE_BY_ONE, model="fake")
+        next(stream)
+        circle: list[object] = [stream]
+        circle.append(circle)
+        del stream, circle
+        collector = threading.Thread(target=gc.collect)
+        collector.start()
+        collector.join(WAIT_S)
+        assert world.transcriber.transcribe(short, ENGLISH, model="fake").text == "one two three"
+    assert world.residency.close()
