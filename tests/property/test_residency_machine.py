@@ -80,8 +80,12 @@ class Machine(RuleBasedStateMachine):
         stack = ExitStack()
         try:
             model = stack.enter_context(self.residency.lease(key, timeout_s=0))
-        except ModelBusy:
+        except EngineError:
+            assert self.world.refusing
             return  # its engine will not let go of it
+        except ModelBusy:
+            assert any(other.key == key for _, other in self.leases)
+            return  # it was evicted and is still leased
         model.use()
         self.leases.append((stack, model))
 

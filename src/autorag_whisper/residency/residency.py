@@ -80,7 +80,7 @@ class Residency:
 
         Raises:
             ModelBusy: another caller's load, or the release of this key, took longer than that.
-            EngineError: residency was closed.
+            EngineError: residency was closed, or the engine does not let go of a copy that was to leave.
             Exception: what `load` raised, in every caller that waited for it, each with its own copy. The key is then
                 absent, and the next lease tries again.
         """
@@ -227,13 +227,17 @@ class Residency:
                     if model.state is State.OFFLOADED:
                         model.state = State.MOVING
                     return model
+                if model.refused and model.state is not State.CLOSING:
+                    name = PurePath(key.model).name
+                    raise EngineError("residency", "lease", f"a copy of {name!r} does not leave memory")
                 if not self._wait_until(partial(self._is_over, model), deadline):
                     raise ModelBusy(PurePath(key.model).name, self._clock() - started)
                 if model.error is not None:
                     raise copy_of(model.error) from model.error
 
     def _is_over(self, model: Model) -> bool:
-        return self._closed or model.takes_leases or model.state is State.GONE
+        is_kept = model.refused and model.state is not State.CLOSING
+        return self._closed or model.takes_leases or model.state is State.GONE or is_kept
 
     def _wait_until(self, done: Callable[[], bool], deadline: float | None) -> bool:
         """Under the lock: whether `done` came true before the deadline."""
