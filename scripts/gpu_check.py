@@ -45,7 +45,7 @@ from autorag_whisper.gpu.llm.spec import parse_llm
 from autorag_whisper.loading.load_requests import load_request
 from autorag_whisper.loading.model_finder import ModelFinder
 from autorag_whisper.models.store import ModelStore, default_cache_dir
-from autorag_whisper.residency.residency import Residency
+from autorag_whisper.residency.recognition_models import RecognitionModels
 from autorag_whisper.settings import Settings
 from autorag_whisper.telemetry import CT2_TRANSCRIBE, LOAD_MODEL
 from autorag_whisper.worker.client import WorkerTranscriber
@@ -173,7 +173,7 @@ def overhead_of_a_warm_job(machine: Machine) -> str:
 
 def offload_frees_and_restore_is_quick(machine: Machine) -> str:
     machine.need_card()
-    residency = Residency(machine.load)
+    residency = RecognitionModels(machine.load)
     key = machine.key()
     with residency.lease(key) as recognizer:
         features = np.zeros((1, recognizer.spec.n_mels, 3000), np.float32)

@@ -12,7 +12,7 @@ from autorag_whisper.gpu.arbiter.lease import GpuArbiter, LeaseRequest
 from autorag_whisper.gpu.card_sharing import CardSharing, WhisperTenant
 from autorag_whisper.models.store import ModelFiles, ModelOrigin
 from autorag_whisper.recognition.recognizer import Recognizer
-from autorag_whisper.residency.residency import Residency
+from autorag_whisper.residency.recognition_models import RecognitionModels
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeVoiceActivity, FakeWhisper, Faults
 from autorag_whisper.transcriber.supervised import SupervisedTranscriber
@@ -52,7 +52,7 @@ class World:
         self.fakes: list[Any] = []
         self._engine, self._fake = engine, fake
         self.policy = DevicePolicy(Devices(lambda: hardware), environ={}, clock=lambda: 0.0)
-        self.residency = Residency(self._load)
+        self.residency = RecognitionModels(self._load)
         files, telemetry = ModelFiles("fake", Path("fake"), ModelOrigin.FOLDER), telemetry or Telemetry()
         sharing = None
         policy_of = on_yield if callable(on_yield) else lambda _key: on_yield

@@ -28,7 +28,7 @@ from autorag_whisper.models.store import ModelStore, default_cache_dir
 from autorag_whisper.residency.alignment_models import AlignmentModels
 from autorag_whisper.residency.footprints import Footprints
 from autorag_whisper.residency.idle import IdleTimer
-from autorag_whisper.residency.residency import Residency
+from autorag_whisper.residency.recognition_models import RecognitionModels
 from autorag_whisper.settings import Settings
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.transcriber.transcriber import Transcriber, TranscriberParts
@@ -83,7 +83,7 @@ def build_parts(
     prepare = (
         whisperx_loader(models, workers) if is_whisperx else ctranslate2_loader(models, workers, store.cache_dir, room)
     )
-    residency = Residency(with_load_spans(prepare, models, telemetry), footprints=footprints)
+    residency = RecognitionModels(with_load_spans(prepare, models, telemetry), budget=footprints)
     alignment_models = build_alignment_models(settings, telemetry, environ)
 
     def policy_of(key: ModelKey) -> OnYield:

@@ -18,7 +18,7 @@ from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 from autorag_whisper.gpu.arbiter.threads import ThreadArbiter
 from autorag_whisper.per_process import PerProcess
 from autorag_whisper.residency.alignment_models import AlignmentModels
-from autorag_whisper.residency.residency import Residency
+from autorag_whisper.residency.recognition_models import RecognitionModels
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeEmitter, FakeWhisper
 from autorag_whisper.transcriber.transcriber import Transcriber
@@ -121,7 +121,7 @@ def refusal(use: Callable[[], AbstractContextManager[object]]) -> Callable[[], s
 
 
 def test_what_cannot_be_used_in_a_child_says_so_and_what_to_do(tmp_path: Path) -> None:
-    residency = Residency(lambda _key, _reason: FakeWhisper())
+    residency = RecognitionModels(lambda _key, _reason: FakeWhisper())
     models = AlignmentModels(lambda _language, device: FakeEmitter(device=device), Telemetry())
     arbiters = [ProcessArbiter(tmp_path / "gpu"), ThreadArbiter()]
     for arbiter in arbiters:

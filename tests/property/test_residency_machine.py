@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from autorag_whisper.domain.device import CUDA, ModelKey, OnYield
 from autorag_whisper.domain.errors import EngineError, ModelBusy
 from autorag_whisper.residency.footprints import Footprints
-from autorag_whisper.residency.residency import Residency
+from autorag_whisper.residency.recognition_models import RecognitionModels
 from residents import Resident, World
 
 ON_CARD = tuple(ModelKey(name, CUDA, "float16") for name in ("tiny", "base", "small", "medium"))
@@ -72,7 +72,7 @@ class Machine(RuleBasedStateMachine):
         self.world = Card()
         self.now = 0.0
         self.footprints = Footprints(lambda _device: self.world.used, {CUDA: BUDGET}.get)
-        self.residency = Residency(self.world.load, footprints=self.footprints, clock=lambda: self.now)
+        self.residency = RecognitionModels(self.world.load, budget=self.footprints, clock=lambda: self.now)
         self.leases: list[tuple[ExitStack, Resident]] = []
 
     @rule(key=keys)

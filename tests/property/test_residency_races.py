@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from autorag_whisper.domain.device import LoadReason, ModelKey
 from autorag_whisper.domain.errors import EngineError, ModelBusy
-from autorag_whisper.residency.residency import Residency
+from autorag_whisper.residency.recognition_models import RecognitionModels
 from residents import KEYS, Resident, RushingClock, World
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class ResidencyMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.world = World()
-        self.residency = Residency(self.world.load, clock=RushingClock())
+        self.residency = RecognitionModels(self.world.load, clock=RushingClock())
         self.expected = {key: Expected() for key in KEYS}
         self.leaving: dict[ModelKey, LoadReason] = {}
 
@@ -150,7 +150,7 @@ def test_whatever_threads_do_at_once_no_lease_sees_a_closed_model_and_no_key_has
             raise EngineError("fake", "load", key.model)
 
     world.before_load = maybe_fail
-    residency = Residency(world.load)
+    residency = RecognitionModels(world.load)
     barrier = threading.Barrier(len(scripts))
 
     def use(key: ModelKey) -> None:
@@ -188,7 +188,7 @@ def test_whatever_threads_do_at_once_no_lease_sees_a_closed_model_and_no_key_has
 @given(threads=st.integers(2, 8), leases=st.integers(1, 20))
 def test_a_model_that_is_never_released_is_loaded_once_however_often_it_is_leased(threads: int, leases: int) -> None:
     world = World()
-    residency = Residency(world.load)
+    residency = RecognitionModels(world.load)
     barrier = threading.Barrier(threads)
 
     def work(_: int) -> None:

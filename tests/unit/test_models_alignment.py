@@ -90,8 +90,9 @@ def test_a_checkpoint_runs_without_pytorch_where_it_can(ctc_tiny_en_folder: Path
     with models.lease("en", CPU) as emitter:
         assert type(emitter).__module__.endswith("ctranslate2_wav2vec2")
         assert len(emitter.emit([speech_samples(2)])) == 1
-    assert models.on_device() == (("en", CPU),)
-    models.close()
+    with models.lease("en", CPU) as again:
+        assert again is emitter
+    assert models.close()
 
 
 def test_a_family_that_needs_pytorch_says_which_extra_is_missing(ctc_tiny_en_folder: Path, tmp_path: Path) -> None:

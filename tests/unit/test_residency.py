@@ -12,7 +12,7 @@ import pytest
 
 from autorag_whisper.domain.device import LoadReason, ModelKey
 from autorag_whisper.domain.errors import DeviceError, EngineError, ModelBusy, ModelDamaged
-from autorag_whisper.residency.residency import Residency
+from autorag_whisper.residency.recognition_models import RecognitionModels
 from quiet import until_quiet
 from residents import A, B, C, Resident, RushingClock, World
 
@@ -28,8 +28,8 @@ def world() -> World:
 
 
 @pytest.fixture
-def residency(world: World) -> Iterator[Residency]:
-    residency = Residency(world.load)
+def residency(world: World) -> Iterator[RecognitionModels]:
+    residency = RecognitionModels(world.load)
     yield residency
     residency.check()
 
@@ -40,7 +40,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def use(residency: Residency, key: ModelKey = A, **options: object) -> Resident:
+def use(residency: RecognitionModels, key: ModelKey = A, **options: object) -> Resident:
     with residency.lease(key, **options) as recognizer:
         recognizer.use()
         return recognizer
@@ -49,12 +49,12 @@ def use(residency: Residency, key: ModelKey = A, **options: object) -> Resident:
 class Held:
     """A lease that another thread holds until it is told to give it back."""
 
-    def __init__(self, residency: Residency, pool: ThreadPoolExecutor, key: ModelKey = A) -> None:
+    def __init__(self, residency: RecognitionModels, pool: ThreadPoolExecutor, key: ModelKey = A) -> None:
         self._taken, self._enough = threading.Event(), threading.Event()
         self._done = pool.submit(self._hold, residency, key)
         assert self._taken.wait(WAIT_S)
 
-    def _hold(self, residency: Residency, key: ModelKey) -> None:
+    def _hold(self, residency: RecognitionModels, key: ModelKey) -> None:
         with residency.lease(key) as self.recognizer:
             self._taken.set()
             assert self._enough.wait(WAIT_S)
@@ -82,14 +82,14 @@ class BlockedLoad:
 # ---------------------------------------------------------------- single flight
 
 
-def test_a_second_lease_is_the_same_model_and_loads_nothing(world: World, residency: Residency) -> None:
+def test_a_second_lease_is_the_same_model_and_loads_nothing(world: World, residency: RecognitionModels) -> None:
     assert use(residency) is use(residency)
     assert world.loads == [(A, LoadReason.FIRST)]
     assert residency.resident() == (A,)
 
 
 def test_threads_that_race_for_one_key_load_it_once(
-    world: World, residency: Residency, pool: ThreadPoolExecutor
+    world: World, residency: RecognitionModels, pool: ThreadPoolExecutor
 ) -> None:
     load = BlockedLoad(world)
     users = [pool.submit(use, residency) for _ in range(16)]
@@ -99,7 +99,7 @@ def test_threads_that_race_for_one_key_load_it_once(
     assert len(world.loads) == 1
 
 
-def test_the_key_is_checkpoint_device_and_compute_type(world: World, residency: Residency) -> None:
+def test_the_key_is_checkpoint_device_and_compute_type(world: World, residency: RecognitionModels) -> None:
     from autorag_whisper.domain.device import CPU, CUDA
 
     keys = [ModelKey("x", CPU, "int8"), ModelKey("x", CPU, "float32"), ModelKey("x", CUDA, "int8")]
@@ -107,7 +107,9 @@ def test_the_key_is_checkpoint_device_and_compute_type(world: World, residency: 
     assert residency.resident() == tuple(keys)
 
 
-def test_no_lock_is_held_through_a_models_load(world: World, residency: Residency, pool: ThreadPoolExecutor) -> None:
+def test_no_lock_is_held_through_a_models_load(
+    world: World, residency: RecognitionModels, pool: ThreadPoolExecutor
+) -> None:
     """While one model loads, another is loaded, used, evicted and released."""
     load = BlockedLoad(world)
     slow = pool.submit(use, residency, A)
@@ -133,13 +135,13 @@ def test_a_loader_may_lease_another_model(pool: ThreadPoolExecutor) -> None:
             use(residency, B)
         return world.load(key, reason)
 
-    residency = Residency(load)
+    residency = RecognitionModels(load)
     use(residency, A)
     assert [key for key, _ in world.loads] == [B, A]
 
 
 def test_no_lock_is_held_while_an_engine_is_closed(
-    world: World, residency: Residency, pool: ThreadPoolExecutor
+    world: World, residency: RecognitionModels, pool: ThreadPoolExecutor
 ) -> None:
     begun, go = threading.Event(), threading.Event()
     world.before_close = lambda key: (begun.set(), go.wait(WAIT_S))
@@ -155,7 +157,7 @@ def test_no_lock_is_held_while_an_engine_is_closed(
 
 
 def test_a_failed_load_leaves_the_key_absent_and_the_next_caller_tries_again(
-    world: World, residency: Residency
+    world: World, residency: RecognitionModels
 ) -> None:
     def fail(key: ModelKey) -> None:
         raise ModelDamaged("tiny", "model.bin", "too short")
@@ -179,7 +181,7 @@ ERRORS = [
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_a_failed_load_wakes_all_who_wait_with_the_same_error_in_acopy_of_their_own(
-    world: World, residency: Residency, pool: ThreadPoolExecutor, error: Exception
+    world: World, residency: RecognitionModels, pool: ThreadPoolExecutor, error: Exception
 ) -> None:
     load = BlockedLoad(world)
     blocked = world.before_load
@@ -207,7 +209,7 @@ class PeculiarError(Exception):
 
 
 def test_an_error_that_cannot_be_copied_still_reaches_who_waits(
-    world: World, residency: Residency, pool: ThreadPoolExecutor
+    world: World, residency: RecognitionModels, pool: ThreadPoolExecutor
 ) -> None:
     load = BlockedLoad(world)
     blocked = world.before_load
@@ -226,7 +228,7 @@ def test_an_error_that_cannot_be_copied_still_reaches_who_waits(
 
 
 def test_a_load_ended_by_ctrl_c_passes_on_to_one_of_those_who_wait(
-    world: World, residency: Residency, pool: ThreadPoolExecutor
+    world: World, residency: RecognitionModels, pool: ThreadPoolExecutor
 ) -> None:
     load = BlockedLoad(world)
     blocked, interrupts = world.before_load, [KeyboardInterrupt()]
@@ -257,7 +259,7 @@ def _outcome(call: Callable[..., object], *arguments: object) -> object:
 
 def test_who_waits_for_a_load_is_told_busy_at_the_deadline_and_the_load_goes_on(pool: ThreadPoolExecutor) -> None:
     world = World()
-    residency = Residency(world.load, clock=RushingClock())
+    residency = RecognitionModels(world.load, clock=RushingClock())
     load = BlockedLoad(world)
     slow = pool.submit(use, residency)
     assert load.begun.wait(WAIT_S)
@@ -270,7 +272,7 @@ def test_who_waits_for_a_load_is_told_busy_at_the_deadline_and_the_load_goes_on(
 
 def test_a_lease_without_a_deadline_waits_as_long_as_it_takes(pool: ThreadPoolExecutor) -> None:
     world = World()
-    residency = Residency(world.load, clock=RushingClock())
+    residency = RecognitionModels(world.load, clock=RushingClock())
     load = BlockedLoad(world)
     users = [pool.submit(use, residency, timeout_s=None) for _ in range(2)]
     until_quiet()
@@ -278,13 +280,13 @@ def test_a_lease_without_a_deadline_waits_as_long_as_it_takes(pool: ThreadPoolEx
     assert users[0].result(WAIT_S) is users[1].result(WAIT_S)
 
 
-def test_what_is_resident_needs_no_waiting_and_no_time(residency: Residency) -> None:
+def test_what_is_resident_needs_no_waiting_and_no_time(residency: RecognitionModels) -> None:
     assert use(residency, timeout_s=0) is use(residency, timeout_s=0)
 
 
 def test_the_message_about_a_busy_model_shows_no_folder(pool: ThreadPoolExecutor) -> None:
     world = World()
-    residency = Residency(world.load, clock=RushingClock())
+    residency = RecognitionModels(world.load, clock=RushingClock())
     key = ModelKey("/home-of-someone/models/base", A.device, "int8")
     load = BlockedLoad(world, key)
     slow = pool.submit(use, residency, key)
@@ -299,7 +301,7 @@ def test_the_message_about_a_busy_model_shows_no_folder(pool: ThreadPoolExecutor
 # ---------------------------------------------------------------- release
 
 
-def test_a_released_model_is_closed_and_its_next_load_says_why(world: World, residency: Residency) -> None:
+def test_a_released_model_is_closed_and_its_next_load_says_why(world: World, residency: RecognitionModels) -> None:
     first = use(residency)
     assert residency.release(A)
     assert not first.is_open
@@ -310,14 +312,14 @@ def test_a_released_model_is_closed_and_its_next_load_says_why(world: World, res
     assert world.reasons == ["first", "unloaded", "fallback"]
 
 
-def test_releasing_what_was_never_loaded_is_done_and_is_no_reason(world: World, residency: Residency) -> None:
+def test_releasing_what_was_never_loaded_is_done_and_is_no_reason(world: World, residency: RecognitionModels) -> None:
     assert residency.release(A)
     use(residency)
     assert world.reasons == ["first"]
 
 
 def test_a_load_for_the_device_fallback_says_so_unless_a_release_said_otherwise(
-    world: World, residency: Residency
+    world: World, residency: RecognitionModels
 ) -> None:
     use(residency, reason_if_absent=LoadReason.FALLBACK)
     residency.release(A)
@@ -325,7 +327,7 @@ def test_a_load_for_the_device_fallback_says_so_unless_a_release_said_otherwise(
     assert world.reasons == ["fallback", "unloaded"]
 
 
-def test_a_load_that_failed_keeps_the_reason_for_the_next_one(world: World, residency: Residency) -> None:
+def test_a_load_that_failed_keeps_the_reason_for_the_next_one(world: World, residency: RecognitionModels) -> None:
     use(residency)
     residency.release(A)
 
@@ -341,7 +343,7 @@ def test_a_load_that_failed_keeps_the_reason_for_the_next_one(world: World, resi
 
 
 def test_a_release_waits_for_the_leases_while_new_ones_wait_for_it(
-    world: World, residency: Residency, pool: ThreadPoolExecutor
+    world: World, residency: RecognitionModels, pool: ThreadPoolExecutor
 ) -> None:
     held = Held(residency, pool)
     released = pool.submit(residency.release, A, timeout_s=WAIT_S)
@@ -361,7 +363,7 @@ def test_a_release_waits_for_the_leases_while_new_ones_wait_for_it(
 
 def test_a_release_whose_deadline_passes_says_so_and_the_model_stays(pool: ThreadPoolExecutor) -> None:
     world = World()
-    residency = Residency(world.load, clock=RushingClock())
+    residency = RecognitionModels(world.load, clock=RushingClock())
     held = Held(residency, pool)
     assert not residency.release(A, timeout_s=60)
     assert use(residency) is held.recognizer
@@ -370,7 +372,7 @@ def test_a_release_whose_deadline_passes_says_so_and_the_model_stays(pool: Threa
 
 
 def test_leases_that_waited_for_a_release_go_on_when_its_deadline_passes(
-    residency: Residency, pool: ThreadPoolExecutor
+    residency: RecognitionModels, pool: ThreadPoolExecutor
 ) -> None:
     held = Held(residency, pool)
     released = pool.submit(residency.release, A, timeout_s=0.2)
@@ -381,13 +383,15 @@ def test_leases_that_waited_for_a_release_go_on_when_its_deadline_passes(
     held.give_back()
 
 
-def test_releasing_what_the_same_thread_holds_is_noticed_at_the_deadline(residency: Residency) -> None:
+def test_releasing_what_the_same_thread_holds_is_noticed_at_the_deadline(residency: RecognitionModels) -> None:
     with residency.lease(A) as recognizer:
         assert not residency.release(A, timeout_s=0)
         recognizer.use()
 
 
-def test_releases_of_the_same_model_close_it_once(world: World, residency: Residency, pool: ThreadPoolExecutor) -> None:
+def test_releases_of_the_same_model_close_it_once(
+    world: World, residency: RecognitionModels, pool: ThreadPoolExecutor
+) -> None:
     held = Held(residency, pool)
     releases = [pool.submit(residency.release, A, timeout_s=WAIT_S) for _ in range(4)]
     until_quiet()
@@ -397,7 +401,7 @@ def test_releases_of_the_same_model_close_it_once(world: World, residency: Resid
 
 
 def test_a_release_during_the_load_waits_for_it_and_for_its_lease(
-    world: World, residency: Residency, pool: ThreadPoolExecutor
+    world: World, residency: RecognitionModels, pool: ThreadPoolExecutor
 ) -> None:
     load = BlockedLoad(world)
     user = pool.submit(use, residency)
@@ -411,7 +415,7 @@ def test_a_release_during_the_load_waits_for_it_and_for_its_lease(
 
 
 def test_a_model_that_its_engine_will_not_let_go_of_is_told_of_stays_on_the_books_and_is_tried_again(
-    world: World, residency: Residency
+    world: World, residency: RecognitionModels
 ) -> None:
     """Elsewhere it was forgotten: its memory was held for ever, and a second copy was loaded beside it."""
 
@@ -432,7 +436,7 @@ def test_a_model_that_its_engine_will_not_let_go_of_is_told_of_stays_on_the_book
     assert world.most_copies == 1
 
 
-def test_a_lease_is_given_back_when_its_user_fails(residency: Residency) -> None:
+def test_a_lease_is_given_back_when_its_user_fails(residency: RecognitionModels) -> None:
     with pytest.raises(ZeroDivisionError), residency.lease(A):
         raise ZeroDivisionError
     assert residency.release(A, timeout_s=0)
@@ -442,7 +446,7 @@ def test_a_lease_is_given_back_when_its_user_fails(residency: Residency) -> None
 
 
 def test_a_poisoned_model_is_closed_with_its_last_lease_and_nobody_gets_it_anew(
-    world: World, residency: Residency, pool: ThreadPoolExecutor
+    world: World, residency: RecognitionModels, pool: ThreadPoolExecutor
 ) -> None:
     held = Held(residency, pool)
     with residency.lease(A) as poisoned:
@@ -459,20 +463,20 @@ def test_a_poisoned_model_is_closed_with_its_last_lease_and_nobody_gets_it_anew(
     assert world.most_copies == 1
 
 
-def test_a_poisoned_model_that_nobody_uses_is_closed_at_once(residency: Residency) -> None:
+def test_a_poisoned_model_that_nobody_uses_is_closed_at_once(residency: RecognitionModels) -> None:
     poisoned = use(residency)
     residency.evict(A)
     assert not poisoned.is_open
 
 
-def test_evicting_what_is_not_there_does_nothing(world: World, residency: Residency) -> None:
+def test_evicting_what_is_not_there_does_nothing(world: World, residency: RecognitionModels) -> None:
     residency.evict(A)
     use(residency)
     assert world.reasons == ["first"]
 
 
 def test_evicting_during_a_load_leaves_the_fresh_copy_alone(
-    world: World, residency: Residency, pool: ThreadPoolExecutor
+    world: World, residency: RecognitionModels, pool: ThreadPoolExecutor
 ) -> None:
     load = BlockedLoad(world)
     user = pool.submit(use, residency)
@@ -484,7 +488,7 @@ def test_evicting_during_a_load_leaves_the_fresh_copy_alone(
 
 
 def test_a_release_of_a_poisoned_model_waits_until_it_is_gone(
-    world: World, residency: Residency, pool: ThreadPoolExecutor
+    world: World, residency: RecognitionModels, pool: ThreadPoolExecutor
 ) -> None:
     held = Held(residency, pool)
     residency.evict(A)
@@ -497,7 +501,7 @@ def test_a_release_of_a_poisoned_model_waits_until_it_is_gone(
 
 
 def test_an_evicted_engine_that_fails_at_closing_is_logged_and_its_users_go_on(
-    world: World, residency: Residency, caplog: pytest.LogCaptureFixture
+    world: World, residency: RecognitionModels, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(key: ModelKey) -> None:
         raise EngineError("ctranslate2", "unload", "it keeps the model in memory")
@@ -514,7 +518,7 @@ def test_an_evicted_engine_that_fails_at_closing_is_logged_and_its_users_go_on(
 # ---------------------------------------------------------------- the end
 
 
-def test_closing_releases_everything_and_later_leases_are_refused(world: World, residency: Residency) -> None:
+def test_closing_releases_everything_and_later_leases_are_refused(world: World, residency: RecognitionModels) -> None:
     use(residency, A)
     use(residency, B)
     assert residency.close()
@@ -526,7 +530,7 @@ def test_closing_releases_everything_and_later_leases_are_refused(world: World, 
 
 
 def test_what_is_leased_when_everything_closes_is_closed_with_its_last_lease(
-    world: World, residency: Residency
+    world: World, residency: RecognitionModels
 ) -> None:
     with residency.lease(A) as recognizer:
         assert not residency.close(timeout_s=0)
@@ -536,7 +540,7 @@ def test_what_is_leased_when_everything_closes_is_closed_with_its_last_lease(
 
 
 def test_who_waits_when_everything_closes_is_told_at_once(
-    world: World, residency: Residency, pool: ThreadPoolExecutor
+    world: World, residency: RecognitionModels, pool: ThreadPoolExecutor
 ) -> None:
     load = BlockedLoad(world)
     loader: Future[Resident] = pool.submit(use, residency)
@@ -550,7 +554,9 @@ def test_who_waits_when_everything_closes_is_told_at_once(
     assert world.in_memory == 0
 
 
-def test_an_engine_that_fails_at_closing_does_not_keep_the_others_open(world: World, residency: Residency) -> None:
+def test_an_engine_that_fails_at_closing_does_not_keep_the_others_open(
+    world: World, residency: RecognitionModels
+) -> None:
     def fail(key: ModelKey) -> None:
         if key != B:
             return

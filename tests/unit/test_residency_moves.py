@@ -12,7 +12,7 @@ from autorag_whisper.domain.device import CUDA, FailureCause, ModelKey, OnYield
 from autorag_whisper.domain.errors import DeviceError, EngineError
 from autorag_whisper.engines.ctranslate2 import Sampler
 from autorag_whisper.residency.footprints import Footprints
-from autorag_whisper.residency.residency import Residency
+from autorag_whisper.residency.recognition_models import RecognitionModels
 from quiet import until_quiet
 from residents import Resident, World
 
@@ -26,11 +26,11 @@ def world() -> World:
 
 
 @pytest.fixture
-def residency(world: World) -> Residency:
-    return Residency(world.load)
+def residency(world: World) -> RecognitionModels:
+    return RecognitionModels(world.load)
 
 
-def use(residency: Residency, key: ModelKey = A) -> Resident:
+def use(residency: RecognitionModels, key: ModelKey = A) -> Resident:
     with residency.lease(key) as model:
         model.use()
         return model
@@ -40,7 +40,7 @@ def refuse(_key: ModelKey) -> None:
     raise EngineError("ctranslate2", "move", "it keeps the model in memory")
 
 
-def test_an_offloaded_model_comes_back_without_a_load(world: World, residency: Residency) -> None:
+def test_an_offloaded_model_comes_back_without_a_load(world: World, residency: RecognitionModels) -> None:
     model = use(residency)
     assert residency.yield_device(CUDA, OnYield.OFFLOAD).went == 1
     assert model.is_away
@@ -50,7 +50,7 @@ def test_an_offloaded_model_comes_back_without_a_load(world: World, residency: R
 
 
 def test_a_model_that_is_kept_stays_and_an_unloaded_one_says_why_it_is_loaded_again(
-    world: World, residency: Residency
+    world: World, residency: RecognitionModels
 ) -> None:
     model = use(residency)
     assert residency.yield_device(CUDA, OnYield.KEEP).went == 0
@@ -60,14 +60,16 @@ def test_a_model_that_is_kept_stays_and_an_unloaded_one_says_why_it_is_loaded_ag
     assert world.reasons == ["first", "unloaded"]
 
 
-def test_a_model_in_use_is_never_moved(residency: Residency) -> None:
+def test_a_model_in_use_is_never_moved(residency: RecognitionModels) -> None:
     with residency.lease(A) as model:
         left = residency.yield_device(CUDA, OnYield.OFFLOAD)
         assert (left.went, left.stuck) == (0, 1)
         model.use()
 
 
-def test_a_lease_that_comes_while_a_model_moves_waits_and_restores_it(world: World, residency: Residency) -> None:
+def test_a_lease_that_comes_while_a_model_moves_waits_and_restores_it(
+    world: World, residency: RecognitionModels
+) -> None:
     """An alignment model was moved while another thread used it."""
     model = use(residency)
     begun, go = threading.Event(), threading.Event()
@@ -89,7 +91,7 @@ def test_a_lease_that_comes_while_a_model_moves_waits_and_restores_it(world: Wor
 
 
 def test_a_model_that_cannot_be_offloaded_is_closed_so_that_the_card_comes_free(
-    world: World, residency: Residency, caplog: pytest.LogCaptureFixture
+    world: World, residency: RecognitionModels, caplog: pytest.LogCaptureFixture
 ) -> None:
     use(residency)
     world.before_move = refuse
@@ -105,7 +107,7 @@ def test_a_release_that_was_refused_counts_as_stuck_and_its_bytes_stay_on_the_bo
     """Elsewhere an unload that was refused was forgotten, and its memory with it."""
     used = [0]
     world.before_load = lambda _key: used.__setitem__(0, used[0] + 50)
-    residency = Residency(world.load, footprints=Footprints(lambda _device: used[0]))
+    residency = RecognitionModels(world.load, budget=Footprints(lambda _device: used[0]))
     use(residency)
     world.before_move = world.before_close = refuse
     left = residency.yield_device(CUDA, OnYield.OFFLOAD)
@@ -118,7 +120,7 @@ def test_a_release_that_was_refused_counts_as_stuck_and_its_bytes_stay_on_the_bo
 
 @pytest.mark.parametrize("policy", [OnYield.OFFLOAD, OnYield.UNLOAD])
 def test_what_was_not_let_go_of_once_is_tried_again_when_another_tenant_wants_the_card(
-    world: World, residency: Residency, policy: OnYield
+    world: World, residency: RecognitionModels, policy: OnYield
 ) -> None:
     """With `offload` it was left on the card, as nobody would lease it again, until something else was released."""
     use(residency)
@@ -133,7 +135,7 @@ def test_a_model_that_is_away_and_will_not_be_let_go_of_takes_nothing_of_its_car
     """Found by the state machine: refused its end, it was taken for resident on the card that it had left."""
     size = 40
     used = Footprints(lambda _device: size * world.in_memory, lambda _device: None)
-    residency = Residency(world.load, footprints=used)
+    residency = RecognitionModels(world.load, budget=used)
     use(residency)
     assert residency.held_bytes(CUDA) == size
     residency.yield_device(CUDA, OnYield.OFFLOAD)
@@ -148,7 +150,7 @@ def test_a_model_that_is_away_and_will_not_be_let_go_of_takes_nothing_of_its_car
 
 
 def test_a_model_that_does_not_come_back_is_loaded_anew(
-    world: World, residency: Residency, caplog: pytest.LogCaptureFixture
+    world: World, residency: RecognitionModels, caplog: pytest.LogCaptureFixture
 ) -> None:
     first = use(residency)
     residency.yield_device(CUDA, OnYield.OFFLOAD)
@@ -170,7 +172,7 @@ def test_what_was_used_longest_ago_makes_room_and_what_is_in_use_stays(world: Wo
         now[0] += 1
         return now[0]
 
-    residency = Residency(world.load, footprints=Footprints(lambda _device: used[0], {CUDA: 100}.get), clock=clock)
+    residency = RecognitionModels(world.load, budget=Footprints(lambda _device: used[0], {CUDA: 100}.get), clock=clock)
     for key in (C, A, B, A):
         use(residency, key)
     assert residency.resident() == (A, B), "when C was loaded first nobody knew its size; B then did not fit beside it"
@@ -182,7 +184,7 @@ def test_what_was_used_longest_ago_makes_room_and_what_is_in_use_stays(world: Wo
 
 def test_nothing_idles_out_unless_somebody_asks_for_it(world: World) -> None:
     now = [0.0]
-    residency = Residency(world.load, clock=lambda: now[0])
+    residency = RecognitionModels(world.load, clock=lambda: now[0])
     use(residency, A)
     now[0] = 1e6
     use(residency, B)
@@ -225,7 +227,7 @@ def test_a_copy_of_a_model_counts_in_the_budget_while_it_is_there_and_takes_nobo
     used = [0]
     world.before_load = lambda _key: used.__setitem__(0, used[0] + 40)
     footprints = Footprints(lambda _device: used[0], {CUDA: 100}.get)
-    residency = Residency(world.load, footprints=footprints)
+    residency = RecognitionModels(world.load, budget=footprints)
     use(residency, A)
     with footprints.copy(A, residency.held_bytes(CUDA)):
         assert footprints.is_short(CUDA, residency.held_bytes(CUDA), A)

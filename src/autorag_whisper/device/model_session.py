@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from autorag_whisper.device.fallback_steps import Failure, Next, Step, next_step
 from autorag_whisper.domain.device import LoadReason, ModelKey
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from autorag_whisper.engines.base import RecognizerSpec
     from autorag_whisper.models.store import ModelFiles
     from autorag_whisper.recognition.recognizer import Recognizer
-    from autorag_whisper.residency.residency import Residency
+    from autorag_whisper.residency.recognition_models import RecognitionModels
 
 
 class CardLeases(Protocol):
@@ -41,7 +41,7 @@ class ModelSession:
         files: ModelFiles,
         hint: str | None,
         policy: DevicePolicy,
-        residency: Residency,
+        residency: RecognitionModels[Recognizer],
         sharing: CardLeases,
         free_others: Callable[[Device, ModelKey], int],
     ) -> None:
@@ -85,8 +85,7 @@ class ModelSession:
     def _lease(self, key: ModelKey) -> AbstractContextManager[Recognizer]:
         """The recogniser of `key`, loaded if it is not resident, for the length of a `with`."""
         reason = LoadReason.FALLBACK if self.steps else LoadReason.FIRST
-        lease = self._residency.lease(key, reason_if_absent=reason)
-        return cast("AbstractContextManager[Recognizer]", lease)  # the loaders make nothing else
+        return self._residency.lease(key, reason_if_absent=reason)
 
     def prepare(self) -> RecognizerSpec:
         """Load; where CUDA fails at it, what the device fallback does. Raises the Model* errors and EngineError."""

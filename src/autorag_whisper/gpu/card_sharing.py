@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from autorag_whisper import telemetry as names
 from autorag_whisper.domain.device import Device, DeviceKind, OnYield
 from autorag_whisper.gpu.arbiter.lease import Eviction, LeaseRequest, Released, Tenant
-from autorag_whisper.residency.resident import Yielded
+from autorag_whisper.residency.kind import Yielded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.device import ModelKey
     from autorag_whisper.gpu.arbiter.lease import GpuArbiter
     from autorag_whisper.residency.alignment_models import AlignmentModels
-    from autorag_whisper.residency.residency import Residency
+    from autorag_whisper.residency.recognition_models import RecognitionModels
     from autorag_whisper.telemetry import Telemetry
 
 WHISPER = "whisper"
@@ -88,7 +88,7 @@ class WhisperTenant:
 
     def __init__(
         self,
-        residency: Residency,
+        residency: RecognitionModels[Any],
         alignment_models: AlignmentModels | None,
         telemetry: Telemetry,
         policy_of: Callable[[ModelKey], OnYield],

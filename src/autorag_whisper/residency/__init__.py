@@ -1,1 +1,4 @@
-"""Which models are in memory: loaded once, leased, moved off a card and back, released under a name."""
+"""Which models are in memory: one generic `Residency`, for recognition models and for alignment models.
+
+Models are loaded once, leased, moved off a card and back, and released under a name (`residency.residency`).
+"""

@@ -1,23 +1,24 @@
-"""Who is in memory: models are loaded once, leased, moved off a card and back, and released under a name.
+"""Which models are in memory: loaded once, leased, moved off a card and back, released under a name.
 
 The life of one key:
 
 ```
-            lease()                    load done               release(), evict(), yield_device(unload), no room
+            lease()                    load done          release(), evict(), yield_device(unload), no room, close()
   absent ------------> LOADING ------------------> RESIDENT ----------------------------------------> CLOSING
      ^                    |                      leased: 0, 1, 2, ...                                 |     ^
      |    load failed     |                        |            ^                                     |     | again
-     +--------------------+   yield_device(offload)|            | lease(): restored                   |     |
-     |                                             v            |                                     v     |
+     +--------------------+    offload, for another|            | lease(): restored                   |     |
+     |                         tenant or after use v            |                                     v     |
      |                                           MOVING ----> OFFLOADED --- no room, release() ---> refused: the
      |                                             |                        engine says no; tracked, nobody gets it
      +---- closed, or a move failed ---------------+
                               the next load says why: `LoadReason`
 ```
 
-Of one key there is at most one copy in memory: while a model leaves or moves, a new lease of its key waits. That wait,
-like any here, has a deadline, and so has the mistake of releasing what the same thread holds. A model that was refused
-its end by its engine stays on the books, with its bytes, and every later lease or release of any key tries again.
+A model is loaded, moved and closed by one thread, outside the lock, while nobody else can get it. Of one key there is
+at most one copy in memory: while a model leaves or moves, a new lease of its key waits, with a deadline. A model that
+its engine does not let go of stays in `table` with its bytes; every later lease of any key tries to close it again, and
+a lease of its own key is refused. What differs between kinds of models is in `kind.Rules`.
 """
 
 from __future__ import annotations
@@ -26,75 +27,80 @@ import logging
 import os
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
-from pathlib import PurePath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from autorag_whisper.allocator import trim
-from autorag_whisper.domain.device import LoadReason, OnYield
+from autorag_whisper.domain.device import LoadReason
 from autorag_whisper.domain.errors import AutoragWhisperError, EngineError, ModelBusy
 from autorag_whisper.per_process import require_own
-from autorag_whisper.residency.resident import Model, State, Yielded, bring_back, copy_of, move_away
+from autorag_whisper.residency.entry import Found, Lease, ModelState, copy_of
+from autorag_whisper.residency.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from autorag_whisper.domain.device import Device, ModelKey
-    from autorag_whisper.engines.base import LoadedEngine
-    from autorag_whisper.residency.footprints import Footprints
+    from autorag_whisper.domain.device import Device
+    from autorag_whisper.residency.entry import Entry
+    from autorag_whisper.residency.kind import MemoryBudget, ModelKind
 
 _log = logging.getLogger(__name__)
 
+K = TypeVar("K")
+M = TypeVar("M")
 
-class Residency:
-    """The models of this process by key. Thread-safe; nobody else keeps a reference to a recogniser.
 
-    `load` is called outside the lock, so it may take its time, and lease other keys; so are engines closed and moved.
-    `footprints`: what models take, and how much there may be; None: nobody counts.
-    """
+class Residency(Generic[K, M]):
+    """The models of one kind in this process, by key. Thread-safe; nobody else keeps a reference to a model."""
 
     def __init__(
         self,
-        load: Callable[[ModelKey, LoadReason], LoadedEngine],
+        kind: ModelKind[K, M],
         *,
-        footprints: Footprints | None = None,
+        budget: MemoryBudget[K] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._load, self._footprints, self._clock = load, footprints, clock
+        self._kind, self._budget, self._clock = kind, budget, clock
         self._changed = threading.Condition()  # its lock is the only one
-        self._models: dict[ModelKey, Model] = {}
-        self._reasons: dict[ModelKey, LoadReason] = {}  # of keys that were resident and are not
-        self._closed = False
+        self._table = Table[K, M](kind.rules)
+        self._uses = 0
         self._pid = os.getpid()
 
     @contextmanager
     def lease(
-        self, key: ModelKey, *, timeout_s: float | None = 600.0, reason_if_absent: LoadReason = LoadReason.FIRST
-    ) -> Iterator[LoadedEngine]:
-        """The recogniser of `key`, loaded if it is absent, restored if it is offloaded; not closed or moved before it
-        is given back.
+        self, key: K, *, timeout_s: float | None = 600.0, reason_if_absent: LoadReason = LoadReason.FIRST
+    ) -> Iterator[M]:
+        """The model of `key`, as `leased` has it."""
+        with self.leased(key, timeout_s=timeout_s, reason_if_absent=reason_if_absent) as lease:
+            yield lease.model
+
+    @contextmanager
+    def leased(
+        self, key: K, *, timeout_s: float | None = 600.0, reason_if_absent: LoadReason = LoadReason.FIRST
+    ) -> Iterator[Lease[K, M]]:
+        """The model of `key`, loaded if it is absent, restored if it is offloaded; not closed or moved before it is
+        given back, at the end of the `with`.
 
         The first caller loads, the others wait for it, `timeout_s` at most (None: for ever). A load's reason is what
         the last release was called, else `reason_if_absent`.
 
         Raises:
             ModelBusy: another caller's load, or the release of this key, took longer than that.
-            EngineError: residency was closed, or the engine does not let go of a copy that was to leave.
-            Exception: what `load` raised, in every caller that waited for it, each with its own copy. The key is then
+            EngineError: the residency was closed, or the engine does not let go of a copy that was to leave.
+            Exception: what the load raised, in every caller that waited for it, each with its own copy. The key is then
                 absent, and the next lease tries again.
         """
         require_own(self._pid, "a loaded model")
-        self._close_the_doomed(refused=True)
-        model = self._get(key, timeout_s, reason_if_absent)
+        self.close_refused()
+        lease = self._get(key, timeout_s, reason_if_absent)
         try:
-            assert model.recognizer is not None
-            yield model.recognizer
+            yield lease
         finally:
-            self._give_back(model)
+            self._give_back(lease.entry)
 
-    def release(self, key: ModelKey, reason: LoadReason = LoadReason.UNLOADED, *, timeout_s: float = 60.0) -> bool:
-        """Free the memory of `key`: wait until no lease is left, while new ones wait, then close the engine.
+    def release(self, key: K, reason: LoadReason = LoadReason.UNLOADED, *, timeout_s: float = 60.0) -> bool:
+        """Free the memory of `key`: wait until no lease is left, while new ones wait, then close the model.
 
         True if it is out of memory now, or never was there. False if leases were left at the deadline: it then stays
         resident, and the leases that waited go on. `reason` is that of the next load of this key.
@@ -104,140 +110,147 @@ class Residency:
         """
         deadline = self._clock() + timeout_s
         with self._changed:
-            model = self._models.get(key)
-            if model is None:
+            entry = self._table.find(key)
+            if entry is None:
                 return True
-            model.releases += 1
+            entry.releases += 1
             try:
-                if not self._wait_until(lambda: model.is_idle or model.state is State.GONE, deadline):
+                if not self._wait_until(lambda: entry.is_idle or entry.state is ModelState.GONE, deadline):
                     return False
-                if model.state is State.GONE:
+                if entry.state is ModelState.GONE:
                     return True
-                model.state, model.leaving = State.CLOSING, model.leaving or reason
+                entry.state, entry.leaving = ModelState.CLOSING, entry.leaving or reason
             finally:
-                model.releases -= 1
+                entry.releases -= 1
                 self._changed.notify_all()
-        self._close(model)
+        self._close(entry)
         return True
 
-    def evict(self, key: ModelKey, reason: LoadReason = LoadReason.EVICTED) -> None:
+    def evict(self, key: K, reason: LoadReason = LoadReason.EVICTED) -> None:
         """Take a poisoned model out: no new lease gets it, and it is closed when its last lease is given back.
 
         To be called by one who holds a lease of it, so that it cannot hit a fresh copy. What is not resident is left
         alone. Does not wait; an engine that fails at closing is logged (WARNING).
         """
         with self._changed:
-            model = self._models.get(key)
-            if model is not None and model.state is State.RESIDENT:
-                model.leaving = model.leaving or reason
-        self._close_the_doomed()
+            self._table.condemn(self._table.find(key), reason)
+            self._changed.notify_all()
+        self._close_leaving()
 
-    def yield_device(self, device: Device, policy: OnYield | Callable[[ModelKey], OnYield]) -> Yielded:
-        """Have the models on `device` leave it for another tenant, as `policy` says of all or of each; those in use are
-        stuck."""
-        went = stuck = 0
-        for key in self._on(device):
-            wanted = policy if isinstance(policy, OnYield) else policy(key)
-            if wanted is OnYield.KEEP:
-                continue
-            done = self._offload_idle(key) if wanted is OnYield.OFFLOAD else self._close_idle(key, LoadReason.UNLOADED)
-            went, stuck = went + done, stuck + (not done)
-        return Yielded(went, stuck)
-
-    def free_others(self, device: Device, but: ModelKey) -> int:
-        """Close what is on `device` and not in use, other than `but`: how many models went. Waits for no lease."""
-        return sum(self._close_idle(key, LoadReason.EVICTED) for key in self._on(device) if key != but)
-
-    def release_unused(self, unused_s: float, which: Callable[[ModelKey], bool] = lambda _key: True) -> int:
-        """Close what nobody has used for so long, of `which` that is true: how many models went. For a host that lets
-        models idle out."""
-        before = self._clock() - unused_s
+    def poison(self, lease: Lease[K, M]) -> None:
+        """Take the model of this very lease out, as `evict` does, also where its key has a fresh copy by now."""
         with self._changed:
-            old = [key for key, model in self._models.items() if model.is_idle and model.used_s <= before]
-        return sum(self._close_idle(key, LoadReason.UNLOADED, before) for key in old if which(key))
+            self._table.condemn(lease.entry, LoadReason.EVICTED)
+            self._changed.notify_all()
+        self._close_leaving()
+
+    def offload(self, key: K) -> bool:
+        """Move it to the CPU's memory, or else close it, if it is not in use: whether it is off its device now."""
+        with self._changed:
+            entry = self._table.find(key)
+            if entry is None or not entry.is_idle or entry.state is not ModelState.RESIDENT:
+                return entry is None
+            moves = entry.leaving is None  # else its engine did not let go of it before: that is tried again
+            entry.state = ModelState.MOVING if moves else ModelState.CLOSING
+        return self._move_away(entry) if moves else self._close_anyway(entry)
+
+    def close_idle(self, key: K, reason: LoadReason, unused_since: float | None = None) -> bool:
+        """Close it if it is not in use, and not since `unused_since` where that is given: whether it is gone now.
+
+        An engine that does not let go is logged (WARNING).
+        """
+        with self._changed:
+            entry = self._table.find(key)
+            if entry is None or not entry.is_idle or (unused_since is not None and entry.last_use_s > unused_since):
+                return False
+            entry.state, entry.leaving = ModelState.CLOSING, entry.leaving or reason
+        return self._close_anyway(entry)
+
+    def close_refused(self) -> list[K]:
+        """Try once more to close what is to leave and is idle, also what its engine refused before: what went."""
+        return self._close_leaving(refused=True)
 
     def held_bytes(self, device: Device) -> int:
         """What the models on `device` take, as far as it was measured at their loads; those that were refused too."""
-        if self._footprints is None:
-            return 0
-        return sum(self._footprints.of(key) or 0 for key in self._on(device))
+        budget = self._budget
+        return 0 if budget is None else sum(budget.of(key) or 0 for key in self.on_device(device))
 
-    def resident(self) -> tuple[ModelKey, ...]:
+    def resident(self) -> tuple[K, ...]:
         """The keys whose next lease loads nothing."""
         with self._changed:
-            return tuple(key for key, model in self._models.items() if model.takes_leases)
+            return tuple(entry.key for entry in self._table.current() if entry.takes_leases)
+
+    def on_device(self, device: Device | None = None) -> tuple[K, ...]:
+        """The keys of all models that take memory of `device` (None: of any), in use or not."""
+        with self._changed:
+            there = [entry.key for entry in self._table.current() if entry.on_device]
+        return tuple(key for key in there if device is None or self._kind.device_of(key) == device)
+
+    def unused_since(self, moment_s: float) -> tuple[K, ...]:
+        """The keys of the models that nobody uses, nor has since that moment of the clock."""
+        with self._changed:
+            return tuple(e.key for e in self._table.current() if e.is_idle and e.last_use_s <= moment_s)
+
+    def refused(self) -> tuple[K, ...]:
+        """The keys of the models whose engine will not let go of them: in memory, and of no use."""
+        with self._changed:
+            return tuple(entry.key for entry in self._table.all() if entry.is_kept)
 
     def close(self, timeout_s: float = 60.0) -> bool:
-        """Release everything, for good: later leases raise.
+        """Release everything, for good: later leases raise. Whether all of it was gone by the deadline.
 
-        Whether all of it was gone by the deadline. What is still leased then is closed when its last lease is given
-        back.
+        What is still leased then is closed when its last lease is given back.
         """
         deadline = self._clock() + timeout_s
         with self._changed:
-            self._closed = True
-            for model in self._models.values():
-                model.leaving = model.leaving or LoadReason.UNLOADED
+            self._table.close()
             self._changed.notify_all()
-        self._close_the_doomed(refused=True)
+        self.close_refused()
         with self._changed:
-            return self._wait_until(lambda: all(model.refused for model in self._models.values()), deadline) and (
-                not self._models
+            return (
+                self._wait_until(lambda: all(e.refused for e in self._table.all()), deadline) and not self._table.all()
             )
 
     def check(self) -> None:
         """Assert the invariants."""
         with self._changed:
-            for key, model in self._models.items():
-                assert model.key == key
-                assert model.leases >= 0 <= model.releases
-                assert model.state is not State.GONE
-                assert (model.recognizer is None) == (model.state is State.LOADING)
-                assert model.state is not State.LOADING or model.leases == 1
-                assert model.state is not State.CLOSING or (not model.leases and model.leaving is not None)
-                assert model.state is not State.OFFLOADED or not model.leases
-                assert model.state not in (State.RESIDENT, State.OFFLOADED) or key not in self._reasons
-                assert not model.refused or model.leaving is not None
+            self._table.check()
 
-    # ------------------------------------------------------------ getting one
-
-    def _get(self, key: ModelKey, timeout_s: float | None, reason: LoadReason) -> Model:
+    def _get(self, key: K, timeout_s: float | None, reason: LoadReason) -> Lease[K, M]:
         while True:
-            model = self._pin(key, timeout_s, reason)
-            if model.state is State.LOADING:
-                self._fill(model)
-            elif model.state is State.MOVING and not self._restore(model):
+            entry, found = self._pin(key, timeout_s, reason)
+            if found is Found.ABSENT:
+                self._fill(entry)
+            elif found is Found.OFFLOADED and not self._restore(entry):
                 reason = LoadReason.EVICTED
                 continue  # it did not come back and is gone: load it anew
-            return model
+            assert entry.model is not None
+            return Lease(entry.model, found, entry)
 
-    def _pin(self, key: ModelKey, timeout_s: float | None, reason: LoadReason) -> Model:
-        """Find and pin in one step. What comes back LOADING or MOVING is the caller's to load or to restore."""
+    def _pin(self, key: K, timeout_s: float | None, reason: LoadReason) -> tuple[Entry[K, M], Found]:
+        """Find and pin in one step. What is ABSENT or OFFLOADED is the caller's to load or to restore."""
         started = self._clock()
         deadline = None if timeout_s is None else started + timeout_s
         with self._changed:
             while True:
-                if self._closed:
-                    raise EngineError("residency", "lease", "the models of this process were closed")
-                model = self._models.get(key)
-                if model is None:
-                    return self._models.setdefault(key, Model(key, self._reasons.get(key, reason)))
-                if model.takes_leases:
-                    model.leases += 1
-                    if model.state is State.OFFLOADED:
-                        model.state = State.MOVING
-                    return model
-                if model.refused and model.state is not State.CLOSING:
-                    name = PurePath(key.model).name
-                    raise EngineError("residency", "lease", f"a copy of {name!r} does not leave memory")
-                if not self._wait_until(partial(self._is_over, model), deadline):
-                    raise ModelBusy(PurePath(key.model).name, self._clock() - started)
-                if model.error is not None:
-                    raise copy_of(model.error) from model.error
-
-    def _is_over(self, model: Model) -> bool:
-        is_kept = model.refused and model.state is not State.CLOSING
-        return self._closed or model.takes_leases or model.state is State.GONE or is_kept
+                if self._table.closed:
+                    raise EngineError(self._kind.title, "lease", "the models of this process were closed")
+                entry = self._table.find(key)
+                if self._table.is_stuck(key):
+                    what = f"a copy of {self._kind.name_of(key)} does not leave memory"
+                    raise EngineError(self._kind.title, "lease", what)
+                if entry is None:
+                    return self._table.add(key, reason), Found.ABSENT
+                if entry.takes_leases:
+                    entry.leases += 1
+                    if entry.state is ModelState.RESIDENT:
+                        return entry, Found.RESIDENT
+                    entry.state = ModelState.MOVING
+                    return entry, Found.OFFLOADED
+                if not self._wait_until(partial(self._table.has_changed, entry), deadline):
+                    raise ModelBusy(self._kind.name_of(key), self._clock() - started)
+                if entry.error is not None:
+                    raise copy_of(entry.error) from entry.error
 
     def _wait_until(self, done: Callable[[], bool], deadline: float | None) -> bool:
         """Under the lock: whether `done` came true before the deadline."""
@@ -248,153 +261,140 @@ class Residency:
             self._changed.wait(left)
         return True
 
-    def _fill(self, model: Model) -> None:
+    def _fill(self, entry: Entry[K, M]) -> None:
         """Load, outside the lock. Whatever ends it early, Ctrl-C too, leaves the key absent and wakes who waits."""
+        key, device = entry.key, self._kind.device_of(entry.key)
         try:
-            self._make_room(model.key.device, model.key)
-            recognizer = self._measured(model)
+            self._close_leaving()
+            self._make_room(device, key)
+            with nullcontext() if self._budget is None else self._budget.measure(key):
+                model = self._kind.load(key, entry.load_reason)
             with self._changed:
-                model.recognizer, model.state = recognizer, State.RESIDENT
-                self._reasons.pop(model.key, None)
+                entry.model, entry.state = model, ModelState.RESIDENT
+                self._table.loaded(key)
                 self._changed.notify_all()
-            self._make_room(model.key.device)  # its bytes were not known before
+            self._make_room(device)  # its bytes were not known before
         except BaseException as error:
             with self._changed:
-                if model.state is State.LOADING:
-                    model.error = error if isinstance(error, Exception) else None
-                    self._forget(model)
+                if entry.state is ModelState.LOADING:
+                    entry.error = error if isinstance(error, Exception) else None
+                    self._table.forget(entry)
+                    self._changed.notify_all()
                 else:  # Ctrl-C after the load was done: others may have leased it by now
-                    model.leases -= 1
+                    entry.leases -= 1
+                    self._changed.notify_all()
             raise
 
-    def _measured(self, model: Model) -> LoadedEngine:
-        if self._footprints is None:
-            return self._load(model.key, model.load_reason)
-        with self._footprints.measure(model.key):
-            return self._load(model.key, model.load_reason)
-
-    def _restore(self, model: Model) -> bool:
+    def _restore(self, entry: Entry[K, M]) -> bool:
         """Bring a model in MOVING back to its device: whether it came. One that did not is closed and forgotten."""
-        assert model.recognizer is not None
+        assert entry.model is not None
         try:
-            self._make_room(model.key.device, model.key)
-            bring_back(model.recognizer, model.key.device)
+            self._make_room(self._kind.device_of(entry.key), entry.key)
+            self._kind.restore(entry.model, entry.key)
         except BaseException as error:
             with self._changed:
-                model.leases -= 1
-                model.state, model.leaving = State.CLOSING, LoadReason.EVICTED
-            self._close_anyway(model)
+                entry.leases -= 1
+                entry.state, entry.leaving = ModelState.CLOSING, LoadReason.EVICTED
+            self._close_anyway(entry)
             if isinstance(error, AutoragWhisperError | MemoryError):
-                _log.warning("restore failed, a model on %s is loaded anew: %s", model.key.device, error)
+                self._warn("restore failed, %s is loaded anew: %s", entry, error)
                 return False
             raise
         with self._changed:
-            model.state, model.away = State.RESIDENT, False
+            entry.state, entry.away = ModelState.RESIDENT, False
             self._changed.notify_all()
         return True
 
-    def _make_room(self, device: Device, more: ModelKey | None = None) -> None:
+    def _make_room(self, device: Device, more: K | None = None) -> None:
         """Close what was used longest ago on `device` until `more` fits, as far as is known; what is in use stays."""
-        if self._footprints is None:
+        if self._budget is None:
             return
-        while self._footprints.is_short(device, self.held_bytes(device), more):
+        while self._budget.is_short(device, self.held_bytes(device), more):
             with self._changed:
-                others = [m for m in self._models.values() if m.key.device == device and m.is_idle and m.is_there]
-                oldest = min(others, key=lambda model: model.used_s, default=None)
-            if oldest is None or not self._close_idle(oldest.key, LoadReason.EVICTED):
+                there = [e for e in self._table.current() if e.on_device and self._kind.device_of(e.key) == device]
+                oldest = min((e for e in there if e.is_idle), key=lambda entry: entry.last_use, default=None)
+            if oldest is None or not self.close_idle(oldest.key, LoadReason.EVICTED):
                 return
 
-    # ------------------------------------------------------------ letting one go
-
-    def _give_back(self, model: Model) -> None:
+    def _give_back(self, entry: Entry[K, M]) -> None:
         with self._changed:
-            model.leases -= 1
-            model.used_s = self._clock()
+            entry.leases -= 1
+            self._uses += 1
+            entry.last_use, entry.last_use_s = self._uses, self._clock()
+            self._table.condemn_surplus()
+            moves = self._table.leaves_after_use(entry) and self._kind.device_of(entry.key).is_cuda
+            if moves:
+                entry.state = ModelState.MOVING
             self._changed.notify_all()
-        self._close_the_doomed()
-
-    def _on(self, device: Device) -> list[ModelKey]:
-        with self._changed:
-            return [key for key, model in self._models.items() if key.device == device and model.is_there]
-
-    def _close_idle(self, key: ModelKey, reason: LoadReason, unused_since: float | None = None) -> bool:
-        """Whether it is gone now. Found and taken in one step: nobody leases it in between."""
-        with self._changed:
-            model = self._models.get(key)
-            if model is None or not model.is_idle or (unused_since is not None and model.used_s > unused_since):
-                return False
-            model.state, model.leaving = State.CLOSING, model.leaving or reason
-        return self._close_anyway(model)
-
-    def _offload_idle(self, key: ModelKey) -> bool:
-        """Move it to the CPU's memory: whether it is off its device now. What cannot be moved is closed."""
-        with self._changed:
-            model = self._models.get(key)
-            if model is None or model.state is not State.RESIDENT or not model.is_idle:
-                return model is None
-            model.state = State.MOVING if model.leaving is None else State.CLOSING
-        if model.state is State.CLOSING:  # its engine did not let go of it before
-            return self._close_anyway(model)
-        assert model.recognizer is not None
         try:
-            move_away(model.recognizer, key.device)
+            self._close_leaving()
+        finally:
+            if moves:
+                self._move_away(entry)
+
+    def _move_away(self, entry: Entry[K, M]) -> bool:
+        """Have a model in MOVING leave its device: whether it did. What cannot be moved is closed."""
+        assert entry.model is not None
+        try:
+            self._kind.offload(entry.model, entry.key)
         except BaseException as error:
             with self._changed:
-                model.state, model.leaving = State.CLOSING, LoadReason.EVICTED
-            gone = self._close_anyway(model)
+                entry.state, entry.leaving = ModelState.CLOSING, LoadReason.EVICTED
+            gone = self._close_anyway(entry)
             if isinstance(error, AutoragWhisperError | MemoryError):
-                _log.warning("offload failed, a model on %s is closed: %s", key.device, error)
+                self._warn("offload failed, %s is closed: %s", entry, error)
                 return gone
             raise
         with self._changed:
-            model.state, model.away = State.OFFLOADED, True
+            entry.state, entry.away = ModelState.OFFLOADED, True
             self._changed.notify_all()
-        self._close_the_doomed()  # everything was closed meanwhile
+        self._close_leaving()  # everything was closed meanwhile
         return True
 
-    def _close_the_doomed(self, *, refused: bool = False) -> None:
-        """Close what was evicted and is idle, one after the other; what was `refused` before once more, if asked to."""
+    def _close_leaving(self, *, refused: bool = False) -> list[K]:
+        """Close what is to leave and is idle: what went. `refused`: also what its engine did not let go of before."""
+        went: list[K] = []
         tried: set[int] = set()
-        while (model := self._take_doomed(tried, refused=refused)) is not None:
-            tried.add(id(model))
-            self._close_anyway(model)
+        while (entry := self._take_leaving(tried, refused=refused)) is not None:
+            tried.add(id(entry))
+            if self._close_anyway(entry):
+                went.append(entry.key)
+        return went
 
-    def _take_doomed(self, tried: set[int], *, refused: bool) -> Model | None:
+    def _take_leaving(self, tried: set[int], *, refused: bool) -> Entry[K, M] | None:
         with self._changed:
-            for model in self._models.values():
-                is_next = model.is_idle and model.leaving is not None and id(model) not in tried
-                if is_next and (refused or not model.refused):
-                    model.state = State.CLOSING
-                    return model
-        return None
+            self._table.condemn_surplus()  # again: where an engine keeps its model, another one makes room
+            leaving = (entry for entry in self._table.all() if entry.is_idle and entry.leaving is not None)
+            entry = next((e for e in leaving if id(e) not in tried and (refused or not e.refused)), None)
+            if entry is not None:
+                entry.state = ModelState.CLOSING
+            return entry
 
-    def _close_anyway(self, model: Model) -> bool:
+    def _close_anyway(self, entry: Entry[K, M]) -> bool:
         """Whether it is gone; an engine that will not let go is logged."""
         try:
-            self._close(model)
-        except AutoragWhisperError as error:
-            _log.warning("a model on %s was released, but: %s", model.key.device, error)
+            self._close(entry)
+        except (AutoragWhisperError, MemoryError) as error:
+            self._warn("%s was to leave memory, but: %s", entry, error)
             return False
         return True
 
-    def _close(self, model: Model) -> None:
-        """Close the engine of a model in CLOSING, outside the lock. What it will not let go of stays on the books."""
-        assert model.recognizer is not None
-        assert model.leaving is not None
+    def _close(self, entry: Entry[K, M]) -> None:
+        """Close a model in CLOSING, outside the lock. What its engine will not let go of stays on the books."""
+        assert entry.model is not None
+        assert entry.leaving is not None
         try:
-            model.recognizer.close()
+            self._kind.close(entry.model, entry.key)
         except BaseException:
             with self._changed:
-                model.state, model.refused = State.OFFLOADED if model.away else State.RESIDENT, True
+                entry.state, entry.refused = ModelState.OFFLOADED if entry.away else ModelState.RESIDENT, True
                 self._changed.notify_all()
             raise
         trim()
         with self._changed:
-            self._reasons[model.key] = model.leaving
-            self._forget(model)
+            self._table.forget(entry)
+            self._changed.notify_all()
 
-    def _forget(self, model: Model) -> None:
-        """Under the lock."""
-        model.state, model.recognizer = State.GONE, None
-        del self._models[model.key]
-        self._changed.notify_all()
+    def _warn(self, message: str, entry: Entry[K, M], error: BaseException) -> None:
+        name = f"the model {self._kind.name_of(entry.key)!r} on {self._kind.device_of(entry.key)}"
+        _log.warning(message, name, error)

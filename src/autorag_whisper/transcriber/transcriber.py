@@ -41,9 +41,10 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.transcript import Transcript
     from autorag_whisper.engines.base import VoiceActivity
     from autorag_whisper.models.store import ModelFiles
+    from autorag_whisper.recognition.recognizer import Recognizer
     from autorag_whisper.residency.alignment_models import AlignmentModels
     from autorag_whisper.residency.idle import IdleTimer
-    from autorag_whisper.residency.residency import Residency
+    from autorag_whisper.residency.recognition_models import RecognitionModels
     from autorag_whisper.telemetry import Telemetry
     from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
     from autorag_whisper.transcriber.protocol import Model
@@ -60,7 +61,7 @@ class TranscriberParts:
 
     find_model: Callable[[str], ModelFiles]
     policy: DevicePolicy
-    residency: Residency
+    residency: RecognitionModels[Recognizer]
     voice: VoiceActivity
     telemetry: Telemetry
     alignment_models: AlignmentModels | None = None
