@@ -137,9 +137,9 @@ class Format:
     """A container. `name` is that of FFmpeg's demuxer; `suffixes` (".wav") are those of its files, `in_folders` those
     by which a file in a folder is taken for media.
 
-    A headerless one cannot be told from its bytes: only a file of one of its suffixes is opened as such, with
-    `options`. `known_by` is the end of a name from which FFmpeg takes the hint that it is this one, or another
-    headerless one where this one has no such name: so FFmpeg itself says whether the bytes are something else.
+    A headerless one cannot be recognised by its bytes: only a file with one of its suffixes is opened as such, with
+    `options`. `known_by` is a suffix by which FFmpeg takes a file for this format (or, if FFmpeg has none for it, for
+    another headerless one). FFmpeg is given a name that ends so, and still prefers a format whose header it finds.
     """
 
     name: str

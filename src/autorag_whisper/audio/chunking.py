@@ -178,7 +178,7 @@ class Chunker:
         span, self._faint = self._faint, None
         if span is None or not self._is_long(span):
             return
-        if self._open is None or self._open.start > span.start:  # else a sure span has gone on behind it: it is in that
+        if self._open is None or self._open.start > span.start:  # else it is inside that sure span
             self._spans.append(span)
 
     def _is_long(self, span: _Span) -> bool:
@@ -214,13 +214,13 @@ class Chunker:
 
     @property
     def _quiet_until(self) -> int:
-        """The window up to which the pause that is going on has nothing in it."""
+        """The first window behind the last span in which even a faint voice may begin; now, if there is none."""
         return self._faint.start if self._faint is not None else self._now
 
     def _apart(self) -> _Span | None:
-        """The span that has begun, if it is of another kind than the last and not next to it.
+        """The span that has begun, if it is sure and the last one is not, or the other way about, and they are apart.
 
-        So what had a second look is judged alone, and invented words never hide behind those of a sure span.
+        It then begins a new chunk, so that text of faint speech is judged by itself, not together with clear speech.
         """
         coming = self._open or (self._faint if self._faint is not None and self._is_long(self._faint) else None)
         if coming is None or not self._spans or self._spans[-1].sure == coming.sure:
@@ -258,7 +258,7 @@ class Chunker:
 
     @property
     def _decided(self) -> int:
-        """Up to this window it is known what belongs to a span, whatever comes."""
+        """The window before which later audio cannot change what belongs to a span."""
         if self._open is None:
             return self._now
         is_noise = not self._open.rest and not self._lasts(self._open)

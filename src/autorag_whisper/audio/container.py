@@ -86,10 +86,11 @@ _MAX_HEADER_BYTES, _MAX_HEADER_SEEKS = 1 << 27, 200_000
 
 
 class _Nameless:
-    """All that FFmpeg gets to see of a file: bytes. It would guess from a name, and open what a name says.
+    """The file as FFmpeg sees it: its bytes without its real name.
 
-    `name` is what it takes for the file's name: one of our own, to say what bytes without a header are.
-    While `in_header` it seems to end when FFmpeg has read or sought more than a header can need.
+    FFmpeg guesses formats from names and may open a file that a name refers to. So `name` is one that this package
+    made up; it only tells FFmpeg the format of a file without a header. While `in_header`, reading returns the end of
+    the file as soon as FFmpeg has read or sought more than any header needs.
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -173,7 +174,7 @@ def _open_found(found: _Found, name: str) -> InputContainer:
     raw = headerless(name) if may_be_headerless(head) else None
     container = _open_as(found, name, raw)
     if raw and container.format.name in HEADERLESS and container.format.name != raw.name:
-        # FFmpeg found nothing else in it: what it took it for is another format without a header.
+        # FFmpeg found no header, and chose another headerless format than the file's suffix says.
         container.close()
         container = _open_as(found, name, raw, forced=raw.name)
     return container

@@ -123,7 +123,7 @@ class Demuxer:
         self._like = like or Likeness(_language(self._stream), link.opened.info.audio_stream)
         self._following = Following(clock_restarts=link.is_appearing, end_s=span.start_s if span else None)
         self._byte = from_byte or link.file.start
-        # Where the last two packets of the chosen stream began. The last may be told late, and then of a wrong place.
+        # Where the last two packets of the chosen stream began. FFmpeg may report the last one late, at a wrong place.
         self._bytes = (self._byte, self._byte)
         self._decoded_byte, self._damaged_before = self._byte, losses.damaged_packets
         self.goes_on: Demuxer | None = None
@@ -216,7 +216,7 @@ class Demuxer:
             yield self._link.opened, packet
 
     def _behind_another_codec(self) -> Demuxer | None:
-        """Where packets have stopped to be decoded: what reads on from there, if their codec is another one."""
+        """A demuxer that reads on where packets can no longer be decoded, if the codec changes there; else None."""
         if not self._losses.failing:
             self._decoded_byte, self._damaged_before = self._byte, self._losses.damaged_packets
         if self._losses.failing < _FAILING or not self._link.is_appearing:

@@ -109,7 +109,7 @@ class Timeline:
             yield from self._commit()
 
     def finish(self) -> Iterator[Piece | Silence]:
-        """What is held back at the end of the file. A gap before it is believed: nothing is left that could deny it."""
+        """Give what is held back. A gap before it counts as confirmed, because no later piece can contradict it."""
         if self._held and 0 < self._jump_s() <= MAX_GAP_S:
             yield from self._commit()
         yield from self._release()

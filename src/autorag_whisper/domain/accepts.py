@@ -10,10 +10,11 @@ Given = TypeVar("Given")
 if TYPE_CHECKING:
 
     class Accepts(Generic[Held, Given]):
-        """A field of a dataclass that holds a `Held` and may be given as that or as a `Given`.
+        """A dataclass field that is stored as a `Held`; the constructor accepts a `Held` or a `Given` for it.
 
-        Type checkers take the type of the constructor's argument from `__set__` and that of the attribute from
-        `__get__`. It has no instances: the default is a `Held`, and `__post_init__` makes one of what was given.
+        Type checkers read the type of the constructor's argument from `__set__` and that of the attribute from
+        `__get__`. The class is never instantiated: the field's default is a `Held`, and the dataclass converts the
+        argument in `__post_init__`.
         """
 
         def __get__(self, instance: object, owner: object) -> Held: ...
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 else:
 
     class Accepts:
-        """When annotations are evaluated (`typing.get_type_hints`): the union of both."""
+        """At run time `Accepts[Held, Given]` is the union `Held | Given`, which `typing.get_type_hints` returns."""
 
         def __class_getitem__(cls, forms: tuple[Any, Any]) -> Any:
             held, given = forms

@@ -89,7 +89,7 @@ class CpuPin:
 
 
 class LoadReason(StrEnum):
-    """Why a model was loaded: its first use, or what the last release of it, or the device fallback, was called."""
+    """Why a model was loaded: first use, the reason of its last release, or the device fallback."""
 
     FIRST = "first"
     UNLOADED = "unloaded"
@@ -110,7 +110,7 @@ class OnYield(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class YieldPolicy:
-    """`OnYield` of every recognition model: `default`, but for those that `by_model` names as callers do."""
+    """Which `OnYield` a recognition model has: that of its name in `by_model`, else `default`."""
 
     default: OnYield = OnYield.KEEP
     by_model: Mapping[str, OnYield] = field(default_factory=dict)

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def came_by_a_signal(error: BaseException) -> bool:
-    """Whether `error`, or what it was made of, was raised in a signal handler that is written in Python.
+    """Whether `error`, or an error that it was raised from, comes from a signal handler that is written in Python.
 
-    The interpreter calls a handler in the middle of whatever the main thread does, with the number of the signal and
-    the frame that it interrupts: nothing else has a frame of its own traceback among its arguments.
+    Python calls a handler with the signal's number and the interrupted frame. So the error's traceback contains a
+    function that has an outer frame of the same traceback among its arguments, which no other code has.
     """
     seen: set[int] = set()
     link: BaseException | None = error
@@ -25,7 +25,7 @@ def came_by_a_signal(error: BaseException) -> bool:
 
 
 def let_signals_through(error: BaseException) -> None:
-    """Raise `error` as it is if a signal handler raised it. For whoever answers exceptions of a class (OSError)."""
+    """Raise `error` again, unchanged, if a signal handler raised it. For code that catches a class such as OSError."""
     if came_by_a_signal(error):
         raise error
 
@@ -41,5 +41,5 @@ def _leaves_a_handler(at: TracebackType | None) -> bool:
 
 
 def _holds(value: Any, frames: set[int]) -> bool:
-    """Whether it is one of `frames`, or the `*arguments` that have one."""
+    """Whether `value` is one of the `frames`, or a tuple (`*arguments`) that contains one; `frames` are ids."""
     return id(value) in frames or (isinstance(value, tuple) and any(id(one) in frames for one in value))

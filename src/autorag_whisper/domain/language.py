@@ -63,7 +63,7 @@ appendix E; and Hindi). Noise, song and accents are taken for others rather than
 
 
 def family(code: str) -> str:
-    """One name for languages that are taken for each other, of which `code` is one."""
+    """The code of the first of the languages that Whisper confuses with `code`; `code` itself if there are none."""
     return _FAMILY.get(code, code)
 
 

@@ -113,9 +113,10 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class LanguageShare:
-    """Seconds of speech that were recognised in a language, and that sounded like it beyond doubt.
+    """How much of the speech is in a language, in seconds.
 
-    What is short, faint or sung may sound like none. Nothing is heard by models of English alone.
+    `recognised_s`: speech that was transcribed in it. `heard_s`: speech whose sound clearly is in it; for short, faint
+    or sung speech no language may be clear. An English-only model cannot tell languages: `heard_s` is then 0.
     """
 
     language: str
@@ -134,11 +135,11 @@ class Unspoken:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Seconds of speech that voice activity found, and of those: transcribed, and skipped, which is what is in `holes`.
+    """Seconds of speech that voice activity found (`speech_s`), and how many of those have words and how many do not.
 
-    Counted from the words' times: half a second of speech between two words is a hole, and a third of a second with
-    a pause on both sides, whatever took the words out. What voice activity found at its second look alone
-    (`SpeechSpan.sure` is False) counts if its text was accepted.
+    `skipped_s` is the speech in `holes`. A hole is half a second or more of speech between two words, or a third of a
+    second with a pause on both sides, for whatever reason it has no words. Speech that only the second look of voice
+    activity found (`SpeechSpan.sure` is False) is counted only if its text was accepted.
     """
 
     speech_s: float = 0.0

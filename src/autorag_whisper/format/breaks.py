@@ -48,7 +48,7 @@ class Breaks:
         return bound or self._denies_a_verb(cut + 1)
 
     def _denies_a_verb(self, cut: int) -> bool:
-        """Whether the word before `cut` denies the one before itself, which is no auxiliary ("ask not")."""
+        """Whether the word before `cut` negates a main verb before it ("ask not"), not an auxiliary ("do not")."""
         if cut < 2 or bare(self._texts[cut - 1]) not in self._negations or self.stops[cut - 1] is not Stop.NONE:
             return False
         return bare(self._texts[cut - 2]) not in self._functions

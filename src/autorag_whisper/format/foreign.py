@@ -200,7 +200,8 @@ def _times(nodes: Sequence[Node]) -> list[tuple[float, float, bool]]:
 
 
 def _ahead(known: Sequence[tuple[float, float] | None]) -> list[tuple[int, float]]:
-    """For each word how many words on the next one with times is, and when that begins; infinity where none is."""
+    """For each word: how many words further the next one with times is (0: itself), and its start in seconds; without
+    one, how many words are left, and infinity."""
     found: list[tuple[int, float]] = []
     left, start_s = 1, math.inf
     for own in reversed(known):

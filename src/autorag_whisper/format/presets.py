@@ -29,7 +29,7 @@ CHAIN_MS = 500
 class Preset:
     """Limits of one script, counted in characters of `cell_columns` columns each (`format.text.columns`).
 
-    Two cues are `gap_ms` apart or at least `chain_ms`: in between, the picture would flicker.
+    The gap between two cues is `gap_ms`, or `chain_ms` and more: a gap in between looks like flicker.
     """
 
     line_chars: int

@@ -105,7 +105,8 @@ def find_alignment_checkpoint(language: str, wanted: str = "", *, offline: bool 
 
 
 def _wanted(default: AlignmentCheckpoint | None) -> hub.Wanted:
-    """Of a checkpoint of the table, the licence counts too; who named one himself has read its card."""
+    """What to fetch. `default`: a checkpoint of the table, which must still have the licence that is noted there; None
+    for one that the user has named, whose licence is the user's own decision."""
 
     def check(name: str, offer: hub.Offer) -> None:
         has_weights = any(file.endswith((".safetensors", ".bin")) for file in offer.files)

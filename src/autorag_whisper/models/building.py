@@ -25,9 +25,10 @@ _POLL_S = 0.05
 
 @contextmanager
 def locked(place: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
-    """The right to make `place`, and what killed processes have left of it removed.
+    """Hold the lock for making `place`; what killed processes have left of it is removed first.
 
-    Another process that is at it is waited for, but not longer than that: then it is done twice.
+    Waits up to `wait_s` for another process that holds it. After that the block runs without the lock, so that both
+    processes do the work.
     """
     with (place.parent / f"{place.name}.lock").open("ab") as file:
         if _acquire(file, wait_s):  # nobody else can be at work

@@ -72,7 +72,7 @@ def check_model_folder(folder: Path, name: str) -> Architecture:
 
 
 def _unless_derived(folder: Path, file: str, check: Callable[[Path], object]) -> None:
-    """Check a file; one that is missing is fine where the tokens are known, of which it can be made."""
+    """Check a file. It may be missing if the tokens are known, because it can be made from them."""
     if os.path.lexists(folder / file):
         check(folder / file)
         return
@@ -88,7 +88,7 @@ def _unless_derived(folder: Path, file: str, check: Callable[[Path], object]) ->
 
 @contextmanager
 def _blamed(name: str, file_name: str) -> Iterator[None]:
-    """Make whatever is wrong inside the error that names the file."""
+    """Turn any failure in the `with` block into the error that names the file."""
     try:
         yield
     except FileNotFoundError:

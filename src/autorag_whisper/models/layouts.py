@@ -1,4 +1,4 @@
-"""Models as other programs lay them out: what a folder or a file holds instead, and what makes a model of it."""
+"""Recognises models in the formats of other programs, and says how to convert them."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def _named(name: str) -> bytes:
 
 
 class _Reader:
-    """Numbers and names of a file whose end is known: no length in it is believed before it was compared."""
+    """Reads numbers and names, and checks each length that the file states against the file's size before using it."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._size = file, size
