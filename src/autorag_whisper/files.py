@@ -37,6 +37,9 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def system_reason(error: OSError) -> str:
-    """What the operating system has against it, in lower case: the middle of a sentence."""
-    return (error.strerror or str(error)).lower()
+def system_reason(error: OSError, otherwise: str = "") -> str:
+    """What the operating system has against it, in lower case: the middle of a sentence.
+
+    `otherwise`: what to say where the error has no text of the system's; "" for the error's own.
+    """
+    return (error.strerror or otherwise or str(error)).lower()

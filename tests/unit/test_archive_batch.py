@@ -123,7 +123,7 @@ def test_outputs_lie_in_the_one_folder_with_the_tree_mirrored(tmp_path: Path, ta
 def test_files_of_others_are_kept_and_named_and_with_force_copied(tmp_path: Path, talks: Path) -> None:
     (talks / "one.srt").write_text("mine")
     plan = plan_of(REQUEST, talks / "one.mp3")
-    assert plan.kept == (NotDone(str(talks / "one.mp3"), "one.srt (not written by this command)"),)
+    assert plan.kept == (NotDone(str(talks / "one.mp3"), "one.srt (not written by autorag-whisper)"),)
     assert [planned.to_write for planned in plan.files] == [("json",)]
     [written] = run(tmp_path, BatchRequest(("srt",), force=True), talks / "one.mp3")
     assert written.remarks == ("the former one.srt is now one.srt.bak",)
@@ -154,7 +154,7 @@ def test_what_a_stranger_put_there_since_the_plan_is_told_and_kept(tmp_path: Pat
     with batch_of(tmp_path, BatchRequest(("srt",)), files, told) as batch:
         assert list(batch.sources()) == []
     assert [(update.kind, update.kept) for update in told] == [
-        (UpdateKind.KEPT, "one.srt (not written by this command)")
+        (UpdateKind.KEPT, "one.srt (not written by autorag-whisper)")
     ]
     assert (talks / "one.srt").read_text() == "mine"
 

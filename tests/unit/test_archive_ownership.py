@@ -63,7 +63,7 @@ def test_a_strangers_subtitles_are_kept_and_the_rest_is_written(
     assert world.run(talk) == KEPT
     assert subtitles.read_text() == MINE
     assert json.loads(talk.with_suffix(".json").read_text())["text"] == "good morning"
-    assert f"{talk}: talk.srt (not written by this command)" in capsys.readouterr().err
+    assert f"{talk}: talk.srt (not written by autorag-whisper)" in capsys.readouterr().err
     assert world.run(talk) == KEPT
     assert world.transcribed == ["talk.mp3"]
     assert names_in(talk.parent) == {"talk.mp3", "talk.srt", "talk.json"}
@@ -97,7 +97,7 @@ def test_a_correction_by_hand_stays_under_other_options_which_replace_what_was_n
     assert world.run(talk, "--beam-size", "1") == KEPT
     assert talk.with_suffix(".srt").read_text() == MINE
     assert json.loads(talk.with_suffix(".json").read_text())["text"] == "GOOD MORNING"
-    assert "talk.srt (changed since this command wrote it)" in capsys.readouterr().err
+    assert "talk.srt (changed since autorag-whisper wrote it)" in capsys.readouterr().err
 
 
 def test_force_replaces_with_a_copy_and_never_a_copy_of_before(
@@ -130,7 +130,7 @@ def test_a_stranger_that_comes_during_the_work_keeps_its_place_and_the_transcrip
     assert world.run(talk) == KEPT
     assert talk.with_suffix(".srt").read_text() == MINE
     assert "good morning" in (talk.parent / "talk.new.srt").read_text()
-    assert "talk.srt (not written by this command; what was written is talk.new.srt)" in capsys.readouterr().err
+    assert "talk.srt (not written by autorag-whisper; what was written is talk.new.srt)" in capsys.readouterr().err
     world.before_file = lambda _name: None
     assert world.run(talk) == 0
     assert world.transcribed == ["talk.mp3"]

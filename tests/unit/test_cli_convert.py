@@ -82,7 +82,7 @@ def test_what_it_did_not_write_is_kept_and_named(result: Path, capsys: pytest.Ca
     assert convert(result, "-f", "srt,vtt") == KEPT
     assert mine.read_text() == "by hand"
     assert result.with_suffix(".vtt").exists()
-    assert "talk.srt (not written by this command)" in capsys.readouterr().err
+    assert "talk.srt (not written by autorag-whisper)" in capsys.readouterr().err
 
 
 def test_what_it_wrote_is_replaced_until_somebody_changes_it(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +94,7 @@ def test_what_it_wrote_is_replaced_until_somebody_changes_it(result: Path, capsy
     ours.write_text(changed + "corrected")
     assert convert(result) == KEPT
     assert ours.read_text() == changed + "corrected"
-    assert "changed since this command wrote it" in capsys.readouterr().err
+    assert "changed since autorag-whisper wrote it" in capsys.readouterr().err
 
 
 def test_force_replaces_with_a_copy_unless_told_not_to(result: Path) -> None:

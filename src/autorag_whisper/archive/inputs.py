@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper.audio.allowlist import SUFFIXES
 from autorag_whisper.domain.archive_errors import NothingFound
 from autorag_whisper.domain.media_errors import HOW_TO_FETCH, is_address
+from autorag_whisper.files import system_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
@@ -223,7 +224,7 @@ class _Search:
             with os.scandir(folder) as entries:
                 return sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            self.problems.append(NotDone(str(folder), (error.strerror or "cannot be listed").lower()))
+            self.problems.append(NotDone(str(folder), system_reason(error, "cannot be listed")))
             return []
 
     def _add(self, path: Path, below: PurePath) -> None:

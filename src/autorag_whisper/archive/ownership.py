@@ -39,8 +39,8 @@ class Ownership(Enum):
     FREE = "nothing"
     OURS = "ours, unchanged"
     OTHERS = "of another recording"
-    CHANGED = "changed since this command wrote it"
-    FOREIGN = "not written by this command"
+    CHANGED = "changed since autorag-whisper wrote it"
+    FOREIGN = "not written by autorag-whisper"
 
     @property
     def is_in_the_way(self) -> bool:

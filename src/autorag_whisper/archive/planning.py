@@ -157,7 +157,7 @@ def _blocked(planned: PlannedFile) -> str:
     """Why an output of it cannot be written whatever is done; "" where none is known."""
     for path in planned.targets.values():
         if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises EACCES
-            return f"its output {path.name} is a folder; move that away, or choose another --output-dir"
+            return f"its output {path.name} is a folder; move that away, or choose another output folder"
     return ""
 
 

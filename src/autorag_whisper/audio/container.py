@@ -19,6 +19,7 @@ from autorag_whisper.audio.scale import USUAL, Scale
 from autorag_whisper.domain.audio import MediaInfo
 from autorag_whisper.domain.errors import MediaDamaged, MediaError, MediaNotRecognised, MediaUnreadable, NoAudioStream
 from autorag_whisper.domain.interruptions import let_signals_through
+from autorag_whisper.files import system_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,7 +211,7 @@ def _scale(found: _Found, info: MediaInfo) -> Scale:
 
 def unreadable(error: OSError, name: str) -> MediaUnreadable:
     """What reading a file has raised, as an error of ours."""
-    return MediaUnreadable(name, (error.strerror or "cannot be read").lower())
+    return MediaUnreadable(name, system_reason(error, "cannot be read"))
 
 
 def _choose(container: InputContainer, name: str, wanted: int | str | None) -> int:

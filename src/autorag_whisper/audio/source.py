@@ -26,6 +26,7 @@ from autorag_whisper.domain.errors import (
 )
 from autorag_whisper.domain.interruptions import let_signals_through
 from autorag_whisper.domain.media_errors import MediaAddress, is_address
+from autorag_whisper.files import system_reason
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -178,7 +179,7 @@ def spool(stream: BinaryIO, name: str = "<stdin>") -> MediaSource:
             shutil.copyfileobj(stream, file, _COPY_BYTES)
         except OSError as error:
             let_signals_through(error)
-            raise MediaUnreadable(name, (error.strerror or "cannot be read").lower()) from error
+            raise MediaUnreadable(name, system_reason(error, "cannot be read")) from error
         if file.tell() == 0:
             raise MediaEmpty(name)
         on_failure.pop_all()
@@ -218,7 +219,7 @@ def _refusal(error: OSError, name: str) -> MediaError:
         return MediaAddress(name) if is_address(name) else MediaNotFound(name)
     if error.errno == errno.ELOOP:
         return MediaUnreadable(name, "is a symbolic link in a circle")
-    return MediaUnreadable(name, (error.strerror or "cannot be read").lower())
+    return MediaUnreadable(name, system_reason(error, "cannot be read"))
 
 
 def _open_file(file: BinaryIO, name: str) -> BinaryIO:

@@ -92,4 +92,4 @@ class DiskFull(UnavailableError):
 
     @property
     def remedy(self) -> str:
-        return "make room there, or choose another --output-dir; what is recognised so far is not lost"
+        return "make room there, or choose another output folder; what is recognised so far is not lost"

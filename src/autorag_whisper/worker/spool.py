@@ -23,6 +23,7 @@ from autorag_whisper.audio.memory import MemoryFile, Refused
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import MediaUnreadable, RequestError
 from autorag_whisper.domain.interruptions import let_signals_through
+from autorag_whisper.files import system_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,7 +93,7 @@ class Spool:
         except OSError as error:
             let_signals_through(error)
             self._file.truncate(start)
-            reason = (error.strerror or "cannot be read").lower()
+            reason = system_reason(error, "cannot be read")
             return MediaSource(source.name, held=Refused(MediaUnreadable(source.name, reason)))
         return MediaSource(source.name, held=Part(start, self._file.tell() - start))
 

@@ -1,0 +1,58 @@
+"""What several rooms do with files on the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from autorag_whisper.files import sha256_of, sha256_of_open, sync_folder, system_reason
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 3_000_000])
+def test_a_digest_is_that_of_all_bytes_from_where_the_file_stands(tmp_path: Path, size: int) -> None:
+    data = os.urandom(size)
+    (tmp_path / "a").write_bytes(data)
+    assert sha256_of(tmp_path / "a") == hashlib.sha256(data).hexdigest()
+    with (tmp_path / "a").open("rb") as file:
+        file.seek(1)
+        assert sha256_of_open(file) == hashlib.sha256(data[1:]).hexdigest()
+
+
+def test_a_folder_is_synced_and_what_cannot_be_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    fsync = os.fsync
+
+    def note(descriptor: int) -> None:
+        assert os.path.samestat(os.fstat(descriptor), tmp_path.stat())
+        synced.append(descriptor)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    sync_folder(tmp_path)
+    sync_folder(tmp_path / "gone")
+    [descriptor] = synced
+    with contextlib.suppress(OSError):  # it is closed; or another file has its number by now
+        assert not os.path.samestat(os.fstat(descriptor), tmp_path.stat())
+
+
+@pytest.mark.parametrize(
+    ("error", "otherwise", "reason"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "", "no space left on device"),
+        (OSError(errno.ENOSPC, "No space left on device"), "cannot be read", "no space left on device"),
+        (OSError("the Line broke"), "", "the line broke"),
+        (OSError("the Line broke"), "cannot be read", "cannot be read"),
+    ],
+)
+def test_a_reason_is_the_systems_text_and_else_what_the_caller_says(
+    error: OSError, otherwise: str, reason: str
+) -> None:
+    assert system_reason(error, otherwise) == reason
