@@ -41,6 +41,8 @@ NEAREST = {
     "recognition/judging.py": ("unit/test_unheard_repeats.py",),
     "align/onsets.py": ("unit/test_letter_path.py",),
     "align/letter_edges.py": ("unit/test_letter_path.py", "property/test_letter_path.py"),
+    "align/letter_search.py": ("unit/test_letter_path.py", "property/test_letter_path.py"),
+    "align/held_letters.py": ("unit/test_letter_path.py", "property/test_letter_path.py"),
     "align/letter_path.py": ("unit/test_letter_path.py", "property/test_letter_path.py"),
 }
 """The tests that are asked first about a fault in a file; whatever they do not notice, `TESTS` are asked about."""

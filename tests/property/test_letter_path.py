@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorag_whisper.align import letter_path
+from autorag_whisper.align import letter_path, letter_search
 from autorag_whisper.align.letter_edges import sharpened
 from autorag_whisper.align.letter_path import words_by_letters
 from autorag_whisper.align.letter_text import FOREIGN, letter_text
@@ -32,11 +32,10 @@ def test_no_other_way_through_the_states_is_better(words: list[str], seed: int, 
     assert text is not None
     heard = heard_at_random(seed, frames)
     quiet = np.random.default_rng(seed).uniform(0, 1, frames).astype(np.float32)
-    likely = heard - 0.5 * SMALL.prior
     found = letter_path.letter_path(heard, SMALL, text, quiet)
-    emitted = letter_path._emitted(likely.astype(np.float32), text, quiet)
-    left_out = np.where(text.owners >= 0, letter_path._LEFT_OUT, 0.0)
-    entered = np.where(text.symbols == FOREIGN, letter_path._ENTRY, 0.0)
+    emitted = letter_search.emissions(heard, SMALL, text, quiet)
+    left_out = np.where(text.owners >= 0, letter_search.LEFT_OUT, 0.0)
+    entered = np.where(text.symbols == FOREIGN, letter_search._ENTRY, 0.0)
 
     def likelihood(way: tuple[int, ...]) -> float:
         total = sum(float(emitted[frame, state]) for frame, state in enumerate(way))
@@ -97,3 +96,50 @@ def test_words_are_where_they_were_said_whatever_is_said_between_them(
     assert found.spans.tolist() == [list(span) for span in spans]
     fillers = [heard[first:stop] for first, stop in found.foreign]
     assert "".join(fillers) == "".join(letter for letter in heard if letter in "xyz")
+
+
+@st.composite
+def sentences_with_long_fillers(draw: st.DrawFn) -> tuple[list[str], str, list[tuple[int, int]]]:
+    """As `sentences`, but a filler is one letter of a word beside it, held for up to a second.
+
+    No word has a letter of another one or the same letter twice: of "ab ab" the filler "a" may be said for either.
+    """
+    letters = draw(st.permutations("abcdefghijklmnopqr"))
+    words = ["".join(letters[3 * n : 3 * n + draw(st.integers(2, 3))]) for n in range(draw(st.integers(1, 6)))]
+    heard, spans = "", []
+    for n, word in enumerate(words):
+        heard += "." * draw(st.integers(5, 20))
+        if draw(st.booleans()):
+            letter = draw(st.sampled_from(word + "".join(words[max(0, n - 1) : n])))
+            heard += letter * draw(st.integers(12, 50)) + "." * draw(st.integers(5, 20))
+        start = len(heard)
+        heard += "".join(letter * draw(st.integers(2, 5)) for letter in word)
+        spans.append((start, len(heard)))
+    return words, heard + "." * draw(st.integers(0, 9)), spans
+
+
+@given(sentences_with_long_fillers())
+def test_a_long_filler_that_sounds_like_one_letter_takes_no_word_away_from_its_other_letters(
+    case: tuple[list[str], str, list[tuple[int, int]]],
+) -> None:
+    """ "Um" is heard as "o"; "two", "of" and "from" were timed on it, a second before they were said."""
+    words, heard, spans = case
+    told = LETTERS.log_probabilities(planted(heard, LETTERS))
+    found = words_by_letters(told, LETTERS, [[(word,)] for word in words], np.zeros(len(heard), np.float32))
+    assert found is not None
+    assert found.spans.tolist() == [list(span) for span in spans]
+
+
+@given(st.lists(st.text("abcdefgh", min_size=1, max_size=5), min_size=1, max_size=5), st.integers(0, 99), st.data())
+def test_a_letter_that_is_drawn_out_stays_in_its_word(words: list[str], at: int, data: st.DataObject) -> None:
+    heard, spans = "", []
+    for n, word in enumerate(words):
+        heard += "." * data.draw(st.integers(1, 9))
+        long = data.draw(st.integers(0, len(word) - 1)) if n == at % len(words) else -1
+        start = len(heard)
+        heard += "".join(letter * (40 if k == long else 3) for k, letter in enumerate(word))
+        spans.append((start, len(heard)))
+    told = LETTERS.log_probabilities(planted(heard + "...", LETTERS))
+    found = words_by_letters(told, LETTERS, [[(word,)] for word in words], np.zeros(len(heard) + 3, np.float32))
+    assert found is not None
+    assert found.spans.tolist() == [list(span) for span in spans]

@@ -5,7 +5,8 @@ frames    . . s s o o m e m . u m . w w o r r d d s . .      . silence       "um
 words         [ some      )         [ words         )
 ```
 Between two words there may be silence, or speech that the text leaves out (fillers, repetitions), which costs
-`_FOREIGN` a frame and belongs to no word. The decoder is not asked: its attention puts the next word on a filler.
+a price a frame and belongs to no word (`letter_search`). A word that this puts on a filler has a second look
+(`held_letters`). The decoder is not asked: its attention puts the next word on a filler.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autorag_whisper.align.letter_text import ANY, FOREIGN, GAP, letter_text
-from autorag_whisper.align.letters import SILENCE
+from autorag_whisper.align.held_letters import heard_elsewhere
+from autorag_whisper.align.letter_search import best_path, emissions, runs
+from autorag_whisper.align.letter_text import ANY, FOREIGN, letter_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,22 +29,9 @@ if TYPE_CHECKING:
     from autorag_whisper.align.letter_text import LetterText, Readings
     from autorag_whisper.align.letters import LetterClassifier
 
-_PRIOR_SHARE = 0.5
-"""Weight of the letters' frequencies, which are taken out of what the classifier says."""
-_FOREIGN = 3.0
-"""Price of a frame of speech that is no word's, in nats."""
-_ENTRY = 12.0
-_ANY = 2.0
-"""Price of a frame of a sound that nobody knows how to spell."""
-_LEFT_OUT = 6.0
-"""Price of a letter that is not heard."""
-_LEFT_OUT_UNSURE = 1.0
-"""Price of a letter of one of several readings, while it is not known which of them is said."""
 _INTERRUPTED = 50
 """Frames of speech that is no word's, a second, which nobody says in the middle of a number."""
 _NEIGHBOURS = 2
-_QUIET = 2.0
-"""What energy says of a frame without sound: so much for silence, and against letters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +40,7 @@ class LetterPath:
 
     `spans`: float64[n, 2], starts and ends, none after the next start. `scores`: for each word the mean probability of
     its letters, 0..1, 0 for one that is not heard. `foreign`: spans of speech between words that is none of them.
-    `likelihood`: of the whole path, in nats; of two texts for the same frames the likelier one has more.
+    `likelihood`: of the likeliest path, in nats; of two texts for the same frames the likelier one has more.
     """
 
     spans: NDArray[np.float64]
@@ -87,7 +76,7 @@ def words_by_letters(
             local = [[way] if n == word else chosen[n] for n in near]
             spelled = letter_text(local, classifier.alphabet)
             if spelled is not None:
-                fit = letter_path(heard[frames], classifier, spelled, quiet[frames]).likelihood
+                _, fit = best_path(emissions(heard[frames], classifier, spelled, quiet[frames]), spelled)
                 found.append((fit, [way]))
         if found:
             chosen[word] = max(found, key=lambda one: one[0])[1]
@@ -102,58 +91,9 @@ def letter_path(
 
     `quiet`: float32[frames], 0..1, how silent energy says each frame is.
     """
-    likely = heard - np.float32(_PRIOR_SHARE) * classifier.prior
-    path, likelihood = _best_path(_emitted(likely, text, quiet), text)
-    return _read(path, heard, text, likelihood)
-
-
-def _emitted(likely: NDArray[np.float32], text: LetterText, quiet: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32[frames, states]"""
-    hush = (np.float32(_QUIET) * quiet)[:, np.newaxis]
-    speech = likely[:, 1:].max(axis=1, keepdims=True) - hush
-    emitted = likely[:, np.maximum(text.symbols, 0)] - hush
-    emitted[:, text.symbols == GAP] = likely[:, SILENCE, np.newaxis] + hush
-    emitted[:, text.symbols == FOREIGN] = speech - _FOREIGN
-    emitted[:, text.symbols == ANY] = speech - _ANY
-    return emitted
-
-
-def _best_path(emitted: NDArray[np.float32], text: LetterText) -> tuple[NDArray[np.int64], float]:
-    """int64[frames]: the state of each frame, never one before the last; letters in between are left out.
-
-    And how likely that path is.
-
-    `paid[s]` is the price of leaving out all states before s, so that going from r to s costs `paid[s] - paid[r + 1]`,
-    and the best way to s from any state before it is a running maximum.
-    """
-    price = np.where(text.owners < 0, 0.0, np.where(text.expected, _LEFT_OUT, _LEFT_OUT_UNSURE))
-    entry = np.where(text.symbols == FOREIGN, _ENTRY, 0.0)
-    paid = np.concatenate(([0.0], np.cumsum(price))).astype(np.float32)
-    frames, states = emitted.shape
-    best = np.empty((frames, states), np.float32)
-    best[0] = emitted[0] - paid[:-1] - entry
-    from_here = np.empty(states, np.float32)
-    toll = (paid[1:-1] + entry[1:]).astype(np.float32)
-    for frame in range(1, frames):
-        now = best[frame]
-        np.add(best[frame - 1], paid[1:], out=from_here)
-        np.maximum.accumulate(from_here, out=from_here)
-        np.subtract(from_here[:-1], toll, out=now[1:])
-        now[0] = best[frame - 1, 0]
-        np.maximum(now, best[frame - 1], out=now)
-        now += emitted[frame]
-    path = np.empty(frames, np.int64)
-    state = int(np.argmax(best[-1] + paid[1:]))
-    likelihood = float(best[-1, state] + paid[state + 1] - paid[-1])
-    for frame in range(frames - 1, 0, -1):
-        path[frame] = state
-        before = best[frame - 1]
-        if state:
-            come = int(np.argmax(before[:state] + paid[1 : state + 1]))
-            if before[come] + paid[come + 1] - toll[state - 1] > before[state]:
-                state = come
-    path[0] = state
-    return path, likelihood
+    emitted = emissions(heard, classifier, text, quiet)
+    states, likelihood = best_path(emitted, text)
+    return _read(heard_elsewhere(states, heard, emitted, text), heard, text, likelihood)
 
 
 def _read(path: NDArray[np.int64], heard: NDArray[np.float32], text: LetterText, likelihood: float) -> LetterPath:
@@ -197,9 +137,3 @@ def _halve_shared_letters(spans: NDArray[np.float64], symbols: NDArray[np.int64]
         start = max([first, *(differ[differ < edge] + 1)])
         stop = min([last, *differ[differ > edge]])
         spans[before, 1] = spans[before + 1 : after] = spans[after, 0] = (start + stop) / 2
-
-
-def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Half-open runs of True."""
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], mask, [False]))))
-    return [(int(first), int(stop)) for first, stop in edges.reshape(-1, 2)]
