@@ -128,7 +128,7 @@ def listened(
 def tallied(hear: Hear, rows: Sequence[tuple[Path, Row]], score: Any) -> dict[str, Tally]:
     tallies = {group: Tally() for group in (*GROUPS, *WORD_GROUPS)}
     for folder, row in rows:
-        words = hear(folder / row["path"], row)
+        words = without_broken_off(hear(folder / row["path"], row), row.get("broken", ()))
         result = score.score_file(row, {"words": words, "text": " ".join(word["w"] for word in words)})
         pairs = paired(row, result)
         overlaps = sum(later["s"] < earlier["e"] - 1e-6 for earlier, later in itertools.pairwise(words))
@@ -142,18 +142,49 @@ def tallied(hear: Hear, rows: Sequence[tuple[Path, Row]], score: Any) -> dict[st
 
 
 def paired(row: Row, result: dict[str, Any]) -> dict[float, TimedPair]:
-    """By the word's true start. Of a word that was said twice and came out once, the saying that is nearer counts."""
-    ends = {word["s"]: word["e"] for word in row["words"] if "s" in word}
-    twins = dict(row.get("twice", ())) | {second: first for first, second in row.get("twice", ())}
-    pairs: dict[float, TimedPair] = {}
+    """By the word's true start.
+
+    Of a word that was said several times and came out less often, the saying that is nearest counts, in the order of
+    the text. Words that came out as one ("B7-" for "B" and "7") are one: from the first start to the last end.
+    """
+    said = [word for word in row["words"] if "s" in word]
     both = zip(result["start"], result["end"], strict=True)
-    found = {start[2]: (f"{row['path']}: {start[1]}", start[2] + start[0], end[2] + end[0]) for start, end in both}
-    for at, (name, start, end) in found.items():
-        twin = twins.get(at)
-        nearer = twin is not None and twin not in found and abs(start - twin) < abs(start - at)
-        true_start = twin if twin is not None and nearer else at
-        pairs[at] = TimedPair(name, true_start, ends[true_start], start, end)
+    found = {start[2]: (start[1], start[2] + start[0], end[2] + end[0]) for start, end in both}
+    where = [n for n, word in enumerate(said) if word["s"] in found]
+    spans: dict[int, tuple[float, float]] = {}
+    latest = -1
+    for at, behind in itertools.zip_longest(where, where[1:], fillvalue=len(said)):
+        free = range(latest + 1, behind)
+        sayings = [n for n in free if n == at or letters(said[n]["w"]) == letters(said[at]["w"])]
+        start = found[said[at]["s"]][1]
+        latest = min(sayings, key=lambda n: (abs(said[n]["s"] - start), n != at))
+        spans[at] = said[latest]["s"], said[latest]["e"]
+    pairs: dict[float, TimedPair] = {}
+    for _, one in itertools.groupby(where, key=lambda n: [round(edge, 4) for edge in found[said[n]["s"]][1:]]):
+        several = list(one)
+        true_start, true_end = spans[several[0]][0], spans[several[-1]][1]
+        for n in several:
+            name, start, end = found[said[n]["s"]]
+            pairs[said[n]["s"]] = TimedPair(f"{row['path']}: {name}", true_start, true_end, start, end)
     return pairs
+
+
+def without_broken_off(words: Words, broken: Sequence[Sequence[float]]) -> Words:
+    """Words that came out but for those written for a broken-off beginning, with the whole word behind them.
+
+    `broken`: spans of the beginnings, in seconds. They are no words of the true text, and not wrong.
+    """
+    return [
+        word
+        for word, behind in itertools.zip_longest(words, words[1:])
+        if behind is None
+        or letters(word["w"]) != letters(behind["w"])
+        or not any(start <= (word["s"] + word["e"]) / 2 <= end for start, end in broken)
+    ]
+
+
+def letters(word: str) -> str:
+    return re.sub(r"\W", "", word).casefold()
 
 
 @contextmanager

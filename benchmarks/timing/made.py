@@ -9,8 +9,8 @@
 | copy | every human recording under four conditions | who labelled it |
 | joined | human recordings in any order, 0.6 to 3 s between them | who labelled them |
 
-All of them are `made`. The same seed gives the same bytes. A word that is said twice in a row is in the text twice, and
-in `twice` with both starts: whoever writes it once may time either. A broken-off word is no word of the text.
+All of them are `made`. The same seed gives the same bytes. A word that is said twice in a row is in the text twice. A
+broken-off beginning is no word of the text; its span is in `broken`.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def make(kit: Path, folder: Path, seed: int = 1) -> list[dict[str, Any]]:
     ]
     rows = [row(folder, "talk", talk, words, "human", "spontaneous")]
     rows += [
-        row(folder, f"{name}_hesitant", samples, words, "exact", "hesitant", twice=twice)
-        for name, samples, words, twice in hesitant(rng, kit / "tts", fillers)
+        row(folder, f"{name}_hesitant", samples, words, "exact", "hesitant", broken=broken)
+        for name, samples, words, broken in hesitant(rng, kit / "tts", fillers)
     ]
     for name, samples, words in people:
         for condition, change in CONDITIONS.items():
@@ -75,7 +75,7 @@ def make(kit: Path, folder: Path, seed: int = 1) -> list[dict[str, Any]]:
 
 
 def row(
-    folder: Path, name: str, samples: Signal, words: list[Word], trust: str, *tags: str, twice: Any = ()
+    folder: Path, name: str, samples: Signal, words: list[Word], trust: str, *tags: str, broken: Any = ()
 ) -> dict[str, Any]:
     """A line of the manifest, and its file. `samples` that would clip are made quieter."""
     peak = max(1.0, float(np.abs(samples).max()) / 0.95)
@@ -85,7 +85,7 @@ def row(
     return {
         "path": f"{name}.wav", "duration_s": round(len(samples) / HZ, 4), "language": "en", "ref_trust": "verbatim",
         "text": " ".join(word["w"] for word in words), "words": words, "word_trust": trust, "tags": ["made", *tags],
-        "twice": list(twice),
+        "broken": list(broken),
     }  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def spontaneous(folder: Path) -> tuple[Signal, list[Word]]:
 def hesitant(
     rng: Rng, folder: Path, fillers: list[Signal]
 ) -> Iterator[tuple[str, Signal, list[Word], list[list[float]]]]:
-    """Name, samples, words, and the two starts of each word that is said twice; over hiss and over rumble in turn."""
+    """Name, samples, words, and the spans of broken-off beginnings; over hiss and over rumble in turn."""
     number = 0
     for line in manifest(folder):
         words = line["words"]
@@ -136,12 +136,12 @@ def hesitant(
         if not is_clean or len(words) < FEWEST_WORDS or any("s" not in word for word in words):
             continue
         samples = read(folder / line["path"])
-        pieces, placed, twice = hesitate(rng, samples, words, fillers)
+        pieces, placed, broken = hesitate(rng, samples, words, fillers)
         speech = np.concatenate(pieces)
         level = loudness(samples)
         hiss = unit(rng.standard_normal(len(speech))) * level * 10 ** (-45 / 20)
         rumble = unit(low(rng, len(speech))) * level * 10 ** (-20 / 20) if number % 2 else 0.0
-        yield Path(line["path"]).stem, speech + hiss + rumble, placed, twice
+        yield Path(line["path"]).stem, speech + hiss + rumble, placed, broken
         number += 1
 
 
@@ -151,7 +151,7 @@ def hesitate(
     """Cut between two words, every third to seventh; what is put there is up to the generator."""
     pieces: list[Signal] = []
     placed: list[Word] = []
-    twice: list[list[float]] = []
+    broken: list[list[float]] = []
     level = loudness(samples)
 
     def now() -> float:
@@ -184,13 +184,13 @@ def hesitate(
             pause(0.0, 0.5)
         elif kind == "broken":
             pieces.append(faded(said[: int(len(said) * rng.uniform(0.4, 0.7))]))
+            broken.append([round(now() - len(pieces[-1]) / HZ, 4), round(now(), 4)])
             pause(0.1, 0.5)
         else:
             placed.append(at(upcoming["w"], now(), now() + len(said) / HZ))
             pieces.append(faded(said))
             pause(0.05, 0.4)
-            twice.append([placed[-1]["s"], round(now() + upcoming["s"] - begin / HZ, 4)])
-    return pieces, placed, twice
+    return pieces, placed, broken
 
 
 def at(text: str, start_s: float, end_s: float) -> Word:

@@ -10,7 +10,7 @@ from benchmarks.sounds import HZ
 from benchmarks.timing.figures import Tally, TimedPair
 from benchmarks.timing.groups import at_pauses
 from benchmarks.timing.made import at, hesitate
-from benchmarks.word_times import paired
+from benchmarks.word_times import paired, without_broken_off
 
 RIGHT = TimedPair("word", 1.0, 1.4, 1.0, 1.4)
 
@@ -32,14 +32,46 @@ def test_words_at_pauses_are_those_beside_long_gaps() -> None:
     assert at_pauses(timed, duration_s=4.0) == {0.7, 1.4, 2.6, 3}
 
 
+def heard(*words: tuple[dict, float, float]) -> dict[str, list[tuple[float, str, float]]]:
+    """What the kit's `score.py` says of true words that came out, with the starts and ends that they have."""
+    return {
+        "start": [(start - word["s"], word["w"], word["s"]) for word, start, _ in words],
+        "end": [(end - word["e"], word["w"], word["e"]) for word, _, end in words],
+    }
+
+
 def test_of_a_word_said_twice_and_written_once_the_nearer_saying_counts() -> None:
-    row = {"path": "f.wav", "words": [at("the", 1.0, 1.2), at("the", 1.5, 1.7)], "twice": [[1.0, 1.5]]}
-    once = {"start": [(0.49, "the", 1.0)], "end": [(0.52, "the", 1.2)]}
-    [pair] = paired(row, once).values()
+    first, second = at("The", 1.0, 1.2), at("the,", 1.5, 1.7)
+    row = {"path": "f.wav", "words": [first, second]}
+    [pair] = paired(row, heard((first, 1.49, 1.72))).values()
     assert (pair.true_start, pair.true_end) == (1.5, 1.7)
     assert pair.start == pytest.approx(1.49)
-    both = {"start": [(0.49, "the", 1.0), (0.0, "the", 1.5)], "end": [(0.52, "the", 1.2), (0.0, "the", 1.7)]}
-    assert [pair.true_start for pair in paired(row, both).values()] == [1.0, 1.5]  # written twice: each its own
+    both = paired(row, heard((first, 1.49, 1.5), (second, 1.5, 1.7)))
+    assert [pair.true_start for pair in both.values()] == [1.0, 1.5]  # written twice: each its own
+
+
+def test_a_saying_beyond_the_next_word_that_came_out_does_not_count() -> None:
+    words = [at("going", 1.0, 1.3), at("else", 1.3, 1.6), at("going", 1.6, 1.9), at("on", 2.0, 2.2)]
+    row = {"path": "f.wav", "words": words}
+    found = paired(row, heard((words[0], 1.62, 1.9), (words[3], 2.0, 2.2)))
+    assert [pair.true_start for pair in found.values()] == [1.6, 2.0]
+    found = paired(row, heard((words[0], 1.62, 1.9), (words[1], 1.9, 2.0), (words[3], 2.0, 2.2)))
+    assert [pair.true_start for pair in found.values()] == [1.0, 1.3, 2.0]
+
+
+def test_words_that_came_out_as_one_are_one() -> None:
+    words = [at("B", 1.0, 1.2), at("7", 2.5, 2.8), at("dash", 2.8, 3.0)]
+    found = paired({"path": "f.wav", "words": words}, heard((words[0], 1.0, 2.8), (words[1], 1.0, 2.8)))
+    assert [(pair.true_start, pair.true_end, pair.off_by) for pair in found.values()] == [
+        (1.0, 2.8, pytest.approx(0.0))
+    ] * 2
+
+
+def test_a_broken_off_beginning_that_is_written_as_the_word_is_not_wrong() -> None:
+    words = [at("Type,", 1.0, 1.2), at("type", 2.0, 2.3), at("it", 2.3, 2.4)]
+    assert without_broken_off(words, [[0.98, 1.21]]) == words[1:]
+    assert without_broken_off(words, [[2.0, 2.3]]) == words  # no word behind it is the same
+    assert without_broken_off(words, []) == words
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -49,13 +81,14 @@ def test_hesitant_speech_has_its_words_where_its_truth_says(seed: int) -> None:
     samples = np.concatenate([np.repeat([0.0, level, 0.0], [400, 3200, 400]) for level in levels])
     words = [at(f"w{n}", 0.25 * n + 0.025, 0.25 * n + 0.225) for n in range(len(levels))]
     rng = np.random.default_rng(seed)
-    pieces, placed, twice = hesitate(rng, samples, words, [np.full(HZ // 4, -1.0)])
+    pieces, placed, broken = hesitate(rng, samples, words, [np.full(HZ // 4, -1.0)])
     heard = np.concatenate(pieces)
     assert {word["w"] for word in placed} == {word["w"] for word in words}
-    assert len(placed) == len(words) + len(twice)
+    assert len(placed) >= len(words)
     for word in placed:
         middle = heard[int((word["s"] + word["e"]) / 2 * HZ)]
         assert middle == pytest.approx(levels[int(word["w"][1:])])
         assert heard[int((word["s"] - 0.01) * HZ)] == pytest.approx(0.0)
-    assert all(first < second for first, second in twice)
-    assert {start for both in twice for start in both} <= {word["s"] for word in placed}
+    for start, end in broken:
+        assert heard[int((start + end) / 2 * HZ)] in levels.tolist()
+        assert not any(word["s"] < end and start < word["e"] for word in placed)
