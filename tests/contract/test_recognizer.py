@@ -221,7 +221,9 @@ def test_a_chunk_whose_language_is_settled_is_never_asked(kind: str) -> None:
         pytest.skip("it knows one language")
     recognizer = Recognizer(FAKES[kind](language=("de", 0.99)))
     tasks = tasks_of([chunk_of(n, speech_samples(3)) for n in range(2)], "ja", code_switching=True)
-    assert [result.language for result in run(recognizer, tasks)] == ["de", "de"]
+    listening = Listening()
+    assert [result.language for result in run(recognizer, tasks, listening.caller)] == ["de", "de"]
+    assert not listening.told, "a chunk that decides for itself says nothing of its file"
     settled = [replace(task, ask=AskLanguage.NOTHING) for task in tasks]
     assert [result.language for result in run(recognizer, settled)] == ["ja", "ja"]
 

@@ -17,25 +17,33 @@ from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.engines.text_engine import Said, SaidWord
 from autorag_whisper.residency.alignment_models import AlignmentModels
 from autorag_whisper.telemetry import Telemetry
-from autorag_whisper.testing import FakeEmitter, FakeTextEngine, Faults, speech_samples, write_speech
+from autorag_whisper.testing import FakeEmitter, FakeTextEngine, FakeWordAligner, Faults, speech_samples, write_speech
 from autorag_whisper.transcriber import CancelToken
 from run_world import CARD, NO_CARD, World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from autorag_whisper.domain.audio import Samples
     from autorag_whisper.domain.device import Hardware
+    from autorag_whisper.engines.aligners import AlignmentModel
 
 FIVE = "one two three four five"
 CTC = TranscribeOptions(aligner=Aligner.CTC)
 
 
-def world_of(hardware: Hardware = NO_CARD, *, emitters: Faults | None = None, **fake: Any) -> World:
-    """A world with such an engine, and CTC models that fail as they are told."""
+def world_of(
+    hardware: Hardware = NO_CARD,
+    *,
+    emitters: Faults | None = None,
+    aligner: Callable[..., AlignmentModel] = FakeEmitter,
+    **fake: Any,
+) -> World:
+    """A world with such an engine, and models that time words, which fail as they are told."""
 
-    def lend(_language: str, device: Device) -> FakeEmitter:
-        return FakeEmitter(device=device, faults=emitters)
+    def lend(_language: str, device: Device) -> AlignmentModel:
+        return aligner(device=device, faults=emitters)
 
     return World(hardware, alignment_models=AlignmentModels(lend, Telemetry()), engine=FakeTextEngine, **fake)
 
@@ -94,6 +102,19 @@ def test_an_aligner_that_fails_costs_no_word(talk: Path, error: Exception, *, ti
     )
     assert [word.text for word in words] == FIVE.split() * 3
     assert {word.source for word in words} == {WordSource.TOKENS if times_words else WordSource.INTERPOLATED}
+
+
+class LostAligner(FakeWordAligner):
+    """It puts all words at the clip's start."""
+
+    def align_words(self, clip: Samples, words: Sequence[str]) -> list[WordTime | None]:
+        return [WordTime(0.02 * n, 0.02 * n + 0.02, WordSource.CTC, 0.1) for n, _ in enumerate(words)]
+
+
+def test_an_aligner_that_lost_its_place_is_not_believed_where_the_engine_told_times(talk: Path) -> None:
+    words = world_of(aligner=LostAligner).transcriber.transcribe(talk, CTC, model="fake").words
+    assert {word.source for word in words} == {WordSource.TOKENS}
+    assert words[4].start_s > 2
 
 
 def test_an_engine_may_cut_words_otherwise_than_a_text_is_written(tmp_path: Path) -> None:
