@@ -264,6 +264,45 @@ def test_a_remark_that_is_not_quite_sure_stays_and_is_told(tmp_path: Path) -> No
     assert [note.kind for note in transcript.notes] == [NoteKind.OTHER_LANGUAGE]
 
 
+@pytest.mark.parametrize(
+    ("told", "speech_s", "other"),
+    [
+        ({"de": 0.85, "en": 0.02}, 2.0, "de"),  # a turn of 5 s behind Spanish had 0.84 and more in ten of eleven cases
+        ({"de": 0.85, "en": 0.02}, 1.5, ""),  # digits in one language had Chinese with 0.91
+        ({"de": 0.75, "en": 0.02}, 4.0, ""),
+        ({"de": 0.82, "en": 0.12}, 4.0, ""),
+        ({"la": 0.95, "en": 0.01}, 4.0, ""),  # Whisper hardly knows it
+        ({"nl": 0.85, "en": 0.05}, 4.0, "nl"),
+        ({"en": 0.95}, 4.0, ""),
+    ],
+)
+def test_what_a_piece_sounds_like_if_hardly_like_what_it_was_recognised_in(
+    told: dict[str, float], speech_s: float, other: str
+) -> None:
+    piece = Piece(0, 5 * HZ, speech_s, tuple(told), tuple(told.values()))
+    assert piece.sounds_unlike("en") == other
+
+
+@pytest.mark.parametrize(("sure", "is_told"), [(0.85, True), (0.6, False)])
+def test_a_turn_of_a_few_seconds_that_comes_out_in_the_language_around_it_is_told(
+    tmp_path: Path, sure: float, *, is_told: bool
+) -> None:
+    """Six seconds of English behind half a minute of Spanish came out in Spanish, and nothing said so."""
+
+    class Unsure(FakeWhisper):
+        def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
+            votes = super().detect_languages(encoded)
+            return [vote if vote["en"] > 0.5 else {"de": sure, "en": 0.05} for vote in votes]
+
+    talk = recording(tmp_path, (ENGLISH_HZ, 40), (GERMAN_HZ, 6))
+    transcript = World(engine=Unsure, language=by_pitch).transcriber.transcribe(talk, RUNNING, model="fake")
+    assert spoken(transcript) == [("en", 46)]
+    assert [note.kind for note in transcript.notes] == ([NoteKind.OTHER_LANGUAGE] if is_told else [])
+    assert [share.language for share in transcript.languages] == (["en", "de"] if is_told else ["en"])
+    if is_told:
+        assert "sound like German, recognised as English" in transcript.notes[0].text
+
+
 def test_a_language_that_was_given_stays_and_is_told_where_it_is_contradicted(tmp_path: Path) -> None:
     talk = recording(tmp_path, (GERMAN_HZ, 20))
     options = replace(RUNNING, language="en")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.audio import seconds
-from autorag_whisper.domain.language import LANGUAGES
+from autorag_whisper.domain.language import LANGUAGES, WELL_KNOWN
 from autorag_whisper.domain.notes import Note, NoteKind
 from autorag_whisper.domain.transcript import LanguageShare
 from autorag_whisper.recognition.language import LEAST_TOLD, PIECE_S
@@ -26,14 +26,16 @@ if TYPE_CHECKING:
     from autorag_whisper.recognition.language import Piece
 
 _WORTH_TELLING_S = 8.0
-"""Seconds of speech in another language, or all of it where that is less; half of it where that is sure of another."""
+"""Seconds of speech that are not in the language that was used, or all of it where that is less; half of it where that
+is sure of another. Of a language that Whisper knows well one piece is enough: a turn of a few seconds comes out in the
+language around it."""
 
 
 @dataclass(slots=True)
 class _Heard:
     """Of one language: seconds of speech recognised in it and heard as it, and those recognised in it that are not it.
 
-    `others`: of the latter, seconds that are some other language beyond doubt.
+    `others`: of the latter, seconds that sound like some other language.
 
     `votes`: of the pieces recognised in it the summed log-probabilities of every language, weighted by their speech.
     """
@@ -108,11 +110,11 @@ class LanguageTrack:
             self._note_piece(piece, used)
 
     def _note_piece(self, piece: Piece, used: str) -> None:
-        recognised, language = self._of(used), piece.sure_of
+        recognised, language = self._of(used), piece.sounds_unlike(used) or piece.sure_of
         recognised.vote(piece)
         if language:
             self._of(language).heard_s += piece.speech_s
-        if piece.excludes(used):
+        if piece.excludes(used) or piece.sounds_unlike(used):
             recognised.foreign_s += piece.speech_s
             if language:
                 recognised.others[language] = recognised.others.get(language, 0.0) + piece.speech_s
@@ -139,7 +141,8 @@ class LanguageTrack:
         speech_s = sum(one.recognised_s for one in self._heard.values())
         for code, one in sorted(self._heard.items(), key=lambda pair: -pair[1].foreign_s):
             sure_s = sum(one.others.values())
-            if one.foreign_s and max(2 * sure_s, one.foreign_s) >= min(_WORTH_TELLING_S, speech_s):
+            is_likely = any(other in WELL_KNOWN for other in one.others)
+            if one.foreign_s and (is_likely or max(2 * sure_s, one.foreign_s) >= min(_WORTH_TELLING_S, speech_s)):
                 like = max(one.others, key=lambda other: one.others[other], default="")
                 sounds = _name(like) if 2 * sure_s > one.foreign_s else "another language"
                 why = "too short or unsure to go by" if self.follows else "the language that was asked for"
