@@ -21,6 +21,7 @@ from autorag_whisper.recognition.hallucinations import (
     is_drawn_out,
     is_known,
     is_loop,
+    is_sparse,
     squeezed_from,
     squeezed_repeat,
 )
@@ -224,3 +225,25 @@ def test_a_loop_is_one_run_of_words_and_nothing_else() -> None:
     assert is_loop("We're in the library. We're in the library. We're in the library, we're in")
     assert not is_loop("No, no.")
     assert not is_loop("He said no, no, no and then he left the room for good.")
+
+
+def test_a_heap_of_words_behind_the_speech_is_squeezed_whole() -> None:
+    # Each has its 0.02 s, so eight of them reach over more than one spot.
+    words = said(*((5 + 0.02 * n, 5.02 + 0.02 * n) for n in range(8)))
+    assert squeezed_from(words, [SpeechSpan(0, 4 * SAMPLE_RATE_HZ)]) == 0
+
+
+def test_signs_on_one_spot_are_no_squeezed_repeat() -> None:
+    signs = [TimedWord(Word("!", 1 + 0.01 * n, 1.01 + 0.01 * n, 0.9), ()) for n in range(8)]
+    assert squeezed_repeat(signs) == slice(0, 0)
+
+
+def test_a_short_word_in_a_short_sound_is_not_sparse() -> None:
+    assert not is_sparse("a", 2.9)
+    assert is_sparse("a", 3.0)
+
+
+def test_a_known_sentence_beside_another_is_speech() -> None:
+    assert is_known("Thank you. Thanks for watching!")
+    assert not is_known("Thank you. Mary rolled the barrel.")
+    assert not is_known("...")

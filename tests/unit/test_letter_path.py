@@ -204,3 +204,15 @@ def test_words_are_apart_whatever_silence_lies_on_them(quiet: tuple[float, float
     found = sharpened(spans, [quiet])
     assert (np.diff(found[:, 0]) >= 0).all()
     assert (found[:-1, 1] <= found[1:, 0]).all()
+
+
+def test_a_silence_takes_nothing_from_the_word_before_the_one_it_bounds() -> None:
+    reaching = np.array([[0.0, 1.1], [1.1, 2.0]])
+    np.testing.assert_allclose(sharpened(reaching, [(0.8, 1.05)]), reaching)
+
+
+def test_where_a_word_that_is_not_heard_is_moved_to_a_silence_the_next_one_is_not_before_it() -> None:
+    unheard = np.array([[0.0, 1.0], [1.0, 1.0], [1.0, 2.0]])
+    found = sharpened(unheard, [(0.5, 1.05)])
+    np.testing.assert_allclose(found[:, 0], [0.0, 1.05, 1.05])
+    assert (found[:, 1] >= found[:, 0]).all()

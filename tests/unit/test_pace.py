@@ -50,3 +50,10 @@ def test_read_speech_is_slower_than_what_counts_as_fast_in_every_script() -> Non
     data = json.loads((Path(__file__).parents[1] / "data" / "repetitions.json").read_text(encoding="utf-8"))
     rates = {one["text"]: syllables(one["text"]) / one["duration_s"] for one in data}
     assert {text: rate for text, rate in rates.items() if not 2.0 < rate < FAST_PER_S - 1.0} == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("Mr", 1), ("grrr shh", 2), ("été", 2), ("naïve", 2), ("きゃ", 0.75), ("がっこう", 2.25)]
+)
+def test_abbreviations_accents_and_small_kana(text: str, count: float) -> None:
+    assert syllables(text) == count

@@ -112,6 +112,63 @@ def test_where_the_aligner_slipped_by_one_saying_nothing_is_lost() -> None:
     assert judged(timed(words)) == ([word[0] for word in words], [])
 
 
+def spoken(*words: tuple[str, float]) -> list[TimedWord]:
+    """Words behind one another, each with its seconds."""
+    found, at = [], 0.0
+    for text, length_s in words:
+        found.append((text, at, at + length_s))
+        at += length_s
+    return timed(found)
+
+
+def stays(words: list[TimedWord]) -> bool:
+    return judged(words) == ([one.word.text for one in words], [])
+
+
+def test_a_short_word_is_judged_with_its_neighbours() -> None:
+    # Of single words an aligner gives one nothing and the next one all.
+    assert stays(spoken(*[("no", 0.05), ("no", 0.5)] * 8))
+
+
+@pytest.mark.parametrize(("fast", "stay"), [(1, True), (2, True), (3, True), (4, False)])
+def test_up_to_three_sayings_in_twelve_without_time_are_the_aligners(fast: int, *, stay: bool) -> None:
+    slow, none = [("de", 0.3), ("la", 0.3), ("ciudad", 0.5)], [("de", 0.0), ("la", 0.0), ("ciudad", 0.1)]
+    sayings = [none if n % 3 == 1 and n < 3 * fast else slow for n in range(12)]
+    assert stays(spoken(*(word for saying in sayings for word in saying))) == stay
+
+
+def test_four_short_words_at_once_are_one_saying_and_no_loop() -> None:
+    assert stays(spoken(("Oh", 0.5), *[("no", 0.05)] * 4, ("said", 0.5), ("he", 0.5)))
+
+
+def test_a_repetition_for_which_the_other_saying_leaves_time_stays() -> None:
+    words = spoken(*((word, 0.6) for word in SENTENCE), *((word, 0.045) for word in SENTENCE), ("now", 0.5))
+    assert stays(words)
+
+
+def test_words_that_begin_on_one_spot_and_have_time_to_the_end_stay() -> None:
+    assert stays(spoken(*[("la", 0.3)] * 4, *[("la", 0.02)] * 3, ("la", 1.0), ("there", 0.5)))
+
+
+def test_other_signs_between_the_same_words_are_no_loop() -> None:
+    assert stays(spoken(*((text, 0.01) for sign in "€$£¥₹₩" for text in ("one", sign)), ("left", 0.5)))
+
+
+def test_capitals_make_no_difference() -> None:
+    said = [("De", 0.5), ("la", 0.5), ("ciudad", 0.6)]
+    loop = [(text.upper() if n % 2 else text, 0.01) for n in range(5) for text, _ in said]
+    kept, rules = judged(spoken(*said, *loop, ("Adiós", 0.5)))
+    assert (kept, rules) == (["De", "la", "ciudad", "Adiós"], [UNSAID_LOOP])
+
+
+def test_of_a_short_saying_only_what_is_squeezed_goes() -> None:
+    words = spoken(("row", 0.3), ("the", 0.2), ("boat", 0.4), ("row", 0.15), ("the", 0.02), ("boat", 0.02))
+    speech = [SpeechSpan(0, round(0.7 * SAMPLE_RATE_HZ))]
+    kept, rejected = without_unsaid(words, speech)
+    assert [one.word.text for one in kept] == ["row", "the", "boat", "row"]
+    assert [one.rule for one in rejected] == [SQUEEZED]
+
+
 @pytest.mark.parametrize(
     ("text", "length_s", "stays"),
     [
@@ -129,13 +186,14 @@ def test_where_the_aligner_slipped_by_one_saying_nothing_is_lost() -> None:
         ("1000000000000", 1.0, True),
         ("0" * 150, 2.0, False),
         ("Mississippi", 0.2, True),
+        ("hahahahaverlichtungsstelle", 0.1, True),  # a loop in a word is not all of it
     ],
 )
 def test_a_loop_within_one_word_is_none_that_anyone_says(text: str, length_s: float, *, stays: bool) -> None:
     kept, rules = judged(timed([("Then", 0.0, 0.5), (text, 0.5, 0.5 + length_s), ("he", 10.0, 10.2)]))
     assert (text in kept) == stays
     assert rules == ([] if stays else [UNSAID_WORD])
-    assert kept[0], kept[-1] == ("Then", "he")
+    assert (kept[0], kept[-1]) == ("Then", "he")
 
 
 @given(
