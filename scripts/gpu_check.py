@@ -41,7 +41,7 @@ from autorag_whisper.gpu.arbiter.lease import LeaseRequest, Tenant
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 from autorag_whisper.gpu.card_memory import CardReader
 from autorag_whisper.gpu.llm.release import LlmTenant
-from autorag_whisper.gpu.llm.spec import parse_llm
+from autorag_whisper.gpu.llm.spec import llm_server
 from autorag_whisper.loading.load_requests import load_request
 from autorag_whisper.loading.model_finder import ModelFinder
 from autorag_whisper.models.store import ModelStore, default_cache_dir
@@ -279,7 +279,7 @@ def the_llm_leaves_and_comes_back(machine: Machine) -> str:
     spec = os.environ.get("AUTORAG_WHISPER_LLM", "")
     if not spec:
         raise SkippedError("AUTORAG_WHISPER_LLM names none")
-    tenant = LlmTenant(parse_llm(spec), partial(machine.cards.free_bytes, machine.device.index))
+    tenant = LlmTenant(llm_server(spec), partial(machine.cards.free_bytes, machine.device.index))
     read_free = partial(machine.cards.free_bytes, machine.device.index)
     with (
         tempfile.TemporaryDirectory() as scratch,

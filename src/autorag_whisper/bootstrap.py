@@ -6,7 +6,6 @@ What every process needs is imported here at the top, what only some do where it
 from __future__ import annotations
 
 import os
-import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,10 +17,11 @@ from autorag_whisper.engines import ctranslate2
 from autorag_whisper.engines.native_threads import usable_cores
 from autorag_whisper.engines.silero import SileroVoiceActivity
 from autorag_whisper.gpu.arbiter.lease import AtDeadline, LeaseRequest
+from autorag_whisper.gpu.arbiters import make_arbiter
 from autorag_whisper.gpu.card_memory import CardReader
 from autorag_whisper.gpu.card_sharing import CardSharing, WhisperTenant
 from autorag_whisper.gpu.llm.release import LlmTenant
-from autorag_whisper.gpu.llm.spec import parse_llm
+from autorag_whisper.gpu.llm.spec import llm_server
 from autorag_whisper.loading.loaders import alignment_loader, ctranslate2_loader, whisperx_loader, with_load_spans
 from autorag_whisper.loading.model_finder import ModelFinder
 from autorag_whisper.models.store import ModelStore, default_cache_dir
@@ -116,17 +116,7 @@ def build_arbiters(
         return None
 
     def make(index: int) -> GpuArbiter:
-        from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
-        from autorag_whisper.gpu.arbiter.status import gpu_folder
-        from autorag_whisper.gpu.arbiter.threads import ThreadArbiter
-
-        def free() -> int | None:
-            return cards.free_bytes(index)
-
-        # Across processes it rests on locks that the kernel drops with their owner.
-        across = settings.arbiter == "machine" and sys.platform == "linux"
-        folder = gpu_folder(settings, environ, index)
-        arbiter: GpuArbiter = ProcessArbiter(folder, read_free=free) if across else ThreadArbiter(read_free=free)
+        arbiter = make_arbiter(settings, environ, index, cards)
         for tenant in tenants:
             arbiter.register(tenant(index))
         return arbiter
@@ -138,7 +128,7 @@ def _llm(settings: Settings, cards: CardReader) -> list[Callable[[int], Tenant]]
     """The LLM server that shares the card, if the settings name one. Raises InvalidOption."""
     if not settings.llm:
         return []
-    server = parse_llm(settings.llm)
+    server = llm_server(settings.llm)
     return [lambda index: LlmTenant(server, lambda: cards.free_bytes(index)).tenant()]
 
 

@@ -12,8 +12,8 @@ from autorag_whisper.domain.errors import InvalidOption, LlmUnreachable
 from autorag_whisper.gpu.arbiter.lease import AtDeadline, Eviction, LeaseRequest, Tenant
 from autorag_whisper.gpu.arbiter.threads import ThreadArbiter
 from autorag_whisper.gpu.llm.release import LlmTenant, Patience
-from autorag_whisper.gpu.llm.servers import Command, Hook, LlamaCppRouter, LlamaSwap, Ollama, Vllm
-from autorag_whisper.gpu.llm.spec import KINDS, parse_llm
+from autorag_whisper.gpu.llm.servers import Command, HostModel, LlamaCppRouter, LlamaSwap, Ollama, Vllm
+from autorag_whisper.gpu.llm.spec import KINDS, llm_server
 from llm_servers import FakeLlm
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def running(habit: str = "") -> Iterator[FakeLlm]:
 @pytest.fixture(params=[*EVERY, "hook"])
 def make(request: pytest.FixtureRequest) -> Callable[[FakeLlm], LlmServer]:
     if request.param == "hook":
-        return lambda llm: Hook("mine", llm.unload, llm.load, llm.look)
+        return lambda llm: HostModel("mine", llm.unload, llm.load, llm.look)
     return lambda llm: EVERY[request.param](llm.url, "m", 0.5)
 
 
@@ -175,7 +175,7 @@ def test_a_program_that_fails_is_a_typed_error(argv: tuple[str, ...], timeout_s:
     ],
 )
 def test_a_setting_names_a_server(text: str, name: str) -> None:
-    assert parse_llm(text).name == name
+    assert llm_server(text).name == name
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_setting_names_a_server(text: str, name: str) -> None:
 )
 def test_a_setting_that_names_none_says_what_is_allowed(text: str) -> None:
     with pytest.raises(InvalidOption) as caught:
-        parse_llm(text)
+        llm_server(text)
     assert all(kind in str(caught.value) for kind in KINDS)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 import autorag_whisper
 import autorag_whisper.archive
+import autorag_whisper.gpu
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -51,7 +52,7 @@ def test_every_public_name_can_be_had_from_the_top_level(name: str) -> None:
     assert name in dir(autorag_whisper)
 
 
-@pytest.mark.parametrize("package", [autorag_whisper, autorag_whisper.archive], ids=["package", "archive"])
+@pytest.mark.parametrize("package", [autorag_whisper, autorag_whisper.archive, autorag_whisper.gpu])
 def test_a_type_checker_sees_the_public_names_that_are_there(package: ModuleType) -> None:
     tree = ast.parse(Path(str(package.__file__)).read_text("utf-8"))
     [block] = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]

@@ -122,7 +122,7 @@ def _import(module: str) -> None:
 
 def _environment(context: CommandContext) -> Iterator[Fact | Wrong]:
     from autorag_whisper.domain.errors import InvalidOption
-    from autorag_whisper.gpu.llm.spec import parse_llm
+    from autorag_whisper.gpu.llm.spec import llm_server
     from autorag_whisper.settings import ENVIRONMENT, Settings
 
     for name in (*ENVIRONMENT, *_OTHERS):
@@ -138,7 +138,7 @@ def _environment(context: CommandContext) -> Iterator[Fact | Wrong]:
             yield Wrong(problem, error.remedy)
     if llm := _settings(context).llm:
         try:
-            parse_llm(llm)
+            llm_server(llm)
         except InvalidOption as error:
             yield Wrong(error.problem(), error.remedy)
 

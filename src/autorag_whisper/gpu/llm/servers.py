@@ -147,8 +147,14 @@ class Command:
             raise LlmUnreachable(self.name, f"it ended with {done.returncode}")
 
 
-class Hook:
-    """A host's own functions. `is_loaded` may be left out: then only the card can verify a release."""
+class HostModel:
+    """A model in the host's own process, by the host's functions.
+
+    `leave()` frees its memory of the card; another thread calls it when another tenant wants the card, and never while
+    the host has its lease. `back()` loads it, or does nothing where it is loaded: it is called at the start of every
+    lease of the host. `is_loaded()` says whether it is in memory; without it only the card can verify a release. What
+    `leave` and `is_loaded` raise counts as a release that did not happen.
+    """
 
     def __init__(
         self,

@@ -32,8 +32,8 @@ KINDS = (*_BY_URL, "command")
 _ALLOWED = f"{', '.join(f'{kind}:http://HOST:PORT/MODEL' for kind in _BY_URL)} or command:/a/program"
 
 
-def parse_llm(text: str) -> LlmServer:
-    """The server that a setting names. Raises InvalidOption."""
+def llm_server(text: str) -> LlmServer:
+    """The server that `text` names as AUTORAG_WHISPER_LLM does ("vllm:http://127.0.0.1:8000"). Raises InvalidOption."""
     kind, _, where = text.strip().partition(":")
     if kind == "command" and where.strip():
         return Command((where.strip(), "leave"), (where.strip(), "back"))
