@@ -28,17 +28,26 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 NEAREST = {
-    "recognition/holes.py": ("unit/test_holes.py", "unit/test_coverage.py", "unit/test_parts.py"),
-    "recognition/parts.py": ("unit/test_parts.py",),
-    "recognition/windows.py": ("unit/test_parts.py",),
+    "recognition/holes.py": (
+        "unit/test_holes.py",
+        "unit/test_coverage.py",
+        "unit/test_parts.py",
+        "integration/test_parts_runs.py",
+    ),
+    "recognition/parts.py": ("unit/test_parts.py", "integration/test_parts_runs.py"),
+    "recognition/windows.py": ("unit/test_parts.py", "integration/test_parts_runs.py"),
     "recognition/loops.py": ("unit/test_loops.py", "unit/test_hallucinations.py"),
     "recognition/pace.py": ("unit/test_pace.py", "unit/test_loops.py"),
     "recognition/unsaid.py": ("unit/test_unsaid.py", "unit/test_squeezed.py"),
     "recognition/hallucinations.py": ("unit/test_squeezed.py", "unit/test_hallucinations.py"),
     "transcriber/assembly.py": ("unit/test_coverage.py",),
-    "recognition/letter_alignment.py": ("unit/test_unheard_repeats.py", "unit/test_alignment.py"),
+    "recognition/letter_alignment.py": (
+        "unit/test_unheard_repeats.py",
+        "integration/test_unheard_repeats_runs.py",
+        "unit/test_alignment.py",
+    ),
     "recognition/alignment.py": ("unit/test_alignment.py",),
-    "recognition/judging.py": ("unit/test_unheard_repeats.py",),
+    "recognition/judging.py": ("unit/test_unheard_repeats.py", "integration/test_unheard_repeats_runs.py"),
     "align/onsets.py": ("unit/test_letter_path.py",),
     "align/letter_edges.py": ("unit/test_letter_path.py", "property/test_letter_path.py"),
     "align/letter_search.py": ("unit/test_letter_path.py", "property/test_letter_path.py"),
@@ -61,7 +70,7 @@ TESTS = (
     "unit/test_ctc.py",
     "unit/test_alignment.py",
     "unit/test_text_normalization.py",
-    "unit/test_small_vocabulary.py",
+    "integration/test_small_vocabulary.py",
     "integration/test_ctc_alignment.py",
     "property/test_characters.py",
     "property/test_letter_path.py",
@@ -73,9 +82,12 @@ TESTS = (
     "unit/test_unsaid.py",
     "unit/test_hallucinations.py",
     "unit/test_unheard_repeats.py",
+    "integration/test_unheard_repeats_runs.py",
     "unit/test_language_changes.py",
+    "integration/test_language_changes_runs.py",
     "unit/test_holes.py",
     "unit/test_parts.py",
+    "integration/test_parts_runs.py",
     "integration/test_transcriber.py",
 )
 OFF = ("-p", "no:cacheprovider", "-p", "no:randomly", "--hypothesis-profile=faults")

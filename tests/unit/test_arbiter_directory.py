@@ -7,8 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from autorag_whisper.domain.errors import GpuBusy, GpuDirectoryUnsafe
-from autorag_whisper.gpu.arbiter import core, facts, processes
+from autorag_whisper.gpu.arbiter import core, facts
 from autorag_whisper.gpu.arbiter.directory import Directory, LockedFile
 from autorag_whisper.gpu.arbiter.directory import _open_files as still_open
 from autorag_whisper.gpu.arbiter.eviction_requests import EvictionRequest, send
@@ -242,49 +240,6 @@ def test_who_is_next_in_line_reads_the_folder_no_more(tmp_path: Path) -> None:
         assert lease.on_card
     assert looks == 5
     behind.close()
-
-
-def test_who_is_next_in_line_is_told_and_need_not_look_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "_POLL_S", 3600.0)
-    holder, behind = ProcessArbiter(tmp_path / "gpu"), ProcessArbiter(tmp_path / "gpu")
-    holder.register(Tenant("llm"))
-    behind.register(Tenant("whisper"))
-    found_taken = threading.Event()
-    take = behind.directory.take_grant
-
-    def look() -> LockedFile | None:
-        grant = take()
-        if grant is None:
-            found_taken.set()
-        return grant
-
-    behind.directory.take_grant = look  # type: ignore[method-assign]  # this one alone
-
-    def wait_for_it() -> int:
-        with behind.lease("whisper") as lease:
-            return lease.epoch
-
-    with ThreadPoolExecutor(1) as pool:
-        with holder.lease("llm") as before:
-            turn = pool.submit(wait_for_it)
-            assert found_taken.wait(30)
-        assert turn.result() == before.epoch + 1
-    holder.close()
-    behind.close()
-
-
-def test_who_is_told_that_the_grant_was_let_go_finds_it_free(tmp_path: Path) -> None:
-    directory = Directory(tmp_path / "gpu")
-    with ThreadPoolExecutor(1) as pool:
-        for _ in range(200):
-            grant = directory.take_grant()
-            assert grant is not None
-            with directory.watch() as watch:
-                pool.submit(grant.close)
-                assert watch.wait(30)
-                again = directory.take_grant()
-            assert again is not None
-            again.close()
 
 
 def test_who_waits_is_told_of_a_holder_that_is_killed(tmp_path: Path) -> None:

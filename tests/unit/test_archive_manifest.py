@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import threading
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -277,26 +276,6 @@ def test_names_that_are_no_utf8_come_back_as_they_were(tmp_path: Path) -> None:
     record(tmp_path, entry)
     assert read(tmp_path).entries == (entry,)
     assert json.loads((tmp_path / MANIFEST).read_bytes())["version"] == manifest.VERSION
-
-
-def test_two_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
-    # Threads stand for processes here: the lock belongs to the open folder, which each opens for itself.
-    start = threading.Barrier(4)
-
-    def write(writer: int) -> None:
-        start.wait(timeout=10)
-        for n in range(10):
-            name = f"{writer}-{n}"
-            outputs = {"srt": Output(f"{name}.srt", "d")}
-            record(tmp_path, Entry(Recording(name), Stamp(1, 1, 1, 1), "s", "o", outputs))
-
-    threads = [threading.Thread(target=write, args=(writer,)) for writer in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    assert len(read(tmp_path).entries) == 40
-    assert [path.name for path in tmp_path.iterdir()] == [MANIFEST]
 
 
 def digest(options: TranscribeOptions, settings: Settings = SETTINGS, model: str = "base") -> str:

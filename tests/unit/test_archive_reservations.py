@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -74,23 +73,6 @@ def test_the_reservations_of_dead_runs_are_removed(folder: Path, tmp_path: Path)
         alive.take(tmp_path / "talk")
         assert len(list(folder.glob("run-*"))) == 1
     assert [path.name for path in folder.iterdir()] == ["lock"]
-
-
-def test_of_many_that_ask_at_once_one_gets_it(folder: Path, tmp_path: Path) -> None:
-    runs, start, got = [Reservations(folder) for _ in range(8)], threading.Barrier(8), []
-
-    def ask(reservations: Reservations) -> None:
-        start.wait(timeout=10)
-        got.extend([n for n in range(5) if reservations.take(tmp_path / str(n))])
-
-    threads = [threading.Thread(target=ask, args=(reservations,)) for reservations in runs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-    assert sorted(got) == [0, 1, 2, 3, 4]
-    for reservations in runs:
-        reservations.close()
 
 
 def test_without_a_folder_to_write_in_all_may_be_had_and_that_is_told_once(

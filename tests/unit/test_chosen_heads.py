@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from pathlib import Path
 
 import pytest
@@ -44,20 +43,6 @@ def test_a_folder_whose_model_was_replaced_is_made_again(model: Path, tmp_path: 
     again = with_heads(model, [(4, 2)], tmp_path / "cache")
     assert again == made
     assert (again / "model.bin").read_bytes() == b"weights"
-
-
-def test_many_at_once_get_one_whole_folder(model: Path, tmp_path: Path) -> None:
-    made: list[Path] = []
-    threads = [
-        threading.Thread(target=lambda: made.append(with_heads(model, [(4, 2)], tmp_path / "cache"))) for _ in range(8)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(set(made)) == 1
-    assert len(made) == 8
-    assert list((tmp_path / "cache" / "heads").iterdir()) == [made[0]]
 
 
 def test_where_no_link_can_be_made_nothing_is_left_behind(

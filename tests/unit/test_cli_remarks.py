@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,16 +14,9 @@ from autorag_whisper.domain.clips import Clip
 from autorag_whisper.domain.device import CUDA, Hardware, parse_device
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.notes import Note, NoteKind
-from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import Coverage, DeviceFallbackStep, RejectedText
-from autorag_whisper.format import render
 from autorag_whisper.recognition.hallucinations import Hallucination
-from autorag_whisper.testing import speech_samples, write_speech
 from cli_world import transcript_of
-from run_world import NO_CARD, World
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SPOKEN, SILENT = transcript_of("a.wav", "hello there"), transcript_of("a.wav", "")
 FAINT = RejectedText(0.0, 8.0, "Thank you.", Hallucination.FAINT_VOICE.value)
@@ -145,20 +136,10 @@ def test_lost_sound_comes_before_everything_else() -> None:
     ]
 
 
-def test_a_device_that_was_asked_for_and_is_not_there_is_in_the_result_and_in_the_line(tmp_path: Path) -> None:
-    world = World(replace(NO_CARD, problem="no driver"))
-    source = write_speech(tmp_path / "a.wav", speech_samples(3))
-    model = world.transcriber.model("fake", "cuda")
-    transcript = world.transcriber.transcribe(source, TranscribeOptions(language="en"), model=model)
-    assert "on the CPU instead of cuda: no CUDA: no driver" in status("a.wav", transcript)
-    notes = json.loads(render(transcript, "json"))["notes"]
-    assert {note["kind"] for note in notes} == {"device_not_used"}
-    assert not world.transcriber.transcribe(source, TranscribeOptions(language="en"), model="fake").notes
-
-
 HINTS = st.sampled_from([None, "auto", "cpu", " CUDA ", "cuda:1", "gpu\nplease"])
 SETTINGS = st.sampled_from(["", "auto", "cuda", "CPU"])
 TYPES = st.sampled_from(["default", "int8", "float16", "bfloat16", "float32"])
+NO_CARD = Hardware(0, frozenset(), frozenset({"int8", "float32"}))
 MACHINES = st.sampled_from([NO_CARD, Hardware(1, frozenset({"float16", "int8"}), frozenset({"int8", "float32"}))])
 
 

@@ -62,6 +62,25 @@ def test_no_module_is_longer_than_400_lines() -> None:
     assert {name: length for name, length in lengths.items() if length > 400} == {}
 
 
+NEEDS = {"threading", "concurrent.futures", "multiprocessing", "av", "quiet", "run_world", "made_media"}
+SPEAKS = {"write_speech", "MediaDecoder", "demo_sample"}
+
+
+def test_unit_tests_need_neither_threads_nor_decoding() -> None:
+    found = set()
+    for path in sorted((ROOT / "tests" / "unit").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            used = set[str]()
+            if isinstance(node, ast.Import):
+                used = {alias.name for alias in node.names} & NEEDS
+            elif isinstance(node, ast.ImportFrom):
+                used = {node.module or ""} & NEEDS | {alias.name for alias in node.names} & SPEAKS
+            elif isinstance(node, ast.arg):
+                used = {node.arg} & SPEAKS
+            found |= {(path.name, name) for name in used}
+    assert found == set(), "such tests belong to tests/integration"
+
+
 def test_no_function_is_longer_than_50_lines() -> None:
     lengths = {f"{path.name}:{item.name}": lines_of(item) for path in SOURCES for item in functions(path)}
     assert lengths

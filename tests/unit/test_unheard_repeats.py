@@ -7,7 +7,7 @@ finds that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -15,18 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
-from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.recognition.letter_alignment import heard_words
-from autorag_whisper.recognition.unsaid import UNHEARD_REPEAT
-from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
 from letter_hearing import planted, reading_classifier
-from run_world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from autorag_whisper.engines.base import Decoding, Encoded
     from autorag_whisper.recognition.letter_alignment import Heard
 
 FRAME = SAMPLE_RATE_HZ // 50
@@ -90,28 +82,6 @@ def test_what_has_no_letters_is_never_taken_out() -> None:
 
 def test_of_a_hundred_sayings_that_nobody_said_none_stays() -> None:
     assert kept(ONCE, "Mary rolled the barrel. " * 100) == "Mary rolled the barrel."
-
-
-class SaysNoOnce(FakeWhisper):
-    """Hears one "no" in its first second and writes two."""
-
-    def __init__(self, **fake: Any) -> None:
-        super().__init__(**fake)
-        self.hearing(reading_classifier(width=80))
-
-    def as_array(self, encoded: Encoded) -> np.ndarray:
-        one = planted("nnnnoooo".rjust(30, ".").ljust(encoded.value.shape[2] // 2, "."), reading_classifier(width=80))
-        return np.stack([one] * encoded.rows)
-
-    def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
-        return [Hypothesis(self.tokenizer.encode(" No. No."), -0.2, 0.01, cap_hit=False)] * encoded.rows
-
-
-def test_what_was_not_heard_again_is_listed_with_its_rule(tmp_path: Path) -> None:
-    audio = write_speech(tmp_path / "a.wav", speech_samples(1))
-    transcript = World(engine=SaysNoOnce).transcriber.transcribe(audio, model="fake")
-    assert transcript.text == "No."
-    assert [(one.text, one.reason) for one in transcript.rejected] == [("No.", UNHEARD_REPEAT)]
 
 
 SOUNDS = st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=6, unique=True).map("".join)
