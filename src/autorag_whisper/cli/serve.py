@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +14,9 @@ import click
 from autorag_whisper.domain.errors import ExtraNotInstalled
 
 if TYPE_CHECKING:
+    from autorag_whisper.server.jobs import Jobs
     from autorag_whisper.server.settings import ServerSettings
+    from autorag_whisper.transcriber.protocol import TranscriberProtocol
 
 _EPILOG = """\b
 GET /readyz says whether it can be used, POST /v1/audio/transcriptions is OpenAI's, /asr Bazarr's, /docs all of it.
@@ -32,6 +36,9 @@ Exit codes: 0 ended, 1 it could not begin (the address is taken), 2 bad usage, 1
 @click.option("--max-audio-hours", type=click.FloatRange(0.01, 1000), default=6.0, help="Of a request's audio.")
 @click.option("--most", type=click.IntRange(1, 1000), default=64, help="Requests in work at a time.")
 @click.option("--drain", type=click.FloatRange(0, 3600), default=30.0, help="Seconds that work may take at the end.")
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of durable jobs; none has no /v1/jobs.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=2, help="Durable jobs in work at a time.")
+@click.option("--keep-days", type=click.FloatRange(0, 36_500), default=30.0, help="Jobs that are over, and results.")
 def serve(**given: Any) -> None:
     """Serve OpenAI's audio API, and Bazarr's, on one engine for all clients."""
     try:
@@ -54,11 +61,25 @@ def serve(**given: Any) -> None:
         return [status.name for status in store.status() if status.origin is not None]
 
     limits = Limits(idle_s=settings.idle_s or None)
-    with WorkerTranscriber(limits=limits) as transcriber:
+    with ExitStack() as stack:
+        transcriber = stack.enter_context(WorkerTranscriber(limits=limits))
         transcriber.model(server.model)  # one that is not here is told before the address is taken
-        app = create_app(Engine(transcriber, local_models, time.monotonic), server)
+        durable = _durable(given, transcriber, stack)
+        app = create_app(Engine(transcriber, local_models, time.monotonic), server, durable)
         device = transcriber.resolved_device()
         run(app, server, lambda address: _announce(address, device, server.model, store))
+
+
+def _durable(given: dict[str, Any], transcriber: TranscriberProtocol, stack: ExitStack) -> Jobs | None:
+    from autorag_whisper.jobs.runner import JobRunner
+    from autorag_whisper.jobs.sqlite import SqliteJobStore
+    from autorag_whisper.server.jobs import Jobs
+
+    if given["data"] is None:
+        return None
+    store = stack.enter_context(closing(SqliteJobStore(given["data"] / "jobs.sqlite3")))
+    runner = stack.enter_context(closing(JobRunner(store, transcriber, given["data"], time.time, given["jobs"])))
+    return Jobs(store, runner, time.time)
 
 
 def _settings(given: dict[str, Any]) -> ServerSettings:
@@ -75,6 +96,7 @@ def _settings(given: dict[str, Any]) -> ServerSettings:
         max_audio_s=given["max_audio_hours"] * 3600,
         waiting=given["most"],
         drain_s=given["drain"],
+        keep_s=given["keep_days"] * 86_400,
     )
 
 

@@ -40,17 +40,19 @@ class Access:
         if error is not None:
             await _answer(error, send)
             return
+        scope["client_id"] = self._client(headers)
         limited = _Limited(receive, self._settings.max_upload_bytes)
         await self._application(scope, limited, send)
 
+    def _client(self, headers: dict[bytes, bytes]) -> str:
+        """Whose jobs are whose: a part of the key's digest; "" where everybody is let in."""
+        return keys.digest(_key(headers))[:16] if self._settings.key_digests else ""
+
     def _refusal(self, path: str, headers: dict[bytes, bytes]) -> ApiError | None:
         if self._settings.key_digests and path not in OPEN:
-            given = headers.get(b"authorization", b"").decode("latin-1")
-            scheme, _, key = given.partition(" ")
-            # What a client sends as UTF-8 arrives as Latin-1.
-            key = key.strip().encode("latin-1").decode("utf-8", "surrogateescape")
-            if scheme.lower() != "bearer" or not keys.is_known(key, self._settings.key_digests):
-                told = "Incorrect API key provided." if given else "You didn't provide an API key."
+            key = _key(headers)
+            if not key or not keys.is_known(key, self._settings.key_digests):
+                told = "Incorrect API key provided." if key else "You didn't provide an API key."
                 message = f"{told} Send it in the header Authorization: Bearer KEY."
                 headers_ = {"WWW-Authenticate": "Bearer"}
                 return ApiError(401, message, "authentication_error", code="invalid_api_key", headers=headers_)
@@ -58,6 +60,13 @@ class Access:
         if not length.isdigit():
             return ApiError(400, "Content-Length is not a number.", code="invalid_header")
         return too_large(self._settings.max_upload_bytes) if int(length) > self._settings.max_upload_bytes else None
+
+
+def _key(headers: dict[bytes, bytes]) -> str:
+    """The bearer's key, "" where there is none."""
+    scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+    # What a client sends as UTF-8 arrives as Latin-1.
+    return key.strip().encode("latin-1").decode("utf-8", "surrogateescape") if scheme.lower() == "bearer" else ""
 
 
 def too_large(limit: int) -> ApiError:

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import json
 import logging
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastapi import FastAPI, Request, Response
@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 
 from autorag_whisper import __version__
 from autorag_whisper.domain.errors import AutoragWhisperError
-from autorag_whisper.server import asr, documents, events, uploads
+from autorag_whisper.server import asr, documents, events, jobs, uploads
 from autorag_whisper.server.access import Access
 from autorag_whisper.server.bodies import CONTENT_TYPES, json_body, text_body
 from autorag_whisper.server.errors import RETRY_AFTER_S, ApiError, answer_to
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.server.jobs import Jobs
     from autorag_whisper.server.settings import ServerSettings
     from autorag_whisper.server.work import Recognition
     from autorag_whisper.transcriber.protocol import TranscriberProtocol
@@ -82,19 +83,26 @@ class Service:
             self.health.end()
 
 
-def create_app(engine: Engine, settings: ServerSettings) -> FastAPI:
-    """The ASGI application. It loads the model when it starts, and does not close the transcriber."""
+def create_app(engine: Engine, settings: ServerSettings, durable: Jobs | None = None) -> FastAPI:
+    """The ASGI application. It loads the model when it starts, and closes neither the transcriber nor the store.
+
+    `durable`: jobs that outlive the process; None has no routes for them.
+    """
     service = Service(engine, settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        probing = asyncio.create_task(keep_warm(service.health, engine.transcriber, settings.model))
+        tasks = [asyncio.create_task(keep_warm(service.health, engine.transcriber, settings.model))]
+        if durable is not None:
+            tasks.append(asyncio.create_task(jobs.keep_tidy(durable, settings.keep_s)))
         try:
             yield
         finally:
-            probing.cancel()
-            with suppress(asyncio.CancelledError):
-                await probing
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            if durable is not None:
+                await asyncio.to_thread(durable.runner.close)
             await asyncio.to_thread(service.recognitions.close)
 
     app = FastAPI(title="autorag-whisper", version=__version__, lifespan=lifespan, docs_url="/docs", redoc_url=None)
@@ -102,6 +110,8 @@ def create_app(engine: Engine, settings: ServerSettings) -> FastAPI:
     _handle_errors(app, settings)
     _add_openai(app, service)
     asr.add_routes(app, service)
+    if durable is not None:
+        jobs.add_routes(app, service, durable)
     _add_health(app, service)
     app.add_middleware(Access, settings=settings)
     return app

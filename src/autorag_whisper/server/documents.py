@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 _TEXT, _FLAG = {"type": "string"}, {"type": "boolean", "default": False}
@@ -35,6 +36,24 @@ FORM: dict[str, Any] = {
             }
         },
     }
+}
+
+JOB_FORM: dict[str, Any] = copy.deepcopy(FORM) | {
+    "parameters": [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "required": False,
+            "schema": _TEXT,
+            "description": "a second request with it is the same job",
+        }
+    ]
+}
+JOB_FORM["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]["priority"] = {
+    "type": "integer",
+    "minimum": -100,
+    "maximum": 100,
+    "default": 0,
 }
 
 _QUERY = {
@@ -85,7 +104,8 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     for status, told in {
         400: "a field, or the media, cannot be what it is",
         401: "no key, or one that is not known",
-        404: "no such model",
+        404: "no such model, or job",
+        409: "the job has no result",
         413: "larger than the limit",
         503: "not now: the limit of requests, or it is ending",
     }.items()

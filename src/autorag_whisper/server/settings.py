@@ -21,7 +21,8 @@ class ServerSettings:
 
     `key_digests`: SHA-256 of each key that is let in, hexadecimal; none lets everybody in. `insecure`: also from other
     machines. `max_upload_bytes` of a request, `max_audio_s` of its audio. `waiting`: requests that may be in work at a
-    time. `drain_s`: how long the work in flight may go on once the end was asked for.
+    time. `drain_s`: how long the work in flight may go on once the end was asked for. `keep_s`: how
+    long jobs that are over are kept.
 
     Raises InvalidOption for an address that others reach without a key, unless `insecure`.
     """
@@ -35,6 +36,7 @@ class ServerSettings:
     max_audio_s: float = 6 * 3600.0
     waiting: int = 64
     drain_s: float = 30.0
+    keep_s: float = 30 * 86_400.0
 
     def __post_init__(self) -> None:
         if not self.key_digests and not self.insecure and not _is_loopback(self.host):
