@@ -95,7 +95,8 @@ class WhisperPass:
 
     def _row(self, task: ChunkTask, choice: LanguageChoice | None) -> Row:
         if choice is None:
-            return Row(task, task.language or "en", is_last=task.fallback)
+            assert task.language is not None  # else it would have been asked
+            return Row(task, task.language, is_last=task.fallback)
         row = Row(task, language_by_itself(task, choice), is_last=task.fallback)
         if task.language is None and row.language:
             if self._has_rivals(choice):
