@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from autorag_whisper.bootstrap import build_transcriber
 from autorag_whisper.domain.errors import Cancelled, InvalidOption
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.telemetry import Telemetry
@@ -161,6 +162,27 @@ def test_two_hundred_files_of_eight_callers_have_the_words_that_each_has_alone(t
     assert len(world.loads) == 1
     until(lambda: threading.active_count() <= before)
     assert world.residency.close()
+
+
+@pytest.mark.kit
+@pytest.mark.slow
+def test_real_speech_of_eight_callers_has_the_words_and_times_that_it_has_alone(kit: Path) -> None:
+    files = [kit / "tts" / f"{name}.flac" for name in ("acronym01", "contr01", "dates01", "dates02", "dates03")]
+    sets = [
+        TranscribeOptions(language="en"),
+        TranscribeOptions(quality="fast"),
+        TranscribeOptions(language="en", initial_prompt="Dates, names and numbers."),
+        TranscribeOptions(vad=False, logprob_threshold=-0.3, temperatures=(0.0, 0.4)),
+    ]
+    with build_transcriber() as transcriber:
+        asked = [(file, options) for file in files for options in sets]
+        alone = [transcriber.transcribe(file, options, model="tiny.en").words for file, options in asked]
+        with ThreadPoolExecutor(8) as pool:
+            found = [
+                pool.submit(transcriber.transcribe, file, options, model="tiny.en", priority=n % 3)
+                for n, (file, options) in enumerate(asked)
+            ]
+            assert [one.result(WAIT_S * 10).words for one in found] == alone
 
 
 # ------------------------------------------------------------ what is shared
