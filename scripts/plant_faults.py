@@ -151,7 +151,9 @@ def _preload() -> None:
     """Import what takes long, and nothing of the code in which faults are planted."""
     for name in ("numpy", "hypothesis.strategies", "av", "ctranslate2", "onnxruntime", "tokenizers"):
         importlib.import_module(name)
-    settings.register_profile("faults", derandomize=True, database=None, phases=(Phase.explicit, Phase.generate))
+    settings.register_profile(
+        "faults", derandomize=True, deadline=None, database=None, phases=(Phase.explicit, Phase.generate)
+    )
 
 
 if __name__ == "__main__":

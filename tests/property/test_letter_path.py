@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorag_whisper.align import letter_path, letter_search
@@ -119,6 +119,7 @@ def sentences_with_long_fillers(draw: st.DrawFn) -> tuple[list[str], str, list[t
 
 
 @given(sentences_with_long_fillers())
+@settings(max_examples=50, deadline=None)
 def test_a_long_filler_that_sounds_like_one_letter_takes_no_word_away_from_its_other_letters(
     case: tuple[list[str], str, list[tuple[int, int]]],
 ) -> None:
@@ -131,6 +132,7 @@ def test_a_long_filler_that_sounds_like_one_letter_takes_no_word_away_from_its_o
 
 
 @given(st.lists(st.text("abcdefgh", min_size=1, max_size=5), min_size=1, max_size=5), st.integers(0, 99), st.data())
+@settings(max_examples=50, deadline=None)
 def test_a_letter_that_is_drawn_out_stays_in_its_word(words: list[str], at: int, data: st.DataObject) -> None:
     heard, spans = "", []
     for n, word in enumerate(words):
