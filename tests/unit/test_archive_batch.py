@@ -8,6 +8,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from autorag_whisper.archive import (
@@ -34,9 +35,12 @@ from autorag_whisper.domain.archive_errors import (
     OutputsMeet,
     OutputsUnwritable,
 )
-from autorag_whisper.domain.errors import InvalidOption, MediaDamaged, RequestError, UnavailableError
+from autorag_whisper.domain.audio import SpeechChunk, SpeechSpan
+from autorag_whisper.domain.errors import EngineError, InvalidOption, MediaDamaged, RequestError, UnavailableError
 from autorag_whisper.format import parse
+from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
 from autorag_whisper.transcriber import FileDone, FileFailed
+from autorag_whisper.transcriber.checkpoint import Checkpoint
 from cli_world import BROKEN, transcript_of
 
 if TYPE_CHECKING:
@@ -45,9 +49,16 @@ if TYPE_CHECKING:
 
     from autorag_whisper.archive import PlannedFile, Update, Written
     from autorag_whisper.audio.source import MediaSource
+    from autorag_whisper.domain.errors import AutoragWhisperError
     from autorag_whisper.transcriber import FileOutcome
 
 REQUEST = BatchRequest(("srt", "json"))
+
+
+def chunk(index: int) -> Checkpoint:
+    """A chunk that is finished."""
+    samples = SpeechChunk(index, index * 100, np.ones(100, np.float32), (SpeechSpan(index * 100, index * 100 + 9),))
+    return Checkpoint.of(ChunkResult(ChunkTask(0, samples, "en"), "en", f"text {index}"), "en", 1.0)
 
 
 @pytest.fixture
@@ -212,6 +223,39 @@ def test_what_cannot_be_asked_for_is_a_request_error_before_any_work(tmp_path: P
     with pytest.raises(OutputFolderUnwritable) as unwritable:
         plan_of(BatchRequest(("srt",), tmp_path / "file"), talks / "one.mp3")
     assert all(issubclass(kind, RequestError) for kind in (type(nothing.value), type(unwritable.value), OutputsMeet))
+
+
+@pytest.mark.parametrize(
+    ("error", "left"), [(None, 0), (MediaDamaged("one.mp3"), 0), (EngineError("engine", "decode", "a fault"), 2)]
+)
+def test_finished_chunks_stay_for_the_next_batch_only_where_that_may_need_them(
+    tmp_path: Path, talks: Path, error: AutoragWhisperError | None, left: int
+) -> None:
+    files = plan_of(BatchRequest(()), talks / "one.mp3").files
+    with batch_of(tmp_path, BatchRequest(()), files) as batch:
+        [source] = batch.sources()
+        for index in range(2):
+            batch.checkpoints.add(0, chunk(index))
+        batch.finish(outcome_of(source) if error is None else FileFailed(source, error))
+    told = list["Update"]()
+    with batch_of(tmp_path, BatchRequest(()), files, told) as batch:
+        assert len(list(batch.sources())) == 1
+        assert len(batch.checkpoints.done(0)) == left
+    assert [(update.kind, update.chunks) for update in told] == [(UpdateKind.RESUMED, 2)] * bool(left)
+
+
+def test_a_folder_that_cannot_be_written_to_fails_its_files_before_the_work(
+    talks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path) -> None:
+        if folder == talks / "day 2":
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("autorag_whisper.archive.planning.make_writable", refuse)
+    plan = plan_of(REQUEST, talks)
+    assert [planned.input.name for planned in plan.files] == ["one.mp3"]
+    reason = f"{talks / 'day 2'} cannot be written to: read-only file system"
+    assert plan.failed == (NotDone(str(talks / "day 2" / "two.wav"), reason),)
 
 
 def test_what_a_batch_keeps_in_the_cache_directory_has_the_names_that_earlier_versions_know(
