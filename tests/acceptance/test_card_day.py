@@ -24,6 +24,7 @@ ONLY_A_CARD = "needs a card"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 @pytest.mark.kit
 def test_the_day_with_a_card_runs_whole_without_a_network(root: Path, kit: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare"
