@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -250,3 +251,16 @@ def test_after_close_nothing_is_lent_and_what_was_lent_is_closed_when_it_comes_b
         with pytest.raises(EngineError, match="closed"), models.lease("de", CPU):
             pass
     assert held.closed
+
+
+def test_who_fails_on_a_poisoned_model_does_not_take_out_the_fresh_copy_of_its_key(world: World) -> None:
+    models = AlignmentModels(world.load, world.telemetry, offload_after_use=False)
+    broken = DeviceError("cuda", "sticky", "encode: CUDA failed with error an illegal memory access")
+    one, other = ExitStack(), ExitStack()
+    for stack in (one, other):
+        stack.enter_context(models.lease("en", CUDA))
+    assert not one.__exit__(DeviceError, broken, None)
+    fresh = use(models, "en", CUDA)
+    assert not other.__exit__(DeviceError, broken, None)
+    assert use(models, "en", CUDA) is fresh
+    assert len(world.loaded) == 2
