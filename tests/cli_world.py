@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.settings import Settings
+    from autorag_whisper.transcriber.run_request import RunControl
 
 BROKEN = b"broken"
 """A file with these bytes cannot be transcribed."""
@@ -117,9 +118,14 @@ class _Transcriber:
         assert outcome.transcript is not None
         return contextlib.nullcontext(iter(outcome.transcript.segments))
 
-    def events(self, sources: Iterable[MediaSource], options: TranscribeOptions, **given: Any) -> Iterator[Any]:
-        on_segment = given.pop("supervised").on_segment
-        for outcome in self.transcribe_many(sources, options, **given):
+    def events(
+        self, sources: Iterable[MediaSource], options: TranscribeOptions, model: object, control: RunControl
+    ) -> Iterator[Any]:
+        assert control.supervised is not None
+        assert control.on_progress is not None
+        on_segment = control.supervised.on_segment
+        assert on_segment is not None
+        for outcome in self.transcribe_many(sources, options, model=model, on_progress=control.on_progress):
             for segment in outcome.transcript.segments if outcome.transcript else ():
                 on_segment(outcome.source, segment)
                 yield segment

@@ -6,6 +6,8 @@ import inspect
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -17,7 +19,7 @@ from autorag_whisper.domain.errors import Cancelled, InvalidOption, MediaNotFoun
 from autorag_whisper.domain.media_errors import MediaAddress
 from autorag_whisper.domain.notes import NoteKind
 from autorag_whisper.domain.process_errors import TranscriberClosed
-from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.domain.request import Task, TranscribeOptions
 from autorag_whisper.testing import speech_samples, write_speech
 from autorag_whisper.transcriber import CancelToken, FileDone, FileFailed, Transcriber, TranscriberProtocol
 from autorag_whisper.worker.client import WorkerTranscriber
@@ -25,8 +27,9 @@ from autorag_whisper.worker.supervision import Limits
 from run_world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from autorag_whisper.domain.transcript import Transcript
     from autorag_whisper.transcriber import Progress
 
 CHILD = Path(__file__).resolve().parents[1] / "worker_child.py"
@@ -242,6 +245,128 @@ def test_it_may_be_shared_by_threads(transcriber: TranscriberProtocol, tmp_path:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda file: transcriber.transcribe(file, ENGLISH, model="fake"), files))
     assert [(one.name, len(one.words)) for one in found] == [(f"{n}.wav", 1 + n) for n in range(8)]
+
+
+# ------------------------------------------------------------ several callers at once
+
+
+def at_once(*calls: Callable[[], Any]) -> list[Any]:
+    """What each gives, begun together, each in a thread of its own."""
+    ready = threading.Barrier(len(calls))
+
+    def call(work: Callable[[], Any]) -> Any:
+        ready.wait(30)
+        return work()
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [future.result(120) for future in [pool.submit(call, work) for work in calls]]
+
+
+def test_callers_with_options_of_their_own_each_have_what_they_have_alone(
+    transcriber: TranscriberProtocol, talk: Path
+) -> None:
+    options = [
+        ENGLISH,
+        TranscribeOptions(language="en"),
+        TranscribeOptions(),
+        TranscribeOptions(language="de", vad_min_silence_s=0.5),
+        TranscribeOptions(language="en", clips=((5.0, 20.0),)),
+        TranscribeOptions(language="en", vad=False),
+        TranscribeOptions(code_switching=True),
+        TranscribeOptions(language="en", task=Task.TRANSLATE),
+    ]
+
+    def alone(own: TranscribeOptions) -> Transcript:
+        return transcriber.transcribe(talk, own, model="fake")
+
+    expected = [alone(own) for own in options]
+    assert len({transcript.text for transcript in expected}) > 1
+    found = at_once(*(partial(alone, own) for own in options))
+    for one, other in zip(found, expected, strict=True):
+        assert replace(one, engine_s=0.0) == replace(other, engine_s=0.0)
+
+
+def test_a_caller_who_does_not_read_stops_no_other(transcriber: TranscriberProtocol, tmp_path: Path) -> None:
+    """All in one thread: whoever waited for him would wait for ever."""
+    files = [write_speech(tmp_path / f"{n}.wav", speech_samples(1 + n % 5)) for n in range(60)]
+    slow = [transcriber.transcribe_many(files, ENGLISH, model="fake") for _ in range(2)]
+    read = [[next(outcomes)] for outcomes in slow]
+    streams = [transcriber.stream(file, ENGLISH, model="fake") for file in files[:12]]
+    assert [next(stream).index for stream in streams] == [0] * 12
+    assert len(transcriber.transcribe(files[4], ENGLISH, model="fake").words) == 5
+    for outcomes, done in zip(slow, read, strict=True):
+        words = {outcome.source.name: len(outcome.result().words) for outcome in [*done, *outcomes]}
+        assert words == {f"{n}.wav": 1 + n % 5 for n in range(60)}
+    assert [len(stream.result().words) for stream in streams] == [1 + n % 5 for n in range(12)]
+
+
+def test_a_caller_who_ends_his_job_ends_no_other(transcriber: TranscriberProtocol, talk: Path) -> None:
+    token, is_on = CancelToken(), threading.Event()
+
+    def ended() -> None:
+        stream = transcriber.stream(talk, ENGLISH, model="fake", cancel=token, on_progress=lambda _: is_on.wait(30))
+        with pytest.raises(Cancelled):
+            stream.result()
+
+    def closed() -> None:
+        with transcriber.stream(talk, ENGLISH, model="fake") as stream:
+            next(stream)
+
+    def cancels() -> None:
+        token.cancel()
+        is_on.set()
+
+    def whole() -> int:
+        return len(transcriber.transcribe(talk, ENGLISH, model="fake").words)
+
+    *_, first, second = at_once(ended, closed, cancels, whole, whole)
+    assert first == second == WORDS
+
+
+def test_a_file_that_fails_and_a_callback_that_raises_concern_their_own_caller_alone(
+    transcriber: TranscriberProtocol, talk: Path, tmp_path: Path
+) -> None:
+    def fails() -> None:
+        with pytest.raises(MediaNotFound):
+            transcriber.transcribe(tmp_path / "nothing.wav", ENGLISH, model="fake")
+
+    def some_fail() -> list[bool]:
+        media = [talk, tmp_path / "nothing.wav", talk]
+        outcomes = transcriber.transcribe_many(media, ENGLISH, model="fake")
+        return sorted(outcome.error is None for outcome in outcomes)
+
+    def raises() -> None:
+        with pytest.raises(ZeroDivisionError):
+            transcriber.transcribe(talk, ENGLISH, model="fake", on_progress=lambda _: 1 // 0)
+
+    def whole() -> int:
+        return len(transcriber.transcribe(talk, ENGLISH, model="fake").words)
+
+    _, some, _, words = at_once(fails, some_fail, raises, whole)
+    assert some == [False, True, True]
+    assert words == WORDS
+
+
+def test_progress_names_its_source_and_two_files_of_one_name_are_two(
+    transcriber: TranscriberProtocol, tmp_path: Path
+) -> None:
+    """Each overwrote the other's figures."""
+    paths = []
+    for folder, count in (("one", 3), ("two", 12)):
+        (tmp_path / folder).mkdir()
+        paths.append(write_speech(tmp_path / folder / "talk.wav", speech_samples(count)))
+    told: dict[Path | None, list[float]] = {}
+
+    def on_progress(progress: Progress) -> None:
+        assert progress.name == "talk.wav"
+        told.setdefault(progress.source.path, []).append(progress.audio_s)
+
+    outcomes = list(transcriber.transcribe_many(paths, ENGLISH, model="fake", on_progress=on_progress))
+    assert set(told) == set(paths)
+    for outcome in outcomes:
+        figures = told[outcome.source.path]
+        assert figures == sorted(figures)
+        assert figures[-1] == outcome.result().duration_s
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,8 +15,10 @@ from autorag_whisper.domain.transcript import Segment, Transcript
 from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.recognition.border_hearing import BORDER_FRAMES
 from autorag_whisper.testing import speech_samples, write_speech
+from autorag_whisper.transcriber.cancellation import CancelToken
 from autorag_whisper.transcriber.checkpoint import Checkpoint, Supervised
 from autorag_whisper.transcriber.checkpoint_format import dumps, loads
+from autorag_whisper.transcriber.run_request import RunControl
 from run_world import CARD, World
 
 if TYPE_CHECKING:
@@ -148,9 +150,8 @@ def run_with(talk: Path, done: Mapping[int, Checkpoint]) -> tuple[list[Segment],
     events = World(script=across).transcriber.events(
         [MediaSource.from_path(talk)],
         TranscribeOptions(language="en"),
-        model="fake",
-        on_progress=lambda _progress: None,
-        supervised=Supervised(book, linger=lambda wait: wait()),
+        "fake",
+        RunControl(CancelToken(), supervised=Supervised(book, linger=lambda wait: wait())),
     )
     return [event for event in events if isinstance(event, Segment)], book
 

@@ -22,8 +22,10 @@ from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.testing import FakeWhisper, FakeWhisperPipeline, speech_samples, write_speech
 from autorag_whisper.transcriber import FileDone
+from autorag_whisper.transcriber.cancellation import CancelToken
 from autorag_whisper.transcriber.checkpoint import Supervised
 from autorag_whisper.transcriber.checkpoint_format import dumps, loads
+from autorag_whisper.transcriber.run_request import RunControl
 from run_world import CARD, World
 
 if TYPE_CHECKING:
@@ -199,9 +201,8 @@ def run(talk: Path, book: Kept, batch_size: int) -> Transcript:
     events = world.transcriber.events(
         [MediaSource.from_path(talk)],
         replace(RUNNING, batch_size=batch_size),
-        model="fake",
-        on_progress=lambda _progress: None,
-        supervised=Supervised(book, linger=lambda wait: wait()),
+        "fake",
+        RunControl(CancelToken(), supervised=Supervised(book, linger=lambda wait: wait())),
     )
     [outcome] = [event for event in events if isinstance(event, FileDone)]
     return outcome.transcript

@@ -304,7 +304,7 @@ def test_a_slow_caller_kills_no_healthy_process(
     first = worker.process_id
     until(lambda: len(heard(orders)) == 4)
     supervisor = worker._supervisor.get()
-    until(lambda: supervisor._call is None)  # all is told, and nothing is left to do
+    until(lambda: not supervisor._on)  # all is told, and nothing is left to do
     clock.passes(worker, 6)
     texts += [segment.text for segment in stream]
     assert " ".join(texts) == undisturbed
@@ -322,7 +322,7 @@ def test_a_process_whose_caller_does_not_read_waits_and_is_not_stalled(
     done = [next(outcomes)]
     process = worker._supervisor.get()._process
     assert process is not None
-    until(lambda: process.beat is not None and process.beat.waits)
+    until(lambda: process.beat is not None and process.beat.waiting)
     for _ in range(6):
         clock.passes(worker, 1)
         until(lambda: process.got_on_s == clock.now)  # its heartbeat has said that it waits
@@ -358,14 +358,13 @@ def test_what_is_unread_counts_for_the_next_process_too(
     done = [next(outcomes)]
     process = worker._supervisor.get()._process
     assert process is not None
-    until(lambda: process.beat is not None and process.beat.waits)
+    until(lambda: process.beat is not None and process.beat.waiting)
     os.kill(process.pid, signal.SIGKILL)
     until(lambda: worker.process_id not in (None, process.pid))
     second = worker._supervisor.get()._process
     assert second is not None
-    until(lambda: second.beat is not None and second.beat.waits)
-    call = worker._supervisor.get()._call
-    assert call is not None
+    until(lambda: second.beat is not None and second.beat.waiting)
+    [call] = worker._supervisor.get()._on.values()
     assert call.unread <= UNREAD_OUTCOMES
     done += outcomes
     assert {o.source.name: len(o.result().words) for o in done} == {f"{n}.wav": 1 + n % 5 for n in range(80)}
@@ -435,9 +434,10 @@ def test_what_is_said_of_another_job_is_refused(worker: WorkerTranscriber, talk:
     supervisor = worker._supervisor.get()
     process = supervisor._process
     assert process is not None
-    for job in (supervisor._number - 1, supervisor._number + 1):
+    [number] = supervisor._on
+    for job in (number - 1, number + 1):
         foreign = replace(first, index=first.index + 1, text="of another job")
-        for said in (Event(job, 0, foreign), ChunkDone(job, 0, 1, b""), Ready(job, Cancelled())):
+        for said in (Event(job, 0, foreign), ChunkDone(job, 0, 1, (b"", b"")), Ready(job, Cancelled())):
             supervisor._inbox.put(Heard(process, said))
     assert " ".join([first.text, *(segment.text for segment in stream)]) == undisturbed
 
@@ -449,6 +449,137 @@ def test_two_streams_may_be_read_in_turn_by_one_thread(
     streams = [worker.stream(talk, ENGLISH, model="fake") for _ in range(2)]
     pairs = list(zip(*streams, strict=True))
     assert " ".join(one.text for one, _ in pairs) == " ".join(other.text for _, other in pairs) == undisturbed
+
+
+def test_two_streams_of_one_thread_go_on_in_a_new_process(
+    worker: WorkerTranscriber, orders: Path, talk: Path, undisturbed: str
+) -> None:
+    """Each waits until the other was tried, which nobody may read meanwhile."""
+    (orders / "kill-at-10").write_text("once")
+    streams = [worker.stream(talk, ENGLISH, model="fake") for _ in range(3)]
+    rows = list(zip(*streams, strict=True))
+    assert {" ".join(row[n].text for row in rows) for n in range(3)} == {undisturbed}
+
+
+# ------------------------------------------------------------ several callers
+
+
+def test_a_job_waits_for_no_other(worker: WorkerTranscriber, orders: Path, talk: Path, tmp_path: Path) -> None:
+    """They went one after the other."""
+    short = write_speech(tmp_path / "short.wav", speech_samples(5))
+    (orders / "hold-at-12").write_text("")
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(worker.transcribe, talk, ENGLISH, model="fake")
+        until(lambda: (orders / "heard").exists() and 12 in heard(orders))
+        assert len(worker.transcribe(short, ENGLISH, model="fake").words) == 5  # the engine has another worker
+        worker.load("fake")
+        assert not held.done()
+        (orders / "hold-at-12").unlink()
+        assert len(held.result(60).words) == 42
+
+
+def test_what_is_not_read_is_bounded_also_while_others_are_on(
+    worker: WorkerTranscriber, talk: Path, tmp_path: Path, undisturbed: str
+) -> None:
+    """The limit was lifted for whoever waited behind a caller who does not read."""
+    files = [write_speech(tmp_path / f"{n}.wav", speech_samples(1 + n % 5)) for n in range(80)]
+    outcomes = worker.transcribe_many(files, TranscribeOptions(language="en", batch_size=1), model="fake")
+    done = [next(outcomes)]
+    process = worker._supervisor.get()._process
+    assert process is not None
+    [call] = worker._supervisor.get()._on.values()
+    until(lambda: process.beat is not None and process.beat.waiting)
+    for _ in range(3):
+        assert worker.transcribe(talk, ENGLISH, model="fake").text == undisturbed
+    assert call.unread <= UNREAD_OUTCOMES
+    assert len([*done, *outcomes]) == 80
+
+
+def test_a_file_of_one_caller_that_kills_costs_the_others_no_word_and_no_blame(
+    worker: WorkerTranscriber, orders: Path, talk: Path, tmp_path: Path, undisturbed: str
+) -> None:
+    files = {n: write_speech(tmp_path / f"{n}.wav", speech_samples(n)) for n in (3, 5, 7, 19)}
+    (orders / "kill-at-7").write_text("always")
+    begun = threading.Barrier(5)
+
+    def one(path: Path) -> str:
+        begun.wait(30)
+        return worker.transcribe(path, ENGLISH, model="fake").text
+
+    def many() -> dict[str, int]:
+        begun.wait(30)
+        found = {o.source.name: o for o in worker.transcribe_many([files[5], files[3]], ENGLISH, model="fake")}
+        return {name: len(outcome.result().words) for name, outcome in found.items()}
+
+    with ThreadPoolExecutor(5) as pool:
+        talks = [pool.submit(one, talk) for _ in range(2)]
+        killer, several, last = pool.submit(one, files[7]), pool.submit(many), pool.submit(one, files[19])
+        with pytest.raises(PoisonedFile, match=r"7\.wav"):
+            killer.result(120)
+        assert {job.result(120) for job in talks} == {undisturbed}
+        assert several.result(120) == {"3.wav": 3, "5.wav": 5}
+        assert len(last.result(120).split()) == 19
+
+
+def test_a_chunk_that_kills_late_in_a_long_file_is_found_beside_others(
+    worker: WorkerTranscriber, orders: Path, talk: Path, tmp_path: Path, undisturbed: str
+) -> None:
+    killer = write_speech(
+        tmp_path / "killer.wav", np.concatenate([speech_samples(n, tail_s=6.0) for n in (3, 4, 5, 6, 3, 19, 4)])
+    )
+    (orders / "kill-at-19").write_text("always")
+    with ThreadPoolExecutor(4) as pool:
+        bad = pool.submit(worker.transcribe, killer, TranscribeOptions(language="en", batch_size=1), model="fake")
+        good = [pool.submit(worker.transcribe, talk, ENGLISH, model="fake") for _ in range(3)]
+        with pytest.raises(PoisonedFile, match=r"killer\.wav"):
+            bad.result(120)
+        assert {job.result(120).text for job in good} == {undisturbed}
+    assert worker.transcribe(talk, ENGLISH, model="fake").text == undisturbed
+
+
+def test_jobs_that_begin_and_end_beside_it_do_not_hide_that_the_engine_hangs(
+    make: Callable[..., WorkerTranscriber], orders: Path, talk: Path, tmp_path: Path, undisturbed: str
+) -> None:
+    (orders / "hold-at-12").write_text("")
+    clock = Hand()
+    worker = make(Limits(silent_s=1000.0, stalled_s=4.0, idle_s=None), clock=clock)
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(worker.transcribe, talk, ENGLISH, model="fake")
+        until(lambda: worker.process_id is not None and (orders / "heard").exists() and 12 in heard(orders))
+        first = worker.process_id
+        [call] = worker._supervisor.get()._on.values()
+        until(lambda: len(call.job._done.get(0, ())) == 3)  # all but what is held
+        clock.passes(worker, 1)
+        for _ in range(4):
+            with pytest.raises(MediaNotFound):
+                worker.transcribe(tmp_path / "nothing.wav", ENGLISH, model="fake")
+            clock.passes(worker, 1)
+        clock.passes(worker, 2)  # 6 s since its last chunk, 3 since any job said anything
+        until(lambda: worker.process_id not in (None, first))
+        (orders / "hold-at-12").unlink()
+        assert job.result(60).text == undisturbed
+
+
+def test_a_hang_is_found_beside_a_caller_who_does_not_read(
+    make: Callable[..., WorkerTranscriber], orders: Path, talk: Path, tmp_path: Path, undisturbed: str
+) -> None:
+    """A process of which any job waited for its caller counted as one that has nothing to do."""
+    files = [write_speech(tmp_path / f"{n}.wav", speech_samples(1 + n % 5)) for n in range(40)]
+    clock = Hand()
+    worker = make(Limits(silent_s=1000.0, stalled_s=4.0, idle_s=None), clock=clock)
+    outcomes = worker.transcribe_many(files, TranscribeOptions(language="en", batch_size=1), model="fake")
+    done = [next(outcomes)]
+    process = worker._supervisor.get()._process
+    assert process is not None
+    until(lambda: process.beat is not None and process.beat.waiting)
+    (orders / "hold-at-12").write_text("")
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(worker.transcribe, talk, ENGLISH, model="fake")
+        until(lambda: 12 in heard(orders))
+        clock.passes_until(worker, lambda: worker.process_id not in (None, process.pid))
+        (orders / "hold-at-12").unlink()
+        assert job.result(60).text == undisturbed
+    assert len([*done, *outcomes]) == 40
 
 
 def test_closing_the_transcriber_ends_what_is_on(worker: WorkerTranscriber, orders: Path, talk: Path) -> None:
@@ -499,9 +630,7 @@ def test_a_process_that_died_between_two_jobs_is_no_trouble(worker: WorkerTransc
     assert worker.transcribe(talk, ENGLISH, model="fake").words
 
 
-def test_jobs_of_several_threads_go_one_after_the_other(
-    worker: WorkerTranscriber, talk: Path, undisturbed: str
-) -> None:
+def test_jobs_of_several_threads_are_on_at_once(worker: WorkerTranscriber, talk: Path, undisturbed: str) -> None:
     with ThreadPoolExecutor(4) as pool:
         jobs = [pool.submit(worker.transcribe, talk, ENGLISH, model="fake") for _ in range(4)]
         assert {job.result(60).text for job in jobs} == {undisturbed}

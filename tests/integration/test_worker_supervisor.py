@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class FakeProcess:
     """What a supervisor says to a process is in `told`."""
 
-    pid, pin, broken = 1, None, ""
+    pid, pin, broken, is_ready = 1, None, "", True
 
     def __init__(self) -> None:
         self.told: list[FromParent] = []

@@ -17,7 +17,9 @@ from autorag_whisper.domain.archive_errors import DiskFull
 from autorag_whisper.domain.errors import MediaUnreadable
 from autorag_whisper.domain.transcript import Segment
 from autorag_whisper.models.store import default_cache_dir
+from autorag_whisper.transcriber.cancellation import CancelToken
 from autorag_whisper.transcriber.checkpoint import Supervised
+from autorag_whisper.transcriber.run_request import RunControl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -108,12 +110,12 @@ def _transcribe(work: _Work, request: Request, context: CommandContext, tally: T
                 on_update=_teller(tally, summary),
             )
         )
+        supervised = Supervised(batch.checkpoints, lambda wait: wait(), on_segment)
         events = transcriber.events(
             batch.sources(),
             asked.options,
-            model=transcriber.model(asked.model, asked.device),
-            on_progress=report.advance,
-            supervised=Supervised(batch.checkpoints, lambda wait: wait(), on_segment),
+            transcriber.model(asked.model, asked.device),
+            RunControl(CancelToken(), report.advance, supervised=supervised),
         )
         for event in stack.enter_context(closing(events)):
             if not isinstance(event, Segment):

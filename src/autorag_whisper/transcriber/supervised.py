@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from autorag_whisper.transcriber.arguments import token_of
-from autorag_whisper.transcriber.run_request import RunControl
 from autorag_whisper.transcriber.transcriber import Transcriber
 
 if TYPE_CHECKING:
@@ -15,10 +13,9 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.device import CpuPin
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Segment
-    from autorag_whisper.transcriber.cancellation import CancelToken
-    from autorag_whisper.transcriber.checkpoint import Supervised
-    from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
+    from autorag_whisper.transcriber.outcome import FileOutcome
     from autorag_whisper.transcriber.protocol import Model
+    from autorag_whisper.transcriber.run_request import RunControl
 
 
 class SupervisedTranscriber(Transcriber):
@@ -34,15 +31,7 @@ class SupervisedTranscriber(Transcriber):
         self._parts.policy.adopt(pin)
 
     def events(
-        self,
-        sources: Iterable[MediaSource],
-        options: TranscribeOptions,
-        *,
-        model: Model,
-        on_progress: OnProgress,
-        supervised: Supervised,
-        cancel: CancelToken | None = None,
+        self, sources: Iterable[MediaSource], options: TranscribeOptions, model: Model, control: RunControl
     ) -> Generator[Segment | FileOutcome]:
         """One run: segments of all files, each file's in order, and outcomes. Close it to stop."""
-        control = RunControl(token_of(cancel), on_progress, supervised=supervised)
         return self._events(sources, options, model, control)

@@ -11,17 +11,20 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from autorag_whisper.transcriber.outcome import Progress
+from autorag_whisper.domain.errors import WorkerDied
+from autorag_whisper.transcriber.outcome import FileDone, FileFailed, Progress
+from autorag_whisper.worker.messages import ChunkDone, Event, FileEnded, FileStarted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.context import Context
 
+    from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.transcript import Segment
     from autorag_whisper.transcriber.outcome import FileOutcome
     from autorag_whisper.worker.job import Job
-    from autorag_whisper.worker.messages import Answer
+    from autorag_whisper.worker.messages import Answer, FromChild
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Call:
     def __init__(self, job: Job, context: Context, tell: Callable[[Taken | Look], object]) -> None:
         self.job, self.context, self._tell = job, context, tell
         self.is_abandoned = False
+        self.number, self.begun_s, self.is_stopped = 0, 0.0, False  # of its round; the supervisor's thread's
         self.unread = 0  # segments and outcomes; counted in the supervisor's thread
         self._events: SimpleQueue[Segment | FileOutcome | Progress | End | None] = SimpleQueue()
         self._ended: SimpleQueue[None] = SimpleQueue()
@@ -80,6 +84,21 @@ class Call:
 
     # ------------------------------------------------------------ in the supervisor's thread
 
+    def hear(self, said: FromChild, now_ns: int) -> None:
+        """What a process says of the job. `now_ns`: the time of spans."""
+        if isinstance(said, FileStarted):
+            self.job.begun(said.file, now_ns)
+        elif isinstance(said, ChunkDone):
+            self.job.noted(said.file, said.chunk, said.written)
+        elif isinstance(said, Event):
+            what = said.what
+            if isinstance(what, FileEnded):
+                self.give(_outcome(self.job.over(said.file), what))
+            elif isinstance(what, Progress):
+                self.give(self.job.further(said.file, what))
+            elif self.job.is_new(what):
+                self.give(what)
+
     def give(self, event: Segment | FileOutcome | Progress) -> None:
         """Something for the caller."""
         self.unread += not isinstance(event, Progress)
@@ -107,3 +126,9 @@ class Close:
     """End every job and the process. `done` gets something when that is so."""
 
     done: SimpleQueue[None] = field(default_factory=SimpleQueue)
+
+
+def _outcome(source: MediaSource, end: FileEnded) -> FileOutcome:
+    if end.transcript is not None:
+        return FileDone(source, end.transcript)
+    return FileFailed(source, end.error or WorkerDied("a file ended without a result"))

@@ -1,7 +1,7 @@
 """The worker process (`python -m autorag_whisper.worker FD`): it owns the engines and does what the parent says.
 
-The main thread runs the jobs; one thread reads what the parent says, one beats. The process ends when the parent says
-so or is gone (`parent`), after the batch in flight; if that takes longer than the parent waits, it is killed.
+Each job has a thread of its own; one thread reads what the parent says, one beats. The process ends when the parent
+says so or is gone (`parent`), after the batch in flight; if that takes longer than the parent waits, it is killed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import threading
 from contextlib import closing, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.allocator import tune_allocator
@@ -25,6 +24,7 @@ from autorag_whisper.settings import Settings
 from autorag_whisper.transcriber.cancellation import CancelToken
 from autorag_whisper.transcriber.checkpoint import Supervised
 from autorag_whisper.transcriber.checkpoint_format import HEADER, CheckpointReader, RefusedCheckpointsError, dumps
+from autorag_whisper.transcriber.run_request import RunControl
 from autorag_whisper.transcriber.supervised import SupervisedTranscriber
 from autorag_whisper.worker.memory import resident_bytes
 from autorag_whisper.worker.messages import (
@@ -41,6 +41,7 @@ from autorag_whisper.worker.messages import (
     Load,
     Quit,
     Ready,
+    Settled,
     Start,
     Stop,
 )
@@ -120,10 +121,17 @@ class Unread:
 
 
 class Control:
-    """What the parent may do to a job that is on, or yet to begin."""
+    """What the parent may do to a job that is on. `lingering`: threads that wait for what it left in the engine."""
 
     def __init__(self, unread: int) -> None:
         self.cancel, self.unread = CancelToken(), Unread(unread)
+        self.lingering: list[threading.Thread] = []
+
+    def linger(self, wait: Callable[[], None]) -> None:
+        """What is in flight of a job that was ended ends in the background: nobody need wait for it."""
+        thread = threading.Thread(target=wait, name="autorag-whisper-linger")
+        self.lingering.append(thread)
+        thread.start()
 
     def stop(self) -> None:
         """End it."""
@@ -164,13 +172,13 @@ def _read(name: str, kept: Mapping[int, Written]) -> Iterator[tuple[int, Checkpo
 
 
 class Worker:
-    """The jobs of this process, one after the other."""
+    """The jobs of this process, each in a thread of its own: none waits for another, nor for another's reader."""
 
     def __init__(self, line: Line, make: Callable[[RelayTelemetry], SupervisedTranscriber]) -> None:
         self._line = line
         self._transcriber = make(RelayTelemetry(line.send))
-        self._jobs: SimpleQueue[Start | Load | Quit] = SimpleQueue()
         self._controls: dict[int, Control] = {}
+        self._threads: dict[int, threading.Thread] = {}
         self._quits = threading.Event()
 
     def serve(self) -> None:
@@ -179,9 +187,9 @@ class Worker:
         threading.Thread(target=self._beat, name="autorag-whisper-beat", daemon=True).start()
         self._line.send(Ready())
         with self._transcriber:
-            while not isinstance(job := self._jobs.get(), Quit):
-                with in_job(job.job):
-                    self._do(job)
+            self._quits.wait()
+            for thread in self._threads.copy().values():
+                thread.join()
 
     # ------------------------------------------------------------ the thread that listens
 
@@ -198,14 +206,18 @@ class Worker:
             elif isinstance(said, Stop | Credit):
                 self._control(said)
             else:
-                self._controls[said.job] = Control(_limit(said))
-                self._jobs.put(said)
+                self._begin(said)
+
+    def _begin(self, job: Start | Load) -> None:
+        control = self._controls[job.job] = Control(_limit(job))
+        name = f"autorag-whisper-job-{job.job}"
+        thread = self._threads[job.job] = threading.Thread(target=self._do, args=(job, control), name=name, daemon=True)
+        thread.start()
 
     def _quit(self) -> None:
-        self._quits.set()
         for control in self._controls.copy().values():
             control.stop()
-        self._jobs.put(Quit())
+        self._quits.set()
 
     def _control(self, said: Stop | Credit) -> None:
         control = self._controls.get(said.job)
@@ -234,28 +246,39 @@ class Worker:
             self._line.send(self._sign_of_life())
 
     def _sign_of_life(self) -> Heartbeat:
-        waits = any(control.unread.is_waited_for for control in self._controls.copy().values())
-        return Heartbeat(resident_bytes(), self._transcriber.pin, self._transcriber.resolved_device(), waits)
+        controls = self._controls.copy()
+        waiting = tuple(job for job, control in controls.items() if control.unread.is_waited_for)
+        return Heartbeat(resident_bytes(), self._transcriber.pin, self._transcriber.resolved_device(), waiting)
 
-    # ------------------------------------------------------------ the main thread
+    # ------------------------------------------------------------ a job's thread
 
-    def _do(self, job: Start | Load) -> None:
-        error: BaseException | None = None
+    def _do(self, job: Start | Load, control: Control) -> None:
+        with in_job(job.job):
+            error = self._failure_of(job, control)
+        self._controls.pop(job.job, None)
+        self._threads.pop(job.job, None)
+        self._line.send(self._sign_of_life())  # before it is judged by its last one, which may be half a second old
+        self._line.send(Ready(job.job, error, lingers=bool(control.lingering)))
+        for thread in control.lingering:
+            thread.join()
+        if control.lingering:
+            self._line.send(Settled(job.job))
+
+    def _failure_of(self, job: Start | Load, control: Control) -> BaseException | None:
+        """Do the job. What ended it before its files had their outcomes; None if nothing did."""
         try:
             if job.pin is not None:
                 self._transcriber.adopt(job.pin)
             if isinstance(job, Load):
                 self._transcriber.load(self._transcriber.model(job.model, job.device_hint))
             else:
-                self._transcribe(job, self._controls[job.job])
-        except Exception as failure:  # noqa: BLE001 - it is the caller's: it goes there, and the process goes on
-            error = _travelling(failure)
+                self._transcribe(job, control)
+        except BaseException as failure:  # noqa: BLE001 - it is the caller's: it goes there, and the process goes on
+            return _travelling(failure)
         finally:
             if isinstance(job, Start) and job.has_spool:
                 os.close(job.spool)
-        self._controls.pop(job.job, None)
-        self._line.send(self._sign_of_life())  # before it is judged by its last one, which may be half a second old
-        self._line.send(Ready(job.job, error))
+        return None
 
     def _transcribe(self, job: Start, control: Control) -> None:
         send = self._line.send
@@ -270,14 +293,9 @@ class Worker:
             send(Event(job.job, numbers[id(progress.source)], progress))
 
         model = self._transcriber.model(job.model, job.device_hint)
-        events = self._transcriber.events(
-            sources(),
-            job.options,
-            model=model,
-            on_progress=on_progress,
-            cancel=control.cancel,
-            supervised=Supervised(Kept(job, send), linger=_linger),
-        )
+        supervised = Supervised(Kept(job, send), linger=control.linger)
+        steering = RunControl(control.cancel, on_progress, job.priority, supervised)
+        events = self._transcriber.events(sources(), job.options, model, steering)
         with closing(events):
             for event in events:
                 self._tell(job, event, numbers, control.unread)
@@ -299,16 +317,11 @@ def _limit(said: Start | Load) -> int:
     return (UNREAD_SEGMENTS if said.streams else UNREAD_OUTCOMES) - said.unread
 
 
-def _linger(wait: Callable[[], None]) -> None:
-    """What is in flight of a job that was ended ends in the background: the next one need not wait for it."""
-    threading.Thread(target=wait, name="autorag-whisper-linger").start()
-
-
-def _travelling(error: Exception) -> Exception:
+def _travelling(error: BaseException) -> BaseException:
     return error if _can_travel(error) else RuntimeError(f"{type(error).__name__}: {error}")
 
 
-def _can_travel(error: Exception) -> bool:
+def _can_travel(error: BaseException) -> bool:
     if not isinstance(error, AutoragWhisperError):
         return False
     try:

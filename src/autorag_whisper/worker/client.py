@@ -73,16 +73,18 @@ class WorkerModel:
 
 
 class WorkerTranscriber:
-    """Transcribes in a process of its own: a `TranscriberProtocol`. Thread-safe; jobs go one after the other.
+    """Transcribes in a process of its own: a `TranscriberProtocol`. Thread-safe; jobs of any number of callers are on
+    in it at once.
 
     The process is begun at the first job. One that dies, hangs, grows over `limits.memory_bytes` or has broken its
-    context on the card (a sticky CUDA error) is replaced, and its job goes on behind the last chunk that was done; a
-    file with which two die at one place is failed as `PoisonedFile`. After `limits.idle_s` without a job the process
+    context on the card (a sticky CUDA error) is replaced, and its jobs go on behind the last chunks that were done.
+    Files that it had in hand are then tried one by one before they run beside others again; one with which two die at
+    one place, with nothing else in hand, is failed as `PoisonedFile`. After `limits.idle_s` without a job the process
     ends, and with it all memory, the card's too; the next job begins a new one. A pin to the CPU is passed on.
 
-    A caller may be as slow as he likes: the process waits once 256 segments, or 16 outcomes of many files, are unread,
-    unless another job waits for its end. Whatever interrupts him ends his job alone, at once for him, and for the
-    process at the batch in flight.
+    A caller may be as slow as he likes: his job waits once 256 segments, or 16 outcomes of many files, are unread, and
+    no other does. Whatever interrupts him ends his job alone, at once for him, and for the process at the batch in
+    flight.
 
     Audio that has no path (bytes, file objects, arrays) is copied by the caller's thread, at the first read, to a
     temporary file without a name that only the two processes have.

@@ -10,7 +10,7 @@ from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.transcriber.outcome import Progress
 from autorag_whisper.worker.messages import Load, Start
 from autorag_whisper.worker.spool import Spool
-from autorag_whisper.worker.supervision import Round, next_round
+from autorag_whisper.worker.supervision import Round, Standing, next_round, probation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.transcript import Segment
     from autorag_whisper.worker.messages import Written
     from autorag_whisper.worker.supervision import Limits
+
+
+START = -1
+"""In place of a file: what a job does before its first one is opened. A model that is loaded may kill a process too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +39,12 @@ class FileInHand:
 class Job:
     """Files to transcribe, in rounds: what a process leaves undone goes to the next. Without files: a model to load.
 
-    Of jobs that wait the one with the highest `priority` goes first, else the oldest.
+    Of jobs on the same model the one with the highest `priority` goes first.
 
     A file is counted by its place in `files`; a process counts those of its round.
+
+    Who is at fault for a death is known only where nothing else was in hand: that is a strike. All that was in hand is
+    suspect, until it has got on (`supervision.probation`).
     """
 
     files: tuple[MediaSource, ...]
@@ -46,7 +53,6 @@ class Job:
     device_hint: str | None
     priority: int = 0
     error: BaseException | None = None
-    deaths: int = 0
     spool: Spool | None = None
     last_death: str = ""
     _sent: tuple[MediaSource, ...] = ()
@@ -61,7 +67,11 @@ class Job:
     _begun_ns: dict[int, int] = field(default_factory=dict)
     _furthest_s: dict[int, float] = field(default_factory=dict)
     _loaded: bool = False
-    _deaths_without_file: int = 0
+    _is_on: bool = False
+    _has_opened: bool = False
+    _crashes: dict[int, int] = field(default_factory=dict)
+    _suspects: dict[int, int] = field(default_factory=dict)
+    _was_on_trial: bool = False
 
     def __post_init__(self) -> None:
         self._left = list(range(len(self.files)))
@@ -80,7 +90,7 @@ class Job:
 
     def next_round(self, limits: Limits) -> tuple[FileInHand, ...]:
         """Choose the files that go next; what comes back are those that go no more: they are poison."""
-        self._round = next_round(tuple(self._left), self._strikes, self._deaths, limits)
+        self._round = next_round(tuple(self._left), self._strikes, self._deaths, limits, self._suspects)
         for file in self._round.poisoned:
             self._forget(file)
         return tuple(self._as_begun(file) for file in self._round.poisoned)
@@ -91,6 +101,7 @@ class Job:
 
     def message(self, number: int, pin: CpuPin | None, unread: int = 0) -> Start | Load:
         """What a process is told. `unread`: what the job's caller has not read of what earlier ones told."""
+        self._is_on, self._has_opened = True, False
         if not self.files:
             return Load(number, self.model, hint_text(self.device_hint), pin)
         sent = self._sent or self.files
@@ -108,6 +119,7 @@ class Job:
             pin,
             has_spool=self.spool is not None,
             streams=one,
+            priority=self.priority,
             told=self._segments if one else 0,
             unread=unread,
         )
@@ -115,6 +127,8 @@ class Job:
     def begun(self, at: int, now_ns: int) -> None:
         """The process has opened a file."""
         file = self._round.files[at]
+        self._has_opened = True
+        self._clear(START)
         self._in_hand.add(file)
         self._begun_ns.setdefault(file, now_ns)
 
@@ -125,7 +139,10 @@ class Job:
         header = self._headers.setdefault(header, header)  # the same object, also in the next process's message
         self._done.setdefault(file, {})[chunk] = (header, line)
         self._strikes.pop(file, None)
-        self._deaths_without_file = 0
+        if file in self._suspects:
+            self._suspects[file] -= 1
+            if self._suspects[file] <= 0:
+                self._clear(file)
 
     def over(self, at: int) -> MediaSource:
         """A file has its outcome."""
@@ -150,26 +167,57 @@ class Job:
         """The process is done with the round."""
         self.error = error
         self._loaded = True
+        self._clear(START)
+        self._is_on = self._was_on_trial = False
         self._in_hand.clear()
 
-    def died(self, reason: str) -> None:
-        """The process is gone: of the files it had in hand one may be at fault."""
-        self.deaths, self.last_death = self.deaths + 1, reason
-        self._deaths_without_file += not self._in_hand
-        for file in self._in_hand:
-            self._strikes[file] = self._strikes.get(file, 0) + 1
-            self._deaths[file] = self._deaths.get(file, 0) + 1
+    @property
+    def in_flight(self) -> tuple[int, ...]:
+        """What may be at fault if the process dies now: files, or `START`."""
+        if not self._is_on:
+            return ()
+        return tuple(sorted(self._in_hand)) if self._has_opened else (START,)
+
+    def standing(self, on_s: float = 0.0) -> Standing:
+        """How it stands with the process, in which it has been on for so long."""
+        tried: tuple[int, ...] = (*self._round.files, START) if self._is_on else tuple(self._suspects)
+        is_suspect = any(file in self._suspects for file in tried)
+        return Standing(self._is_on, is_suspect, self._was_on_trial, on_s)
+
+    def died(self, reason: str, *, alone: bool, ready: bool) -> None:
+        """The process has ended. `alone`: nothing was in it but one thing of this job's.
+
+        `ready`: it had taken jobs; one that had not is nobody's fault, and not begun for ever.
+        """
+        self.last_death = reason
+        self._was_on_trial = self.standing().is_suspect
+        if not ready:
+            self._strikes[START] = self._strikes.get(START, 0) + 1
+        for file in self.in_flight if ready else ():
+            crashes = self._crashes[file] = self._crashes.get(file, 0) + 1
+            self._suspects[file] = probation(crashes)
+            if alone:
+                self._strikes[file] = self._strikes.get(file, 0) + 1
+                self._deaths[file] = self._deaths.get(file, 0) + 1
+        self._is_on = False
         self._in_hand.clear()
 
     def cannot_begin(self, limits: Limits) -> bool:
         """Whether processes die before they have opened a file: no file is at fault."""
-        return self._deaths_without_file >= limits.strikes
+        return self._strikes.get(START, 0) >= limits.strikes
 
     def _as_begun(self, file: int) -> FileInHand:
         return FileInHand(self.files[file], self._begun_ns.get(file, 0), self._furthest_s.get(file, 0.0))
 
+    def _clear(self, file: int) -> None:
+        """It is no suspect any more."""
+        self._suspects.pop(file, None)
+        if file == START:
+            self._strikes.pop(START, None)
+
     def _forget(self, file: int) -> None:
         self._left.remove(file)
+        self._clear(file)
         self._in_hand.discard(file)
         self._done.pop(file, None)
 

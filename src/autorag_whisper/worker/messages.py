@@ -13,7 +13,7 @@ format (`transcriber.checkpoint_format`): a package that was upgraded in between
   child   Ready; of a job: FileStarted, ChunkDone, Event, SpanMade, Measured, at its end Ready again; always Heartbeat
 ```
 
-Every message of a job has its number: what comes of another job is refused.
+Any number of jobs is on at once. Every message of a job has its number: what comes of another job is refused.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class Start:
     has_spool: bool = False
     spool: int = -1
     streams: bool = False
+    priority: int = 0
     told: int = 0
     unread: int = 0
 
@@ -115,10 +116,21 @@ class Quit:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Nothing is being done. `error`: what ended the last job before its files had their outcomes."""
+    """That job is over; with 0: the process takes jobs. `error`: what ended it before its files had their outcomes.
+
+    `lingers`: it was stopped, and batches of it are still in the engine; `Settled` says when they are not.
+    """
 
     job: int = 0
     error: BaseException | None = None
+    lingers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Nothing of a job that was stopped is in the engine any more."""
+
+    job: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +153,7 @@ class ChunkDone:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What the run told of a file: a segment, its end, or how far it is."""
+    """Something for the caller, of a file: a segment, its end, or how far it is."""
 
     job: int
     file: int
@@ -160,13 +172,13 @@ class FileEnded:
 class Heartbeat:
     """The process is alive: its memory, and the pin that it stays on the CPU under, if any.
 
-    `waits`: its job does nothing until its caller has read what was told.
+    `waiting`: jobs that do nothing until their callers have read what they were told.
     """
 
     resident_bytes: int
     pin: CpuPin | None = None
     device: str = "cpu"
-    waits: bool = False
+    waiting: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,4 +204,4 @@ class Measured:
 
 
 FromParent = Start | Load | Credit | Stop | Ask | Quit
-FromChild = Ready | FileStarted | ChunkDone | Event | Heartbeat | SpanMade | Measured | Answer
+FromChild = Ready | Settled | FileStarted | ChunkDone | Event | Heartbeat | SpanMade | Measured | Answer

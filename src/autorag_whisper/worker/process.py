@@ -15,7 +15,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.domain.device import FailureCause
-from autorag_whisper.worker.messages import Answer, Heartbeat, Load, Quit, Ready, Start
+from autorag_whisper.worker.messages import ChunkDone, Heartbeat, Load, Quit, Ready, Start
 from autorag_whisper.worker.spool import send_descriptor
 from autorag_whisper.worker.supervision import Seen
 
@@ -64,11 +64,13 @@ class WorkerProcess:
             )
         self._connection: Connection[Any, Any] = Connection(os.dup(self._socket.fileno()))
         self.pid = self._process.pid
-        self.started_s = self.heard_s = self.got_on_s = clock()
+        self.started_s = self.heard_s = self._worked_s = clock()
+        self._got_on_s: dict[int, float] = {}  # by job
+        self._jobs: set[int] = set()
         self.beat: Heartbeat | None = None
         self.is_ready = self.is_gone = False
         self._inherited: CpuPin | None = None
-        self._letters: SimpleQueue[tuple[bytes, Spool | None] | None] = SimpleQueue()
+        self._outbox: SimpleQueue[tuple[bytes, Spool | None] | None] = SimpleQueue()
         self._writer = threading.Thread(target=self._write, name="autorag-whisper-to-worker", daemon=True)
         self._reader = threading.Thread(target=self._read, name="autorag-whisper-worker", daemon=True)
         self._writer.start()
@@ -78,7 +80,7 @@ class WorkerProcess:
         """What the supervision wants to know at `now`, by the clock; `idle_since_s` None: it has a job."""
         return Seen(
             silent_s=now - self.heard_s,
-            stalled_s=now - self.got_on_s,
+            stalled_s=now - self.got_on_s if self._jobs else 0.0,
             idle_s=None if idle_since_s is None else now - idle_since_s,
             since_start_s=now - self.started_s,
             resident_bytes=self.beat.resident_bytes if self.beat is not None else 0,
@@ -91,7 +93,17 @@ class WorkerProcess:
         # What it has said since is forgiven no further.
         self.started_s = min(now, self.started_s + seconds)
         self.heard_s = min(now, self.heard_s + seconds)
-        self.got_on_s = min(now, self.got_on_s + seconds)
+        self._worked_s = min(now, self._worked_s + seconds)
+        for job, since_s in self._got_on_s.copy().items():
+            self._got_on_s[job] = min(now, since_s + seconds)
+
+    @property
+    def got_on_s(self) -> float:
+        """Since when nothing was done of the job that has waited longest, nor any chunk of another one.
+
+        Others may keep the engine busy, and a job that has just begun says something even where the engine hangs.
+        """
+        return max(self._worked_s, min((self._got_on_s[job] for job in self._jobs), default=0.0))
 
     def reap(self) -> None:
         """See to it that its end is told, also where a fork of this process holds the other end of the socket."""
@@ -111,14 +123,24 @@ class WorkerProcess:
         return pin.reason if pin is not None and is_its_own else ""
 
     def begin(self, message: Start | Load, spool: Spool | None = None) -> None:
-        """Give it a job, and the file that its audio lies in; its time without progress counts from now."""
-        self._inherited = message.pin
-        self._letters.put((pickle.dumps(message), spool))
-        self.got_on_s = self._clock()
+        """Give it one more job, and the file that its audio lies in; its time without progress counts from now."""
+        self._inherited = message.pin or self._inherited
+        self._got_on_s[message.job] = self._clock()
+        self._jobs.add(message.job)
+        self._outbox.put((pickle.dumps(message), spool))
+
+    def waits_for_reader(self, job: int) -> bool:
+        """Whether that job does nothing until its caller has read something, as the process has said last."""
+        return self.beat is not None and job in self.beat.waiting
+
+    def end_of(self, job: int) -> None:
+        """It has said that a job is over."""
+        self._jobs.discard(job)
+        self._got_on_s.pop(job, None)
 
     def send(self, message: FromParent) -> None:
         """Say something, without waiting until it is read; to one that is gone, nothing."""
-        self._letters.put((pickle.dumps(message), None))
+        self._outbox.put((pickle.dumps(message), None))
 
     def end(self, timeout_s: float) -> bool:
         """Have it end, and wait; kill it where it takes longer than that. All that it said has been told then.
@@ -142,7 +164,7 @@ class WorkerProcess:
 
     def _close(self) -> None:
         self._hang_up()
-        self._letters.put(None)
+        self._outbox.put(None)
         self._writer.join()
         self._reader.join()
         self._connection.close()
@@ -154,8 +176,8 @@ class WorkerProcess:
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def _write(self) -> None:
-        while (letter := self._letters.get()) is not None:
-            message, spool = letter
+        while (waiting := self._outbox.get()) is not None:
+            message, spool = waiting
             with contextlib.suppress(OSError):  # what there is to know is that it is gone, and that is read
                 self._connection.send_bytes(message)
                 if spool is not None:
@@ -171,18 +193,22 @@ class WorkerProcess:
                 self._process.kill()
                 break
             self.heard_s = self._clock()
-            if isinstance(said, Heartbeat):
-                self.beat = said
-                if said.waits:
-                    self.got_on_s = self.heard_s
+            self._note(said)
+            if isinstance(said, Heartbeat) or (isinstance(said, Ready) and not said.job):
                 continue
-            if isinstance(said, Ready) and not said.job:
-                self.is_ready = True
-                continue
-            if not isinstance(said, Answer):
-                self.got_on_s = self.heard_s
             self._tell(self, said)
-        self._letters.put(None)
+        self._outbox.put(None)
         code = self._process.wait()
         self.is_gone = True
         self._tell(self, Gone(code))
+
+    def _note(self, said: FromChild) -> None:
+        """What it tells of the process itself, and of which jobs have got on."""
+        if isinstance(said, Heartbeat):
+            self.beat = said
+        self.is_ready = self.is_ready or (isinstance(said, Ready) and not said.job)
+        if isinstance(said, ChunkDone):
+            self._worked_s = self.heard_s
+        for job in said.waiting if isinstance(said, Heartbeat) else (getattr(said, "job", 0),):
+            if job in self._jobs:
+                self._got_on_s[job] = self.heard_s

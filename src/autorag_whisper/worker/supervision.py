@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What a worker process may do. Seconds and bytes.
 
-    `silent_s`: without a sign of life (it is stopped, or the machine is stuck); `stalled_s`: without a chunk or a
-    second of audio done, though it lives; `memory_bytes`: resident, 0 for no limit; `idle_s`: without a job, None for
-    ever; `strikes`: deaths of a process with a file in hand, and no chunk of it done in between, after which that file
-    is taken for poison; `deaths`: the same, whatever was done in between.
+    `silent_s`: without a sign of life (it is stopped, or the machine is stuck); `stalled_s`: without a chunk of any job
+    or a second of audio of one of them done, though it lives; `memory_bytes`: resident, 0 for no limit; `idle_s`:
+    without a job, None for ever; `strikes`: deaths of a process that had nothing but that file in hand, and no chunk of
+    it done in between, after which the file is taken for poison; `deaths`: the same, whatever was done in between;
+    `trial_s`: how long other jobs wait, after a death, for a file that may be at fault to get on.
     """
 
     silent_s: float = 15.0
@@ -23,6 +28,7 @@ class Limits:
     start_s: float = 120.0
     strikes: int = 2
     deaths: int = 10
+    trial_s: float = 30.0
 
 
 class Act(StrEnum):
@@ -39,7 +45,7 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A process at a moment: seconds since it said anything, since its job got on, since its last job (None: it has
+    """A process at a moment: seconds since it said anything, since its jobs got on, since its last job (None: it has
     one), since it was started, and its resident bytes. `is_ready`: it has been heard of at all. `broken`: why nothing
     that it does on its card can work any more; "" if that is not so."""
 
@@ -86,21 +92,64 @@ def judge(seen: Seen, limits: Limits) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The files of a job that go to the next process: those that may be at fault for a death go alone."""
+    """The files of a job that go to a process together: one that may be at fault for a death goes alone."""
 
     files: tuple[int, ...]
     poisoned: tuple[int, ...] = ()
 
 
-def next_round(left: tuple[int, ...], strikes: dict[int, int], deaths: dict[int, int], limits: Limits) -> Round:
+def next_round(
+    left: tuple[int, ...],
+    strikes: dict[int, int],
+    deaths: dict[int, int],
+    limits: Limits,
+    suspects: Collection[int] = (),
+) -> Round:
     """Which of the files `left` go next, after processes have died with some of them in hand.
 
-    `strikes`, `deaths`: by file, as `Limits` counts them. A suspect goes alone: if the process dies again, it was that
-    file.
+    `strikes`, `deaths`: by file, as `Limits` counts them. Who has one, or is one of the `suspects`, goes alone: if the
+    process dies again with nothing else in hand, it was that file.
     """
     poisoned = tuple(
         file for file in left if strikes.get(file, 0) >= limits.strikes or deaths.get(file, 0) >= limits.deaths
     )
     well = tuple(file for file in left if file not in poisoned)
-    suspects = tuple(file for file in well if strikes.get(file, 0))
-    return Round(suspects[:1] or well, poisoned)
+    alone = tuple(file for file in well if strikes.get(file, 0) or file in suspects)
+    return Round(alone[:1] or well, poisoned)
+
+
+def probation(crashes: int) -> int:
+    """Chunks that a file has to get done before it is no suspect any more, after so many deaths with it in hand.
+
+    It doubles: so a file that kills late, beside others each time, brings few processes down, and a machine that does
+    not bear several files at once ends up with one after the other.
+    """
+    return int(2 ** max(0, crashes - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A job that is on in the process, or waits for that.
+
+    `is_suspect`: one of its files may be at fault for a death. `was_on_trial`: it was the last to join when the process
+    died, so it most likely is. `on_s`: for how long it has been on.
+    """
+
+    is_on: bool
+    is_suspect: bool = False
+    was_on_trial: bool = False
+    on_s: float = 0.0
+
+
+def admitted(jobs: Sequence[Standing], limits: Limits) -> tuple[int, ...]:
+    """Which of the waiting jobs, by their place, go to the process now.
+
+    All of them, where nobody is suspect. Else the suspects one by one, whoever most likely killed first and so with
+    nothing else in hand; the next one joins those that have got on, or did nothing for long, and everybody else joins
+    when all have.
+    """
+    if any(job.is_on and job.is_suspect and job.on_s < limits.trial_s for job in jobs):
+        return ()
+    waiting = [place for place, job in enumerate(jobs) if not job.is_on]
+    suspects = sorted((place for place in waiting if jobs[place].is_suspect), key=lambda n: not jobs[n].was_on_trial)
+    return tuple(suspects[:1] or waiting)

@@ -1,4 +1,4 @@
-"""The thread that owns the worker process: it gives it jobs, hears what comes of them, and replaces it.
+"""The thread that owns the worker process: it gives it jobs as they come, hears what comes of them, and replaces it.
 
 ```
   callers' threads --- Call, Question, Taken, Look, Close ---> inbox --> this thread --- messages ---> process
@@ -14,39 +14,24 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from dataclasses import dataclass
 from itertools import count
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import Cancelled, PoisonedFile, WorkerDied
-from autorag_whisper.transcriber.outcome import FileDone, FileFailed, Progress
+from autorag_whisper.transcriber.outcome import FileFailed
 from autorag_whisper.worker.call import Call, Close, Look, Question, Taken
-from autorag_whisper.worker.messages import (
-    Answer,
-    Ask,
-    ChunkDone,
-    Credit,
-    Event,
-    FileEnded,
-    FileStarted,
-    Measured,
-    Ready,
-    SpanMade,
-    Stop,
-)
+from autorag_whisper.worker.messages import Answer, Ask, Credit, Measured, Ready, Settled, SpanMade, Stop
 from autorag_whisper.worker.process import Gone, WorkerProcess
-from autorag_whisper.worker.supervision import Act, Limits, judge
+from autorag_whisper.worker.supervision import Act, Limits, admitted, judge
 from autorag_whisper.worker.trace import JobTraces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.device import CpuPin
     from autorag_whisper.telemetry import Telemetry
-    from autorag_whisper.transcriber.outcome import FileOutcome
     from autorag_whisper.worker.messages import FromChild
 
     Begin = Callable[[Callable[[WorkerProcess, FromChild | Gone], object]], WorkerProcess]
@@ -60,6 +45,7 @@ _HELD_UP_S = 2.0
 _END_S = 5.0
 """How long a process may take for the batch in flight, which nobody waits for, when it is to end."""
 _NO_LIMIT = 1 << 40
+"""Credit of a file that is tried: others wait until it has got on, and whoever is to read it may be one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +70,12 @@ class Supervisor:
         self._thread: threading.Thread | None = None
         self._process: WorkerProcess | None = None
         self._pin: CpuPin | None = None
-        self._waiting: deque[Call] = deque()
+        self._waiting: list[Call] = []
+        self._on: dict[int, Call] = {}  # in the process, by number
+        self._lingering: set[int] = set()  # stopped, and not settled
         self._questions: dict[int, Question] = {}
         self._numbers = count(1)
-        self._call: Call | None = None
-        self._number = 0
-        self._is_stopped = self._is_replaced = self._is_free = False
+        self._is_replaced, self._killed_for = False, ""
         self._idle_since_s = self._looked_s = clock()
 
     # ------------------------------------------------------------ in callers' threads
@@ -133,7 +119,7 @@ class Supervisor:
     def _work(self) -> None:
         while True:
             self._advance()
-            has_work = self._call is not None or bool(self._questions)
+            has_work = bool(self._on or self._waiting or self._questions)
             try:
                 if has_work:
                     item = self._inbox.get(timeout=_TICK_S)
@@ -164,8 +150,8 @@ class Supervisor:
                 self._questions[next(self._numbers)] = item
             case Taken(call):
                 call.unread -= 1
-                if call is self._call and self._process is not None:
-                    self._process.send(Credit(self._number, 1))
+                if self._on.get(call.number) is call and self._process is not None:
+                    self._process.send(Credit(call.number, 1))
             case Heard(process, said) if process is self._process:
                 self._hear(process, said)
             case Close():
@@ -174,17 +160,15 @@ class Supervisor:
                 pass
 
     def _advance(self) -> None:
-        """Begin what can be begun."""
+        """Begin what can be begun, and end what is over."""
+        self._waiting = [call for call in self._waiting if self._prepare(call)]
         if self._process is not None and self._process.is_gone:
             return  # it says so behind all else that it said: what it left undone is taken up then
-        while self._call is None and self._waiting:
-            self._call = max(self._waiting, key=lambda call: call.job.priority)  # of equals the oldest
-            self._waiting.remove(self._call)
-            self._begin_round(self._call)
-        if self._call is not None and self._waiting and not self._is_free and self._process is not None:
-            # The next one is not to wait for somebody who does not read, who may be himself.
-            self._is_free = True
-            self._process.send(Credit(self._number, _NO_LIMIT))
+        calls = [*self._on.values(), *sorted(self._waiting, key=lambda call: -call.job.priority)]
+        now = self._clock()
+        standings = [call.job.standing(now - call.begun_s) for call in calls]
+        for place in () if self._is_replaced else admitted(standings, self._limits):
+            self._begin_round(calls[place])
         for number, question in self._questions.items():
             if not question.is_asked:
                 question.is_asked = True
@@ -194,93 +178,106 @@ class Supervisor:
         """Judge the process, as of one moment: this one may be stopped between any two lines."""
         now = self._clock()
         passed, self._looked_s = now - self._looked_s, now
-        process, call = self._process, self._call
-        if process is None:
+        process = self._process
+        if process is None or process.is_gone:
             return
         if passed > _HELD_UP_S:
             process.forgive(passed, now)
         process.reap()
-        if call is not None and call.is_abandoned and not self._is_stopped:
-            self._is_stopped = True
-            process.send(Stop(self._number))
-        verdict = judge(process.seen(now, self._idle_since_s if call is None else None), self._limits)
+        for call in self._on.values():
+            if call.is_abandoned:
+                self._stop(process, call)
+            elif self._waiting and call.job.standing().is_suspect and process.waits_for_reader(call.number):
+                process.send(Credit(call.number, _NO_LIMIT))
+        verdict = judge(process.seen(now, None if self._on else self._idle_since_s), self._limits)
         if verdict.act is Act.KILL:
-            process.kill()
-            self._lose_process(verdict.reason)
-        elif verdict.act is Act.REPLACE and not (self._is_replaced or self._is_stopped):
-            self._is_replaced = True
-            _log.warning("the worker process is replaced: %s", verdict.reason)
-            process.send(Stop(self._number))
-        elif verdict.act is Act.END and not self._questions:
+            self._killed_for = verdict.reason
+            process.kill()  # that it has ended is heard behind all that it has said
+        elif verdict.act is Act.REPLACE and not self._is_replaced:
+            self._replace(process, verdict.reason)
+        elif verdict.act is Act.END and not (self._questions or self._waiting):
             _log.info("the worker process ends: %s", verdict.reason)
             self._end_process()
 
+    def _replace(self, process: WorkerProcess, reason: str) -> None:
+        """End every job's round; the process is ended with the last one, and they go on in a new one."""
+        self._is_replaced = True
+        _log.warning("the worker process is replaced: %s", reason)
+        for call in self._on.values():
+            self._stop(process, call)
+
+    @staticmethod
+    def _stop(process: WorkerProcess, call: Call) -> None:
+        if not call.is_stopped:
+            call.is_stopped = True
+            process.send(Stop(call.number))
+
     # ------------------------------------------------------------ one job
 
-    def _begin_round(self, call: Call) -> None:
-        """Give the job's next files to a process."""
+    def _prepare(self, call: Call) -> bool:
+        """Choose what a waiting job does next; whether there is anything. If not, it is over."""
         job = call.job
         if call.is_abandoned:
-            return self._end_job(Cancelled())
+            return self._end_job(call, Cancelled())
+        if job.cannot_begin(self._limits):
+            return self._end_job(call, WorkerDied(job.last_death))
         for file in job.next_round(self._limits):
             error = PoisonedFile(file.source.name, job.last_death)
             self._traces.lost(call.context, file, type(error).__name__)
             call.give(FileFailed(file.source, error))
-        if job.is_over():
-            return self._end_job(None)
-        process, self._number = self._running(), next(self._numbers)
-        self._is_stopped = self._is_replaced = self._is_free = False
-        self._traces.begin(self._number, call.context)
-        process.begin(job.message(self._number, self._pin, call.unread), job.spool)
-        return None
+        return self._end_job(call, None) if job.is_over() else True
+
+    def _begin_round(self, call: Call) -> None:
+        """Give the job's next files to a process."""
+        process, call.number = self._running(), next(self._numbers)
+        self._waiting.remove(call)
+        self._on[call.number] = call
+        call.is_stopped, call.begun_s = False, self._clock()
+        self._traces.begin(call.number, call.context)
+        process.begin(call.job.message(call.number, self._pin, call.unread), call.job.spool)
 
     def _hear(self, process: WorkerProcess, said: FromChild | Gone) -> None:
+        call = self._on.get(getattr(said, "job", 0))
         if isinstance(said, Gone):
-            self._lose_process(said.reason)
+            self._lose_process(self._killed_for or said.reason)
         elif isinstance(said, Answer):
             self._idle_since_s = self._clock()
             if (question := self._questions.pop(said.number, None)) is not None:
                 question.answer.put(said)
         elif isinstance(said, SpanMade | Measured):
-            self._traces.take(said, is_replaced=self._is_replaced and said.job == self._number)
-        elif self._call is not None and not isinstance(said, Ready) and getattr(said, "job", 0) == self._number:
-            self._tell(self._call, said)
-        elif self._call is not None and isinstance(said, Ready) and said.job == self._number:
-            self._end_round(self._call, process, said)
-        else:
+            self._traces.take(said, is_replaced=self._is_replaced and call is not None)
+        elif isinstance(said, Settled):
+            self._lingering.discard(said.job)
+        elif call is None:
             _log.debug("refused of the worker process: %s of another job", type(said).__name__)
-
-    def _tell(self, call: Call, said: FromChild) -> None:
-        job = call.job
-        if isinstance(said, FileStarted):
-            job.begun(said.file, self._traces.now_ns())
-        elif isinstance(said, ChunkDone):
-            job.noted(said.file, said.chunk, said.written)
-        elif isinstance(said, Event):
-            what = said.what
-            if isinstance(what, FileEnded):
-                call.give(_outcome(job.over(said.file), what))
-            elif isinstance(what, Progress):
-                call.give(job.further(said.file, what))
-            elif job.is_new(what):
-                call.give(what)
+        elif isinstance(said, Ready):
+            self._end_round(call, process, said)
+        else:
+            call.hear(said, self._traces.now_ns())
 
     def _end_round(self, call: Call, process: WorkerProcess, said: Ready) -> None:
-        """The process is done with what it was given."""
+        """The process is done with what it was given of a job."""
+        del self._on[said.job]
+        process.end_of(said.job)
+        self._traces.end(said.job)
+        if said.lingers:
+            self._lingering.add(said.job)
         is_mine = self._is_replaced and isinstance(said.error, Cancelled)  # it ended so that the job goes on elsewhere
         call.job.ended(None if is_mine else said.error)
-        if self._is_replaced or process.broken:
+        if process.broken and not self._is_replaced:
+            self._replace(process, f"its context on the card is broken: {process.broken}")
+        if self._is_replaced and not self._on:
             self._end_process()
         if call.is_abandoned or call.job.error is not None or call.job.is_over():
-            self._end_job(Cancelled() if call.is_abandoned else call.job.error)
+            self._end_job(call, Cancelled() if call.is_abandoned else call.job.error)
         else:
-            self._begin_round(call)
+            self._waiting.append(call)
 
-    def _end_job(self, error: BaseException | None) -> None:
-        call, self._call = self._call, None
+    def _end_job(self, call: Call, error: BaseException | None) -> bool:
+        """It is over, and in no list any more; False."""
         self._idle_since_s = self._clock()
-        if call is not None:
-            call.finish(error)
+        call.finish(error)
+        return False
 
     # ------------------------------------------------------------ the process
 
@@ -290,23 +287,24 @@ class Supervisor:
         return self._process
 
     def _lose_process(self, reason: str) -> None:
-        """It is gone: its job goes on in a new one, unless nobody wants it, or none can be begun."""
-        self._process = None
+        """It is gone: its jobs go on in a new one, but for those that nobody wants, or that none can be begun for."""
+        was_ready = self._process is None or self._process.is_ready
+        self._process, self._is_replaced, self._killed_for = None, False, ""
         for number, question in list(self._questions.items()):
             question.is_asked, question.deaths = False, question.deaths + 1
             if question.deaths >= self._limits.strikes:
                 self._questions.pop(number).answer.put(WorkerDied(reason))
-        call = self._call
-        if call is None:
-            return None
-        if call.is_abandoned:
-            self._lose_files(call)
-            return self._end_job(Cancelled())
-        _log.warning("the worker process is gone: %s; its job goes on in a new one", reason)
-        call.job.died(reason)
-        if call.job.cannot_begin(self._limits):
-            return self._end_job(WorkerDied(reason))
-        return self._begin_round(call)
+        calls, self._on = list(self._on.values()), {}
+        alone = sum(len(call.job.in_flight) for call in calls) == 1 and not self._lingering
+        self._lingering.clear()
+        if calls:
+            _log.warning("the worker process is gone: %s; its jobs go on in a new one", reason)
+        for call in calls:
+            self._traces.end(call.number)
+            if call.is_abandoned:
+                self._lose_files(call)
+            call.job.died(reason, alone=alone, ready=was_ready)
+        self._waiting[:0] = calls
 
     def _lose_files(self, call: Call) -> None:
         for file in call.job.in_hand():
@@ -328,7 +326,10 @@ class Supervisor:
                 self._hear(process, item.said)
         for item in others:
             self._inbox.put(item)
-        self._process = None
+        self._process, self._is_replaced = None, False
+        self._lingering.clear()
+        for question in self._questions.values():
+            question.is_asked = False  # its answer may have been on its way
         return by_itself
 
     def _close(self, closing: Close) -> None:
@@ -338,19 +339,21 @@ class Supervisor:
             closing.done.put(None)
 
     def _end_all(self) -> None:
-        call = self._call
-        for waiting in self._waiting:
-            waiting.finish(Cancelled())
-        self._waiting.clear()
-        if call is not None and self._process is not None:
-            call.is_abandoned = self._is_stopped = True
-            self._process.send(Stop(self._number))
-        if not self._end_process() and call is not None:
-            self._lose_files(call)
-        self._end_job(Cancelled())
+        for call in self._waiting:
+            self._end_job(call, Cancelled())
+        calls = list(self._on.values())
+        for call in calls:
+            call.is_abandoned = True
+            if self._process is not None:
+                self._stop(self._process, call)
+        ended_by_itself = self._end_process()
+        for call in calls:
+            if not ended_by_itself:
+                self._lose_files(call)
+            self._end_job(call, Cancelled())
         for question in self._questions.values():
             question.answer.put(Cancelled())
-        self._questions.clear()
+        self._forget_all()
 
     def _fail(self, error: BaseException) -> None:
         """Something is wrong in here: nobody is to wait for ever."""
@@ -358,16 +361,14 @@ class Supervisor:
             self._process.kill()
             self._process = None
         died = WorkerDied(f"its supervision failed: {type(error).__name__}: {error}")
-        self._end_job(died)
-        for call in self._waiting:
+        for call in [*self._on.values(), *self._waiting]:
             call.finish(died)
         for question in self._questions.values():
             question.answer.put(died)
+        self._forget_all()
+
+    def _forget_all(self) -> None:
         self._waiting.clear()
+        self._on.clear()
+        self._lingering.clear()
         self._questions.clear()
-
-
-def _outcome(source: MediaSource, over: FileEnded) -> FileOutcome:
-    if over.transcript is not None:
-        return FileDone(source, over.transcript)
-    return FileFailed(source, over.error or WorkerDied("a file ended without a result"))

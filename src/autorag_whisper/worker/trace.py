@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from typing import TYPE_CHECKING
 
 from autorag_whisper import telemetry as names
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from autorag_whisper.worker.job import FileInHand
 
 _KEPT = 32
-"""Jobs whose context is known: what they leave to end in the background may tell something after their end."""
+"""Jobs that are over and whose context is known: what they leave in the engine may tell something after their end."""
 
 
 class JobTraces:
@@ -25,7 +25,8 @@ class JobTraces:
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
-        self._contexts: OrderedDict[int, Context] = OrderedDict()
+        self._contexts: dict[int, Context] = {}
+        self._over: deque[int] = deque()
 
     def now_ns(self) -> int:
         """The time of spans."""
@@ -34,8 +35,12 @@ class JobTraces:
     def begin(self, number: int, context: Context) -> None:
         """A job of that number belongs to that trace."""
         self._contexts[number] = context
-        while len(self._contexts) > _KEPT:
-            self._contexts.popitem(last=False)
+
+    def end(self, number: int) -> None:
+        """That job is over."""
+        self._over.append(number)
+        while len(self._over) > _KEPT:
+            self._contexts.pop(self._over.popleft(), None)
 
     def take(self, said: SpanMade | Measured, *, is_replaced: bool) -> None:
         """Make it. `is_replaced`: its process is ended so that its files go on in another, which will tell of them."""
