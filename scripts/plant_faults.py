@@ -34,7 +34,11 @@ NEAREST = {
         "unit/test_parts.py",
         "integration/test_parts_runs.py",
     ),
-    "recognition/parts.py": ("unit/test_parts.py", "integration/test_parts_runs.py"),
+    "recognition/parts.py": (
+        "unit/test_parts.py",
+        "integration/test_parts_runs.py",
+        "integration/test_language_changes_runs.py",
+    ),
     "recognition/windows.py": ("unit/test_parts.py", "integration/test_parts_runs.py"),
     "recognition/loops.py": ("unit/test_loops.py", "unit/test_hallucinations.py"),
     "recognition/pace.py": ("unit/test_pace.py", "unit/test_loops.py"),

@@ -49,7 +49,6 @@ FAULTS: tuple[tuple[str, str, str], ...] = (
     ("align/letter_edges.py", "ends[before] = first_s", "ends[before] = last_s"),
     ("align/letter_path.py", "key=len)", "key=lambda frames: -len(frames))"),
     ("align/letter_path.py", ">= _INTERRUPTED\n", ">= 9999\n"),
-    ("align/letter_path.py", "range(max(0, word - _NEIGHBOURS),", "range(word,"),
     ("align/letter_path.py", "price = np.where(text.owners < 0, 0.0,", "price = np.where(text.owners < 0, _LEFT_OUT,"),
     ("align/letter_path.py", "entry = np.where(text.symbols == FOREIGN, _ENTRY, 0.0)", "entry = 0.0 * text.owners"),
     ("align/letter_path.py", "spans[word] = at, at\n", "spans[word] = 0, 0\n"),
@@ -182,7 +181,6 @@ FAULTS: tuple[tuple[str, str, str], ...] = (
     # rules against what nobody said
     ("recognition/loops.py", "if same >= period:", "if same > period:"),
     ("recognition/loops.py", "Loop(at - same - period, at, period)", "Loop(at - same, at, period)"),
-    ("recognition/loops.py", "shorter.start <= self.start and self.stop <= shorter.stop", "False"),
     ("recognition/loops.py", "key=lambda loop: loop.stop - loop.start,", "key=lambda loop: loop.start,"),
     ("recognition/letter_alignment.py", "one.likelihood > path.likelihood", "one.likelihood < path.likelihood"),
     ("recognition/letter_alignment.py", "one.likelihood > path.likelihood", "one.likelihood > path.likelihood + 60"),

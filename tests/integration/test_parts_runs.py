@@ -146,7 +146,7 @@ class Unsure(FakeVoiceActivity):
         return Stream()
 
 
-@pytest.mark.parametrize(("voice", "words", "is_halved"), [(1.0, 8, True), (0.8, 8, False), (1.0, 4, False)])
+@pytest.mark.parametrize(("voice", "words", "is_halved"), [(1.0, 8, True), (0.8, 8, False), (1.0, 5, False)])
 def test_halves_are_tried_of_four_seconds_of_a_sure_voice_alone(
     tmp_path: Path, voice: float, words: int, *, is_halved: bool
 ) -> None:

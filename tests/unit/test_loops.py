@@ -119,4 +119,5 @@ def test_three_sayings_are_a_loop_where_nobody_speaks_so_fast_and_two_of_a_part_
     three, text = (1, 2, 3, 4) * 3, "seven hundred and seventy seven " * 3
     assert runaway(three, text, speech_s=1.5) == Loop(0, 12, 4)
     assert runaway(three, text, speech_s=9.0) is None
-    assert runaway((9, 8, 7, 6, 5, *(1, 2, 3, 4) * 2), text, speech_s=1.5) is None
+    assert runaway((9, 8, 7, 6, 5, *three), text, speech_s=1.5) == Loop(5, 17, 4)
+    assert runaway((9, 8, 7, 6, 5, *three[4:]), text, speech_s=1.5) is None

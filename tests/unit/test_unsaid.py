@@ -161,6 +161,15 @@ def test_capitals_make_no_difference() -> None:
     assert (kept, rules) == (["De", "la", "ciudad", "Adiós"], [UNSAID_LOOP])
 
 
+def test_of_a_sentence_that_was_said_again_only_its_squeezed_end_goes() -> None:
+    again = [*((word, 0.3) for word in SENTENCE[:-2]), *((word, 0.02) for word in SENTENCE[-2:])]
+    words = spoken(*((word, 0.3) for word in SENTENCE), *again)
+    speech = [SpeechSpan(0, round((words[-3].word.end_s - 0.35) * SAMPLE_RATE_HZ))]
+    kept, rejected = without_unsaid(words, speech)
+    assert [one.word.text for one in kept] == [*SENTENCE, *SENTENCE[:-2]]
+    assert [one.rule for one in rejected] == [SQUEEZED]
+
+
 def test_of_a_short_saying_only_what_is_squeezed_goes() -> None:
     words = spoken(("row", 0.3), ("the", 0.2), ("boat", 0.4), ("row", 0.15), ("the", 0.02), ("boat", 0.02))
     speech = [SpeechSpan(0, round(0.7 * SAMPLE_RATE_HZ))]
