@@ -223,27 +223,33 @@ def test_a_run_that_goes_on_behind_another_gives_the_same_text_and_languages(tmp
     assert again.language_probability == undisturbed.language_probability
 
 
+def hears_german(row: np.ndarray) -> tuple[str, float]:
+    return ("de", 0.4) if by_pitch(row)[0] == "de" else ("en", 0.999)
+
+
+class NothingInEnglish(FakeWhisper):
+    """Makes nothing of German in English, and is not sure that it is German."""
+
+    def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
+        votes = super().detect_languages(encoded)
+        return [vote if vote["en"] > 0.9 else {"de": 0.4, "ja": 0.3, "en": 0.0001} for vote in votes]
+
+    def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
+        english = self.tokenizer.prompt("en", "transcribe")
+        found = super().generate(encoded, prompts, decoding)
+        pairs = zip(encoded.value, prompts, strict=True)
+        foreign = [by_pitch(row)[0] == "de" and tuple(prompt) == english for row, prompt in pairs]
+        nothing = Hypothesis((), -2.0, 0.9, cap_hit=False)
+        return [nothing if is_foreign else one for one, is_foreign in zip(found, foreign, strict=True)]
+
+
 def test_what_nothing_came_of_in_the_files_language_is_tried_in_the_one_that_it_sounds_like(tmp_path: Path) -> None:
     """Polish and Swedish in a Chinese file, neither of them sure: the text in Chinese was rejected, all was lost."""
 
-    def hears(row: np.ndarray) -> tuple[str, float]:
-        return ("de", 0.4) if by_pitch(row)[0] == "de" else ("en", 0.999)
-
-    class Engine(FakeWhisper):
-        def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
-            votes = super().detect_languages(encoded)
-            return [vote if vote["en"] > 0.9 else {"de": 0.4, "ja": 0.3, "en": 0.0001} for vote in votes]
-
-        def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
-            english = self.tokenizer.prompt("en", "transcribe")
-            found = super().generate(encoded, prompts, decoding)
-            pairs = zip(encoded.value, prompts, strict=True)
-            foreign = [by_pitch(row)[0] == "de" and tuple(prompt) == english for row, prompt in pairs]
-            nothing = Hypothesis((), -2.0, 0.9, cap_hit=False)
-            return [nothing if is_foreign else one for one, is_foreign in zip(found, foreign, strict=True)]
-
     talk = recording(tmp_path, (ENGLISH_HZ, 36), (GERMAN_HZ, 34))
-    transcript = World(engine=Engine, language=hears).transcriber.transcribe(talk, RUNNING, model="fake")
+    transcript = World(engine=NothingInEnglish, language=hears_german).transcriber.transcribe(
+        talk, RUNNING, model="fake"
+    )
     assert len(transcript.words) >= 66
     assert {language for language, _ in spoken(transcript)} == {"en", "de"}
     assert {share.language for share in transcript.languages if share.recognised_s} == {"en", "de"}
@@ -256,6 +262,17 @@ class GermanBreaksTheCard(FakeWhisperPipeline):
         if wording.language == "de" and self.spec.device.is_cuda:
             raise DeviceError("cuda", FailureCause.STICKY, "generate: CUDA failed with error something")
         return super().recognise(clips, wording)
+
+
+def test_with_a_given_language_nothing_is_tried_in_another(tmp_path: Path) -> None:
+    talk = recording(tmp_path, (ENGLISH_HZ, 36), (GERMAN_HZ, 34))
+    options = replace(RUNNING, language="en")
+    transcript = World(engine=NothingInEnglish, language=hears_german).transcriber.transcribe(
+        talk, options, model="fake"
+    )
+    assert {language for language, _ in spoken(transcript)} == {"en"}
+    assert len(transcript.words) < 40
+    assert transcript.coverage.skipped_s > 10
 
 
 def test_a_chunk_that_is_done_again_in_its_language_stays_in_it_when_the_device_changes(tmp_path: Path) -> None:
