@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -129,6 +130,26 @@ def test_a_long_filler_that_sounds_like_one_letter_takes_no_word_away_from_its_o
     found = words_by_letters(told, LETTERS, [[(word,)] for word in words], np.zeros(len(heard), np.float32))
     assert found is not None
     assert found.spans.tolist() == [list(span) for span in spans]
+
+
+@pytest.mark.parametrize(
+    ("words", "heard", "spans"),
+    [
+        (
+            ["ab", "def", "gh"],
+            ".....aaaaaaaaaaaa.....aabb.....ddeeff.....dddddddddddd.....gghh",
+            [22, 26, 31, 37, 59, 63],
+        ),
+        (["ab", "de", "gh"], ".....aabb.....dddddddddddd.....ddee.....dddddddddddd.....gghh", [5, 9, 31, 35, 57, 61]),
+        (["ab", "cab"], ".....ab.....cccccccccccc.....cabbbb", [5, 7, 29, 35]),
+    ],
+    ids=["each beside its own", "two beside one word", "held over the pause too"],
+)
+def test_a_word_beside_fillers_is_where_its_letters_are_heard(words: list[str], heard: str, spans: list[int]) -> None:
+    told = LETTERS.log_probabilities(planted(heard, LETTERS))
+    found = words_by_letters(told, LETTERS, [[(word,)] for word in words], np.zeros(len(heard), np.float32))
+    assert found is not None
+    assert found.spans.ravel().tolist() == spans
 
 
 @given(st.lists(st.text("abcdefgh", min_size=1, max_size=5), min_size=1, max_size=5), st.integers(0, 99), st.data())
