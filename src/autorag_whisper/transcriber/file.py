@@ -39,7 +39,7 @@ class Moments:
     finished: int = 0
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RunFile:
     """State of one file, in the thread of its run's scheduler.
 

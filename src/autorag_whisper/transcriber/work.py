@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from autorag_whisper.transcriber.source_reader import FileBegun, FileRead, SourceReader
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class RunWork:
     """What is done for one run. `ctc`: its leases of alignment models. `scheduler`: whose it is, once it is admitted.
 
