@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
     from autorag_whisper.jobs.job import Claim, Job, JobEvent, JobRequest, JobState
 
-MOST_DEATHS = 5
-"""Processes that may die with a job in hand, and it never gets on, before it is taken for the cause."""
+MOST_DEATHS = 20
+"""Processes that may die with a job in hand, and it never gets on, before it is taken for the cause.
+
+Many, as it is seldom that: media is decoded and recognised in the worker's process, whose deaths the transcriber judges
+itself (PoisonedFile). What dies here was mostly killed, with whatever it had in hand.
+"""
 WAITING_WORTH_S = 60.0
 """How long a job waits until that counts as much as a step of priority."""
 
