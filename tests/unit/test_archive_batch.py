@@ -125,6 +125,16 @@ def test_only_what_is_missing_is_planned(tmp_path: Path, talks: Path) -> None:
     assert [(one.shown, one.edited) for one in plan.finished] == [(str(talks / "day 2" / "two.wav"), ("two.json",))]
 
 
+def test_a_manifest_that_makes_no_sense_is_told_once_however_many_files_lie_there(
+    talks: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (talks / "three.mp3").write_text("good day")
+    (talks / "notes.txt").write_text("asked whether it is an output")
+    (talks / MANIFEST).write_text("{")
+    assert len(plan_of(REQUEST, talks).files) == 3
+    assert [record.getMessage().partition(" is ignored")[0] for record in caplog.records] == [str(talks / MANIFEST)]
+
+
 def test_outputs_lie_in_the_one_folder_with_the_tree_mirrored(tmp_path: Path, talks: Path) -> None:
     run(tmp_path, BatchRequest(("txt",), tmp_path / "out"), talks)
     assert (tmp_path / "out" / "day 2" / "two.txt").read_text() == "good night\n"
