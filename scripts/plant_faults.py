@@ -52,7 +52,7 @@ NEAREST = {
     ),
     "recognition/alignment.py": ("unit/test_alignment.py",),
     "recognition/judging.py": ("unit/test_unheard_repeats.py", "integration/test_unheard_repeats_runs.py"),
-    "align/onsets.py": ("unit/test_letter_path.py",),
+    "align/onset_spelling.py": ("unit/test_letter_path.py",),
     "align/letter_edges.py": ("unit/test_letter_path.py", "property/test_letter_path.py"),
     "align/letter_search.py": ("unit/test_letter_path.py", "property/test_letter_path.py"),
     "align/held_letters.py": ("unit/test_letter_path.py", "property/test_letter_path.py"),

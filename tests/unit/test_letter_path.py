@@ -8,7 +8,7 @@ import pytest
 from autorag_whisper.align.letter_edges import sharpened
 from autorag_whisper.align.letter_path import LetterPath, words_by_letters
 from autorag_whisper.align.letter_text import FOREIGN, GAP, letter_text
-from autorag_whisper.align.onsets import with_onsets
+from autorag_whisper.align.onset_spelling import with_onsets
 from autorag_whisper.align.text_normalization import readings
 from letter_hearing import ALPHABET, planted, reading_classifier
 

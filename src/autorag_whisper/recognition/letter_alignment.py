@@ -19,7 +19,7 @@ import numpy as np
 
 from autorag_whisper.align.letter_edges import sharpened
 from autorag_whisper.align.letter_path import words_by_letters
-from autorag_whisper.align.onsets import with_onsets
+from autorag_whisper.align.onset_spelling import with_onsets
 from autorag_whisper.align.pauses import SoundLevel
 from autorag_whisper.align.text_normalization import readings
 from autorag_whisper.align.unspoken import unspoken
