@@ -159,10 +159,10 @@ _ASTRAY_S, _ASTRAY_WORDS = 0.25, 3
 
 
 def steadied(path: Marks, tokens_s: Floats, quiet: Spans, duration_s: float) -> Marks:
-    """The marks with the tokens' times where the path went astray: for runs of words that are far from theirs.
+    """The marks, with the tokens' times instead for words of which several in a row are far from their tokens.
 
-    `tokens_s`: float64[n, 2], start and end of each word by its tokens, in the same seconds. What is far is told by the
-    sound's clock: in a pause neither of the two knows where a word is.
+    There the path has lost its place. `tokens_s`: float64[n, 2], start and end of each word by its tokens, in the same
+    seconds. Distances are on the sound's clock: in a pause neither path nor tokens know where a word is.
     """
     clock = _Clock.of(quiet, duration_s)
     off = np.abs(clock.at(path.first) - clock.at(tokens_s[:, 0]))

@@ -110,7 +110,11 @@ def _held(states: States, heard: NDArray[np.float32], text: LetterText, among: s
 
 
 def _around(states: States, text: LetterText, word: int) -> tuple[slice, slice]:
-    """The frames between the words that are not next to `word`, and the states of those that are, and of itself."""
+    """What a search for `word` alone has to cover: (frames, states).
+
+    The states are those of the word and of its two neighbours, with a few on both sides; the frames are all between the
+    words beyond these neighbours.
+    """
     said = np.unique(text.owners[text.owners >= 0])
     at = int(np.searchsorted(said, word))
     low, high = said[max(0, at - 1)], said[min(len(said) - 1, at + 1)]

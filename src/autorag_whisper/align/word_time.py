@@ -1,4 +1,4 @@
-"""When words are heard: the one form in which everyone who finds it says it, in seconds.
+"""The time of a word, in seconds: the one type for it, whichever aligner found it.
 
 ```
 frames of an aligner's path -> WordTime, in seconds of the clip -> of the file -> domain.transcript.Word

@@ -1,8 +1,8 @@
 """Where work goes, and where it goes on after a device failed: the pin to the CPU.
 
 A failure that no batch survives (a missing library, the driver, a sticky error) pins the process to the CPU for life.
-Out of memory pins it for a cool-down: on a shared card it passes. A handle that a caller holds owns nothing, so a pin
-moves it along.
+Out of memory pins it for a cool-down: on a shared card it passes. A caller's model handle is a name alone and holds no
+model, so after a pin it stays valid, and what is asked of it runs on the CPU.
 """
 
 from __future__ import annotations

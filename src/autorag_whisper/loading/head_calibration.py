@@ -91,7 +91,8 @@ def calibrate(
     best = max(trials, key=lambda trial: trial.near, default=None)
     if best is None or best.near < GOOD_ENOUGH:
         return None
-    # An eye on it with tokens: whether it loses its place in long texts a short clip cannot tell.
+    # Assumed, so that its times are compared with those of the tokens: whether a head loses its place in long texts
+    # cannot be seen on a short clip.
     return CharacterHeads((best.head,), round(best.late_s, 3), round(best.tokens_early_s, 3), loses_its_place=True)
 
 

@@ -7,7 +7,8 @@ ctc, if asked for -> characters -> tokens (the engine aligns what it decoded) ->
 ```
 Each chunk takes these steps for itself, from whatever was raised (`aligner_fallback`). Where the engine did not tell
 the tokens' probabilities when it decoded, a pass of the decoder tells them first: alone if a classifier is to time the
-words, else with the tokens' times, on which the heads for letters need an eye.
+words, else with the tokens' times. With these the times by attention heads are compared where a head now and then loses
+its place in a long text (`align.edges.steadied`).
 """
 
 from __future__ import annotations

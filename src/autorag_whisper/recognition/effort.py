@@ -27,7 +27,10 @@ MOST_KEPT = 0.5
 
 
 def steps_of(tokens: int, cap: int, *, sampled: bool) -> int:
-    """Decoder steps of an attempt; of samples the longest counts, which is not known."""
+    """Decoder steps that an attempt is charged; the whole cap if several texts were `sampled`.
+
+    Samples take as many steps as the longest of them, and the engine tells only the best one.
+    """
     return cap if sampled else min(cap, tokens + 1)
 
 

@@ -250,5 +250,5 @@ class WhisperPass:
 
 
 def _is_devices_end(error: Exception) -> bool:
-    """Whether it is not about the memory that one call took: then the device fallback is asked."""
+    """Whether the device itself failed, which the device fallback answers; out of memory alone does not count."""
     return isinstance(error, DeviceError) and error.cause != FailureCause.OUT_OF_MEMORY

@@ -73,7 +73,7 @@ class Table(Generic[K, M]):
         return entry
 
     def loaded(self, key: K) -> None:
-        """The load of `key` is done: what its next load is called is open again."""
+        """The load of `key` is done; the reason that its last release had left for this load is used up."""
         self._reasons.pop(key, None)
 
     def forget(self, entry: Entry[K, M]) -> None:

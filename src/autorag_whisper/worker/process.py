@@ -89,8 +89,11 @@ class WorkerProcess:
         )
 
     def forgive(self, seconds: float, now: float) -> None:
-        """This process was held up for so long and may not have heard it: that is not the other's fault."""
-        # What it has said since is forgiven no further.
+        """Do not count these seconds against the worker: the process that listens to it was itself held up then.
+
+        (It was stopped, or its interpreter was busy, and may not have read what the worker sent.)
+        """
+        # Never later than now: a worker that was heard since gets no time in advance.
         self.started_s = min(now, self.started_s + seconds)
         self.heard_s = min(now, self.heard_s + seconds)
         self._worked_s = min(now, self._worked_s + seconds)

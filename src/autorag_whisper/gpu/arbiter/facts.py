@@ -43,7 +43,7 @@ def is_half_written(data: bytes) -> bool:
 
 
 def ticket_of(number: int, facts: dict[str, Any] | None) -> Ticket | None:
-    """The ticket of that number; None where the facts are not one's. Facts that are not known here are left out."""
+    """The ticket of that number; None where a field is missing or invalid. Unknown fields are ignored."""
     if facts is None or not _are_texts(facts, "tenant", "owner") or not _are_counts(facts, "needs_bytes"):
         return None
     deadline_s: Any = facts.get("deadline_s")
@@ -53,7 +53,7 @@ def ticket_of(number: int, facts: dict[str, Any] | None) -> Ticket | None:
 
 
 def grant_of(facts: dict[str, Any] | None) -> GrantFacts | None:
-    """What a grant says; None where the facts are not one's."""
+    """What a grant says; None where a field is missing or invalid."""
     if facts is None or not _are_texts(facts, "tenant", "owner") or not _are_counts(facts, "number", "needs_bytes"):
         return None
     since_s: Any = facts.get("since_s")
