@@ -19,7 +19,7 @@ from autorag_whisper.bootstrap import build_transcriber
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.gpu.arbiter.status import look
 from autorag_whisper.worker.client import WorkerTranscriber
-from autorag_whisper.worker.job import Job
+from autorag_whisper.worker.job import WorkerJob
 from autorag_whisper.worker.supervision import Limits
 
 if TYPE_CHECKING:
@@ -82,13 +82,13 @@ class Disturber:
 def on_chunk(monkeypatch: pytest.MonkeyPatch) -> dict[Path, Callable[[], None]]:
     """What is called when a chunk of a file is done, by the file."""
     calls: dict[Path, Callable[[], None]] = {}
-    noted = Job.noted
+    noted = WorkerJob.noted
 
-    def noted_here(job: Job, at: int, chunk: int, finished: bytes) -> None:
+    def noted_here(job: WorkerJob, at: int, chunk: int, finished: bytes) -> None:
         noted(job, at, chunk, finished)
         calls[job.files[0].path or Path()]()
 
-    monkeypatch.setattr(Job, "noted", noted_here)
+    monkeypatch.setattr(WorkerJob, "noted", noted_here)
     return calls
 
 

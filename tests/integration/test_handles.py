@@ -17,7 +17,7 @@ from autorag_whisper.device.placement import bad_hint
 from autorag_whisper.domain.errors import ModelNotFound
 from autorag_whisper.loading.model_finder import ModelFinder
 from autorag_whisper.models.store import ModelStore
-from autorag_whisper.worker.job import Job
+from autorag_whisper.worker.job import WorkerJob
 
 
 class Rude:
@@ -81,8 +81,8 @@ def test_what_nobody_understands_is_warned_of_whatever_its_type(hint: Any, caplo
 
 @pytest.mark.parametrize("hint", [threading.Lock(), 5, Rude()], ids=lambda hint: type(hint).__name__)
 def test_a_hint_of_any_type_reaches_the_worker_process_as_one_that_nobody_understands(hint: Any) -> None:
-    job = Job((Path("a.wav"),), None, "base", hint)
-    for message in (job.message(1, None), Job((), None, "base", hint).message(2, None)):
+    job = WorkerJob((Path("a.wav"),), None, "base", hint)
+    for message in (job.message(1, None), WorkerJob((), None, "base", hint).message(2, None)):
         sent = pickle.loads(pickle.dumps(message)).device_hint
         assert isinstance(sent, str)
         assert bad_hint(sent)

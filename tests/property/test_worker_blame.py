@@ -1,7 +1,7 @@
 """Who is to blame where jobs of several callers die together: whoever kills is found, and nobody else is ever blamed.
 
-Played to its end over the supervision's own bookkeeping, `Job`, and a process that does one chunk after another of what
-it was given, in any order, and dies of some.
+Played to its end over the supervision's own bookkeeping, `WorkerJob`, and a process that does one chunk after another
+of what it was given, in any order, and dies of some.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autorag_whisper.audio.source import MediaSource
-from autorag_whisper.worker.job import Job
+from autorag_whisper.worker.job import WorkerJob
 from autorag_whisper.worker.messages import Start
 from autorag_whisper.worker.supervision import Limits, Standing, admitted
 
@@ -35,7 +35,7 @@ class Played:
 
     recordings: list[Recording]
     kills: bool
-    job: Job = field(init=False)
+    job: WorkerJob = field(init=False)
     opened: dict[int, list[int]] = field(default_factory=dict)  # place in the round -> chunks that are left
     round: tuple[int, ...] = ()
     done: set[int] = field(default_factory=set)
@@ -44,7 +44,7 @@ class Played:
 
     def __post_init__(self) -> None:
         files = tuple(MediaSource.from_path(Path(f"/{n}.wav")) for n in range(len(self.recordings)))
-        self.job = Job(files, None, "fake", None)
+        self.job = WorkerJob(files, None, "fake", None)
 
     def number(self, source: MediaSource) -> int:
         return self.job.files.index(source)

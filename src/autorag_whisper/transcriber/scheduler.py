@@ -24,7 +24,14 @@ from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, Device
 from autorag_whisper.recognition.batching import Turn, in_turn, next_batch
 from autorag_whisper.transcriber.own_threads import mark_as_ours
 from autorag_whisper.transcriber.source_reader import FileBegun, FileRead, FileUnreadable, ReadingEvent
-from autorag_whisper.transcriber.workers import Job, JobDone, JobFailed, LanguageFound, OnBehalf, Workers
+from autorag_whisper.transcriber.workers import (
+    EngineJob,
+    EngineJobDone,
+    EngineJobFailed,
+    LanguageFound,
+    OnBehalf,
+    Workers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -164,9 +171,9 @@ class Scheduler:
         if isinstance(event, LanguageFound):
             if (owner := self._owners.get(event.file)) is not None:
                 owner.speaks(event.file, event.choice)
-        elif isinstance(event, JobDone):
+        elif isinstance(event, EngineJobDone):
             self._done(event)
-        elif isinstance(event, JobFailed):
+        elif isinstance(event, EngineJobFailed):
             self._recover(event)
         elif isinstance(event, ReaderTold):
             self._was_read(event.work, event.event)
@@ -205,15 +212,15 @@ class Scheduler:
                 return True
         return False
 
-    def _batch(self, work: RunWork, turns: Sequence[Turn]) -> Job | None:
+    def _batch(self, work: RunWork, turns: Sequence[Turn]) -> EngineJob | None:
         """The next batch for a run, with what others have that goes with it."""
         if not work.exhausted:  # while nobody is waiting the batch may fill up first
             tasks = next_batch(turns, full=not self._workers.idle)
         else:
             tasks = next_batch(turns, share=self._workers.count)
-        return Job(tuple(tasks)) if tasks else None
+        return EngineJob(tuple(tasks)) if tasks else None
 
-    def _submit(self, job: Job) -> None:
+    def _submit(self, job: EngineJob) -> None:
         works = list({id(work): work for key in sorted(job.files) for work in (self._owners[key],)}.values())
         for other in self._runs:
             other.waited += other not in works and other.pool.has_eligible
@@ -267,12 +274,12 @@ class Scheduler:
         if work.is_complete:
             work.end()
 
-    def _came_back(self, event: JobDone | JobFailed) -> list[RunWork]:
+    def _came_back(self, event: EngineJobDone | EngineJobFailed) -> list[RunWork]:
         """The runs whose rows a job had."""
         self._workers.in_flight -= 1
         return self._forget(event.job)
 
-    def _forget(self, job: Job) -> list[RunWork]:
+    def _forget(self, job: EngineJob) -> list[RunWork]:
         works = self._in_flight.pop(id(job))
         for work in works:
             work.came_back(job)
@@ -287,7 +294,7 @@ class Scheduler:
             _log.exception("a run failed")
             work.end(error)
 
-    def _done(self, event: JobDone) -> None:
+    def _done(self, event: EngineJobDone) -> None:
         works = self._came_back(event)
         key, device = event.key, self._session.key.device
         if key.device != device and device.is_cuda:  # done on the CPU because others had the card
@@ -304,7 +311,7 @@ class Scheduler:
         for work in works:
             self._end_if_complete(work)
 
-    def _recover(self, event: JobFailed) -> None:
+    def _recover(self, event: EngineJobFailed) -> None:
         """A batch failed: on another device if its own is at fault, else chunk by chunk, to find whose fault it is."""
         works, job, error = self._came_back(event), event.job, event.error
         is_unexpected = not isinstance(error, AutoragWhisperError | MemoryError)
@@ -325,7 +332,7 @@ class Scheduler:
         for work in works:
             self._end_if_complete(work)
 
-    def _change_device(self, key: ModelKey, job: Job, works: Sequence[RunWork], error: DeviceError) -> None:
+    def _change_device(self, key: ModelKey, job: EngineJob, works: Sequence[RunWork], error: DeviceError) -> None:
         """Do the batch again elsewhere. Others in flight on the same device come back in their own time."""
         if key == self._session.key or not key.device.is_cuda:
             before = len(self._session.steps)
@@ -343,7 +350,7 @@ class Scheduler:
             work.again(job)
 
     def _note_steps(
-        self, steps: Sequence[DeviceFallbackStep], works: Sequence[RunWork], job: Job | None = None
+        self, steps: Sequence[DeviceFallbackStep], works: Sequence[RunWork], job: EngineJob | None = None
     ) -> None:
         """Steps of the device fallback that concern all files that are at work, or those of a job."""
         for step in steps:

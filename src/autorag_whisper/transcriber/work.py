@@ -18,7 +18,7 @@ from autorag_whisper.transcriber.language_track import LanguageTrack
 from autorag_whisper.transcriber.outcome import FileDone, FileFailed
 from autorag_whisper.transcriber.results import ChunkFinished, FileOver, RunEnded, SegmentReady
 from autorag_whisper.transcriber.script import Writing
-from autorag_whisper.transcriber.workers import Job
+from autorag_whisper.transcriber.workers import EngineJob
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -55,7 +55,7 @@ class RunWork:
     load_steps: tuple[DeviceFallbackStep, ...] = field(init=False)
     pool: Pool = field(init=False)
     files: dict[int, RunFile] = field(default_factory=dict)
-    redo: list[Job] = field(default_factory=list)
+    redo: list[EngineJob] = field(default_factory=list)
     hurries: bool = True
     waits_for_grant: bool = False
     exhausted: bool = False
@@ -84,16 +84,16 @@ class RunWork:
     # ------------------------------------------------------------ what there is to do
 
     @property
-    def own_job(self) -> Job | None:
+    def own_job(self) -> EngineJob | None:
         """What is to be done first, and apart from other chunks: a redo, a border, a vote on a language."""
         if self.redo:
             return self.redo[0]
         for file in self.files.values():
             if (border := file.assembly.border) is not None and border is not file.hearing:
-                return Job(border=border)
+                return EngineJob(border=border)
             if file.voting and (file.decoded or file.chunks_read >= VOTING_CHUNKS):
                 waiting = [task for task in self.pool.waiting if task.file == file.key][:VOTING_CHUNKS]
-                return Job(tuple(replace(task, ask=AskLanguage.TOGETHER) for task in waiting), voting=True)
+                return EngineJob(tuple(replace(task, ask=AskLanguage.TOGETHER) for task in waiting), voting=True)
         return None
 
     @property
@@ -101,7 +101,7 @@ class RunWork:
         """Whether something could be submitted now."""
         return self.own_job is not None or self.pool.has_eligible
 
-    def submitted(self, job: Job) -> None:
+    def submitted(self, job: EngineJob) -> None:
         """A job that has rows of it goes to the workers."""
         own = [task for task in job.tasks if task.file in self.files]
         if self.redo and job is self.redo[0]:
@@ -202,7 +202,7 @@ class RunWork:
             file.voting = True
             self.pool.put_back([result.task], undecided=True)
         elif result.needs_redo:
-            self.redo.append(Job((result.task.again(result.language, result.attempts),)))
+            self.redo.append(EngineJob((result.task.again(result.language, result.attempts),)))
         else:
             self.report.note(file, result)
             if self.request.control.supervised is not None:
@@ -221,7 +221,7 @@ class RunWork:
         """The segments that are next in order now; a chunk that is of another language than it was is done again."""
         assembly = file.assembly
         self._tell(file, assembly.add(result) if result is not None else assembly.settle(heard))
-        self.redo += [Job((task,)) for task in assembly.again]
+        self.redo += [EngineJob((task,)) for task in assembly.again]
         assembly.again.clear()
         if (speaking := assembly.track.speaking) is not None:
             self.pool.decide(file.key, speaking.language, speaking.known)
@@ -254,7 +254,7 @@ class RunWork:
         file.moments.finished = self.now_ns()
         self.results.put(FileOver(file, FileFailed(file.source, error), self.request.session.pin))
 
-    def came_back(self, job: Job) -> None:
+    def came_back(self, job: EngineJob) -> None:
         """A job that had rows of it is over."""
         del self._in_flight[id(job)]
 
@@ -268,20 +268,20 @@ class RunWork:
         """Audio of it that is being recognised."""
         return sum(self._in_flight.values())
 
-    def _own(self, job: Job) -> Iterable[ChunkTask]:
+    def _own(self, job: EngineJob) -> Iterable[ChunkTask]:
         return (task for task in job.tasks if task.file in self.files)
 
-    def again(self, job: Job) -> None:
+    def again(self, job: EngineJob) -> None:
         """Put what it has in a batch that failed back, to be done elsewhere."""
         tasks = list(self._own(job))
         if job.border is not None:
             self.redo[:0] = [job] if job.border.file in self.files else []
-        self.redo[:0] = [Job((task,)) for task in tasks if task.fallback]
+        self.redo[:0] = [EngineJob((task,)) for task in tasks if task.fallback]
         self.pool.put_back([task for task in tasks if not task.fallback])
 
-    def one_by_one(self, job: Job) -> None:
+    def one_by_one(self, job: EngineJob) -> None:
         """Do what it has in a batch that failed again, each chunk alone, to find whose fault it is."""
-        self.redo += [Job((task.decided(),)) for task in self._own(job)]
+        self.redo += [EngineJob((task.decided(),)) for task in self._own(job)]
 
     def fell_back(self, step: DeviceFallbackStep, keys: Iterable[int]) -> None:
         """A step of the device fallback concerns these files."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class EngineJob:
     """One call: a batch of chunks of one window, or (`voting`) the first chunks of one file; or a border to hear."""
 
     tasks: tuple[ChunkTask, ...] = ()
@@ -53,13 +53,13 @@ class LanguageFound:
 
 
 @dataclass(frozen=True, slots=True)
-class JobDone:
+class EngineJobDone:
     """Every chunk of a job has a result; `key` is where it was done.
 
     `heard` across its border in `heard_s` seconds, "" where that failed.
     """
 
-    job: Job
+    job: EngineJob
     key: ModelKey
     results: tuple[ChunkResult, ...] = ()
     heard: str = ""
@@ -67,10 +67,10 @@ class JobDone:
 
 
 @dataclass(frozen=True, slots=True)
-class JobFailed:
+class EngineJobFailed:
     """No chunk of a job has one; `key` is where it failed."""
 
-    job: Job
+    job: EngineJob
     key: ModelKey
     error: BaseException
 
@@ -84,11 +84,11 @@ class OnBehalf:
     ctc: HeldLeases | None = None
 
 
-WorkerEvent = LanguageFound | JobDone | JobFailed
+WorkerEvent = LanguageFound | EngineJobDone | EngineJobFailed
 
 
 class Workers:
-    """`count` threads. Used by one thread; a job ends in exactly one JobDone or JobFailed, which is given to `post`."""
+    """`count` threads. Used by one thread; `post` is given one EngineJobDone or EngineJobFailed for each job."""
 
     def __init__(
         self, count: int, session: ModelSession, telemetry: Telemetry, post: Callable[[WorkerEvent], None]
@@ -115,7 +115,7 @@ class Workers:
             self._pool.shutdown(wait=False)
             self.count, self._pool = count, _threads(count)
 
-    def submit(self, job: Job, on_behalf: OnBehalf) -> None:
+    def submit(self, job: EngineJob, on_behalf: OnBehalf) -> None:
         """Hand a job to the threads."""
         self._pool.submit(self._work, job, on_behalf)
         self.in_flight += 1
@@ -125,17 +125,17 @@ class Workers:
         for pool in (*self._retired, self._pool):
             pool.shutdown(wait=True)
 
-    def _work(self, job: Job, on_behalf: OnBehalf) -> None:
+    def _work(self, job: EngineJob, on_behalf: OnBehalf) -> None:
         key = self._session.key
         try:
             with self._telemetry.attached(on_behalf.context), self._session.compute() as (key, recognizer):
                 done = self._done(job, on_behalf, key, recognizer)
         except BaseException as error:  # noqa: BLE001 - the scheduler judges it, in its own thread
-            self._post(JobFailed(job, key, error))
+            self._post(EngineJobFailed(job, key, error))
         else:
             self._post(done)
 
-    def _done(self, job: Job, on_behalf: OnBehalf, key: ModelKey, recognizer: Recognizer) -> JobDone:
+    def _done(self, job: EngineJob, on_behalf: OnBehalf, key: ModelKey, recognizer: Recognizer) -> EngineJobDone:
         caller = Caller(
             on_language=lambda file, choice: self._post(LanguageFound(file, choice)),
             cancelled=on_behalf.cancelled,
@@ -144,8 +144,8 @@ class Workers:
         if job.border is not None:
             began = perf_counter()
             heard = recognizer.hear_border(job.border, caller)
-            return JobDone(job, key, heard=heard, heard_s=perf_counter() - began)
-        return JobDone(job, key, tuple(recognizer.batch(job.tasks, caller)))
+            return EngineJobDone(job, key, heard=heard, heard_s=perf_counter() - began)
+        return EngineJobDone(job, key, tuple(recognizer.batch(job.tasks, caller)))
 
 
 def _threads(count: int) -> ThreadPoolExecutor:

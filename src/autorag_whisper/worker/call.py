@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.transcript import Segment
     from autorag_whisper.transcriber.outcome import FileOutcome
-    from autorag_whisper.worker.job import Job
+    from autorag_whisper.worker.job import WorkerJob
     from autorag_whisper.worker.messages import Answer, FromChild
 
 
@@ -49,7 +49,7 @@ class Look:
 class Call:
     """A job and its caller. `context` is his trace's; `tell` puts something to the supervisor."""
 
-    def __init__(self, job: Job, context: Context, tell: Callable[[Taken | Look], object]) -> None:
+    def __init__(self, job: WorkerJob, context: Context, tell: Callable[[Taken | Look], object]) -> None:
         self.job, self.context, self._tell = job, context, tell
         self.is_abandoned = False
         self.number, self.begun_s, self.is_stopped = 0, 0.0, False  # of its round; the supervisor's thread's

@@ -26,7 +26,7 @@ from autorag_whisper.transcriber.run_request import RunControl
 from autorag_whisper.transcriber.stream import TranscriptStream
 from autorag_whisper.transcriber.transcriber import outcomes_of
 from autorag_whisper.worker.call import Call, End, Question
-from autorag_whisper.worker.job import Job
+from autorag_whisper.worker.job import WorkerJob
 from autorag_whisper.worker.process import CHILD, WorkerProcess
 from autorag_whisper.worker.supervision import Limits
 from autorag_whisper.worker.supervisor import Supervisor
@@ -200,10 +200,12 @@ class WorkerTranscriber:
         require_callback(control.on_progress)
         require_priority(control.priority)
         size, hint = _named(model)
-        job = Job(files, options, size, hint, priority=control.priority)
+        job = WorkerJob(files, options, size, hint, priority=control.priority)
         return in_one_process(self._run(job, control.on_progress, control.cancel), "a stream")
 
-    def _run(self, job: Job, on_progress: OnProgress | None, cancel: CancelToken) -> Generator[Segment | FileOutcome]:
+    def _run(
+        self, job: WorkerJob, on_progress: OnProgress | None, cancel: CancelToken
+    ) -> Generator[Segment | FileOutcome]:
         """What comes of a job. Whatever ends this early, and be it in its first line, ends the job."""
         cancel.check()
         job.carry(cancel.check)

@@ -36,7 +36,7 @@ class FileInHand:
 
 
 @dataclass(slots=True)
-class Job:
+class WorkerJob:
     """Files to transcribe, in rounds: what a process leaves undone goes to the next. Without files: a model to load.
 
     Of jobs on the same model the one with the highest `priority` goes first.
