@@ -17,7 +17,7 @@ from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
 from autorag_whisper.transcriber import CancelToken
 from autorag_whisper.transcriber.results import MOST_UNREAD
-from run_world import World
+from run_world import CARD, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -295,27 +295,36 @@ def test_a_run_that_is_cancelled_leaves_the_others_in_its_batch_alone(short: Pat
 # ------------------------------------------------------------ whose turn it is
 
 
-def test_a_higher_priority_goes_first(short: Path) -> None:
-    held, reads, ended = Held(), Reads(), list[int]()
+def test_a_higher_priority_goes_first(tmp_path: Path) -> None:
+    """On a card, whose one worker takes batches in the order in which they were chosen: each is told by its beeps."""
+    computed, go_on, reads = list[int](), threading.Event(), Reads()
 
-    def transcribe(priority: int) -> None:
-        options = TranscribeOptions(language="en", batch_size=1)
-        held.transcriber.transcribe(short, options, model="fake", on_progress=reads, priority=priority)
-        ended.append(priority)
+    def script(features: np.ndarray) -> Hypothesis:
+        found = FakeWhisper()._count(features)
+        computed.append(len(FakeWhisper().tokenizer.decode(found.token_ids).split()))
+        return found
 
-    with ThreadPoolExecutor(8) as pool:
-        calls = [pool.submit(transcribe, 0) for _ in range(3)]
-        until(lambda: held.calls() == 2 and len(reads.seen) == 3)
-        for priority in (1, 2, 3):
-            calls.append(pool.submit(transcribe, priority))
-            until(lambda count=3 + priority: len(reads.seen) == count)
-        held.faults.fail = lambda _stage, _n: None
-        held.go_on.set()
+    world = World(CARD, script=script)
+    world.faults["cuda"].fail = lambda stage, _n: assert_set(go_on) if stage == "encode" else None
+    talks = {n: write_speech(tmp_path / f"{n}.wav", speech_samples(n)) for n in (1, 2, 3, 4, 5)}
+    with ThreadPoolExecutor(len(talks)) as pool:
+        calls = []
+        for n, priority in ((1, 0), (2, 0), (3, 1), (4, 2), (5, 3)):  # the first is computed, the second lies ready
+            options = TranscribeOptions(language="en", batch_size=1)
+            calls.append(
+                pool.submit(
+                    world.transcriber.transcribe, talks[n], options, model="fake", on_progress=reads, priority=priority
+                )
+            )
+            until(lambda n=n: len(reads.seen) == n)
+        go_on.set()
         for call in calls:
             call.result(WAIT_S)
-    asked = [priority for priority in ended if priority]
-    assert asked.index(3) <= 1
-    assert asked[-1] == 1
+    assert computed == [1, 2, 5, 4, 3]
+
+
+def assert_set(event: threading.Event) -> None:
+    assert event.wait(WAIT_S)
 
 
 @pytest.mark.parametrize("priority", ["high", 1.5, True, None])
