@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from autorag_whisper.domain.device import Device
     from autorag_whisper.engines.base import Encoded
 
 
@@ -149,11 +150,18 @@ def test_a_file_that_is_no_media_fails_at_once_with_its_error(served: Served) ->
     assert failed["attempts"] == {"deaths": 0, "failures": 0}
 
 
-def test_what_may_pass_is_tried_again_later(served: Served, speech: bytes) -> None:
-    served.world.fail_load = lambda _device: (_ for _ in ()).throw(EngineError("fake", "load", "not now"))
-    job = served.add(speech).json()
-    until(lambda: served.job(job["id"])["attempts"]["failures"] == 1)
-    assert served.job(job["id"])["state"] == "queued"
+def test_what_may_pass_is_tried_again_later(tmp_path: Path, speech: bytes) -> None:
+    served = Served(tmp_path)
+
+    def fail(_device: Device) -> None:
+        raise EngineError("fake", "load", "not now")
+
+    served.world.fail_load = fail  # before the server starts, which loads the model
+    with served.client:
+        job = served.add(speech).json()
+        until(lambda: served.job(job["id"])["attempts"]["failures"] == 1)
+        assert served.job(job["id"])["state"] == "queued"
+    served.world.transcriber.close()
 
 
 def test_an_end_hands_back_what_is_in_work_and_another_process_takes_it_up(tmp_path: Path, speech: bytes) -> None:
