@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 _CALL = re.compile(r"(?:^|[ =/])autorag-whisper ([^ ].*)$")
+_DOTTED = re.compile(r"`([a-z]\w*(?:\.\w+)+)")
+_DRAWN = re.compile(r"\s([a-z]\w*(?:\.[a-z]\w*)*\.[A-Z]\w*)")  # in a diagram
 _END = re.compile(r" (?:#|\||&&|;|>|>>|2>) ?|>>")
 
 
@@ -98,3 +100,28 @@ def test_every_public_name_stands_in_the_reference_of_python() -> None:
     whole = {name for module in modules for name in vars(module)}
     single = {name.rpartition(".")[2] for name in shown}
     assert set(autorag_whisper.__all__) - {"__version__"} - single - whole == set()
+
+
+def is_there(name: str) -> bool:
+    """Whether `package.module`, or an attribute of one, exists in autorag_whisper."""
+    module, rest = f"autorag_whisper.{name}", list[str]()
+    while not find_spec_of(module):
+        module, _, last = module.rpartition(".")
+        rest.insert(0, last)
+    found: object = import_module(module) if rest else None
+    return not rest or all((found := getattr(found, part, None)) is not None for part in rest)
+
+
+NOT_OURS = {"letter_speech.opus", "os.fork", "pyproject.toml", "task.heard", "task.stretches"}
+
+
+def test_every_module_that_the_page_on_architecture_names_is_there() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("### Who owns which lock")
+    rest = page[2].partition("\n## ")[2]  # the table of locks names classes, and has a test of its own
+    drawn = set(_DRAWN.findall(page[0] + rest))
+    named = drawn | set(_DOTTED.findall(page[0] + rest)) - NOT_OURS
+    assert len(named) > 100
+    assert len(drawn) > 10
+    assert {name for name in named if not is_there(name.removeprefix("autorag_whisper."))} == set()
+    assert not is_there("recognition.nowhere")
+    assert not is_there("recognition.recognise.Nobody")

@@ -108,6 +108,34 @@ def test_every_matrix_product_holds_up_a_fork() -> None:
     assert not found
 
 
+def _locks(node: ast.AST, owner: str) -> Iterator[str]:
+    """`owner.name` of every lock that is made in it; the owner is a class, or a module."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Assign | ast.AnnAssign) and child.value is not None:
+            target, value = child.targets[0] if isinstance(child, ast.Assign) else child.target, child.value
+            pairs = (
+                zip(target.elts, value.elts, strict=False)
+                if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple)
+                else [(target, value)]
+            )
+            for name, made in pairs:
+                if re.fullmatch(r"(threading\.)?(R?Lock|Condition)\(\)|field\(.*Lock\)", ast.unparse(made)):
+                    yield f"{owner}.{ast.unparse(name).removeprefix('self.')}"
+        yield from _locks(child, child.name if isinstance(child, ast.ClassDef) else owner)
+
+
+def test_the_page_on_architecture_says_of_every_lock_when_it_is_held() -> None:
+    found = {
+        lock
+        for path in SOURCES
+        if path.parent.name != "testing"
+        for lock in _locks(ast.parse(path.read_text(encoding="utf-8")), path.stem)
+    }
+    table = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("\n| lock |")[2].partition("\n\n")[0]
+    told = {name for row in table.splitlines() for name in re.findall(r"`([\w.]+)`", row.split(" | ")[0])}
+    assert told == found | {"CtcAligner._gates"}  # a dictionary of locks
+
+
 def test_a_tests_name_is_a_sentence() -> None:
     names = [item.name for path in TESTS for item in functions(path) if item.name.startswith("test_")]
     assert names
