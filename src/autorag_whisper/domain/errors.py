@@ -7,6 +7,7 @@ branch once (exit code, HTTP status) and never parses a message.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ class AutoragWhisperError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Cross a process boundary with the fields, not with the message."""
-        names: dict[str, Any] = getattr(self, "__dataclass_fields__", {})
-        return type(self), tuple(getattr(self, name) for name in names)
+        names: dict[str, Any] = getattr(self, "__dataclass_fields__", {})  # some are given by name alone
+        return partial(type(self), **{name: getattr(self, name) for name in names}), ()
 
 
 class RequestError(AutoragWhisperError):
@@ -44,9 +45,6 @@ class RequestError(AutoragWhisperError):
 
 class UnavailableError(AutoragWhisperError):
     """Not now: the request may be fine, something it needs is missing, busy or broken."""
-
-
-# ---------------------------------------------------------------- media
 
 
 @dataclass(eq=False)

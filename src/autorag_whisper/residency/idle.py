@@ -29,7 +29,7 @@ class IdleTimer:
         timer: Callable[[float, Callable[[], None]], threading.Timer] = threading.Timer,
     ) -> None:
         self._after_s, self._act, self._new_timer = after_s, act, timer
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the interpreter may close a run while one is held
         self._busy = 0
         self._timer: threading.Timer | None = None
 

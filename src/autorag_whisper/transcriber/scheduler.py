@@ -48,6 +48,9 @@ _log = logging.getLogger(__name__)
 LOOK_AHEAD_S = 480.0
 """Audio of all runs that is read ahead of the engine, at most: 31 MB of samples."""
 
+LEAST_AHEAD_S = 60.0
+"""Audio that each run may have read ahead, whatever the others have: 4 MB of samples."""
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
@@ -159,13 +162,18 @@ class Scheduler:
         if gone and (len(gone) < len(self._runs) or not self.has_events):  # what is on its way may be another run
             self._runs = [work for work in self._runs if work not in gone]
             self._owners = {key: work for key, work in self._owners.items() if work not in gone}
-            if not self._runs and self._retire(self):
-                self._workers.close()
-                self.is_over = True
+            self._retire_if_empty()
             for work in gone:
                 work.drained.set()
+        elif not self._runs:  # an event of a run that had gone came between the last one's end and this
+            self._retire_if_empty()
         for work in leaving:
             work.closed.set()
+
+    def _retire_if_empty(self) -> None:
+        if not self._runs and self._retire(self):
+            self._workers.close()
+            self.is_over = True
 
     def _handle(self, event: WorkerEvent | ReaderTold | Admitted | Left | LookedFor) -> None:
         if isinstance(event, LanguageFound):
@@ -214,8 +222,8 @@ class Scheduler:
 
     def _batch(self, work: RunWork, turns: Sequence[Turn]) -> EngineJob | None:
         """The next batch for a run, with what others have that goes with it."""
-        if not work.exhausted:  # while nobody is waiting the batch may fill up first
-            tasks = next_batch(turns, full=not self._workers.idle)
+        if not work.exhausted:  # its batch may fill up first, while others of its own are on their way
+            tasks = next_batch(turns, full=bool(work.in_flight) and not self._workers.idle)
         else:
             tasks = next_batch(turns, share=self._workers.count)
         return EngineJob(tuple(tasks)) if tasks else None
@@ -223,7 +231,7 @@ class Scheduler:
     def _submit(self, job: EngineJob) -> None:
         works = list({id(work): work for key in sorted(job.files) for work in (self._owners[key],)}.values())
         for other in self._runs:
-            other.waited += other not in works and other.pool.has_eligible
+            other.waited += other not in works and other.has_work
         for work in works:
             work.submitted(job)
         self._in_flight[id(job)] = works
@@ -243,6 +251,8 @@ class Scheduler:
             return True
         if work.hurries and not self._workers.idle:
             return False
+        if work.pool.seconds < LEAST_AHEAD_S:  # whatever others hold whose results nobody takes
+            return True
         readers = sum(not other.exhausted for other in self._runs)
         waits_s = sum(other.pool.seconds for other in self._runs)
         return waits_s < LOOK_AHEAD_S and work.pool.seconds < LOOK_AHEAD_S / readers

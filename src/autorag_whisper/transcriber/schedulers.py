@@ -26,8 +26,8 @@ class Schedulers:
             found = next((one for one in self._live if one.serves(request)), None)
             if found is None:
                 found = make()
+                found.start()  # where the system gives no thread it serves nobody
                 self._live.append(found)
-                found.start()
             found.admit(work)
 
     def retire(self, scheduler: Scheduler) -> bool:

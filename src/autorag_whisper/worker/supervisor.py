@@ -360,6 +360,7 @@ class Supervisor:
         if self._process is not None:
             self._process.kill()
             self._process = None
+        self._is_replaced, self._killed_for = False, ""
         died = WorkerDied(f"its supervision failed: {type(error).__name__}: {error}")
         for call in [*self._on.values(), *self._waiting]:
             call.finish(died)
