@@ -216,6 +216,10 @@ def _its_errors() -> Iterator[None]:
 
 
 def _whisperx() -> Any:
+    # All of PyAV first: another thread of a run that begins imports it too, and two that import parts of it in different
+    # order see it half imported ("cannot import name InvalidDataError").
+    import autorag_whisper.audio.decode  # noqa: F401 - for what it imports
+
     try:
         import whisperx.asr
     except ImportError as error:
