@@ -146,6 +146,7 @@ def test_empty_fields_are_absent_and_regional_languages_are_reduced(client: Test
         ({"timestamp_granularities[]": "letter"}, "timestamp_granularities"),
         ({"stream": "perhaps"}, "stream"),
         ({"chunking_strategy": "[1]"}, "chunking_strategy"),
+        ({"chunking_strategy": "[" * 60_000}, "chunking_strategy"),
         ({"chunking_strategy": '{"type": "server_vad", "threshold": "x"}'}, "chunking_strategy[threshold]"),
         ({"prompt": "x" * 60_000}, "prompt"),
     ],

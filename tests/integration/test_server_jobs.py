@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.device import Device
     from autorag_whisper.engines.base import Encoded
+    from autorag_whisper.jobs.job import Claim
 
 
 class HeldWhisper(FakeWhisper):
@@ -133,7 +134,7 @@ def test_a_job_in_work_is_stopped_and_one_that_waits_too(served: Served, speech:
     assert served.job(third)["position"] == 1
     assert served.client.delete(f"/v1/jobs/{second}").json()["state"] == "cancelled"
     assert served.client.delete(f"/v1/jobs/{first}").json()["state"] == "running"
-    until(lambda: all(active.cancel.cancelled for active in served.runner._active.values()))
+    until(lambda: all(active.cancel.cancelled for active in served.runner._active))
     HeldWhisper.let.set()
     served.until(first, "cancelled")
     refused = served.client.get(f"/v1/jobs/{first}/result")
@@ -181,6 +182,40 @@ def test_an_end_hands_back_what_is_in_work_and_another_process_takes_it_up(tmp_p
     served.world.transcriber.close()
 
 
+def test_a_store_that_fails_for_a_moment_ends_no_worker_of_jobs(tmp_path: Path, speech: bytes) -> None:
+    served = Served(tmp_path)
+    finish = served.store.finish
+
+    def fail(claim: Claim, now_s: float) -> bool:
+        served.store.finish = finish  # type: ignore[method-assign]  # it fails once
+        raise OSError(28, "No space left on device")
+
+    served.store.finish = fail  # type: ignore[method-assign]  # as a full disk does
+    with served.client:
+        served.add(speech, language="en")
+        second = served.add(speech, language="en").json()["id"]
+        served.until(second, "done")
+    served.world.transcriber.close()
+
+
+def test_a_job_whose_lease_ran_out_is_given_up_by_whoever_had_it(tmp_path: Path, speech: bytes) -> None:
+    served = Served(tmp_path)
+    with served.client:
+        HeldWhisper.let.clear()
+        job = served.add(speech, language="en").json()["id"]
+        served.until(job, "running")
+        [active] = served.runner._active
+        other = served.store.claim(1000.0, time.time() + 3600)  # the clock was put forward
+        assert other is not None
+        until(lambda: active.claim is None)
+        assert active.cancel.cancelled
+        HeldWhisper.let.set()
+        until(lambda: not served.runner.in_work)
+        assert served.job(job)["state"] == "running"  # the other's
+        assert served.store.finish(other, time.time())
+    served.world.transcriber.close()
+
+
 def test_a_clients_jobs_are_shown_to_nobody_else(tmp_path: Path, speech: bytes) -> None:
     served = Served(tmp_path, key_digests=(keys.digest("ann"), keys.digest("bob")))
     ann, bob = ({"Authorization": f"Bearer {name}"} for name in ("ann", "bob"))
@@ -204,6 +239,11 @@ def test_pages_of_jobs_and_fields_that_make_no_sense(served: Served, speech: byt
     assert [job["id"] for job in rest["data"]] == jobs[:1]
     assert served.client.get("/v1/jobs?state=lost").status_code == 400
     assert served.client.get("/v1/jobs?limit=0").status_code == 400
+    invalid = served.client.get("/v1/jobs?limit=x")
+    assert (invalid.status_code, invalid.json()["error"]["param"]) == (400, "limit")
+    for told in ("\u00b2", "x", "9" * 30):
+        answer = served.client.get(f"/v1/jobs/{jobs[0]}/events", headers={"Last-Event-ID": told.encode("latin-1")})
+        assert answer.status_code == 200
     assert served.add(speech, priority="101").status_code == 400
     assert served.add(speech, {"Idempotency-Key": "k" * 300}).status_code == 400
     assert served.client.get("/v1/jobs/../../etc/passwd").status_code == 404

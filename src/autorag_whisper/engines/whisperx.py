@@ -216,7 +216,7 @@ def _its_errors() -> Iterator[None]:
 
 
 def _whisperx() -> Any:
-    # All of PyAV first: another thread of a run that begins imports it too, and two that import parts of it in different
+    # All of PyAV first: another thread of a run that begins imports it too, and two that import parts of it in another
     # order see it half imported ("cannot import name InvalidDataError").
     import autorag_whisper.audio.decode  # noqa: F401 - for what it imports
 

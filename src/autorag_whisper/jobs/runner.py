@@ -46,7 +46,7 @@ _TICK_S = 0.5
 _PAGE = 1000
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Active:
     """A job in work. `claim` None: it is somebody else's now."""
 
@@ -75,7 +75,7 @@ class JobRunner:
         self._store, self._transcriber, self._clock = store, transcriber, clock
         self._remove_strays()
         self._changed = threading.Condition()
-        self._active: dict[str, _Active] = {}
+        self._active: list[_Active] = []
         self._ending = False
         self._threads = [
             threading.Thread(target=self._work, name=f"autorag-whisper-job-{n}", daemon=True) for n in range(most)
@@ -104,7 +104,7 @@ class JobRunner:
             self._ending = True
             self._changed.notify_all()
             self._changed.wait_for(lambda: not self._active, drain_s)
-            for active in self._active.values():
+            for active in self._active:
                 active.hands_back = True
                 active.cancel.cancel()
         for thread in (*self._threads, self._keeper):
@@ -112,9 +112,8 @@ class JobRunner:
 
     def _work(self) -> None:
         while True:
-            with self._changed:
-                if self._ending:
-                    return
+            if self._has_ended():
+                return
             claim = self._claimed()
             if claim is None:
                 with self._changed:
@@ -122,13 +121,22 @@ class JobRunner:
                 continue
             active = _Active(claim)
             with self._changed:
-                self._active[claim.job.id] = active
+                self._active.append(active)
+            if self._has_ended():  # it was claimed while the end was asked for
+                active.hands_back = True
+                active.cancel.cancel()
             try:
                 self._do(claim, active)
+            except Exception:  # noqa: BLE001 - the store failed: the lease runs out, and the job is taken up again
+                _log.exception("what became of a job could not be kept")
             finally:
                 with self._changed:
-                    del self._active[claim.job.id]
+                    self._active.remove(active)
                     self._changed.notify_all()
+
+    def _has_ended(self) -> bool:
+        with self._changed:
+            return self._ending
 
     def _claimed(self) -> Claim | None:
         try:
@@ -193,6 +201,8 @@ class JobRunner:
             active.audio_s, active.total_s = told.audio_s, told.total_s or 0.0
 
         options = TranscribeOptions(**request.options)
+        if self._store.events(claim.job.id):  # it was begun before: its segments come once more
+            self._store.keep(claim, [("restart", "{}")])
         with self._transcriber.stream(
             source, options, model=request.model, on_progress=progress, cancel=active.cancel
         ) as stream:
@@ -225,7 +235,7 @@ class JobRunner:
                 self._changed.wait_for(lambda: self._ending and not self._active, _TICK_S)
                 if self._ending and not self._active and not any(thread.is_alive() for thread in self._threads):
                     return
-                held = list(self._active.values())
+                held = list(self._active)
             for active in held:
                 try:
                     self._renew(active)
@@ -239,8 +249,7 @@ class JobRunner:
         self._flush(claim, active)
         told = self._store.renew(claim, LEASE_S, self._clock(), (active.audio_s, active.total_s))
         if told is None:
-            still = self._active.get(claim.job.id) is active
-            if still:
+            if active in self._active:
                 _log.warning("job %s is no longer this process's: its lease ran out", claim.job.id)
                 active.claim = None
                 active.cancel.cancel()

@@ -13,8 +13,10 @@ import json
 import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
@@ -60,9 +62,11 @@ class Service:
         self.health = Health(engine.clock)
         self.recognitions = Recognitions(engine.transcriber, settings.waiting, self.health.beat)
 
-    def model_for(self, asked: str) -> str:
+    async def model_for(self, asked: str) -> str:
         """The model that is meant, if it is here; else the default, as clients send stale and foreign names."""
-        return asked if asked in self.engine.local_models() else self.settings.model
+        if asked in ("", self.settings.model):
+            return self.settings.model
+        return asked if asked in await asyncio.to_thread(self.engine.local_models) else self.settings.model
 
     @asynccontextmanager
     async def recognised(
@@ -125,8 +129,8 @@ def _add_openai(app: FastAPI, service: Service) -> None:
         except ApiError:
             upload.file.close()
             raise
-        model = service.model_for(asked.model)
-        headers = {MODEL_HEADER: model} if model != asked.model else {}
+        model = await service.model_for(asked.model)
+        headers = {MODEL_HEADER: quote(model, safe="/")} if model != asked.model else {}
         if asked.stream:
             return await _streamed(service, upload, asked, model, headers)
         async with service.recognised(upload, asked.options, model) as work:
@@ -224,6 +228,14 @@ def _handle_errors(app: FastAPI, settings: ServerSettings) -> None:
             told = ApiError(error.status_code, str(error.detail), code="invalid_request")
         return JSONResponse(told.body(), status_code=told.status, headers=dict(error.headers or {}))
 
+    async def invalid(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        param = str(first["loc"][-1])
+        told = ApiError(400, f"{param}: {first['msg']}.", param=param, code="invalid_value")
+        return JSONResponse(told.body(), status_code=told.status)
+
+    app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(ApiError, answer)
     app.add_exception_handler(AutoragWhisperError, answer)
     app.add_exception_handler(HTTPException, refused)

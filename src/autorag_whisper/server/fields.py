@@ -122,7 +122,7 @@ def _chunking(strategy: str, values: Form) -> dict[str, float]:
     else:
         try:
             told = json.loads(strategy)
-        except ValueError:
+        except (ValueError, RecursionError):
             told = None
         found = told if isinstance(told, dict) else None
     if found is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import shutil
 import uuid
 from dataclasses import fields
@@ -14,6 +15,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.files import sync_folder
 from autorag_whisper.format import FORMATS, parse, render
 from autorag_whisper.jobs.job import Job, JobRequest, JobState
 from autorag_whisper.server import documents, uploads
@@ -95,7 +97,7 @@ def _add_changes(app: FastAPI, jobs: Jobs) -> None:
         """Server-sent events: segments as they come, the end as the last. `Last-Event-ID` goes on behind that one."""
         await _job(request, jobs, job_id)
         told = request.headers.get("last-event-id", "0")
-        after = int(told) if told.isdigit() and len(told) < 10 else 0
+        after = int(told) if told.isascii() and told.isdigit() and len(told) < 10 else 0
         return StreamingResponse(_events(jobs, job_id, after), media_type="text/event-stream")
 
     @app.delete("/v1/jobs/{job_id}", responses=documents.ERRORS)
@@ -140,9 +142,8 @@ async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
         priority = _priority(upload.fields.get("priority", ["0"])[-1] or "0")
         place = jobs.runner.uploads / uuid.uuid4().hex
         await asyncio.to_thread(_keep, upload, place)
-    wanted = JobRequest(
-        str(place), upload.name, service.model_for(asked.model), _plain(asked.options), _client(request), key, priority
-    )
+    model = await service.model_for(asked.model)
+    wanted = JobRequest(str(place), upload.name, model, _plain(asked.options), _client(request), key, priority)
     job = await asyncio.to_thread(jobs.store.add, wanted, jobs.clock())
     is_new = job.request.path == str(place)
     if not is_new:
@@ -155,6 +156,9 @@ def _keep(upload: uploads.Upload, place: Path) -> None:
     upload.file.seek(0)
     with place.open("xb") as file:
         shutil.copyfileobj(upload.file, file, 1 << 20)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_folder(place.parent)
 
 
 def _plain(options: TranscribeOptions) -> dict[str, Any]:

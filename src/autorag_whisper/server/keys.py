@@ -30,7 +30,7 @@ def read_digests(given: str) -> tuple[str, ...]:
     if not given.strip():
         return ()
     parts = [part.strip().lower() for part in given.split(",") if part.strip()]
-    if all(_DIGEST.fullmatch(part) for part in parts):
+    if parts and all(_DIGEST.fullmatch(part) for part in parts):
         return tuple(dict.fromkeys(parts))
     try:
         lines = Path(given).expanduser().read_text(encoding="utf-8").splitlines()
