@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PRESENT = (
-    "click", "huggingface-hub", "numpy", "nvidia-ml-py", "onnxruntime", "packaging", "pyyaml", "rich", "safetensors",
-    "tokenizers", "tqdm",
+    "click", "huggingface-hub", "numpy", "nvidia-ml-py", "onnxruntime", "packaging", "pyyaml", "regex", "rich",
+    "safetensors", "tokenizers", "tqdm",
 )  # fmt: skip
 """What that machine has of what we need, but for PyTorch."""
 ONLY_A_CARD = "needs a card"
