@@ -71,7 +71,7 @@ def test_a_voice_in_a_telephones_band_is_found_behind_one_of_full_band(speech: S
 @given(st.lists(st.integers(1, 3000), max_size=12), st.booleans(), st.integers(0, 3))
 def test_the_cut_into_blocks_changes_nothing(lengths: list[int], is_narrow: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    samples = np.repeat(rng.standard_normal(8) * 0.2, 2000)[: sum(lengths) or 1] * rng.standard_normal(
+    samples = np.repeat(rng.standard_normal(8) * 0.2, 5000)[: sum(lengths) or 1] * rng.standard_normal(
         sum(lengths) or 1
     )
     samples = telephone(samples.astype(np.float32)) if is_narrow else samples.astype(np.float32)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
@@ -88,6 +88,7 @@ SOUNDS = st.lists(st.sampled_from("abcdefgh"), min_size=2, max_size=6, unique=Tr
 WORDS = st.lists(SOUNDS, min_size=1, max_size=4)
 
 
+@example(["abfc", "abfc"], 3, 2, 1, False)  # noqa: FBT003 - six sayings, written ten times: five were left
 @given(WORDS, st.integers(1, 4), st.integers(0, 3), st.integers(1, 12), st.booleans())
 def test_as_often_as_it_was_said_and_no_word_less(
     words: list[str], said: int, more: int, pause: int, has_others: bool

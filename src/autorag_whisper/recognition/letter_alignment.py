@@ -30,7 +30,7 @@ from autorag_whisper.engines.base import ENCODER_FRAME_S
 from autorag_whisper.recognition.loops import loops
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from autorag_whisper.align.letter_text import Readings
     from autorag_whisper.align.letters import LetterClassifier
     from autorag_whisper.domain.audio import SpeechChunk
+    from autorag_whisper.recognition.loops import Loop
 
 
 _MOST_PATHS = 24
@@ -103,21 +104,54 @@ def _as_often_as_said(
     A decoder that does not notice the end of the sound writes its last sentence once more. Both texts go through the
     same frames, and the likelier one was said: without a repetition that was said its sound would be no word's.
     """
-    kept, left = list(range(len(words))), _MOST_PATHS
-    while left > 0:
-        tried = [[kept[n] for n in fewer] for fewer in _once_less([words[n] for n in kept])][:left]
-        left -= len(tried)
-        found = [(follow([ways[n] for n in some]), some) for some in tried]
-        likelier = [(one, some) for one, some in found if one is not None and one.likelihood > path.likelihood]
-        if not likelier:
-            break
-        path, kept = max(likelier, key=lambda pair: pair[0].likelihood)
-    return path, kept
+    search = _Search(path, list(range(len(words))), words, lambda some: follow([ways[n] for n in some]))
+    while search.step():
+        pass
+    return search.path, search.kept
 
 
-def _once_less(words: Sequence[str]) -> Iterator[list[int]]:
-    """Which words are left where a repetition is there less often, by half of its sayings and by one."""
-    for loop in loops([re.sub(r"\W", "", word.lower()) or word for word in words]):
-        for sayings in sorted({int(loop.times) // 2, 1}, reverse=True):
-            first = loop.stop - sayings * loop.period
-            yield [n for n in range(len(words)) if not first <= n < loop.stop]
+@dataclass(slots=True)
+class _Search:
+    """The likeliest path so far, of the words `kept`; `left` more may be followed."""
+
+    path: LetterPath
+    kept: list[int]
+    words: Sequence[str]
+    follow: Callable[[list[int]], LetterPath | None]
+    left: int = _MOST_PATHS
+
+    def step(self) -> bool:
+        """Take out the sayings of one repetition without which the text is likeliest; whether that made it likelier."""
+        before = self.kept
+        spelled = [re.sub(r"\W", "", self.words[n].lower()) or self.words[n] for n in before]
+        chosen: tuple[Loop, int] | None = None
+        for loop in loops(spelled):
+            for sayings in sorted({int(loop.times) // 2, 1}, reverse=True):
+                if self._is_likelier(_without(before, loop, sayings)):
+                    chosen = loop, sayings
+        if chosen is None:
+            return False
+        loop, sayings = chosen
+        step = sayings // 2  # half of them may have been too many, or too few
+        while step:
+            for other in (sayings - step, sayings + step):
+                if 0 < other < loop.times and self._is_likelier(_without(before, loop, other)):
+                    sayings = other
+                    break
+            step //= 2
+        return True
+
+    def _is_likelier(self, some: list[int]) -> bool:
+        """Follow a text, unless enough were; where it is likelier than the best so far it takes its place."""
+        self.left -= 1
+        found = self.follow(some) if self.left >= 0 else None
+        if found is None or found.likelihood <= self.path.likelihood:
+            return False
+        self.path, self.kept = found, some
+        return True
+
+
+def _without(kept: Sequence[int], loop: Loop, sayings: int) -> list[int]:
+    """What is left of the words where the last so many sayings of a repetition are taken out."""
+    first = loop.stop - sayings * loop.period
+    return [word for n, word in enumerate(kept) if not first <= n < loop.stop]
