@@ -181,8 +181,17 @@ def resident_mb(worker: WorkerTranscriber) -> float:
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def counts(worker: WorkerTranscriber) -> tuple[int, int, int, int]:
-    """Threads and descriptors of the worker and of this process."""
+def counts(worker: WorkerTranscriber) -> tuple[int, ...]:
+    """Threads and descriptors of the worker and of this process at rest: a job's own may end just after its result."""
+    seen = []
+    for _ in range(40):
+        seen.append(counts_now(worker))
+        time.sleep(0.05)
+    return tuple(min(column) for column in zip(*seen, strict=True))
+
+
+def counts_now(worker: WorkerTranscriber) -> tuple[int, int, int, int]:
+    """At this moment."""
     place = Path(f"/proc/{worker.process_id}")
     return (
         len(list((place / "task").iterdir())),
