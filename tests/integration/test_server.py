@@ -250,7 +250,7 @@ def held() -> Iterator[World]:
     world = World(engine=HeldWhisper)
     with world.transcriber:
         yield world
-    HeldWhisper.let.set()
+        HeldWhisper.let.set()  # a batch that is held holds up the closing
 
 
 def until(condition: Callable[[], bool]) -> None:

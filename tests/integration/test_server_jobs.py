@@ -15,6 +15,7 @@ from autorag_whisper.jobs.memory import MemoryJobStore
 from autorag_whisper.jobs.runner import JobRunner
 from autorag_whisper.server import keys
 from autorag_whisper.server.app import Engine, create_app
+from autorag_whisper.server.health import STALLED_S
 from autorag_whisper.server.jobs import Jobs
 from autorag_whisper.server.settings import ServerSettings
 from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
@@ -42,12 +43,12 @@ class HeldWhisper(FakeWhisper):
 class Served:
     """The application over fakes, with jobs in memory."""
 
-    def __init__(self, folder: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic, **settings: Any) -> None:
         HeldWhisper.let = threading.Event()
         HeldWhisper.let.set()
         self.world, self.store = World(engine=HeldWhisper), MemoryJobStore()
         self.runner = JobRunner(self.store, self.world.transcriber, folder, time.time, most=1)
-        engine = Engine(self.world.transcriber, lambda: ["base"], time.monotonic)
+        engine = Engine(self.world.transcriber, lambda: ["base"], clock)
         durable = Jobs(self.store, self.runner, time.time)
         self.client = TestClient(create_app(engine, ServerSettings(**settings), durable), raise_server_exceptions=False)
 
@@ -179,6 +180,25 @@ def test_an_end_hands_back_what_is_in_work_and_another_process_takes_it_up(tmp_p
     until(lambda: (found := served.store.get(job)) is not None and found.state == "done")
     other.close()
     assert json.loads(other.result(job).read_text())["text"] == "one two three four five"
+    served.world.transcriber.close()
+
+
+def test_an_engine_that_hangs_at_a_job_is_not_ready(tmp_path: Path, speech: bytes) -> None:
+    now = [0.0]
+    served = Served(tmp_path, clock=lambda: now[0])
+    with served.client as client:
+        until(lambda: client.get("/readyz").status_code == 200)
+        HeldWhisper.let.clear()
+        job = served.add(speech, language="en").json()["id"]
+        served.until(job, "running")
+        health = client.app.state.service.health  # type: ignore[attr-defined]  # the state of a FastAPI
+        until(lambda: health.in_work == 1)
+        assert client.get("/readyz").status_code == 200
+        now[0] += STALLED_S + 1
+        assert client.get("/readyz").status_code == 503
+        HeldWhisper.let.set()
+        served.until(job, "done")
+        until(lambda: client.get("/readyz").status_code == 200)
     served.world.transcriber.close()
 
 

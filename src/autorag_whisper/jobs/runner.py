@@ -16,7 +16,7 @@ import os
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, UnavailableError
@@ -59,11 +59,21 @@ class _Active:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
+class Watch(Protocol):
+    """Who wants to know whether the engine gets on. Called by the threads of the jobs."""
+
+    def begin(self) -> None: ...
+
+    def beat(self) -> None: ...
+
+    def end(self) -> None: ...
+
+
 class JobRunner:
     """Works until `close`, in `folder`: a job's result is there as results/ID.json, its media may be in uploads/.
 
-    Uploads are removed when their job is done, or forgotten. `clock` gives seconds since the epoch. `most`: jobs in
-    work at a time.
+    `watch`, which may be set at any time, is told of the work. Uploads are removed when their job is done, or forgotten.
+    `clock` gives seconds since the epoch. `most`: jobs in work at a time.
     """
 
     def __init__(
@@ -73,6 +83,7 @@ class JobRunner:
         for made in (self._results, self.uploads):
             made.mkdir(parents=True, exist_ok=True)
         self._store, self._transcriber, self._clock = store, transcriber, clock
+        self.watch: Watch | None = None
         self._remove_strays()
         self._changed = threading.Condition()
         self._active: list[_Active] = []
@@ -125,11 +136,16 @@ class JobRunner:
             if self._has_ended():  # it was claimed while the end was asked for
                 active.hands_back = True
                 active.cancel.cancel()
+            watch = self.watch
+            if watch is not None:
+                watch.begin()
             try:
                 self._do(claim, active)
             except Exception:  # noqa: BLE001 - the store failed: the lease runs out, and the job is taken up again
                 _log.exception("what became of a job could not be kept")
             finally:
+                if watch is not None:
+                    watch.end()
                 with self._changed:
                     self._active.remove(active)
                     self._changed.notify_all()
@@ -199,6 +215,8 @@ class JobRunner:
 
         def progress(told: Progress) -> None:
             active.audio_s, active.total_s = told.audio_s, told.total_s or 0.0
+            if self.watch is not None:
+                self.watch.beat()
 
         options = TranscribeOptions(**request.options)
         if self._store.events(claim.job.id):  # it was begun before: its segments come once more

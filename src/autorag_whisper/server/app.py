@@ -115,6 +115,7 @@ def create_app(engine: Engine, settings: ServerSettings, durable: Jobs | None = 
     _add_openai(app, service)
     asr.add_routes(app, service)
     if durable is not None:
+        durable.runner.watch = service.health
         jobs.add_routes(app, service, durable)
     _add_health(app, service)
     app.add_middleware(Access, settings=settings)

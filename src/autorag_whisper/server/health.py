@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ STALLED_S = 120.0
 
 @dataclass(slots=True)
 class Health:
-    """`clock` gives seconds. `beat` may be called from any thread."""
+    """`clock` gives seconds. `begin`, `beat` and `end` may be called from any thread."""
 
     clock: Callable[[], float]
     warm: bool = False
@@ -22,6 +23,7 @@ class Health:
     problem: str = ""
     in_work: int = 0
     _beat: float = field(default=0.0)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         self._beat = self.clock()
@@ -32,13 +34,15 @@ class Health:
 
     def begin(self) -> None:
         """Work begins."""
-        if not self.in_work:
-            self.beat()
-        self.in_work += 1
+        with self._lock:
+            if not self.in_work:
+                self.beat()
+            self.in_work += 1
 
     def end(self) -> None:
         """Work ended, well or not."""
-        self.in_work -= 1
+        with self._lock:
+            self.in_work -= 1
 
     def why_not(self) -> str:
         """Why no request should come here now; "" if one may."""
