@@ -72,7 +72,7 @@ class Watch(Protocol):
 class JobRunner:
     """Works until `close`, in `folder`: a job's result is there as results/ID.json, its media may be in uploads/.
 
-    `watch`, which may be set at any time, is told of the work. Uploads are removed when their job is done, or forgotten.
+    `watch`, which may be set at any time, is told of work. Uploads are removed when their job is done, or forgotten.
     `clock` gives seconds since the epoch. `most`: jobs in work at a time.
     """
 
