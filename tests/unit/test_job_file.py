@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from autorag_whisper.jobs import sqlite as module
+from autorag_whisper.domain.job_errors import StoreUnavailable
+from autorag_whisper.jobs import sqlite_file as module
 from autorag_whisper.jobs.job import JobRequest, JobState
-from autorag_whisper.jobs.sqlite import SqliteJobStore, StoreUnavailable
+from autorag_whisper.jobs.sqlite import SqliteJobStore
+from autorag_whisper.jobs.sqlite_schema import MIGRATIONS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,9 +69,66 @@ def test_a_file_of_a_newer_version_and_one_that_is_none_are_refused_by_name(tmp_
 
 
 def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_file_system", lambda _: "nfs4")
+    monkeypatch.setattr(module, "file_system", lambda _: "nfs4")
     with pytest.raises(StoreUnavailable, match="network"):
         SqliteJobStore(tmp_path / "jobs.sqlite3")
+
+
+def test_a_file_that_an_earlier_version_wrote_is_brought_up_to_date_with_all_that_is_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite3"
+    with sqlite3.connect(path) as database:
+        database.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1;")
+        fields = "id, client, request, priority, state, created_s, ready_s, failures"
+        row = f"INSERT INTO jobs ({fields}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        asked = '{"path": "/in/talk.mp3", "name": "talk.mp3", "client": "ann", "priority": 2}'
+        rows = (
+            ("waits", "ann", asked, 0, "queued", 1.0, 1.0, 0),
+            ("urgent", "ann", asked, 2, "queued", 5.0, 5.0, 0),
+            ("later", "ann", asked, 9, "queued", 0.0, 500.0, 1),
+            ("had", "ann", asked, 0, "running", 0.0, 0.0, 0),
+            ("over", "bob", asked, 0, "done", 0.0, 0.0, 0),
+        )
+        database.executemany(row, rows)
+        database.execute("INSERT INTO chunks VALUES ('waits', 0, x'00')")
+        database.execute("INSERT INTO events VALUES ('waits', 1, 'segment', '{}')")
+    database.close()
+    store = SqliteJobStore(path)
+    assert [store.position(name) for name in ("urgent", "later", "waits")] == [0, 1, 2]
+    assert [c.job.id for _ in range(3) if (c := store.claim(30.0, 10.0))] == ["urgent", "had", "waits"]
+    assert store.claim(9.0, 11.0) is None
+    assert (claim := store.claim(9.0, 600.0)) is not None  # what the others had is over as well
+    assert claim.job.id == "urgent"
+    assert (store.checkpoints("waits"), len(store.events("waits"))) == ({0: b"\0"}, 1)
+    assert store.usage("ann").unfinished == 4
+    done = store.get("over")
+    assert done is not None
+    assert (done.result, done.request.webhook, done.notes) == ("over.json", "", ())
+    store.close()
+    with sqlite3.connect(path) as database:
+        assert database.execute("PRAGMA user_version").fetchone()[0] == len(MIGRATIONS)
+    database.close()
+
+
+def test_a_full_disk_refuses_what_would_write_keeps_what_was_there_and_is_over_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    store = SqliteJobStore(tmp_path / "jobs.sqlite3")
+    job, large = store.add(TALK, 1.0), "x" * 4_000_000
+    claim = store.claim(30.0, 2.0)
+    assert claim is not None
+    database = store._file._database
+    database.execute(f"PRAGMA max_page_count = {database.execute('PRAGMA page_count').fetchone()[0] + 1}")
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable, match="full"):
+            store.keep(claim, [("small", "{}"), ("large", large)])
+        assert store.events(job.id) == []
+    assert store.get(job.id) == claim.job
+    database.execute("PRAGMA max_page_count = 1000000")
+    assert store.keep(claim, [("large", large)])
+    assert [event.kind for event in store.events(job.id)] == ["large"]
+    store.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        store.get(job.id)
 
 
 def test_a_process_that_is_killed_in_the_midst_of_its_writing_leaves_all_or_nothing_of_each_call(
@@ -86,7 +145,7 @@ while True:
     n += 1
     job = store.add(JobRequest("/in", str(n)), float(n))
     claim = store.claim(1e9, float(n))
-    store.keep(claim, [("a", "1"), ("b", "2")], (n, b"x"))
+    store.keep(claim, [("a", "1"), ("b", "2")], [(n, b"x")])
     print(n, flush=True)
     if n % 2:
         store.finish(claim, float(n))

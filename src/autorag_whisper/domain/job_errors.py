@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autorag_whisper.domain.errors import UnavailableError
+from autorag_whisper.domain.errors import RequestError, UnavailableError
 
 
 @dataclass(eq=False)
@@ -20,3 +20,31 @@ class StoreUnavailable(UnavailableError):
     @property
     def remedy(self) -> str:
         return "name another folder, on a disk of this machine, or end the process that has it"
+
+
+@dataclass(eq=False)
+class QueueFull(UnavailableError):
+    """No job can be added now, whoever asks."""
+
+    reason: str
+
+    def problem(self) -> str:
+        return f"no job can be added now: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "try again when some are done"
+
+
+@dataclass(eq=False)
+class QuotaExceeded(RequestError):
+    """A client has as much as it may have: `limit` says of what."""
+
+    limit: str
+
+    def problem(self) -> str:
+        return f"you have reached your limit of {self.limit}"
+
+    @property
+    def remedy(self) -> str:
+        return "wait until some of your jobs are done, or remove old ones (autorag-whisper jobs prune)"

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.domain.errors import InvalidOption
+from autorag_whisper.domain.job_errors import QueueFull, QuotaExceeded
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class JobState(StrEnum):
@@ -35,6 +39,8 @@ class JobRequest:
 
     `options`: fields of `TranscribeOptions`, as JSON has them. `client`: whose it is; nobody else sees it.
     `idempotency_key`: a second request of the same client with the same key is the same job. `priority`: higher first.
+    `media_bytes`: what the media takes of the service's own disk; 0 for a file that lies elsewhere. `webhook`: the
+    address that is told of its end; "" tells nobody. `trace`: the `traceparent` (W3C) of the request that added it.
     """
 
     path: str
@@ -44,6 +50,9 @@ class JobRequest:
     client: str = ""
     idempotency_key: str = ""
     priority: int = 0
+    media_bytes: int = 0
+    webhook: str = ""
+    trace: str = ""
 
     def __post_init__(self) -> None:
         if not -100 <= self.priority <= 100:
@@ -66,6 +75,9 @@ class Job:
 
     `audio_s` of `total_s` (0: unknown) are recognised. `deaths`: processes that died with it in hand since it last got
     on; `failures`: errors after which it was tried again. `error`: of a FAILED one `{"message", "code"}`, "" else.
+    `claimed_s`: when it was claimed last, with `claimed_audio_s` done by then. `result`: of a DONE one, the name of its
+    file. `kept_bytes`: what it takes of the disk, its media until it is done, its result from then on. `notes`: what
+    its client should know though nothing failed.
     """
 
     id: str
@@ -80,15 +92,60 @@ class Job:
     failures: int = 0
     error: str = ""
     wants_cancel: bool = False
+    claimed_s: float = 0.0
+    claimed_audio_s: float = 0.0
+    result: str = ""
+    kept_bytes: int = 0
+    notes: tuple[str, ...] = ()
+
+    def left_s(self, now_s: float) -> float | None:
+        """How long it will still take, by its pace since it was claimed; None where nothing tells."""
+        done_s, spent_s = self.audio_s - self.claimed_audio_s, now_s - self.claimed_s
+        if self.state is not JobState.RUNNING or not self.total_s or done_s <= 0 or spent_s <= 0:
+            return None
+        return max(0.0, self.total_s - self.audio_s) * spent_s / done_s
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job in somebody's hands until `until_s`. `fence` grows with each claim: an older one counts no more."""
+    """A job in somebody's hands until `until_s`: the receipt of one delivery of it to a worker.
+
+    `fence` grows with each claim of the job: what is done with an older one counts no more.
+    """
 
     job: Job
     fence: int
     until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """What may be in a store; None has no limit.
+
+    `queued`: jobs that wait, of all clients. `client_jobs`: jobs of one client that are not over. `client_bytes`,
+    `total_bytes`: what jobs take of the disk, of one client and of all.
+    """
+
+    queued: int | None = None
+    client_jobs: int | None = None
+    client_bytes: int | None = None
+    total_bytes: int | None = None
+
+
+NO_LIMITS = QueueLimits()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What is in a store, of one client or of all: jobs in each state, and the bytes that they take of the disk."""
+
+    jobs: Mapping[JobState, int]
+    kept_bytes: int
+
+    @property
+    def unfinished(self) -> int:
+        """Jobs that are not over."""
+        return sum(count for state, count in self.jobs.items() if not state.is_final)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +155,22 @@ class JobEvent:
     number: int
     kind: str
     data: str
+
+
+def check_limits(request: JobRequest, limits: QueueLimits, own: Usage, everybody: Usage) -> None:
+    """Whether one more job fits, beside what its client has and what all have.
+
+    Raises QuotaExceeded where its client has too much, QueueFull where all together have.
+    """
+
+    def is_over(limit: int | None, there: int, more: int) -> bool:
+        return limit is not None and there + more > limit
+
+    if is_over(limits.client_jobs, own.unfinished, 1):
+        raise QuotaExceeded(f"{limits.client_jobs} jobs that are not over")
+    if is_over(limits.client_bytes, own.kept_bytes, request.media_bytes):
+        raise QuotaExceeded(f"{limits.client_bytes:,} bytes of media and results")
+    if is_over(limits.queued, everybody.jobs.get(JobState.QUEUED, 0), 1):
+        raise QueueFull(f"{limits.queued} jobs wait already")
+    if is_over(limits.total_bytes, everybody.kept_bytes, request.media_bytes):
+        raise QueueFull(f"media and results would take more than {limits.total_bytes:,} bytes")

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from autorag_whisper.jobs.job import POISONED, Claim, Job, JobEvent, JobRequest, JobState
+from autorag_whisper.jobs.delivery import Delivery
+from autorag_whisper.jobs.job import (
+    NO_LIMITS,
+    POISONED,
+    Claim,
+    Job,
+    JobEvent,
+    JobRequest,
+    JobState,
+    QueueLimits,
+    Usage,
+    check_limits,
+)
+from autorag_whisper.jobs.shown import ended_payload
 from autorag_whisper.jobs.store import MOST_DEATHS, WAITING_WORTH_S
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 @dataclass(slots=True)
@@ -30,15 +44,70 @@ class _Kept:
         return self.ready_s - self.job.request.priority * WAITING_WORTH_S, self.place
 
 
+class MemoryDeliveries:
+    """The `Deliveries` of a `MemoryJobStore`."""
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
+        self._all: dict[str, Delivery] = {}
+
+    def claim(self, lease_s: float, now_s: float) -> Delivery | None:
+        with self._lock:
+            due = [one for one in self._all.values() if not one.ended_s and one.due_s <= now_s]
+            if not due:
+                return None
+            first = min(due, key=lambda one: one.due_s)  # of equals the one that came first
+            taken = replace(first, due_s=now_s + lease_s, attempts=first.attempts + 1)
+            self._all[taken.id] = taken
+            return taken
+
+    def delivered(self, delivery: Delivery, response: str, now_s: float) -> bool:
+        return self._over(delivery, delivered=True, response=response, ended_s=now_s)
+
+    def failed(self, delivery: Delivery, response: str, now_s: float, again_s: float | None = None) -> bool:
+        if again_s is None:
+            return self._over(delivery, response=response, ended_s=now_s)
+        return self._over(delivery, response=response, due_s=again_s)
+
+    def of_job(self, job_id: str) -> list[Delivery]:
+        with self._lock:
+            return [one for one in self._all.values() if one.job_id == job_id]
+
+    def tell(self, job: Job) -> None:
+        """Put the end of a job beside it, if somebody wants to know."""
+        if job.request.webhook:
+            payload = ended_payload(job)
+            made = Delivery(
+                f"msg_{uuid.uuid4().hex}", job.id, job.request.webhook, payload, job.finished_s, job.finished_s
+            )
+            self._all[made.id] = made
+
+    def forget(self, job_id: str) -> None:
+        """Those of a job that is forgotten."""
+        self._all = {name: one for name, one in self._all.items() if one.job_id != job_id}
+
+    def _over(self, delivery: Delivery, **changed: object) -> bool:
+        with self._lock:
+            kept = self._all.get(delivery.id)
+            if kept is None or kept.ended_s or kept.attempts != delivery.attempts:
+                return False
+            self._all[kept.id] = replace(kept, **changed)  # type: ignore[arg-type]  # its own fields
+            return True
+
+
 class MemoryJobStore:
     """A `JobStore`."""
+
+    is_shared = False
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._jobs: dict[str, _Kept] = {}
         self._added = 0
+        self._wakes: list[Callable[[], None]] = []
+        self.deliveries = MemoryDeliveries(self._lock)
 
-    def add(self, request: JobRequest, now_s: float) -> Job:
+    def add(self, request: JobRequest, now_s: float, limits: QueueLimits = NO_LIMITS) -> Job:
         with self._lock:
             for kept in self._jobs.values():
                 own = kept.job.request
@@ -47,10 +116,12 @@ class MemoryJobStore:
                     request.idempotency_key,
                 ):
                     return kept.job
+            check_limits(request, limits, self.usage(request.client), self.usage())
             self._added += 1
-            job = Job(uuid.uuid4().hex, request, JobState.QUEUED, now_s)
+            job = Job(uuid.uuid4().hex, request, JobState.QUEUED, now_s, kept_bytes=request.media_bytes)
             self._jobs[job.id] = _Kept(job, now_s, self._added)
-            return job
+        self._changed()
+        return job
 
     def get(self, job_id: str, client: str | None = None) -> Job | None:
         with self._lock:
@@ -77,6 +148,11 @@ class MemoryJobStore:
             queued = (kept for kept in self._jobs.values() if kept.job.state is JobState.QUEUED)
             return sum(kept.turn < own.turn for kept in queued)
 
+    def usage(self, client: str | None = None) -> Usage:
+        with self._lock:
+            jobs = [kept.job for kept in self._jobs.values() if client in (None, kept.job.request.client)]
+            return Usage(Counter(job.state for job in jobs), sum(job.kept_bytes for job in jobs))
+
     def claim(self, lease_s: float, now_s: float) -> Claim | None:
         with self._lock:
             for kept in self._jobs.values():
@@ -88,19 +164,21 @@ class MemoryJobStore:
             kept = min(waiting, key=lambda kept: kept.turn)
             kept.fence += 1
             kept.lease_until_s = now_s + lease_s
-            kept.job = replace(kept.job, state=JobState.RUNNING, started_s=kept.job.started_s or now_s)
+            job, started_s = kept.job, kept.job.started_s or now_s
+            kept.job = replace(
+                job, state=JobState.RUNNING, started_s=started_s, claimed_s=now_s, claimed_audio_s=job.audio_s
+            )
             return Claim(kept.job, kept.fence, kept.lease_until_s)
 
-    @staticmethod
-    def _died(kept: _Kept, now_s: float) -> None:
-        deaths = kept.job.deaths + 1
-        kept.fence += 1
+    def _died(self, kept: _Kept, now_s: float) -> None:
+        kept.job = replace(kept.job, deaths=kept.job.deaths + 1)
         if kept.job.wants_cancel:
-            kept.job = replace(kept.job, deaths=deaths, state=JobState.CANCELLED, finished_s=now_s)
-        elif deaths >= MOST_DEATHS:
-            kept.job = replace(kept.job, deaths=deaths, state=JobState.FAILED, finished_s=now_s, error=POISONED)
+            self._over(kept, JobState.CANCELLED, now_s)
+        elif kept.job.deaths >= MOST_DEATHS:
+            self._over(kept, JobState.FAILED, now_s, error=POISONED)
         else:
-            kept.job = replace(kept.job, deaths=deaths, state=JobState.QUEUED)
+            kept.fence += 1
+            kept.job = replace(kept.job, state=JobState.QUEUED)
 
     def renew(self, claim: Claim, lease_s: float, now_s: float, progress: tuple[float, float]) -> Claim | None:
         with self._lock:
@@ -114,15 +192,19 @@ class MemoryJobStore:
             return Claim(kept.job, kept.fence, kept.lease_until_s)
 
     def keep(
-        self, claim: Claim, events: Sequence[tuple[str, str]], checkpoint: tuple[int, bytes] | None = None
+        self,
+        claim: Claim,
+        events: Sequence[tuple[str, str]] = (),
+        checkpoints: Sequence[tuple[int, bytes]] = (),
+        notes: Sequence[str] = (),
     ) -> bool:
         with self._lock:
             kept = self._held(claim)
             if kept is None:
                 return False
-            if checkpoint is not None:
-                kept.chunks[checkpoint[0]] = checkpoint[1]
+            kept.chunks.update(checkpoints)
             kept.events += [JobEvent(len(kept.events) + n, kind, data) for n, (kind, data) in enumerate(events, 1)]
+            kept.job = replace(kept.job, notes=tuple(dict.fromkeys((*kept.job.notes, *notes))))
             return True
 
     def checkpoints(self, job_id: str) -> dict[int, bytes]:
@@ -130,12 +212,12 @@ class MemoryJobStore:
             kept = self._jobs.get(job_id)
             return dict(kept.chunks) if kept is not None else {}
 
-    def finish(self, claim: Claim, now_s: float) -> bool:
-        return self._end(claim, JobState.DONE, now_s, "")
+    def finish(self, claim: Claim, now_s: float, result: str = "", result_bytes: int = 0) -> bool:
+        return self._end(claim, JobState.DONE, now_s, result=result, kept_bytes=result_bytes)
 
     def fail(self, claim: Claim, error: str, now_s: float, again_s: float | None = None) -> bool:
         if again_s is None:
-            return self._end(claim, JobState.FAILED, now_s, error)
+            return self._end(claim, JobState.FAILED, now_s, error=error)
         with self._lock:
             kept = self._held(claim)
             if kept is not None:
@@ -153,7 +235,7 @@ class MemoryJobStore:
             return kept is not None
 
     def cancelled(self, claim: Claim, now_s: float) -> bool:
-        return self._end(claim, JobState.CANCELLED, now_s, "")
+        return self._end(claim, JobState.CANCELLED, now_s)
 
     def cancel(self, job_id: str, now_s: float) -> Job | None:
         with self._lock:
@@ -163,8 +245,10 @@ class MemoryJobStore:
             if kept.job.state is JobState.RUNNING:
                 kept.job = replace(kept.job, wants_cancel=True)
             elif kept.job.state is JobState.QUEUED:
-                kept.job = replace(kept.job, wants_cancel=True, state=JobState.CANCELLED, finished_s=now_s)
-            return kept.job
+                kept.job = replace(kept.job, wants_cancel=True)
+                self._over(kept, JobState.CANCELLED, now_s)
+        self._changed()
+        return kept.job
 
     def retry(self, job_id: str, now_s: float) -> Job | None:
         with self._lock:
@@ -176,34 +260,56 @@ class MemoryJobStore:
                 kept.job = replace(
                     kept.job, state=JobState.QUEUED, wants_cancel=False, deaths=0, failures=0, error="", finished_s=0.0
                 )
-            return kept.job
+        self._changed()
+        return kept.job
 
-    def events(self, job_id: str, after: int = 0) -> list[JobEvent]:
+    def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[JobEvent]:
         with self._lock:
             kept = self._jobs.get(job_id)
-            return kept.events[max(0, after) :] if kept is not None else []
+            return kept.events[max(0, after) :][:limit] if kept is not None else []
 
-    def prune(self, before_s: float) -> list[Job]:
+    def prune(
+        self, before_s: float, *, most_bytes: int | None = None, client: str | None = None, limit: int = 1000
+    ) -> list[Job]:
         with self._lock:
-            gone = [k.job for k in self._jobs.values() if k.job.state.is_final and k.job.finished_s < before_s]
-            for job in gone:
-                del self._jobs[job.id]
-            return gone
+            there, forgotten = self.usage(client).kept_bytes, list[Job]()
+            over = [k for k in self._jobs.values() if k.job.state.is_final and client in (None, k.job.request.client)]
+            for kept in sorted(over, key=lambda kept: (kept.job.finished_s, kept.place)):
+                fits = most_bytes is None or there <= most_bytes
+                if len(forgotten) == limit or (kept.job.finished_s >= before_s and fits):
+                    break
+                if all(delivery.ended_s for delivery in self.deliveries.of_job(kept.job.id)):
+                    forgotten.append(kept.job)
+                    there -= kept.job.kept_bytes
+                    del self._jobs[kept.job.id]
+                    self.deliveries.forget(kept.job.id)
+            return forgotten
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        self._wakes.append(wake)
 
     def close(self) -> None:
         """Nothing is held."""
+
+    def _changed(self) -> None:
+        for wake in self._wakes:
+            wake()
 
     def _held(self, claim: Claim) -> _Kept | None:
         kept = self._jobs.get(claim.job.id)
         return kept if kept and kept.fence == claim.fence and kept.job.state is JobState.RUNNING else None
 
-    def _end(self, claim: Claim, state: JobState, now_s: float, error: str) -> bool:
+    def _end(self, claim: Claim, state: JobState, now_s: float, **changed: object) -> bool:
         with self._lock:
             kept = self._held(claim)
             if kept is None:
                 return False
-            kept.fence += 1
-            kept.job = replace(kept.job, state=state, finished_s=now_s, error=error)
-            if state is JobState.DONE:
-                kept.chunks.clear()
+            self._over(kept, state, now_s, **changed)
             return True
+
+    def _over(self, kept: _Kept, state: JobState, now_s: float, **changed: object) -> None:
+        kept.fence += 1
+        kept.job = replace(kept.job, state=state, finished_s=now_s, **changed)  # type: ignore[arg-type]  # its own fields
+        if state is JobState.DONE:
+            kept.chunks.clear()
+        self.deliveries.tell(kept.job)

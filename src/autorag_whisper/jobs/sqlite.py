@@ -1,70 +1,72 @@
-"""Jobs in a file of SQLite: WAL, `synchronous=FULL`, one process that writes.
-
-SQLite before 3.51.3 may damage a file that several connections write to while its log is reset, so all writing goes
-through one connection of one process, which holds a lock of the operating system on a file beside it. A network file
-system is refused: neither that lock nor SQLite's own can be relied on there.
-"""
+"""Jobs in a file of SQLite (`jobs.sqlite_file`) that is laid out as `jobs.sqlite_schema` says; one process has it."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
-import sqlite3
-import threading
+import json
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from autorag_whisper.domain.job_errors import StoreUnavailable
-from autorag_whisper.jobs.job import POISONED, Claim, Job, JobEvent, JobRequest, JobState
+from autorag_whisper.jobs.delivery import Delivery
+from autorag_whisper.jobs.job import (
+    NO_LIMITS,
+    POISONED,
+    Claim,
+    Job,
+    JobEvent,
+    JobRequest,
+    JobState,
+    QueueLimits,
+    Usage,
+    check_limits,
+)
+from autorag_whisper.jobs.shown import ended_payload
+from autorag_whisper.jobs.sqlite_file import SqliteFile
+from autorag_whisper.jobs.sqlite_schema import MIGRATIONS
 from autorag_whisper.jobs.store import MOST_DEATHS, WAITING_WORTH_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import sqlite3
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-MIGRATIONS = (
-    """
-    CREATE TABLE jobs (
-        place INTEGER PRIMARY KEY AUTOINCREMENT,
-        id TEXT NOT NULL UNIQUE,
-        client TEXT NOT NULL,
-        idempotency_key TEXT,
-        request TEXT NOT NULL,
-        priority INTEGER NOT NULL,
-        state TEXT NOT NULL,
-        created_s REAL NOT NULL,
-        ready_s REAL NOT NULL,
-        started_s REAL NOT NULL DEFAULT 0,
-        finished_s REAL NOT NULL DEFAULT 0,
-        audio_s REAL NOT NULL DEFAULT 0,
-        total_s REAL NOT NULL DEFAULT 0,
-        deaths INTEGER NOT NULL DEFAULT 0,
-        failures INTEGER NOT NULL DEFAULT 0,
-        error TEXT NOT NULL DEFAULT '',
-        wants_cancel INTEGER NOT NULL DEFAULT 0,
-        fence INTEGER NOT NULL DEFAULT 0,
-        lease_until_s REAL NOT NULL DEFAULT 0
-    );
-    CREATE UNIQUE INDEX by_key ON jobs (client, idempotency_key) WHERE idempotency_key IS NOT NULL;
-    CREATE INDEX waiting ON jobs (ready_s, priority) WHERE state = 'queued';
-    CREATE INDEX leased ON jobs (lease_until_s) WHERE state = 'running';
-    CREATE INDEX ended ON jobs (finished_s) WHERE state IN ('done', 'failed', 'cancelled');
-    CREATE TABLE chunks (
-        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, number INTEGER NOT NULL, checkpoint BLOB NOT NULL,
-        PRIMARY KEY (job, number)
-    ) WITHOUT ROWID;
-    CREATE TABLE events (
-        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, number INTEGER NOT NULL, kind TEXT NOT NULL,
-        data TEXT NOT NULL, PRIMARY KEY (job, number)
-    ) WITHOUT ROWID;
-    """,
-)
-"""One for each version of the file, forward only; `user_version` counts those that were applied."""
+_FINAL = "state IN ('done', 'failed', 'cancelled')"
 
-_NETWORKS = frozenset(
-    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "9p", "glusterfs", "lustre", "fuse.sshfs")
-)
+
+class SqliteDeliveries:
+    """The `Deliveries` of a `SqliteJobStore`."""
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+
+    def claim(self, lease_s: float, now_s: float) -> Delivery | None:
+        with self._file.writing() as database:
+            found = database.execute(
+                "UPDATE deliveries SET due_s = ?, attempts = attempts + 1 WHERE number = ("
+                "SELECT number FROM deliveries WHERE ended_s = 0 AND due_s <= ? ORDER BY due_s, number LIMIT 1) "
+                "RETURNING *",
+                (now_s + lease_s, now_s),
+            ).fetchone()
+        return _delivery(found) if found else None
+
+    def delivered(self, delivery: Delivery, response: str, now_s: float) -> bool:
+        return self._over(delivery, "delivered = 1, response = ?, ended_s = ?", response, now_s)
+
+    def failed(self, delivery: Delivery, response: str, now_s: float, again_s: float | None = None) -> bool:
+        if again_s is None:
+            return self._over(delivery, "response = ?, ended_s = ?", response, now_s)
+        return self._over(delivery, "response = ?, due_s = ?", response, again_s)
+
+    def of_job(self, job_id: str) -> list[Delivery]:
+        rows = self._file.rows("SELECT * FROM deliveries WHERE job = ? ORDER BY number", job_id)
+        return [_delivery(row) for row in rows]
+
+    def _over(self, delivery: Delivery, changes: str, *values: Any) -> bool:
+        with self._file.writing() as database:
+            changed = database.execute(
+                f"UPDATE deliveries SET {changes} WHERE id = ? AND attempts = ? AND ended_s = 0",  # noqa: S608 - what the methods above say
+                (*values, delivery.id, delivery.attempts),
+            )
+            return bool(changed.rowcount)
 
 
 class SqliteJobStore:
@@ -73,59 +75,18 @@ class SqliteJobStore:
     Raises StoreUnavailable where another process has it, a newer version wrote it, or it lies on a network.
     """
 
+    is_shared = False
+
     def __init__(self, path: Path) -> None:
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if (kind := _file_system(path.parent)) in _NETWORKS:
-            raise StoreUnavailable(str(path), f"it lies on a network ({kind})")
-        self._only_one = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._only_one, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._lock = threading.RLock()
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._database.row_factory = sqlite3.Row
-            self._prepare()
-        except (OSError, sqlite3.Error, StoreUnavailable) as error:
-            os.close(self._only_one)
-            if isinstance(error, StoreUnavailable):
-                raise
-            taken = isinstance(error, BlockingIOError)
-            raise StoreUnavailable(str(path), "another process has it" if taken else str(error)) from error
-        self._closed = False
+        self._file = SqliteFile(path, MIGRATIONS)
+        self._wakes: list[Callable[[], None]] = []
+        self.deliveries = SqliteDeliveries(self._file)
+        with self._file.writing() as database:  # only one process has the file: whoever had a job in hand is dead
+            database.execute("UPDATE jobs SET lease_until_s = 0 WHERE state = 'running'")
 
-    def _prepare(self) -> None:
-        run = self._database.execute
-        run("PRAGMA journal_mode = WAL")
-        run("PRAGMA synchronous = FULL")
-        run("PRAGMA foreign_keys = ON")
-        version = run("PRAGMA user_version").fetchone()[0]
-        if version > len(MIGRATIONS):
-            raise StoreUnavailable(str(self._path), f"version {version} wrote it, this one knows {len(MIGRATIONS)}")
-        for number in range(version, len(MIGRATIONS)):
-            self._database.executescript(
-                f"BEGIN IMMEDIATE; {MIGRATIONS[number]}; PRAGMA user_version = {number + 1}; COMMIT;"
-            )
-        # Only one process has the file: whoever had a job in hand is dead.
-        run("UPDATE jobs SET lease_until_s = 0 WHERE state = 'running'")
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it or nothing, on the disk when it is over."""
-        with self._lock:
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._database
-            except BaseException:
-                self._database.execute("ROLLBACK")
-                raise
-            self._database.execute("COMMIT")
-
-    def _rows(self, statement: str, *values: Any) -> list[Any]:
-        with self._lock:
-            return self._database.execute(statement, values).fetchall()
-
-    def add(self, request: JobRequest, now_s: float) -> Job:
-        with self._writing() as database:
+    def add(self, request: JobRequest, now_s: float, limits: QueueLimits = NO_LIMITS) -> Job:
+        job = Job(uuid.uuid4().hex, request, JobState.QUEUED, now_s, kept_bytes=request.media_bytes)
+        with self._file.writing() as database:
             if request.idempotency_key:
                 found = database.execute(
                     "SELECT * FROM jobs WHERE client = ? AND idempotency_key = ?",
@@ -133,68 +94,88 @@ class SqliteJobStore:
                 ).fetchone()
                 if found is not None:
                     return _job(found)
-            job_id = uuid.uuid4().hex
+            if limits is not NO_LIMITS:
+                check_limits(request, limits, self.usage(request.client), self.usage())
             database.execute(
-                "INSERT INTO jobs (id, client, idempotency_key, request, priority, state, created_s, ready_s) "
-                "VALUES (?, ?, ?, ?, ?, 'queued', ?, ?)",
+                "INSERT INTO jobs (id, client, idempotency_key, request, priority, state, created_s, ready_s, turn_s, "
+                "kept_bytes) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
                 (
-                    job_id,
+                    job.id,
                     request.client,
                     request.idempotency_key or None,
                     request.to_json(),
                     request.priority,
                     now_s,
                     now_s,
+                    now_s - request.priority * WAITING_WORTH_S,
+                    job.kept_bytes,
                 ),
             )
-            return Job(job_id, request, JobState.QUEUED, now_s)
+        self._changed()
+        return job
 
     def get(self, job_id: str, client: str | None = None) -> Job | None:
-        found = self._rows("SELECT * FROM jobs WHERE id = ?", job_id)
+        found = self._file.rows("SELECT * FROM jobs WHERE id = ?", job_id)
         return _job(found[0]) if found and client in (None, found[0]["client"]) else None
 
     def newest(
         self, client: str | None = None, state: JobState | None = None, *, limit: int = 100, before: str = ""
     ) -> list[Job]:
-        rows = self._rows(
-            "SELECT * FROM jobs WHERE (?1 IS NULL OR client = ?1) AND (?2 IS NULL OR state = ?2) "
-            "AND (?3 = '' OR place < (SELECT place FROM jobs WHERE id = ?3)) ORDER BY place DESC LIMIT ?4",
-            client, state.value if state is not None else None, before, limit,
-        )  # fmt: skip
+        wanted: dict[str, Any] = {} if client is None else {"client = ?": client}
+        wanted |= {} if state is None else {"state = ?": state.value}
+        wanted |= {"place < (SELECT place FROM jobs WHERE id = ?)": before} if before else {}
+        where = " AND ".join(wanted) or "1"
+        rows = self._file.rows(
+            f"SELECT * FROM jobs WHERE {where} ORDER BY place DESC LIMIT ?",  # noqa: S608 - the terms above alone
+            *wanted.values(),
+            limit,
+        )
         return [_job(row) for row in rows]
 
     def position(self, job_id: str) -> int:
-        rows = self._rows(
-            "SELECT count(*) FROM jobs AS other, jobs AS own WHERE own.id = ? AND own.state = 'queued' "
-            "AND other.state = 'queued' AND other.id != own.id AND "
-            "(other.ready_s - other.priority * ?, other.place) < (own.ready_s - own.priority * ?, own.place)",
-            job_id, WAITING_WORTH_S, WAITING_WORTH_S,
-        )  # fmt: skip
-        return int(rows[0][0])
+        own = self._file.rows("SELECT turn_s, place FROM jobs WHERE id = ? AND state = 'queued'", job_id)
+        if not own:
+            return 0
+        before = "SELECT count(*) FROM jobs WHERE state = 'queued' AND delayed = ? AND (turn_s, place) < (?, ?)"
+        return sum(self._file.rows(before, delayed, *own[0])[0][0] for delayed in (0, 1))
+
+    def usage(self, client: str | None = None) -> Usage:
+        rows = self._file.rows(
+            "SELECT state, sum(jobs), sum(bytes) FROM totals WHERE ?1 IS NULL OR client = ?1 GROUP BY state", client
+        )
+        return Usage({JobState(row[0]): row[1] for row in rows if row[1]}, sum(row[2] for row in rows))
 
     def claim(self, lease_s: float, now_s: float) -> Claim | None:
-        with self._writing() as database:
-            # Whose process died: again, unless it did so with too many.
+        with self._file.writing() as database:
+            self._take_from_the_dead(database, now_s)
             database.execute(
-                "UPDATE jobs SET deaths = deaths + 1, fence = fence + 1, "
-                "state = CASE WHEN wants_cancel THEN 'cancelled' WHEN deaths + 1 >= ? THEN 'failed' ELSE 'queued' END, "
-                "finished_s = CASE WHEN wants_cancel OR deaths + 1 >= ? THEN ? ELSE 0 END, "
-                "error = CASE WHEN NOT wants_cancel AND deaths + 1 >= ? THEN ? ELSE '' END "
-                "WHERE state = 'running' AND lease_until_s < ?",
-                (MOST_DEATHS, MOST_DEATHS, now_s, MOST_DEATHS, POISONED, now_s),
+                "UPDATE jobs SET delayed = 0 WHERE state = 'queued' AND delayed = 1 AND ready_s <= ?", (now_s,)
             )
             found = database.execute(
-                "UPDATE jobs SET state = 'running', fence = fence + 1, lease_until_s = ?, "
-                "started_s = CASE WHEN started_s THEN started_s ELSE ? END WHERE place = ("
-                "SELECT place FROM jobs WHERE state = 'queued' AND ready_s <= ? "
-                "ORDER BY ready_s - priority * ?, place LIMIT 1) "
+                "UPDATE jobs SET state = 'running', fence = fence + 1, lease_until_s = ?, claimed_s = ?, "
+                "claimed_audio_s = audio_s, started_s = CASE WHEN started_s THEN started_s ELSE ? END WHERE place = ("
+                "SELECT place FROM jobs WHERE state = 'queued' AND delayed = 0 ORDER BY turn_s, place LIMIT 1) "
                 "RETURNING *",
-                (now_s + lease_s, now_s, now_s, WAITING_WORTH_S),
+                (now_s + lease_s, now_s, now_s),
             ).fetchone()
         return Claim(_job(found), found["fence"], now_s + lease_s) if found else None
 
+    def _take_from_the_dead(self, database: sqlite3.Connection, now_s: float) -> None:
+        """Jobs whose process died: again, unless it did so with too many."""
+        ended = database.execute(
+            "UPDATE jobs SET deaths = deaths + 1, fence = fence + 1, "
+            "state = CASE WHEN wants_cancel THEN 'cancelled' WHEN deaths + 1 >= ? THEN 'failed' ELSE 'queued' END, "
+            "finished_s = CASE WHEN wants_cancel OR deaths + 1 >= ? THEN ? ELSE 0 END, "
+            "error = CASE WHEN NOT wants_cancel AND deaths + 1 >= ? THEN ? ELSE '' END "
+            "WHERE state = 'running' AND lease_until_s < ? RETURNING *",
+            (MOST_DEATHS, MOST_DEATHS, now_s, MOST_DEATHS, POISONED, now_s),
+        ).fetchall()
+        for job in map(_job, ended):
+            if job.state.is_final:
+                _tell_webhook(database, job)
+
     def renew(self, claim: Claim, lease_s: float, now_s: float, progress: tuple[float, float]) -> Claim | None:
-        with self._writing() as database:
+        with self._file.writing() as database:
             found = database.execute(
                 "UPDATE jobs SET lease_until_s = ?1, deaths = CASE WHEN ?2 > audio_s THEN 0 ELSE deaths END, "
                 "audio_s = max(audio_s, ?2), total_s = ?3 "
@@ -204,131 +185,151 @@ class SqliteJobStore:
         return Claim(_job(found), claim.fence, now_s + lease_s) if found else None
 
     def keep(
-        self, claim: Claim, events: Sequence[tuple[str, str]], checkpoint: tuple[int, bytes] | None = None
+        self,
+        claim: Claim,
+        events: Sequence[tuple[str, str]] = (),
+        checkpoints: Sequence[tuple[int, bytes]] = (),
+        notes: Sequence[str] = (),
     ) -> bool:
-        with self._writing() as database:
-            if not self._is_held(database, claim):
+        with self._file.writing() as database:
+            held = "SELECT notes FROM jobs WHERE id = ? AND fence = ? AND state = 'running'"
+            found = database.execute(held, (claim.job.id, claim.fence)).fetchone()
+            if found is None:
                 return False
-            if checkpoint is not None:
+            for checkpoint in checkpoints:
                 database.execute("INSERT OR REPLACE INTO chunks VALUES (?, ?, ?)", (claim.job.id, *checkpoint))
-            self._tell(database, claim.job.id, events)
+            for event in events:
+                database.execute(
+                    "INSERT INTO events SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3 FROM events WHERE job = ?1",
+                    (claim.job.id, *event),
+                )
+            if notes:
+                told = json.dumps(list(dict.fromkeys((*json.loads(found["notes"]), *notes))), ensure_ascii=False)
+                database.execute("UPDATE jobs SET notes = ? WHERE id = ?", (told, claim.job.id))
             return True
 
     def checkpoints(self, job_id: str) -> dict[int, bytes]:
-        return {row[0]: row[1] for row in self._rows("SELECT number, checkpoint FROM chunks WHERE job = ?", job_id)}
+        rows = self._file.rows("SELECT number, checkpoint FROM chunks WHERE job = ?", job_id)
+        return {row[0]: row[1] for row in rows}
 
-    def finish(self, claim: Claim, now_s: float) -> bool:
-        return self._end(claim, JobState.DONE, now_s, "")
+    def finish(self, claim: Claim, now_s: float, result: str = "", result_bytes: int = 0) -> bool:
+        with self._file.writing() as database:
+            changes = "state = 'done', finished_s = ?, result = ?, kept_bytes = ?"
+            if not self._end(database, claim, changes, now_s, result, result_bytes):
+                return False
+            database.execute("DELETE FROM chunks WHERE job = ?", (claim.job.id,))
+            return True
 
     def fail(self, claim: Claim, error: str, now_s: float, again_s: float | None = None) -> bool:
-        if again_s is None:
-            return self._end(claim, JobState.FAILED, now_s, error)
-        with self._writing() as database:
-            return bool(
-                database.execute(
-                    "UPDATE jobs SET state = 'queued', failures = failures + 1, ready_s = ?, fence = fence + 1 "
-                    "WHERE id = ? AND fence = ? AND state = 'running'",
-                    (again_s, claim.job.id, claim.fence),
-                ).rowcount
-            )
+        with self._file.writing() as database:
+            if again_s is None:
+                return self._end(database, claim, "state = 'failed', finished_s = ?, error = ?", now_s, error)
+            changes = "state = 'queued', delayed = 1, failures = failures + 1, ready_s = ?, turn_s = ? - priority * ?"
+            return self._end(database, claim, changes, again_s, again_s, WAITING_WORTH_S)
 
     def hand_back(self, claim: Claim) -> bool:
-        with self._writing() as database:
-            return bool(
-                database.execute(
-                    "UPDATE jobs SET state = 'queued', fence = fence + 1 "
-                    "WHERE id = ? AND fence = ? AND state = 'running'",
-                    (claim.job.id, claim.fence),
-                ).rowcount
-            )
+        with self._file.writing() as database:
+            return self._end(database, claim, "state = 'queued'")
 
     def cancelled(self, claim: Claim, now_s: float) -> bool:
-        return self._end(claim, JobState.CANCELLED, now_s, "")
+        with self._file.writing() as database:
+            return self._end(database, claim, "state = 'cancelled', finished_s = ?", now_s)
 
     def cancel(self, job_id: str, now_s: float) -> Job | None:
-        with self._writing() as database:
+        with self._file.writing() as database:
             database.execute("UPDATE jobs SET wants_cancel = 1 WHERE id = ? AND state = 'running'", (job_id,))
-            database.execute(
-                "UPDATE jobs SET state = 'cancelled', wants_cancel = 1, finished_s = ? "
-                "WHERE id = ? AND state = 'queued'",
+            ended = database.execute(
+                "UPDATE jobs SET state = 'cancelled', wants_cancel = 1, finished_s = ?, fence = fence + 1 "
+                "WHERE id = ? AND state = 'queued' RETURNING *",
                 (now_s, job_id),
-            )
+            ).fetchone()
+            if ended is not None:
+                _tell_webhook(database, _job(ended))
+        self._changed()
         return self.get(job_id)
 
     def retry(self, job_id: str, now_s: float) -> Job | None:
-        with self._writing() as database:
+        with self._file.writing() as database:
             database.execute(
                 "UPDATE jobs SET state = 'queued', wants_cancel = 0, deaths = 0, failures = 0, error = '', "
-                "finished_s = 0, ready_s = ? WHERE id = ? AND state IN ('failed', 'cancelled')",
-                (now_s, job_id),
+                "finished_s = 0, delayed = 0, ready_s = ?1, turn_s = ?1 - priority * ?2 "
+                "WHERE id = ?3 AND state IN ('failed', 'cancelled')",
+                (now_s, WAITING_WORTH_S, job_id),
             )
+        self._changed()
         return self.get(job_id)
 
-    def events(self, job_id: str, after: int = 0) -> list[JobEvent]:
-        rows = self._rows(
-            "SELECT number, kind, data FROM events WHERE job = ? AND number > ? ORDER BY number", job_id, after
-        )
+    def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[JobEvent]:
+        rows = self._file.rows(
+            "SELECT number, kind, data FROM events WHERE job = ? AND number > ? ORDER BY number LIMIT ?",
+            job_id, after, limit,
+        )  # fmt: skip
         return [JobEvent(*row) for row in rows]
 
-    def prune(self, before_s: float) -> list[Job]:
-        with self._writing() as database:
+    def prune(
+        self, before_s: float, *, most_bytes: int | None = None, client: str | None = None, limit: int = 1000
+    ) -> list[Job]:
+        forgotten = list[Job]()
+        with self._file.writing() as database:
+            there = self.usage(client).kept_bytes
             rows = database.execute(
-                "DELETE FROM jobs WHERE state IN ('done', 'failed', 'cancelled') AND finished_s < ? RETURNING *",
-                (before_s,),
-            ).fetchall()
-        return [_job(row) for row in rows]
+                f"SELECT * FROM jobs WHERE {_FINAL} AND (?1 IS NULL OR client = ?1) AND NOT EXISTS "  # noqa: S608 - a constant is put in
+                "(SELECT 1 FROM deliveries WHERE job = jobs.id AND ended_s = 0) ORDER BY finished_s, place LIMIT ?2",
+                (client, limit),
+            )
+            for job in map(_job, rows.fetchall()):
+                if job.finished_s >= before_s and (most_bytes is None or there <= most_bytes):
+                    break
+                forgotten.append(job)
+                there -= job.kept_bytes
+                database.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
+        return forgotten
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        self._wakes.append(wake)
 
     def close(self) -> None:
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._database.close()
-                os.close(self._only_one)
+        self._file.close()
 
-    def _end(self, claim: Claim, state: JobState, now_s: float, error: str) -> bool:
-        with self._writing() as database:
-            ended = database.execute(
-                "UPDATE jobs SET state = ?, finished_s = ?, error = ?, fence = fence + 1 "
-                "WHERE id = ? AND fence = ? AND state = 'running'",
-                (state.value, now_s, error, claim.job.id, claim.fence),
-            ).rowcount
-            if ended and state is JobState.DONE:
-                database.execute("DELETE FROM chunks WHERE job = ?", (claim.job.id,))
-            return bool(ended)
+    def _changed(self) -> None:
+        for wake in self._wakes:
+            wake()
 
     @staticmethod
-    def _is_held(database: sqlite3.Connection, claim: Claim) -> bool:
-        held = "SELECT 1 FROM jobs WHERE id = ? AND fence = ? AND state = 'running'"
-        return database.execute(held, (claim.job.id, claim.fence)).fetchone() is not None
+    def _end(database: sqlite3.Connection, claim: Claim, changes: str, *values: Any) -> bool:
+        """Change a job that is its holder's still, and is not from then on."""
+        statement = (
+            f"UPDATE jobs SET {changes}, fence = fence + 1 "  # noqa: S608 - what the methods above say, and no value
+            "WHERE id = ? AND fence = ? AND state = 'running' RETURNING *"
+        )
+        ended = database.execute(statement, (*values, claim.job.id, claim.fence)).fetchone()
+        if ended is not None and (job := _job(ended)).state.is_final:
+            _tell_webhook(database, job)
+        return ended is not None
 
-    @staticmethod
-    def _tell(database: sqlite3.Connection, job_id: str, events: Sequence[tuple[str, str]]) -> None:
-        for kind, data in events:
-            database.execute(
-                "INSERT INTO events SELECT ?, coalesce(max(number), 0) + 1, ?, ? FROM events WHERE job = ?",
-                (job_id, kind, data, job_id),
-            )
+
+def _tell_webhook(database: sqlite3.Connection, job: Job) -> None:
+    """Put the end of a job beside it, if somebody wants to know."""
+    if job.request.webhook:
+        message, now_s = f"msg_{uuid.uuid4().hex}", job.finished_s
+        database.execute(
+            "INSERT INTO deliveries (id, job, url, payload, created_s, due_s) VALUES (?, ?, ?, ?, ?, ?)",
+            (message, job.id, job.request.webhook, ended_payload(job), now_s, now_s),
+        )
 
 
-_AS_THEY_ARE = ("created_s", "started_s", "finished_s", "audio_s", "total_s", "deaths", "failures", "error")
+_AS_THEY_ARE = (
+    "created_s", "started_s", "finished_s", "audio_s", "total_s", "deaths", "failures", "error", "claimed_s",
+    "claimed_audio_s", "result", "kept_bytes",
+)  # fmt: skip
 
 
 def _job(row: sqlite3.Row) -> Job:
     known = {name: row[name] for name in _AS_THEY_ARE}
-    request, cancel = JobRequest.from_json(row["request"]), bool(row["wants_cancel"])
-    return Job(row["id"], request, JobState(row["state"]), wants_cancel=cancel, **known)
+    known |= {"wants_cancel": bool(row["wants_cancel"]), "notes": tuple(json.loads(row["notes"]))}
+    return Job(row["id"], JobRequest.from_json(row["request"]), JobState(row["state"]), **known)
 
 
-def _file_system(folder: Path) -> str:
-    """The kind of file system that holds a folder; "" where nothing tells."""
-    try:
-        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    place, best, kind = str(folder.resolve()), "", ""
-    for line in mounts:
-        _, mount, type_, *_ = line.split(" ")
-        mount = mount.replace("\\040", " ")
-        if (place == mount or place.startswith(mount.rstrip("/") + "/")) and len(mount) >= len(best):
-            best, kind = mount, type_
-    return kind
+def _delivery(row: sqlite3.Row) -> Delivery:
+    same = ("id", "url", "payload", "created_s", "due_s", "attempts", "ended_s", "response")
+    return Delivery(job_id=row["job"], delivered=bool(row["delivered"]), **{name: row[name] for name in same})

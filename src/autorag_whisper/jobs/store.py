@@ -6,19 +6,26 @@
                     |---------|-> hand_back        (it was not its fault)
                     |<- a lease that ran out: the process died; deaths + 1, and FAILED at the limit
  cancel: QUEUED at once; RUNNING is told by `renew`, and whoever has it calls `cancelled`
+ a job with a webhook that comes to DONE, FAILED or CANCELLED puts a `Delivery` beside it, in the same transaction
 ```
 What a method has returned from is kept, whatever dies then. Every call of a holder (`renew` to `cancelled`) is refused,
 by False, once its claim counts no more: its lease ran out and somebody else may have the job.
+
+Every method raises StoreUnavailable where the store cannot be used now (its disk is full, its server does not answer);
+nothing has happened then, and the next call may find it mended.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from autorag_whisper.jobs.job import NO_LIMITS, QueueLimits
 
-    from autorag_whisper.jobs.job import Claim, Job, JobEvent, JobRequest, JobState
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from autorag_whisper.jobs.delivery import Delivery
+    from autorag_whisper.jobs.job import Claim, Job, JobEvent, JobRequest, JobState, Usage
 
 MOST_DEATHS = 20
 """Processes that may die with a job in hand, and it never gets on, before it is taken for the cause.
@@ -30,11 +37,44 @@ WAITING_WORTH_S = 60.0
 """How long a job waits until that counts as much as a step of priority."""
 
 
+class Deliveries(Protocol):
+    """Messages of webhooks that are to be sent. A delivery is its holder's until the lease runs out."""
+
+    def claim(self, lease_s: float, now_s: float) -> Delivery | None:
+        """The one that is due first, with one attempt more; None where none is due."""
+        ...
+
+    def delivered(self, delivery: Delivery, response: str, now_s: float) -> bool:
+        """It arrived; False where it is not this attempt's any more."""
+        ...
+
+    def failed(self, delivery: Delivery, response: str, now_s: float, again_s: float | None = None) -> bool:
+        """It did not arrive: tried again from `again_s` on, given up where there is none."""
+        ...
+
+    def of_job(self, job_id: str) -> list[Delivery]:
+        """Those of a job, the oldest first."""
+        ...
+
+
 class JobStore(Protocol):
     """Thread-safe. `now_s` is seconds since the epoch, given by the caller."""
 
-    def add(self, request: JobRequest, now_s: float) -> Job:
-        """Queue a job; the one that the client's idempotency key stands for, if there is one."""
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may have it at the same time, with jobs in hand."""
+        ...
+
+    @property
+    def deliveries(self) -> Deliveries:
+        """What webhooks are to be told."""
+        ...
+
+    def add(self, request: JobRequest, now_s: float, limits: QueueLimits = NO_LIMITS) -> Job:
+        """Queue a job; the one that the client's idempotency key stands for, if there is one, whatever the limits.
+
+        Raises QuotaExceeded and QueueFull, as `jobs.job.check_limits` does.
+        """
         ...
 
     def get(self, job_id: str, client: str | None = None) -> Job | None:
@@ -49,6 +89,10 @@ class JobStore(Protocol):
 
     def position(self, job_id: str) -> int:
         """How many queued jobs go before it; 0 where it is not queued."""
+        ...
+
+    def usage(self, client: str | None = None) -> Usage:
+        """What a client has here, or all together."""
         ...
 
     def claim(self, lease_s: float, now_s: float) -> Claim | None:
@@ -66,17 +110,24 @@ class JobStore(Protocol):
         ...
 
     def keep(
-        self, claim: Claim, events: Sequence[tuple[str, str]], checkpoint: tuple[int, bytes] | None = None
+        self,
+        claim: Claim,
+        events: Sequence[tuple[str, str]] = (),
+        checkpoints: Sequence[tuple[int, bytes]] = (),
+        notes: Sequence[str] = (),
     ) -> bool:
-        """Keep events (kind, JSON) and a chunk that is done (its index, its checkpoint), together or not at all."""
+        """Keep events (kind, JSON), chunks that are done (index, checkpoint) and notes, together or not at all.
+
+        A chunk replaces the one of its index. A note that the job has already is not kept twice.
+        """
         ...
 
     def checkpoints(self, job_id: str) -> dict[int, bytes]:
-        """Chunks that are done, by their index."""
+        """Chunks that are done, by their index. A DONE job has none any more."""
         ...
 
-    def finish(self, claim: Claim, now_s: float) -> bool:
-        """It is done; its result has been written."""
+    def finish(self, claim: Claim, now_s: float, result: str = "", result_bytes: int = 0) -> bool:
+        """It is done; its result has been written to the file of the name `result`, and its media is not needed."""
         ...
 
     def fail(self, claim: Claim, error: str, now_s: float, again_s: float | None = None) -> bool:
@@ -99,12 +150,22 @@ class JobStore(Protocol):
         """Queue a failed or cancelled one again, with its counters at nought; what is kept of it stays."""
         ...
 
-    def events(self, job_id: str, after: int = 0) -> list[JobEvent]:
-        """What happened to it behind event number `after`."""
+    def events(self, job_id: str, after: int = 0, limit: int = 1000) -> list[JobEvent]:
+        """What happened to it behind event number `after`, the first `limit` of it."""
         ...
 
-    def prune(self, before_s: float) -> list[Job]:
-        """Forget what was final before that moment, and say what."""
+    def prune(
+        self, before_s: float, *, most_bytes: int | None = None, client: str | None = None, limit: int = 1000
+    ) -> list[Job]:
+        """Forget jobs that are over, of a client or of all, those that ended first; at most `limit`: which.
+
+        Those that ended before `before_s`, and further ones until the rest takes `most_bytes` at most (of the client,
+        or of all). A job whose webhook has still to be told stays.
+        """
+        ...
+
+    def listen(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called, in any thread, when a job may be there to claim, or to cancel. It returns at once."""
         ...
 
     def close(self) -> None:
