@@ -56,6 +56,7 @@ NEAREST = {
     "align/letter_edges.py": ("unit/test_letter_path.py", "property/test_letter_path.py"),
     "align/letter_search.py": ("unit/test_letter_path.py", "property/test_letter_path.py"),
     "align/held_letters.py": ("unit/test_letter_path.py", "property/test_letter_path.py"),
+    "align/letter_repeats.py": ("property/test_letter_repeats.py", "unit/test_unheard_repeats.py"),
     "align/letter_path.py": ("unit/test_letter_path.py", "property/test_letter_path.py"),
 }
 """The tests that are asked first about a fault in a file; whatever they do not notice, `TESTS` are asked about."""

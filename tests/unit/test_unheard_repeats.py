@@ -97,6 +97,7 @@ WORDS = st.lists(SOUNDS, min_size=1, max_size=4)
 
 
 @example(["abfc", "abfc"], 3, 2, 1, False)  # noqa: FBT003 - six sayings, written ten times: five were left
+@example(["bac", "bac", "abc", "abc"], 4, 2, 1, False)  # noqa: FBT003 - repetitions in what is repeated
 @given(WORDS, st.integers(1, 4), st.integers(0, 3), st.integers(1, 12), st.booleans())
 def test_as_often_as_it_was_said_and_no_word_less(
     words: list[str], said: int, more: int, pause: int, has_others: bool

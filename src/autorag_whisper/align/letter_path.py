@@ -62,17 +62,30 @@ def words_by_letters(
     if text is None or not len(heard):
         return None
     path = letter_path(heard, classifier, text, quiet)
-    unsure = [n for n, ways in enumerate(readings) if len(ways) > 1]
-    if not unsure:
+    if all(len(ways) <= 1 for ways in readings):
         return path
+    text = letter_text(likeliest_readings(path, heard, classifier, readings, quiet), classifier.alphabet)
+    return path if text is None else letter_path(heard, classifier, text, quiet)
+
+
+def likeliest_readings(
+    path: LetterPath,
+    heard: NDArray[np.float32],
+    classifier: LetterClassifier,
+    readings: Sequence[Readings],
+    quiet: NDArray[np.float32],
+) -> list[Readings]:
+    """`readings` with the one that fits best for each word that has several. `path`: where they are heard."""
     chosen = list(readings)
-    for word in unsure:
+    for word, ways in enumerate(readings):
+        if len(ways) <= 1:
+            continue
         # With its neighbours, which tell how much of what is heard is its own.
         near = range(max(0, word - _NEIGHBOURS), min(len(readings), word + _NEIGHBOURS + 1))
         first = min(int(path.spans[near[0], 0]), len(heard) - 1)  # words that are not heard may lie behind all frames
         frames = slice(first, max(int(path.spans[near[-1], 1]), first + 1))
         found: list[tuple[float, Readings]] = []
-        for way in readings[word]:
+        for way in ways:
             local = [[way] if n == word else chosen[n] for n in near]
             spelled = letter_text(local, classifier.alphabet)
             if spelled is not None:
@@ -80,8 +93,7 @@ def words_by_letters(
                 found.append((fit, [way]))
         if found:
             chosen[word] = max(found, key=lambda one: one[0])[1]
-    text = letter_text(chosen, classifier.alphabet)
-    return path if text is None else letter_path(heard, classifier, text, quiet)
+    return chosen
 
 
 def letter_path(

@@ -10,6 +10,8 @@ from autorag_whisper.align.letter_text import ANY, FOREIGN, GAP
 from autorag_whisper.align.letters import SILENCE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from autorag_whisper.align.letter_text import LetterText
@@ -52,26 +54,10 @@ def best_path(emitted: NDArray[np.float32], text: LetterText) -> tuple[NDArray[n
     """int64[frames]: the state of each frame, never one before the last; letters in between are left out.
 
     And how likely that path is.
-
-    `paid[s]` is the price of leaving out all states before s, so that going from r to s costs `paid[s] - paid[r + 1]`,
-    and the best way to s from any state before it is a running maximum.
     """
-    price = np.where(text.owners < 0, 0.0, np.where(text.expected, LEFT_OUT, _LEFT_OUT_UNSURE))
-    entry = np.where(text.symbols == FOREIGN, _ENTRY, 0.0)
-    paid = np.concatenate(([0.0], np.cumsum(price))).astype(np.float32)
-    frames, states = emitted.shape
-    best = np.empty((frames, states), np.float32)
-    best[0] = emitted[0] - paid[:-1] - entry
-    from_here = np.empty(states, np.float32)
-    toll = (paid[1:-1] + entry[1:]).astype(np.float32)
-    for frame in range(1, frames):
-        now = best[frame]
-        np.add(best[frame - 1], paid[1:], out=from_here)
-        np.maximum.accumulate(from_here, out=from_here)
-        np.subtract(from_here[:-1], toll, out=now[1:])
-        now[0] = best[frame - 1, 0]
-        np.maximum(now, best[frame - 1], out=now)
-        now += emitted[frame]
+    paid = prices(text)
+    best = forward(emitted, text, paid)
+    frames = len(emitted)
     states = np.empty(frames, np.int64)
     state = int(np.argmax(best[-1] + paid[1:]))
     likelihood = float(best[-1, state] + paid[state + 1] - paid[-1])
@@ -82,6 +68,45 @@ def best_path(emitted: NDArray[np.float32], text: LetterText) -> tuple[NDArray[n
             state = int(np.argmax(before[:state] + paid[1 : state + 1]))
     states[0] = state
     return states, likelihood
+
+
+def prices(text: LetterText) -> NDArray[np.float32]:
+    """float32[states + 1], `paid`: of leaving out all states before each; r to s costs `paid[s] - paid[r + 1]`."""
+    price = np.where(text.owners < 0, 0.0, np.where(text.expected, LEFT_OUT, _LEFT_OUT_UNSURE))
+    return np.concatenate(([0.0], np.cumsum(price))).astype(np.float32)
+
+
+def forward(
+    emitted: NDArray[np.float32],
+    text: LetterText,
+    paid: NDArray[np.float32],
+    shorten: Callable[[NDArray[np.float32]], object] | None = None,
+) -> NDArray[np.float32]:
+    """float32[frames, states]: how likely the best way to each state is.
+
+    The best way to s from any state before it is a running maximum, less `paid[s]`. `shorten` is given these maxima
+    and may raise those behind states that may also be left out for nothing.
+    """
+    entry = np.where(text.symbols == FOREIGN, _ENTRY, 0.0)
+    frames, states = emitted.shape
+    best = np.empty((frames, states), np.float32)
+    best[0] = emitted[0] - paid[:-1] - entry
+    from_here = np.zeros(states, np.float32)
+    if shorten is not None:
+        shorten(from_here)
+        best[0, 1:] += from_here[:-1]
+    toll = (paid[1:-1] + entry[1:]).astype(np.float32)
+    for frame in range(1, frames):
+        now = best[frame]
+        np.add(best[frame - 1], paid[1:], out=from_here)
+        np.maximum.accumulate(from_here, out=from_here)
+        if shorten is not None:
+            shorten(from_here)
+        np.subtract(from_here[:-1], toll, out=now[1:])
+        now[0] = best[frame - 1, 0]
+        np.maximum(now, best[frame - 1], out=now)
+        now += emitted[frame]
+    return best
 
 
 def runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:

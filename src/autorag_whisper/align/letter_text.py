@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 GAP, FOREIGN, ANY = -1, -2, -3
 """States that are no letter: silence, speech that is no word of the text, any sound of speech."""
-_BETWEEN = (GAP, FOREIGN, GAP)
+BETWEEN = (GAP, FOREIGN, GAP)
+"""The states between two words."""
 
 _LEAST_KNOWN = 0.9
 """Share of a text's letters that must be in the alphabet: the others are in another script."""
@@ -64,7 +65,7 @@ def letter_text(readings: Sequence[Readings], alphabet: Sequence[str]) -> Letter
     `readings`: for each word the ways in which it may be said, each as one spoken word or more.
     """
     symbol_of = {letter: n for n, letter in enumerate(alphabet, 1)}
-    between = [(state, -1, False) for state in _BETWEEN]
+    between = [(state, -1, False) for state in BETWEEN]
     states = [*between]
     unknown = 0
     for word, ways in enumerate(readings):

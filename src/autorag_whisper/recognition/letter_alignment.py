@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autorag_whisper.align.letter_edges import sharpened
-from autorag_whisper.align.letter_path import words_by_letters
+from autorag_whisper.align.letter_path import likeliest_readings, words_by_letters
+from autorag_whisper.align.letter_repeats import likeliest_without
 from autorag_whisper.align.onset_spelling import with_onsets
 from autorag_whisper.align.pauses import SoundLevel
 from autorag_whisper.align.text_normalization import readings
@@ -30,7 +31,7 @@ from autorag_whisper.engines.base import ENCODER_FRAME_S
 from autorag_whisper.recognition.loops import loops
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -38,11 +39,10 @@ if TYPE_CHECKING:
     from autorag_whisper.align.letter_text import Readings
     from autorag_whisper.align.letters import LetterClassifier
     from autorag_whisper.domain.audio import SpeechChunk
-    from autorag_whisper.recognition.loops import Loop
 
 
-_MOST_PATHS = 24
-"""How many texts are compared at most: a loop of hundreds of sayings is other rules' (`unsaid`)."""
+_MOST_LOOPS = 32
+"""How many repetitions of a text are judged, the longest: a text of more is other rules' (`unsaid`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,14 @@ def heard_words(
     level = SoundLevel.of(chunk.samples)
     quiet = level.quiet_frames(len(output))
     ways = with_onsets(readings(words, language), language)
-    path = words_by_letters(heard, classifier, ways, quiet)
+    hearing = _Hearing(heard, classifier, quiet)
+    path = hearing.path(ways)
     if path is None:
         return None
     if not np.isfinite(path.likelihood):
         message = "the encoder's output has values that are no numbers"
         raise ValueError(message)
-    path, kept = _as_often_as_said(path, words, lambda some: words_by_letters(heard, classifier, some, quiet), ways)
+    path, kept = hearing.as_often_as_said(path, words, ways)
     start_s = chunk.start_s
     speech = [(seconds(span.start) - start_s, seconds(span.stop) - start_s) for span in chunk.speech]
     foreign = [(first * ENCODER_FRAME_S, stop * ENCODER_FRAME_S) for first, stop in path.foreign]
@@ -93,65 +94,42 @@ def heard_words(
     )
 
 
-def _as_often_as_said(
-    path: LetterPath,
-    words: Sequence[str],
-    follow: Callable[[Sequence[Readings]], LetterPath | None],
-    ways: Sequence[Readings],
-) -> tuple[LetterPath, list[int]]:
-    """The path of the words without repetitions that are not heard, and which words these are.
+@dataclass(frozen=True, slots=True)
+class _Hearing:
+    """What is heard in a chunk, and by whom."""
 
-    A decoder that does not notice the end of the sound writes its last sentence once more. Both texts go through the
-    same frames, and the likelier one was said: without a repetition that was said its sound would be no word's.
-    """
-    search = _Search(path, list(range(len(words))), words, lambda some: follow([ways[n] for n in some]))
-    while search.step():
-        pass
-    return search.path, search.kept
+    heard: NDArray[np.float32]
+    classifier: LetterClassifier
+    quiet: NDArray[np.float32]
 
+    def path(self, ways: Sequence[Readings]) -> LetterPath | None:
+        return words_by_letters(self.heard, self.classifier, ways, self.quiet)
 
-@dataclass(slots=True)
-class _Search:
-    """The likeliest path so far, of the words `kept`; `left` more may be followed."""
+    def as_often_as_said(
+        self, path: LetterPath, words: Sequence[str], ways: Sequence[Readings]
+    ) -> tuple[LetterPath, list[int]]:
+        """The path of the words without repetitions that are not heard, and which words these are.
 
-    path: LetterPath
-    kept: list[int]
-    words: Sequence[str]
-    follow: Callable[[list[int]], LetterPath | None]
-    left: int = _MOST_PATHS
-
-    def step(self) -> bool:
-        """Take out the sayings of one repetition without which the text is likeliest; whether that made it likelier."""
-        before = self.kept
-        spelled = [re.sub(r"\W", "", self.words[n].lower()) or self.words[n] for n in before]
-        chosen: tuple[Loop, int] | None = None
-        for loop in loops(spelled):
-            for sayings in sorted({int(loop.times) // 2, 1}, reverse=True):
-                if self._is_likelier(_without(before, loop, sayings)):
-                    chosen = loop, sayings
-        if chosen is None:
-            return False
-        loop, sayings = chosen
-        step = sayings // 2  # half of them may have been too many, or too few
-        while step:
-            for other in (sayings - step, sayings + step):
-                if 0 < other < loop.times and self._is_likelier(_without(before, loop, other)):
-                    sayings = other
-                    break
-            step //= 2
-        return True
-
-    def _is_likelier(self, some: list[int]) -> bool:
-        """Follow a text, unless enough were; where it is likelier than the best so far it takes its place."""
-        self.left -= 1
-        found = self.follow(some) if self.left >= 0 else None
-        if found is None or found.likelihood <= self.path.likelihood:
-            return False
-        self.path, self.kept = found, some
-        return True
+        A decoder that does not notice the end of the sound writes its last sentence once more. Both texts go through
+        the same frames, and the likelier one was said: without a repetition that was said its sound would be no
+        word's. Words that come together where others are taken out may be a repetition again.
+        """
+        kept = list(range(len(words)))
+        while True:
+            runs = _may_be_too_many([words[word] for word in kept])
+            if not runs:
+                return path, kept
+            chosen = likeliest_readings(path, self.heard, self.classifier, [ways[word] for word in kept], self.quiet)
+            unheard = likeliest_without(self.heard, self.classifier, chosen, self.quiet, runs)
+            left = [word for n, word in enumerate(kept) if not any(first <= n < stop for first, stop in unheard)]
+            found = self.path([ways[word] for word in left]) if unheard else None
+            if found is None or found.likelihood <= path.likelihood:
+                return path, kept
+            path, kept = found, left
 
 
-def _without(kept: Sequence[int], loop: Loop, sayings: int) -> list[int]:
-    """What is left of the words where the last so many sayings of a repetition are taken out."""
-    first = loop.stop - sayings * loop.period
-    return [word for n, word in enumerate(kept) if not first <= n < loop.stop]
+def _may_be_too_many(words: Sequence[str]) -> list[tuple[int, int]]:
+    """Runs of words that only say again what was said: of each repetition the last saying, the last two, and so on."""
+    spelled = [re.sub(r"\W", "", word.lower()) or word for word in words]
+    longest = sorted(loops(spelled), key=lambda loop: loop.start - loop.stop)[:_MOST_LOOPS]
+    return [(loop.stop - sayings * loop.period, loop.stop) for loop in longest for sayings in range(1, int(loop.times))]
