@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
 KEY = "sk-ünicode-1"
+BASE = "http://127.0.0.1:8060"
 
 
 @pytest.fixture
@@ -43,7 +44,8 @@ def world() -> Iterator[World]:
 
 def served(world: World, **settings: Any) -> TestClient:
     engine = Engine(world.transcriber, lambda: ["base", "tiny.en"], lambda: 0.0)
-    return TestClient(create_app(engine, ServerSettings(**settings)), raise_server_exceptions=False)
+    app = create_app(engine, ServerSettings(**settings))
+    return TestClient(app, BASE, raise_server_exceptions=False)
 
 
 @pytest.fixture
@@ -294,7 +296,7 @@ def test_more_than_the_limit_is_told_to_come_later(held: World, speech: bytes) -
 def test_readiness_is_what_the_engine_does_and_not_that_the_web_process_answers(held: World, speech: bytes) -> None:
     now = [0.0]
     app = create_app(Engine(held.transcriber, list, lambda: now[0]), ServerSettings())
-    with TestClient(app) as client, ThreadPoolExecutor(1) as threads:
+    with TestClient(app, BASE) as client, ThreadPoolExecutor(1) as threads:
         assert client.get("/readyz").json() == {"status": "not ready", "reason": "the model is being loaded"}
         HeldWhisper.let.set()
         until(lambda: client.get("/readyz").status_code == 200)

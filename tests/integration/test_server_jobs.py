@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from autorag_whisper.engines.base import Encoded
     from autorag_whisper.jobs.job import Claim
 
+BASE = "http://127.0.0.1:8060"
+
 
 class HeldWhisper(FakeWhisper):
     """Encodes while it is let."""
@@ -50,7 +52,9 @@ class Served:
         self.runner = JobRunner(self.store, self.world.transcriber, folder, time.time, most=1)
         engine = Engine(self.world.transcriber, lambda: ["base"], clock)
         durable = Jobs(self.store, self.runner, time.time)
-        self.client = TestClient(create_app(engine, ServerSettings(**settings), durable), raise_server_exceptions=False)
+        self.client = TestClient(
+            create_app(engine, ServerSettings(**settings), durable), BASE, raise_server_exceptions=False
+        )
 
     def add(self, speech: bytes, headers: dict[str, Any] | None = None, **fields: Any) -> Any:
         return self.client.post("/v1/jobs", files={"file": ("talk.mp3", speech)}, data=fields, headers=headers)

@@ -35,6 +35,9 @@ Exit codes: 0 ended, 1 it could not begin (the address is taken), 2 bad usage, 1
 @click.option("--max-upload-mb", type=click.IntRange(1, 1 << 20), default=1024, help="Of a request.")
 @click.option("--max-audio-hours", type=click.FloatRange(0.01, 1000), default=6.0, help="Of a request's audio.")
 @click.option("--most", type=click.IntRange(1, 1000), default=64, help="Requests in work at a time.")
+@click.option("--per-client", type=click.IntRange(0, 1000), default=0, help="Of one key's, or address's; 0: see docs.")
+@click.option("--allow-host", multiple=True, metavar="NAME", help="Also reached by this name, without keys; * for any.")
+@click.option("--allow-origin", multiple=True, metavar="URL", help="Web pages of this origin may send requests.")
 @click.option("--drain", type=click.FloatRange(0, 3600), default=30.0, help="Seconds that work may take at the end.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of durable jobs; none has no /v1/jobs.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, help="Durable jobs in work at a time.")
@@ -77,6 +80,7 @@ def _durable(given: dict[str, Any], transcriber: TranscriberProtocol, stack: Exi
 
     if given["data"] is None:
         return None
+    given["data"].mkdir(mode=0o700, parents=True, exist_ok=True)  # what people said is this user's alone
     store = stack.enter_context(closing(SqliteJobStore(given["data"] / "jobs.sqlite3")))
     runner = stack.enter_context(closing(JobRunner(store, transcriber, given["data"], time.time, given["jobs"])))
     return Jobs(store, runner, time.time)
@@ -95,6 +99,9 @@ def _settings(given: dict[str, Any]) -> ServerSettings:
         max_upload_bytes=given["max_upload_mb"] << 20,
         max_audio_s=given["max_audio_hours"] * 3600,
         waiting=given["most"],
+        per_client=given["per_client"],
+        allowed_hosts=given["allow_host"],
+        allowed_origins=given["allow_origin"],
         drain_s=given["drain"],
         keep_s=given["keep_days"] * 86_400,
     )

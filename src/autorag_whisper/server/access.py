@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING
+import asyncio
+from typing import TYPE_CHECKING, NamedTuple
 
-from autorag_whisper.server import keys
-from autorag_whisper.server.errors import INVALID, ApiError
+from autorag_whisper.server import keys, origins
+from autorag_whisper.server.draining import ending
+from autorag_whisper.server.errors import INVALID, ApiError, send_error
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, MutableMapping
     from typing import Any
 
+    from autorag_whisper.server.admission import Admission
+    from autorag_whisper.server.draining import Draining
     from autorag_whisper.server.settings import ServerSettings
 
     Scope = MutableMapping[str, Any]
@@ -23,32 +26,57 @@ if TYPE_CHECKING:
 OPEN = frozenset({"/livez", "/readyz"})
 """What needs no key: whether it works, for those who keep it running."""
 
+WORK = frozenset(("/v1/audio/transcriptions", "/v1/audio/translations", "/asr", "/detect-language", "/v1/jobs"))
+"""What takes a slot when it is POSTed to."""
+
+
+class Gate(NamedTuple):
+    """Who decides whether a request may be worked on. `is_draining`: whether the end was asked for."""
+
+    admission: Admission
+    draining: Draining
+    is_draining: Callable[[], bool]
+
 
 class Access:
     """ASGI middleware around the application."""
 
-    def __init__(self, application: Application, settings: ServerSettings) -> None:
-        self._application, self._settings = application, settings
+    def __init__(self, application: Application, settings: ServerSettings, gate: Gate) -> None:
+        self._application, self._settings, self._gate = application, settings, gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what is refused, and count the bytes of what is not."""
+        """Answer what is refused; count the bytes of what is not, and end it with the service."""
         if scope["type"] != "http":
             await self._application(scope, receive, send)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
         error = self._refusal(scope["path"], headers)
         if error is not None:
-            await _answer(error, send)
+            await send_error(error, send)
             return
         scope["client_id"] = self._client(headers)
+        application = head_as_get(self._application) if scope["method"] == "HEAD" else self._application
         limited = _Limited(receive, self._settings.max_upload_bytes)
-        await self._application(scope, limited, send)
+        if scope["method"] != "POST" or scope["path"] not in WORK:
+            await self._gate.draining.run(application, scope, limited, send)
+            return
+        who = scope["client_id"] or (scope.get("client") or ("",))[0]
+        error = ending() if self._gate.is_draining() else self._gate.admission.refusal(who)
+        if error is not None:
+            await send_error(error, send)
+            return
+        with self._gate.admission.slot(who):
+            await self._gate.draining.run(application, scope, limited, send)
 
     def _client(self, headers: dict[bytes, bytes]) -> str:
         """Whose jobs are whose: a part of the key's digest; "" where everybody is let in."""
         return keys.digest(_key(headers))[:16] if self._settings.key_digests else ""
 
     def _refusal(self, path: str, headers: dict[bytes, bytes]) -> ApiError | None:
+        if path not in OPEN:
+            foreign = origins.refusal(headers, self._settings)
+            if foreign is not None:
+                return foreign
         if self._settings.key_digests and path not in OPEN:
             key = _key(headers)
             if not key or not keys.is_known(key, self._settings.key_digests):
@@ -60,6 +88,34 @@ class Access:
         if not length.isdigit():
             return ApiError(400, "Content-Length is not a number.", code="invalid_header")
         return too_large(self._settings.max_upload_bytes) if int(length) > self._settings.max_upload_bytes else None
+
+
+def head_as_get(application: Application) -> Application:
+    """The application asked with GET, without the body: an answer that goes on is ended behind its head."""
+
+    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+        has_head = asyncio.Event()
+
+        async def heard() -> Message:
+            if has_head.is_set():
+                return {"type": "http.disconnect"}
+            message, head = asyncio.ensure_future(receive()), asyncio.ensure_future(has_head.wait())
+            try:
+                await asyncio.wait({message, head}, return_when=asyncio.FIRST_COMPLETED)
+                return message.result() if message.done() else {"type": "http.disconnect"}
+            finally:
+                message.cancel()
+                head.cancel()
+
+        async def head_alone(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                has_head.set()
+
+        await application(dict(scope) | {"method": "GET"}, heard, head_alone)
+
+    return asked
 
 
 def _key(headers: dict[bytes, bytes]) -> str:
@@ -88,11 +144,3 @@ class _Limited:
             if self._seen > self._limit:
                 raise too_large(self._limit)
         return message
-
-
-async def _answer(error: ApiError, send: Send) -> None:
-    body = json.dumps(error.body()).encode()
-    headers = {"content-type": "application/json", "connection": "close", "content-length": str(len(body))}
-    lines = [(name.lower().encode(), value.encode()) for name, value in (headers | dict(error.headers)).items()]
-    await send({"type": "http.response.start", "status": error.status, "headers": lines})
-    await send({"type": "http.response.body", "body": body})

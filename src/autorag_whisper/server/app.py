@@ -1,7 +1,8 @@
 """The application: routes, and the way from a request to an answer.
 
 ```
-access (key, size) -> receive (body to a file) -> read (fields) -> join (one recognition for equal requests) -> answer
+access (page, key, size, slot) -> receive (body to a file) -> read (fields)
+    -> join (one recognition for equal requests) -> answer
 ```
 """
 
@@ -11,30 +12,35 @@ import asyncio
 import hashlib
 import json
 import logging
-from contextlib import asynccontextmanager
+import re
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from autorag_whisper import __version__
 from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.server import asr, documents, events, jobs, uploads
-from autorag_whisper.server.access import Access
-from autorag_whisper.server.bodies import CONTENT_TYPES, json_body, text_body
-from autorag_whisper.server.errors import RETRY_AFTER_S, ApiError, answer_to
-from autorag_whisper.server.fields import Asked, ResponseFormat, read
+from autorag_whisper.server.access import Access, Gate
+from autorag_whisper.server.admission import Admission
+from autorag_whisper.server.bodies import CONTENT_TYPES, body_of
+from autorag_whisper.server.draining import Draining
+from autorag_whisper.server.errors import ApiError, answer_to
+from autorag_whisper.server.fields import Asked, read
 from autorag_whisper.server.health import Health
 from autorag_whisper.server.probe import keep_warm
-from autorag_whisper.server.work import Recognitions
+from autorag_whisper.server.work import Recognitions, unless_gone
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.server.access import Receive, Scope, Send
     from autorag_whisper.server.jobs import Jobs
     from autorag_whisper.server.settings import ServerSettings
     from autorag_whisper.server.work import Recognition
@@ -60,7 +66,14 @@ class Service:
     def __init__(self, engine: Engine, settings: ServerSettings) -> None:
         self.engine, self.settings = engine, settings
         self.health = Health(engine.clock)
+        self.draining = Draining(settings.drain_s)
+        self.admission = Admission(settings.waiting, settings.quota, engine.clock)
         self.recognitions = Recognitions(engine.transcriber, settings.waiting, self.health.beat)
+
+    def begin_to_end(self) -> None:
+        """The end is asked for: nothing new is begun, what is in flight may finish. A second time it is stopped."""
+        self.health.draining = True
+        self.draining.begin()
 
     async def model_for(self, asked: str) -> str:
         """The model that is meant, if it is here; else the default, as clients send stale and foreign names."""
@@ -73,10 +86,6 @@ class Service:
         self, upload: uploads.Upload, options: TranscribeOptions, model: str
     ) -> AsyncIterator[Recognition]:
         """The recognition of an upload, in work."""
-        if self.health.draining:
-            upload.file.close()
-            headers = {"Retry-After": str(RETRY_AFTER_S)}
-            raise ApiError(503, "The server is ending.", "server_error", code="draining", headers=headers)
         told = await asyncio.to_thread(upload.digest)
         key = hashlib.sha256(f"{told} {upload.pcm} {model} {options!r}".encode()).hexdigest()
         self.health.begin()
@@ -99,6 +108,7 @@ def create_app(engine: Engine, settings: ServerSettings, durable: Jobs | None = 
         tasks = [asyncio.create_task(keep_warm(service.health, engine.transcriber, settings.model))]
         if durable is not None:
             tasks.append(asyncio.create_task(jobs.keep_tidy(durable, settings.keep_s)))
+            tasks.append(asyncio.create_task(_hand_back(durable, service.draining)))
         try:
             yield
         finally:
@@ -111,15 +121,25 @@ def create_app(engine: Engine, settings: ServerSettings, durable: Jobs | None = 
 
     app = FastAPI(title="autorag-whisper", version=__version__, lifespan=lifespan, docs_url="/docs", redoc_url=None)
     app.state.service = service
-    _handle_errors(app, settings)
+    _handle_errors(app)
     _add_openai(app, service)
     asr.add_routes(app, service)
     if durable is not None:
         durable.runner.watch = service.health
         jobs.add_routes(app, service, durable)
     _add_health(app, service)
-    app.add_middleware(Access, settings=settings)
+    gate = Gate(service.admission, service.draining, lambda: service.health.draining)
+    app.add_middleware(Access, settings=settings, gate=gate)
+    if settings.allowed_origins:
+        origins = list(settings.allowed_origins)
+        app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
     return app
+
+
+async def _hand_back(durable: Jobs, draining: Draining) -> None:
+    """Once the end is asked for, give durable jobs back at once: they go on from there at the next start."""
+    await draining.begun.wait()
+    await asyncio.to_thread(durable.runner.close)
 
 
 def _add_openai(app: FastAPI, service: Service) -> None:
@@ -133,12 +153,10 @@ def _add_openai(app: FastAPI, service: Service) -> None:
         model = await service.model_for(asked.model)
         headers = {MODEL_HEADER: quote(model, safe="/")} if model != asked.model else {}
         if asked.stream:
-            return await _streamed(service, upload, asked, model, headers)
+            return await _streamed(service, request, (upload, asked, model), headers)
         async with service.recognised(upload, asked.options, model) as work:
             transcript = await work.unless_gone(request)
-        if asked.response_format in (ResponseFormat.JSON, ResponseFormat.VERBOSE_JSON):
-            return JSONResponse(json_body(transcript, asked), headers=headers)
-        content = text_body(transcript, asked)
+        content = await asyncio.to_thread(body_of, transcript, asked)
         return Response(content, media_type=CONTENT_TYPES[asked.response_format], headers=headers)
 
     @app.post("/v1/audio/transcriptions", openapi_extra=documents.FORM, responses=documents.ERRORS)
@@ -170,30 +188,37 @@ def _model(name: str) -> dict[str, Any]:
 
 
 async def _streamed(
-    service: Service, upload: uploads.Upload, asked: Asked, model: str, headers: dict[str, str]
+    service: Service, request: Request, given: tuple[uploads.Upload, Asked, str], headers: dict[str, str]
 ) -> Response:
     """Events as they come. What is wrong before the first of them has its own status: that one is waited for."""
-    entered = service.recognised(upload, asked.options, model)
-    work = await entered.__aenter__()
-    try:
+    upload, asked, model = given
+    async with AsyncExitStack() as stack:
+        work = await stack.enter_async_context(service.recognised(upload, asked.options, model))
         source = events.stream(work)
-        first = await anext(source)
+        first = await unless_gone(request, anext(source))
         if work.failed:
             await work.transcript()
-    except BaseException:
-        await entered.__aexit__(None, None, None)
-        raise
+        kept = stack.pop_all()
 
     async def body() -> AsyncIterator[str]:
-        try:
-            yield first
-            async for event in source:
-                yield event
-        finally:
-            await entered.__aexit__(None, None, None)
+        yield first
+        async for event in source:
+            yield event
 
     headers |= {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(body(), media_type="text/event-stream", headers=headers)
+    return _Events(kept, body(), headers)
+
+
+class _Events(StreamingResponse):
+    """Leaves `kept` when it ends, however, also where nothing of it was sent."""
+
+    def __init__(self, kept: AsyncExitStack, body: AsyncIterator[str], headers: dict[str, str]) -> None:
+        super().__init__(body, media_type="text/event-stream", headers=headers)
+        self._kept = kept
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._kept:
+            await super().__call__(scope, receive, send)
 
 
 def _add_health(app: FastAPI, service: Service) -> None:
@@ -210,9 +235,7 @@ def _add_health(app: FastAPI, service: Service) -> None:
         return JSONResponse(body, status_code=503 if reason else 200)
 
 
-def _handle_errors(app: FastAPI, settings: ServerSettings) -> None:
-    base = f"http://{settings.host}:{settings.port}/v1"
-
+def _handle_errors(app: FastAPI) -> None:
     async def answer(_: Request, error: Exception) -> Response:
         told = answer_to(error)
         if told.code == "internal_error":
@@ -223,7 +246,7 @@ def _handle_errors(app: FastAPI, settings: ServerSettings) -> None:
         assert isinstance(error, HTTPException)
         path = request.url.path
         if error.status_code == 404:
-            message = f"There is nothing at {path[:200]}. The base URL of the API is {base}."
+            message = f"There is nothing at {path[:200]}. The base URL of the API is {_base(request)}."
             told = ApiError(404, message, code="unknown_url")
         else:
             told = ApiError(error.status_code, str(error.detail), code="invalid_request")
@@ -241,6 +264,18 @@ def _handle_errors(app: FastAPI, settings: ServerSettings) -> None:
     app.add_exception_handler(AutoragWhisperError, answer)
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(Exception, answer)
+
+
+_NETLOC = re.compile(r"[A-Za-z0-9._\[\]:-]{1,255}")
+
+
+def _base(request: Request) -> str:
+    """The API's base URL as this client reaches it: an address that is listened on may be no address to ask."""
+    host = request.headers.get("host", "")
+    if not _NETLOC.fullmatch(host):
+        name, port = request.scope.get("server") or ("localhost", 80)
+        host = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
+    return f"{request.scope['scheme']}://{host}{request.scope.get('root_path', '')}/v1"
 
 
 def openapi_text(app: FastAPI) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
@@ -52,7 +53,7 @@ def add_routes(app: FastAPI, service: Service) -> None:
                 message = f"{name} cannot be {value[:50]!r}. Use {', '.join(allowed)}."
                 raise ApiError(400, message, param=name, code="invalid_value")
         transcript = await heard(request, task, clip=False)
-        return Response(render(transcript, output), media_type=_OUTPUTS[output])
+        return Response(await asyncio.to_thread(render, transcript, output), media_type=_OUTPUTS[output])
 
     @app.post("/detect-language", openapi_extra=documents.ASR, responses=documents.ERRORS)
     async def detect_language(request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from autorag_whisper.domain.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from autorag_whisper.server.access import Send
 
 INVALID = "invalid_request_error"
 RETRY_AFTER_S = 10
@@ -39,6 +42,20 @@ class ApiError(Exception):
     def body(self) -> dict[str, Any]:
         """All four keys, always: strict clients ask for each."""
         return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+
+
+def unavailable(message: str, code: str, retry_after_s: int = RETRY_AFTER_S) -> ApiError:
+    """Not now (503), with the seconds after which to try again."""
+    return ApiError(503, message, "server_error", code=code, headers={"Retry-After": str(retry_after_s)})
+
+
+async def send_error(error: ApiError, send: Send) -> None:
+    """Answer with an error from outside the application. The connection ends: what was sent may be unread."""
+    body = json.dumps(error.body()).encode()
+    headers = {"content-type": "application/json", "connection": "close", "content-length": str(len(body))}
+    lines = [(name.lower().encode(), value.encode()) for name, value in (headers | dict(error.headers)).items()]
+    await send({"type": "http.response.start", "status": error.status, "headers": lines})
+    await send({"type": "http.response.body", "body": body})
 
 
 def of(error: AutoragWhisperError) -> ApiError:
@@ -70,8 +87,7 @@ def of(error: AutoragWhisperError) -> ApiError:
     if isinstance(error, RequestError):
         return ApiError(400, message, code="invalid_request")
     if isinstance(error, UnavailableError):
-        headers = {"Retry-After": str(RETRY_AFTER_S)}
-        return ApiError(503, message, "server_error", code="unavailable", headers=headers)
+        return unavailable(message, "unavailable")
     return ApiError(500, message, "server_error", code="internal_error")
 
 

@@ -31,10 +31,11 @@ async def stream(work: Recognition) -> AsyncIterator[str]:
         yield _event({"type": "transcript.text.delta", "delta": gap + segment.text})
     try:
         transcript = await work.transcript()
+        text = await asyncio.to_thread(lambda: transcript.text)
     except Exception as error:  # noqa: BLE001 - it is told in the stream, whose status has been sent
         yield _event(errors.answer_to(error).body())
         return
-    yield _event({"type": "transcript.text.done", "text": transcript.text})
+    yield _event({"type": "transcript.text.done", "text": text})
 
 
 async def _kept_alive(work: Recognition) -> AsyncIterator[Segment | None]:

@@ -19,6 +19,7 @@ from autorag_whisper.files import sync_folder
 from autorag_whisper.format import FORMATS, parse, render
 from autorag_whisper.jobs.job import Job, JobRequest, JobState
 from autorag_whisper.server import documents, uploads
+from autorag_whisper.server.draining import ENDS_AT_ONCE
 from autorag_whisper.server.errors import ApiError
 from autorag_whisper.server.fields import read
 
@@ -96,6 +97,7 @@ def _add_changes(app: FastAPI, jobs: Jobs) -> None:
     async def events(request: Request, job_id: str) -> Response:
         """Server-sent events: segments as they come, the end as the last. `Last-Event-ID` goes on behind that one."""
         await _job(request, jobs, job_id)
+        request.scope[ENDS_AT_ONCE] = True
         told = request.headers.get("last-event-id", "0")
         after = int(told) if told.isascii() and told.isdigit() and len(told) < 10 else 0
         return StreamingResponse(_events(jobs, job_id, after), media_type="text/event-stream")
@@ -131,8 +133,6 @@ _FINAL = {"x-should-retry": "false"}
 
 
 async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
-    if service.health.draining:
-        raise ApiError(503, "The server is ending.", "server_error", code="draining", headers={"Retry-After": "10"})
     key = request.headers.get("idempotency-key", "")
     if len(key) > _LONGEST_KEY:
         raise _invalid("Idempotency-Key", key[:20], f"at most {_LONGEST_KEY} characters")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
     from autorag_whisper.server.settings import ServerSettings
 
 _KEEP_ALIVE_S = 75
+_SPARE_S = 10
+"""After the draining has answered what was left; then connections are cut."""
 
 
 class _Server(uvicorn.Server):
@@ -25,13 +29,14 @@ class _Server(uvicorn.Server):
         self._app, self._on_start = app, on_start
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # what uvicorn hands over
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)  # type: ignore[arg-type]  # what uvicorn hands over
         if self.started:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             self._on_start(f"http://{f'[{host}]' if ':' in host else host}:{port}")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._app.state.service.health.draining = True
+        self._loop.call_soon_threadsafe(self._app.state.service.begin_to_end)
         super().handle_exit(sig, frame)
 
 
@@ -48,6 +53,6 @@ def run(app: FastAPI, settings: ServerSettings, on_start: Callable[[str], None])
         access_log=False,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=round(settings.drain_s),
+        timeout_graceful_shutdown=math.ceil(settings.drain_s) + _SPARE_S,
     )
     _Server(config, app, on_start).run()

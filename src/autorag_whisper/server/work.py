@@ -13,14 +13,14 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.server.errors import RETRY_AFTER_S, ApiError
 from autorag_whisper.transcriber.cancellation import CancelToken
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from fastapi import Request
 
@@ -29,6 +29,18 @@ if TYPE_CHECKING:
     from autorag_whisper.server.uploads import Upload
     from autorag_whisper.transcriber.outcome import Progress
     from autorag_whisper.transcriber.protocol import TranscriberProtocol
+
+
+Wanted = TypeVar("Wanted")
+
+LEAST_S = 0.1
+"""Shorter audio is refused, as OpenAI does: nothing can be said in it, and clients take no words for a failure."""
+
+
+def too_short() -> ApiError:
+    """Of a request whose audio is no audio worth the name."""
+    message = f"The audio is too short: {LEAST_S:g} seconds is the least."
+    return ApiError(400, message, param="file", code="invalid_value")
 
 
 class Recognition:
@@ -60,16 +72,7 @@ class Recognition:
 
     async def unless_gone(self, request: Request) -> Transcript:
         """The transcript. Raises what went wrong, and ApiError as soon as the client of `request` has gone away."""
-        gone, found = asyncio.ensure_future(_gone(request)), asyncio.ensure_future(self.transcript())
-        try:
-            await asyncio.wait({gone, found}, return_when=asyncio.FIRST_COMPLETED)
-            if found.done():
-                return found.result()
-            raise ApiError(499, "The client has gone away.")  # which nobody reads
-        finally:
-            for task in (gone, found):
-                task.cancel()
-            await asyncio.gather(gone, found, return_exceptions=True)
+        return await unless_gone(request, self.transcript())
 
     async def transcript(self) -> Transcript:
         """The whole. Raises what went wrong."""
@@ -159,7 +162,8 @@ class Recognitions:
                 ):
                     for segment in stream:
                         post(work.post, segment)
-                    outcome: Transcript | BaseException = stream.result()
+                    transcript = stream.result()
+                outcome: Transcript | BaseException = transcript if transcript.duration_s >= LEAST_S else too_short()
             except AutoragWhisperError as error:
                 outcome = error
             except BaseException as error:  # noqa: BLE001 - the request answers it, as an internal error
@@ -173,6 +177,20 @@ class Recognitions:
         for work in list(self._in_work.values()):
             work.cancel.cancel()
         self._threads.shutdown()
+
+
+async def unless_gone(request: Request, wanted: Awaitable[Wanted]) -> Wanted:
+    """What comes of `wanted`. Raises ApiError as soon as the client of `request`, read whole, has gone away."""
+    gone, found = asyncio.ensure_future(_gone(request)), asyncio.ensure_future(wanted)
+    try:
+        await asyncio.wait({gone, found}, return_when=asyncio.FIRST_COMPLETED)
+        if found.done():
+            return found.result()
+        raise ApiError(499, "The client has gone away.")  # which nobody reads
+    finally:
+        for task in (gone, found):
+            task.cancel()
+        await asyncio.gather(gone, found, return_exceptions=True)
 
 
 async def _gone(request: Request) -> None:
