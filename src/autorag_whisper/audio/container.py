@@ -251,6 +251,7 @@ def _open_decoder(stream: AudioStream, name: str) -> None:
         raise MediaNotRecognised(name, f"its audio is {stream.codec_context.name}" if known else "its codec is unknown")
     codec = stream.codec_context
     check_rate(codec.sample_rate, name)
+    codec.thread_count = 1  # a file is one stream of work, and a decoder process may make no threads
     try:
         codec.open(strict=False)
     except (av.error.FFmpegError, ValueError) as error:

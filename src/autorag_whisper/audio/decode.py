@@ -17,6 +17,7 @@ from autorag_whisper.audio.timeline import MAX_OVERLAP_S, Piece, Silence, Timeli
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, MediaDamage, MediaInfo, Samples
 from autorag_whisper.domain.errors import AudioStreamNotFound, MediaDamaged, MediaEmpty, MediaError, MediaTooLong
 from autorag_whisper.domain.interruptions import let_signals_through
+from autorag_whisper.domain.media_errors import MediaOverLimit
 from autorag_whisper.domain.notes import Note, NoteKind
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.audio.container import Opened
     from autorag_whisper.audio.scale import Scale
+    from autorag_whisper.domain.decoding import DecodingLimits
 
 
 class MediaDecoder:
@@ -41,17 +43,24 @@ class MediaDecoder:
     - A packet that cannot be decoded costs that packet. A container that cannot be read any further ends the audio.
     - One pass, one thread. Stopping early is fine; `close` (or the end of `with`) frees everything.
 
-    `max_duration_s` counts samples that came out, never what a header says.
+    `max_duration_s` counts samples that came out, never what a header says; so do the `limits` on channels and samples.
 
     The constructor raises MediaNotRecognised, MediaDamaged, MediaUnreadable, NoAudioStream and AudioStreamNotFound;
-    iterating raises MediaTooLong, and MediaDamaged, MediaEmpty or MediaNotRecognised where no sample can be had.
+    iterating raises MediaTooLong and MediaOverLimit, and MediaDamaged, MediaEmpty or MediaNotRecognised where no sample
+    can be had.
     """
 
     def __init__(
-        self, file: BinaryIO, name: str, *, audio_stream: int | str | None = None, max_duration_s: float | None = None
+        self,
+        file: BinaryIO,
+        name: str,
+        *,
+        audio_stream: int | str | None = None,
+        max_duration_s: float | None = None,
+        limits: DecodingLimits | None = None,
     ) -> None:
         self._file, self._name, self._wanted = file, name, audio_stream
-        self._max_duration_s = max_duration_s
+        self._max_duration_s, self._limits, self._samples_in = max_duration_s, limits, 0
         self._losses = Losses()
         self._link = self._open_link(0)
         self._info, self._header_notes = self._link.opened.info, self._link.opened.notes
@@ -204,10 +213,20 @@ class MediaDecoder:
     def _pieces(self) -> Iterator[Piece]:
         for frame, scale in self._frames():
             check_rate(frame.sample_rate, self._name)
+            if self._limits is not None:
+                self._count_in(frame, self._limits)
             try:
                 yield from pieces(frame, scale)
             except ValueError:  # a frame that contradicts itself
                 self._losses.damaged_packets += 1
+
+    def _count_in(self, frame: AudioFrame, limits: DecodingLimits) -> None:
+        channels = frame.layout.nb_channels
+        self._samples_in += frame.samples * channels
+        if channels > limits.channels:
+            raise MediaOverLimit(self._name, f"has {channels} channels, more than {limits.channels}")
+        if self._samples_in > limits.samples:
+            raise MediaOverLimit(self._name, f"holds more than {limits.samples:,} samples in all channels")
 
     def _frames(self) -> Iterator[tuple[AudioFrame, Scale]]:
         for opened, packet in Demuxer(self._link, self._losses):

@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -31,6 +31,8 @@ from autorag_whisper.files import system_reason
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+    from autorag_whisper.domain.decoding import DecodingLimits
+
 DEFAULT_NAME = "audio"
 """Of what has none, in messages and results."""
 
@@ -50,13 +52,14 @@ class MediaSource:
     """One input: a `path`, an open binary `file`, or what is `held` in memory; exactly one of them.
 
     `name` is what people read in messages and results; nothing is ever opened by it. The class methods make sources of
-    everything that `Transcriber` takes for media.
+    everything that `Transcriber` takes for media. `isolation`: see `isolated`.
     """
 
     name: str
     path: Path | None = None
     file: BinaryIO | None = None
     held: Held | None = None
+    isolation: DecodingLimits | None = None
 
     def __post_init__(self) -> None:
         if sum(content is not None for content in (self.path, self.file, self.held)) != 1:
@@ -121,6 +124,16 @@ class MediaSource:
         (MediaDamaged) are found when it is opened.
         """
         return cls(printable(name), held=held_samples(samples, sample_rate_hz, channel_axis))
+
+    def isolated(self, limits: DecodingLimits | None = None) -> MediaSource:
+        """The same, decoded in a process of its own under `limits` (None: the defaults), for media of strangers.
+
+        That process has no network and opens no file; if it crashes, hangs or takes too much, this recording alone
+        fails. The words are the same. Linux; elsewhere it is decoded as usual, and a warning is logged once.
+        """
+        from autorag_whisper.domain.decoding import DecodingLimits
+
+        return replace(self, isolation=limits or DecodingLimits())
 
     def open(self) -> BinaryIO:
         """Open for reading at the first byte. Whoever calls closes what comes back.

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from autorag_whisper.align.words import TimedWord
-    from autorag_whisper.audio.decode import MediaDecoder
     from autorag_whisper.domain.clips import Clip
     from autorag_whisper.engines.base import RecognizerSpec
+    from autorag_whisper.isolation.decoder import Decoder
     from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
 
 UNKNOWN_LANGUAGE = "en"
@@ -210,7 +210,7 @@ class Assembly:
         yield from self.track.notes()
         yield from _unsampled(self.unsampled)
 
-    def transcript(self, decoder: MediaDecoder, spec: RecognizerSpec) -> Transcript:
+    def transcript(self, decoder: Decoder, spec: RecognizerSpec) -> Transcript:
         """The whole, once every chunk was added and the file is decoded."""
         return Transcript(
             name=self.name,

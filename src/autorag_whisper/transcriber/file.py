@@ -15,10 +15,10 @@ from autorag_whisper.transcriber.outcome import Progress
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from autorag_whisper.audio.decode import MediaDecoder
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.transcript import DeviceFallbackStep
+    from autorag_whisper.isolation.decoder import Decoder
     from autorag_whisper.recognition.border_hearing import Border
     from autorag_whisper.recognition.language import LanguageChoice
     from autorag_whisper.transcriber.assembly import Assembly
@@ -56,7 +56,7 @@ class RunFile:
     checkpoints: Mapping[int, Checkpoint] = field(default_factory=dict)
     moments: Moments = field(default_factory=Moments)
     read: ReadSoFar | None = None
-    decoder: MediaDecoder | None = None
+    decoder: Decoder | None = None
     chunks_read: int = 0
     voting: bool = False
     batch_size: int = 0
@@ -66,7 +66,7 @@ class RunFile:
     letters: set[str] = field(default_factory=set)  # who found them
     _starts_s: deque[float] = field(default_factory=deque)  # of the chunks that are read and not assembled
 
-    def take(self, chunks: Sequence[SpeechChunk], read: ReadSoFar, decoder: MediaDecoder | None = None) -> None:
+    def take(self, chunks: Sequence[SpeechChunk], read: ReadSoFar, decoder: Decoder | None = None) -> None:
         """The next chunks that were read of it; `decoder` with the last ones."""
         self.read, self.decoder = read, decoder
         self.chunks_read += len(chunks)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from autorag_whisper.audio.chunking import Chunker, ChunkingRules, GaplessChunker
-from autorag_whisper.audio.decode import MediaDecoder
 from autorag_whisper.audio.highpass import HighPass
 from autorag_whisper.audio.narrow_band import BandExtension
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechSpan, seconds
 from autorag_whisper.domain.clips import Clip
+from autorag_whisper.isolation.decoder import open_decoder
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -54,12 +54,7 @@ class Reader:
         self, source: MediaSource, options: TranscribeOptions, voice: VoiceActivity, rules: ChunkingRules
     ) -> None:
         with ExitStack() as stack:
-            file = stack.enter_context(source.open())
-            self.decoder = stack.enter_context(
-                MediaDecoder(
-                    file, source.name, audio_stream=options.audio_stream, max_duration_s=options.max_duration_s
-                )
-            )
+            self.decoder = stack.enter_context(open_decoder(source, options))
             self._open = stack.pop_all()
         self._options, self._voice, self._rules = options, voice, rules
         if not self._is_long:

@@ -21,11 +21,11 @@ from autorag_whisper.transcriber.reading import Reader, ReadSoFar, chunking_rule
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from autorag_whisper.audio.decode import MediaDecoder
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.errors import AutoragWhisperError
     from autorag_whisper.engines.base import RecognizerSpec
+    from autorag_whisper.isolation.decoder import Decoder
     from autorag_whisper.transcriber.checkpoint import Checkpoint
     from autorag_whisper.transcriber.run_request import RunRequest
 
@@ -61,7 +61,7 @@ class FileRead:
     index: int
     chunks: list[SpeechChunk]
     so_far: ReadSoFar
-    decoder: MediaDecoder | None = None
+    decoder: Decoder | None = None
 
 
 @dataclass(frozen=True, slots=True)

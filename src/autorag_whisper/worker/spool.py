@@ -95,7 +95,7 @@ class Spool:
             self._file.truncate(start)
             reason = system_reason(error, "cannot be read")
             return MediaSource(source.name, held=Refused(MediaUnreadable(source.name, reason)))
-        return MediaSource(source.name, held=Part(start, self._file.tell() - start))
+        return MediaSource(source.name, held=Part(start, self._file.tell() - start), isolation=source.isolation)
 
 
 def arrived(source: MediaSource, descriptor: int) -> MediaSource:
