@@ -164,11 +164,63 @@ def test_halves_are_tried_of_four_seconds_of_a_sure_voice_alone(
     assert sum(set(asked)) == (2 * words if is_halved else words)
 
 
-def test_parts_that_leave_more_without_words_than_the_whole_did_are_not_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("heard", [True, False])
+def test_a_part_around_a_hole_whose_text_was_rejected_is_done_in_halves_once(tmp_path: Path, *, heard: bool) -> None:
+    # "No!" for two utterances with a long pause between them was rejected as sparse, and both were lost.
+    asked: list[int] = []
+
+    def hopeless(features: NDArray[np.float32]) -> Hypothesis:
+        asked.append(beeps(features))
+        if asked[-1] == 8 or (asked[-1] == 4 and not heard):
+            return Hypothesis(said(" no").token_ids, -0.8, 0.95, cap_hit=False)
+        return said({4: " four"}.get(asked[-1], " six"))
+
+    samples = np.concatenate([speech_samples(6), speech_samples(4, lead_s=0.8), speech_samples(4, lead_s=0.8)])
+    options = TranscribeOptions(vad_min_silence_s=0.5)
+    world = World(script=hopeless, engine=EarlyWords)
+    transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", samples), options, model="fake")
+    assert transcript.text == ("six four four" if heard else "six")
+    assert asked == ([14, 8, 4, 4, 6] if heard else [14, 8, 4, 4])
+    assert len(transcript.coverage.holes) == (0 if heard else 1)
+
+
+def test_a_part_that_hears_less_than_the_whole_did_keeps_the_words_of_the_whole(tmp_path: Path) -> None:
+    # "Then in the same operations with ugly ones." alone was "Then", and so the utterance behind it was lost too.
     def loses(features: NDArray[np.float32]) -> Hypothesis:
-        return said({10: " six", 4: " four"}.get(beeps(features), ""))
+        count = beeps(features)
+        return replace(said({10: " six", 4: " four"}.get(count, "...")), avg_logprob=-0.1 * count)
 
     world = World(script=loses, engine=EarlyWords)
+    transcript = world.transcriber.transcribe(two_utterances(tmp_path / "a.wav"), model="fake")
+    assert transcript.text == "six four"
+    six, four = transcript.words
+    assert (six.start_s, four.start_s) == (pytest.approx(0.1, abs=0.1), pytest.approx(6.2, abs=0.2))
+    assert transcript.coverage.holes == ()
+    assert transcript.rejected == (), "what a part gave that is not kept"
+    [first, *_] = transcript.segments
+    assert first.avg_logprob == pytest.approx(-1.0), "the attempt that these words are of"
+    assert [round(attempt.avg_logprob, 1) for attempt in first.attempts] == [-1.0, -0.4]
+
+
+def test_parts_that_leave_as_much_without_words_as_the_whole_did_are_not_kept(tmp_path: Path) -> None:
+    def loses(features: NDArray[np.float32]) -> Hypothesis:
+        return said({10: " six", 4: " f", 6: " other words than before"}.get(beeps(features), ""))
+
+    class OneMoment(EarlyWords):
+        def align(
+            self,
+            encoded: Encoded,
+            start_sequence: Sequence[int],
+            token_ids: Sequence[Sequence[int]],
+            frames: Sequence[int],
+            *,
+            spelled: bool = False,
+        ) -> list[TokenTimes]:
+            """The one letter has next to no time."""
+            short = [min(count, 60) if len(ids) < 3 else count for count, ids in zip(frames, token_ids, strict=True)]
+            return super().align(encoded, start_sequence, token_ids, short, spelled=spelled)
+
+    world = World(script=loses, engine=OneMoment)
     assert world.transcriber.transcribe(two_utterances(tmp_path / "a.wav"), model="fake").text == "six"
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autorag_whisper.align.words import TimedWord
 from autorag_whisper.audio.chunking import voice_in
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.transcript import Attempt, Word, WordSource
@@ -88,7 +89,8 @@ def spoken_chunks(draw: st.DrawFn) -> tuple[SpeechChunk, list[Word]]:
         for a, b in zip(edges[::2], edges[1::2], strict=False)
     )  # fmt: skip
     times = sorted(draw(st.lists(st.integers(start, start + length), max_size=10)))
-    words = [Word("w", a / HZ, b / HZ, 0.5) for a, b in zip(times[::2], times[1::2], strict=False)]
+    ends = zip(times[::2], times[1::2], strict=False)
+    words = [Word("w", a / HZ, b / HZ, n / 10) for n, (a, b) in enumerate(ends)]
     return SpeechChunk(0, start, np.zeros(length, np.float32), spans), words
 
 
@@ -155,6 +157,26 @@ def test_parts_are_of_the_chunk_in_order_apart_and_leave_no_speech_out(
         assert all(part.start <= span.start and span.stop <= part.stop for part in parts for span in part.speech)
         spoken = sum(span.stop - span.start for part in parts for span in part.speech)
         assert spoken == sum(span.stop - span.start for span in chunk.speech)
+
+
+@given(spoken_chunks())
+def test_each_word_of_the_whole_is_in_one_of_its_parts_and_no_longer_than_that(
+    given_chunk: tuple[SpeechChunk, list[Word]],
+) -> None:
+    chunk, words = given_chunk
+    result = ChunkResult(ChunkTask(0, chunk, "en"), "en", words=tuple(TimedWord(word, (1,)) for word in words))
+    parts = around(chunk, holes(chunk.speech, words))
+    found = parts_module._words_in(result, parts)
+    assert len(found) == len(parts)
+    assert [timed.word.probability for some in found for timed in some] == [word.probability for word in words]
+    for part, some in zip(parts, found, strict=True):
+        assert all(part.start_s <= timed.word.start_s <= timed.word.end_s <= part.stop / HZ for timed in some)
+    said = [timed.word for some in found for timed in some]
+    assert all(a.end_s <= b.start_s for a, b in itertools.pairwise(said))
+    for word, now in zip(words, said, strict=True):
+        middle_s = (word.start_s + word.end_s) / 2
+        if any(part.start_s <= middle_s <= part.stop / HZ for part in parts):
+            assert now.start_s - 1e-6 <= middle_s <= now.end_s + 1e-6
 
 
 def test_a_short_chunk_is_not_halved() -> None:

@@ -3,16 +3,22 @@
 What is missing is found by `recognition.holes`; what was cut by the token cap is known from the attempt. Parts are
 judged by the same rules as any chunk, and cut again where they have a hole or a cut text themselves. Each time they
 cost as much again as the chunk did, `MOST_CUTS` times at most. The part around a hole comes first: where nothing was
-said in it, the others are not recognised again.
+said in it, the others are not recognised again. Of the others each keeps the words that the whole chunk had there
+where its own leave more speech without words.
+
+A chunk of sure speech without a word, and such a part around a hole, is done in halves, once: what a rule rejected may
+have been the text of two utterances.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
+from bisect import bisect
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError
 from autorag_whisper.domain.transcript import join_words
 from autorag_whisper.recognition.aligned import Aligned
@@ -46,16 +52,17 @@ DOUBTED_HOLE = "doubted_hole: where the chunk's text has a hole the model doubte
 """The rule for what a hole gave. Lost utterances had a doubt of 0.47 at most, all else 0.74 and more."""
 
 
-def completed(one_pass: Pass, result: ChunkResult, *, cuts: int = 0) -> ChunkResult:
+def completed(one_pass: Pass, result: ChunkResult, *, cuts: int = 0, is_half: bool = False) -> ChunkResult:
     """`result`, or where speech of its chunk has no words or its text was cut, what its parts give.
 
-    Where these fail, `result` is as good as it was. Raises Cancelled, and DeviceError. A chunk that changes its
-    language has no text but its parts': what they raise is raised.
+    `is_half`: it is a part of a chunk without words, and not halved for that again. Where these fail, `result` is as
+    good as it was. Raises Cancelled, and DeviceError. A chunk that changes its language has no text but its parts':
+    what they raise is raised.
     """
     if result.task.changes_language:
         return _by_language(one_pass, result, cuts)
     try:
-        return _in_another_language(one_pass, _completed(one_pass, result, cuts), cuts)
+        return _in_another_language(one_pass, _completed(one_pass, result, cuts, is_half=is_half), cuts)
     except (AutoragWhisperError, MemoryError) as error:
         if isinstance(error, Cancelled | DeviceError):
             raise
@@ -63,7 +70,7 @@ def completed(one_pass: Pass, result: ChunkResult, *, cuts: int = 0) -> ChunkRes
         return result
 
 
-def _completed(one_pass: Pass, result: ChunkResult, cuts: int) -> ChunkResult:
+def _completed(one_pass: Pass, result: ChunkResult, cuts: int, *, is_half: bool) -> ChunkResult:
     if result.undecided or cuts >= MOST_CUTS:
         return result
     chunk = result.task.chunk
@@ -77,14 +84,19 @@ def _completed(one_pass: Pass, result: ChunkResult, cuts: int) -> ChunkResult:
         return result
     if not result.words:
         is_of_another = follows(result.task.options) and another(result.task.heard, result.language)
-        wanted = not cuts and not is_of_another and _is_surely_speech(chunk)
+        wanted = not is_half and not is_of_another and _is_surely_speech(chunk)
         return _halved(one_pass, result, cuts) if wanted else result
     found = holes(chunk.speech, _said(result))
     joined = _around(one_pass, result, found, cuts) if found else result
     if joined.words is result.words:
         return joined
-    before_s, after_s = (missing_s(chunk.speech, _said(one)) for one in (result, joined))
-    return joined if before_s - after_s >= min(_WORTH_S, _WORTH_SHARE * before_s) else result
+    return joined if _has_more(chunk, joined, result) else result
+
+
+def _has_more(chunk: SpeechChunk, one: ChunkResult, other: ChunkResult) -> bool:
+    """Whether the words of `one` leave so much less of the chunk's speech without words that it is worth it."""
+    less_s, more_s = (missing_s(chunk.speech, _said(found)) for found in (one, other))
+    return more_s > less_s and more_s - less_s >= min(_WORTH_S, _WORTH_SHARE * more_s)
 
 
 def _is_surely_speech(chunk: SpeechChunk) -> bool:
@@ -97,7 +109,7 @@ def _halved(one_pass: Pass, result: ChunkResult, cuts: int) -> ChunkResult:
     parts = halves(result.task.chunk)
     if len(parts) < 2:
         return result
-    halved = _joined(result, [_again(one_pass, result, part, cuts) for part in parts])
+    halved = _joined(result, [_again(one_pass, result, part, cuts, is_half=True) for part in parts])
     return halved if halved.words else result
 
 
@@ -113,7 +125,30 @@ def _around(one_pass: Pass, result: ChunkResult, found: Sequence[Hole], cuts: in
     if not any(one.words for one in done.values()):
         rejected = [rejection for one in done.values() for rejection in one.rejected]
         return replace(result, rejected=(*result.rejected, *rejected))
-    return _joined(result, [done.get(n) or _again(one_pass, result, part, cuts) for n, part in enumerate(parts)])
+    every = [done.get(n) or _again(one_pass, result, part, cuts) for n, part in enumerate(parts)]
+    here = _words_in(result, parts)
+    return _joined(result, [_no_worse(one, result, words) for one, words in zip(every, here, strict=True)])
+
+
+def _words_in(result: ChunkResult, parts: Sequence[SpeechChunk]) -> list[tuple[TimedWord, ...]]:
+    """The words of the whole chunk by the part that the middle of each is in, none longer than that part."""
+    found: list[list[TimedWord]] = [[] for _ in parts]
+    borders_s = [(seconds(a.stop) + b.start_s) / 2 for a, b in itertools.pairwise(parts)]
+    for timed in result.words:
+        word = timed.word
+        n = bisect(borders_s, (word.start_s + word.end_s) / 2)
+        first_s, last_s = parts[n].start_s, seconds(parts[n].stop)
+        start_s, end_s = (min(max(time_s, first_s), last_s) for time_s in (word.start_s, word.end_s))
+        found[n].append(replace(timed, word=replace(word, start_s=start_s, end_s=end_s)))
+    return [tuple(words) for words in found]
+
+
+def _no_worse(part: ChunkResult, whole: ChunkResult, words: tuple[TimedWord, ...]) -> ChunkResult:
+    """`part`, or with `words`, what `whole` has there, if its own leave more of its speech without words."""
+    text = join_words([timed.word for timed in words])
+    aligned = replace(whole.aligned, words=words, unspoken=part.aligned.unspoken)
+    before = replace(part, text=text, words=words, attempts=(), rejected=(), aligned=aligned, spoken=())
+    return before if _has_more(part.task.chunk, before, part) else part
 
 
 def _in_another_language(one_pass: Pass, result: ChunkResult, cuts: int) -> ChunkResult:
@@ -170,24 +205,28 @@ def _by_language(one_pass: Pass, result: ChunkResult, cuts: int) -> ChunkResult:
     return replace(_joined(result, done), language=longest.language)
 
 
-def _again(one_pass: Pass, result: ChunkResult, part: SpeechChunk, cuts: int) -> ChunkResult:
+def _again(one_pass: Pass, result: ChunkResult, part: SpeechChunk, cuts: int, *, is_half: bool = False) -> ChunkResult:
     """A part of a chunk in the chunk's language."""
-    return _alone(one_pass, result.task.alone(part, result.language), cuts)
+    return _alone(one_pass, result.task.alone(part, result.language), cuts, is_half=is_half)
 
 
-def _alone(one_pass: Pass, task: ChunkTask, cuts: int) -> ChunkResult:
+def _alone(one_pass: Pass, task: ChunkTask, cuts: int, *, is_half: bool = False) -> ChunkResult:
     [found] = one_pass.recognise([task])
-    found = completed(one_pass, found, cuts=cuts + 1)
+    found = completed(one_pass, found, cuts=cuts + 1, is_half=is_half)
     if found.needs_redo:
         [found] = one_pass.recognise([task.again(found.language, found.attempts)])
-        found = completed(one_pass, found, cuts=cuts + 1)
+        found = completed(one_pass, found, cuts=cuts + 1, is_half=is_half)
     return found
 
 
 def _joined(result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
     attempts = (*result.attempts, *(attempt for part in parts for attempt in part.attempts))
     offsets = itertools.accumulate((len(part.attempts) for part in parts), initial=len(result.attempts))
-    kept = [offset + part.kept for offset, part in zip(offsets, parts, strict=False) if part.words]
+    kept = [
+        offset + part.kept if part.attempts else result.kept  # without an attempt of its own it has the chunk's words
+        for offset, part in zip(offsets, parts, strict=False)
+        if part.words
+    ]
     words = _sewn(parts, translated=result.task.translates)
     return replace(
         result,
