@@ -16,9 +16,12 @@ from kit import unpack_nasty
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from benchmarks.postgres_server import PostgresServer
+
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
 KIT, REQUIRE_KIT = "AUTORAG_WHISPER_KIT", "AUTORAG_WHISPER_REQUIRE_KIT"
+REQUIRE_POSTGRES = "AUTORAG_WHISPER_REQUIRE_POSTGRES"
 
 # No deadline: two cores are shared with whatever else runs, and a slow example is no wrong one.
 settings.register_profile(
@@ -33,7 +36,7 @@ def pytest_configure() -> None:
     Here and not in a fixture, because libraries read their variables when they are imported.
     """
     for name in list(os.environ):
-        if name.startswith(("AUTORAG_WHISPER_", "HF_")) and name not in {KIT, REQUIRE_KIT}:
+        if name.startswith(("AUTORAG_WHISPER_", "HF_")) and name not in {KIT, REQUIRE_KIT, REQUIRE_POSTGRES}:
             del os.environ[name]
     # What a shell puts in the background ignores Ctrl-C, and so would every command that a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -112,3 +115,18 @@ def base_folder() -> Path:
 def ctc_tiny_en_folder(root: Path) -> Path:
     """A wav2vec2-shaped CTC model of 2.4 MB, trained on synthetic speech by `scripts/train_ctc.py`."""
     return root / "tests" / "data" / "ctc-tiny-en"
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A database server of this run's own. What is committed need not survive a power cut."""
+    from benchmarks.postgres_server import NoPostgresError, PostgresServer
+
+    try:
+        server = PostgresServer("-c", "fsync=off")
+    except NoPostgresError as absent:
+        if os.environ.get(REQUIRE_POSTGRES):
+            pytest.fail(str(absent))
+        pytest.skip(str(absent))
+    yield server
+    server.close()

@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 from autorag_whisper.domain.job_errors import QueueFull, QuotaExceeded
 from autorag_whisper.jobs.job import POISONED, Job, JobRequest, JobState, QueueLimits
 from autorag_whisper.jobs.memory import MemoryJobStore
+from autorag_whisper.jobs.postgres import PostgresJobStore
 from autorag_whisper.jobs.sqlite import SqliteJobStore
 from autorag_whisper.jobs.store import MOST_DEATHS, WAITING_WORTH_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from benchmarks.postgres_server import PostgresServer
 
     from autorag_whisper.jobs.delivery import Delivery
     from autorag_whisper.jobs.store import JobStore
@@ -29,9 +32,13 @@ LEASE_S = 30.0
 TALK = JobRequest("/in/talk.mp3", "talk.mp3", client="ann")
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JobStore]:
-    made: JobStore = MemoryJobStore() if request.param == "memory" else SqliteJobStore(tmp_path / "jobs.sqlite3")
+    made: JobStore
+    if request.param == "postgres":
+        made = PostgresJobStore(request.getfixturevalue("postgres_server").emptied())
+    else:
+        made = MemoryJobStore() if request.param == "memory" else SqliteJobStore(tmp_path / "jobs.sqlite3")
     yield made
     made.close()
 
@@ -380,13 +387,38 @@ def test_a_message_that_is_given_up_is_over_and_those_that_are_due_first_go_firs
 
 
 def test_who_listens_is_woken_by_what_may_be_claimed_or_cancelled(store: JobStore) -> None:
-    woken: list[None] = []
-    store.listen(lambda: woken.append(None))
+    woken = threading.Semaphore(0)
+    store.listen(woken.release)
+    if store.is_shared:  # what others did before it began to listen may have been missed
+        assert woken.acquire(timeout=60)
     job = store.add(TALK, 0.0)
-    store.cancel(job.id, 1.0)
-    store.retry(job.id, 2.0)
-    if not store.is_shared:  # of another process it may be heard later
-        assert len(woken) == 3
+    for call in (store.cancel, store.retry):
+        assert woken.acquire(timeout=60)
+        call(job.id, 1.0)
+    assert woken.acquire(timeout=60)
+    assert store.claim(LEASE_S, 2.0) is not None
+    store.cancel(job.id, 3.0)
+    assert woken.acquire(timeout=60)
+
+
+@pytest.mark.parametrize("odd", ["a\0b", "\ud800", "x\udcff.mp3", "\U0001f600 \u2028", "%s \\ \\u0000 \"'", "\x1b\x7f"])
+def test_any_text_is_kept_as_it_is(store: JobStore, odd: str) -> None:
+    asked = JobRequest(f"/in/{odd}", odd, options={"prompt": odd}, idempotency_key=odd, webhook="https://h")
+    job = store.add(asked, 0.0)
+    assert store.add(asked, 0.0).id == job.id
+    assert store.newest() == [job] == [store.get(job.id)]
+    claim = store.claim(LEASE_S, 1.0)
+    assert claim is not None
+    assert store.keep(claim, [("segment", json.dumps([odd], ensure_ascii=False))], notes=[odd])
+    assert [json.loads(event.data) for event in store.events(job.id)] == [[odd]]
+    assert store.fail(claim, json.dumps({"message": odd, "code": "c"}, ensure_ascii=False), 2.0)
+    found = store.get(job.id)
+    assert found is not None
+    assert (found.request, json.loads(found.error)["message"], found.notes) == (asked, odd, (odd,))
+    message = store.deliveries.claim(LEASE_S, 3.0)
+    assert message is not None
+    assert json.loads(message.payload)["data"]["name"] == odd
+    assert store.deliveries.failed(message, odd, 4.0)
 
 
 def test_no_job_is_claimed_twice_by_threads(store: JobStore) -> None:
@@ -413,7 +445,23 @@ ACTS = st.lists(st.tuples(st.sampled_from(ACT_NAMES), st.integers(0, 3), st.floa
 def test_the_file_does_what_the_memory_does_whatever_is_asked_of_it(
     acts: list[tuple[str, int, float]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    model, file = MemoryJobStore(), SqliteJobStore(tmp_path_factory.mktemp("jobs") / "jobs.sqlite3")
+    file = SqliteJobStore(tmp_path_factory.mktemp("jobs") / "jobs.sqlite3")
+    _does_what_the_memory_does(file, acts)
+    file.close()
+
+
+@settings(deadline=None, max_examples=15)
+@given(acts=ACTS)
+def test_the_database_does_what_the_memory_does_whatever_is_asked_of_it(
+    acts: list[tuple[str, int, float]], postgres_server: PostgresServer
+) -> None:
+    database = PostgresJobStore(postgres_server.emptied())
+    _does_what_the_memory_does(database, acts)
+    database.close()
+
+
+def _does_what_the_memory_does(file: JobStore, acts: list[tuple[str, int, float]]) -> None:
+    model = MemoryJobStore()
     stores: tuple[JobStore, JobStore] = (model, file)
     ids: list[tuple[str, str]] = []
     claims: list[tuple[object, object]] = []
@@ -451,7 +499,6 @@ def test_the_file_does_what_the_memory_does_whatever_is_asked_of_it(
             assert due[0] == due[1]
         assert model.usage().kept_bytes == file.usage().kept_bytes
         assert dict(model.usage("ann").jobs) == dict(file.usage("ann").jobs)
-    file.close()
 
 
 def _do(store: JobStore, act: str, claim: object, now: float) -> bool:

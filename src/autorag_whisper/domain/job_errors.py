@@ -9,17 +9,18 @@ from autorag_whisper.domain.errors import RequestError, UnavailableError
 
 @dataclass(eq=False)
 class StoreUnavailable(UnavailableError):
-    """The jobs in a file cannot be used: `reason`."""
+    """The jobs in a file, or a database, cannot be used: `reason`. `advice`: what to do, without a full stop."""
 
     path: str
     reason: str
+    advice: str = "name another folder, on a disk of this machine, or end the process that has it"
 
     def problem(self) -> str:
         return f"the jobs in {self.path} cannot be used: {self.reason}"
 
     @property
     def remedy(self) -> str:
-        return "name another folder, on a disk of this machine, or end the process that has it"
+        return self.advice
 
 
 @dataclass(eq=False)

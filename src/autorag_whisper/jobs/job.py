@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,7 @@ class JobRequest:
 
     def to_json(self) -> str:
         """What a store keeps of it."""
-        return json.dumps(asdict(self), ensure_ascii=False, sort_keys=True)
+        return storable(json.dumps(asdict(self), ensure_ascii=False, sort_keys=True))
 
     @classmethod
     def from_json(cls, text: str) -> JobRequest:
@@ -155,6 +156,14 @@ class JobEvent:
     number: int
     kind: str
     data: str
+
+
+def storable(text: str) -> str:
+    """Text, of JSON or for people, without what no file or database holds as text: NUL, and halves of surrogate pairs.
+
+    They are written as JSON escapes them, which is the same in JSON.
+    """
+    return re.sub("[\0\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def check_limits(request: JobRequest, limits: QueueLimits, own: Usage, everybody: Usage) -> None:

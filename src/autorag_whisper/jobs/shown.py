@@ -6,6 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from autorag_whisper.jobs.job import storable
+
 if TYPE_CHECKING:
     from autorag_whisper.jobs.job import Job
 
@@ -36,4 +38,4 @@ def ended_payload(job: Job) -> str:
     """
     moment = datetime.fromtimestamp(job.finished_s, UTC).isoformat()
     body = {"type": f"transcription.job.{job.state}", "timestamp": moment, "data": job_json(job)}
-    return json.dumps(body, ensure_ascii=False)
+    return storable(json.dumps(body, ensure_ascii=False))

@@ -18,6 +18,7 @@ from autorag_whisper.jobs.job import (
     QueueLimits,
     Usage,
     check_limits,
+    storable,
 )
 from autorag_whisper.jobs.shown import ended_payload
 from autorag_whisper.jobs.sqlite_file import SqliteFile
@@ -49,12 +50,12 @@ class SqliteDeliveries:
         return _delivery(found) if found else None
 
     def delivered(self, delivery: Delivery, response: str, now_s: float) -> bool:
-        return self._over(delivery, "delivered = 1, response = ?, ended_s = ?", response, now_s)
+        return self._over(delivery, "delivered = 1, response = ?, ended_s = ?", storable(response), now_s)
 
     def failed(self, delivery: Delivery, response: str, now_s: float, again_s: float | None = None) -> bool:
         if again_s is None:
-            return self._over(delivery, "response = ?, ended_s = ?", response, now_s)
-        return self._over(delivery, "response = ?, due_s = ?", response, again_s)
+            return self._over(delivery, "response = ?, ended_s = ?", storable(response), now_s)
+        return self._over(delivery, "response = ?, due_s = ?", storable(response), again_s)
 
     def of_job(self, job_id: str) -> list[Delivery]:
         rows = self._file.rows("SELECT * FROM deliveries WHERE job = ? ORDER BY number", job_id)
@@ -90,7 +91,7 @@ class SqliteJobStore:
             if request.idempotency_key:
                 found = database.execute(
                     "SELECT * FROM jobs WHERE client = ? AND idempotency_key = ?",
-                    (request.client, request.idempotency_key),
+                    (request.client, storable(request.idempotency_key)),
                 ).fetchone()
                 if found is not None:
                     return _job(found)
@@ -102,7 +103,7 @@ class SqliteJobStore:
                 (
                     job.id,
                     request.client,
-                    request.idempotency_key or None,
+                    storable(request.idempotency_key) or None,
                     request.to_json(),
                     request.priority,
                     now_s,
@@ -198,13 +199,13 @@ class SqliteJobStore:
                 return False
             for checkpoint in checkpoints:
                 database.execute("INSERT OR REPLACE INTO chunks VALUES (?, ?, ?)", (claim.job.id, *checkpoint))
-            for event in events:
+            for kind, data in events:
                 database.execute(
                     "INSERT INTO events SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3 FROM events WHERE job = ?1",
-                    (claim.job.id, *event),
+                    (claim.job.id, kind, storable(data)),
                 )
             if notes:
-                told = json.dumps(list(dict.fromkeys((*json.loads(found["notes"]), *notes))), ensure_ascii=False)
+                told = json.dumps(list(dict.fromkeys((*json.loads(found["notes"]), *notes))))
                 database.execute("UPDATE jobs SET notes = ? WHERE id = ?", (told, claim.job.id))
             return True
 
@@ -223,7 +224,7 @@ class SqliteJobStore:
     def fail(self, claim: Claim, error: str, now_s: float, again_s: float | None = None) -> bool:
         with self._file.writing() as database:
             if again_s is None:
-                return self._end(database, claim, "state = 'failed', finished_s = ?, error = ?", now_s, error)
+                return self._end(database, claim, "state = 'failed', finished_s = ?, error = ?", now_s, storable(error))
             changes = "state = 'queued', delayed = 1, failures = failures + 1, ready_s = ?, turn_s = ? - priority * ?"
             return self._end(database, claim, changes, again_s, again_s, WAITING_WORTH_S)
 
@@ -325,7 +326,8 @@ _AS_THEY_ARE = (
 
 
 def _job(row: sqlite3.Row) -> Job:
-    known = {name: row[name] for name in _AS_THEY_ARE}
+    # RETURNING has a REAL that is whole as an integer.
+    known: dict[str, Any] = {name: float(row[name]) if name.endswith("_s") else row[name] for name in _AS_THEY_ARE}
     known |= {"wants_cancel": bool(row["wants_cancel"]), "notes": tuple(json.loads(row["notes"]))}
     return Job(row["id"], JobRequest.from_json(row["request"]), JobState(row["state"]), **known)
 

@@ -12,7 +12,8 @@ What a method has returned from is kept, whatever dies then. Every call of a hol
 by False, once its claim counts no more: its lease ran out and somebody else may have the job.
 
 Every method raises StoreUnavailable where the store cannot be used now (its disk is full, its server does not answer);
-nothing has happened then, and the next call may find it mended.
+the next call may find it mended. Nothing has happened then, but that a database may have done what was asked for when
+the connection to it was lost: ask again, a claim that counts no more and an idempotency key make it safe.
 """
 
 from __future__ import annotations
