@@ -58,6 +58,7 @@ def assert_is_text(model: str, token_ids: Sequence[int], language: str) -> tuple
     assert len(kept.probabilities) == len(kept.token_ids)
     assert list(kept.probabilities) == sorted(kept.probabilities)
     assert kept.whole(real) is kept
+    assert all(token < real.end for token in kept.token_ids)
     words = split_words(kept.token_ids, real.decode, language)
     assert not any("\ufffd" in word.text for word in words)
     if words:
@@ -66,9 +67,14 @@ def assert_is_text(model: str, token_ids: Sequence[int], language: str) -> tuple
     return kept.token_ids
 
 
-@given(st.sampled_from(MODELS), st.lists(st.integers(0, 50_256), max_size=40), st.sampled_from(["en", "zh", "ru"]))
+@given(
+    st.sampled_from(MODELS),
+    st.lists(st.one_of(st.integers(0, 50_256), st.integers(50_257, 51_863)), max_size=40),  # text, and special tokens
+    st.sampled_from(["en", "zh", "ru"]),
+)
 @settings(max_examples=300, deadline=None)
 @example("base", [171, 120], "zh")
+@example("base", [50_266, 171, 50_266, 120, 11, 50_266], "ru")
 def test_any_tokens_become_text(model: str, token_ids: list[int], language: str) -> None:
     assert_is_text(model, token_ids, language)
 

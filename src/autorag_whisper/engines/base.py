@@ -241,7 +241,7 @@ class Texts(Protocol):
         ...
 
     def whole(self, token_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
-        """Text tokens without what is no text: pieces of characters, U+FFFD, control characters.
+        """Tokens without what is no text: special tokens, pieces of characters, U+FFFD, control characters.
 
         (token, the place in `token_ids` of the one that it is, or was part of), in order.
         """

@@ -29,12 +29,15 @@ def hypothesis(result: Any, cap: int, end: int, length_penalty: float = 1.0, pre
 
 
 def _probabilities(logits: Sequence[Any], tokens: Sequence[int], end: int) -> tuple[float, ...]:
-    """The probability of each token among the text tokens, those below `end`, as `align` tells it.
+    """The probability of each token among the text tokens, those below `end`, as `align` tells it; 0 of any other.
 
     `logits`: float32[vocabulary] for each step.
     """
     found = []
     for token, step in zip(tokens, logits, strict=False):
+        if token >= end:  # the decoder may write a language's token, in the midst of a text too
+            found.append(0.0)
+            continue
         row = np.asarray(step)[:end]
         top = row.max()
         share = float(np.exp(row[token] - top) / np.exp(row - top).sum())

@@ -73,12 +73,13 @@ class WhisperTokenizer:
 
     def whole(self, token_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
         letters = self._letters
-        texts = [self._tokenizer.id_to_token(token) if token < self.end else None for token in token_ids]
+        places = [n for n, token in enumerate(token_ids) if token < self.end]  # not those of languages and tasks
+        texts = [self._tokenizer.id_to_token(token_ids[n]) for n in places]
         pieces = [bytes(letters[c] for c in text) if text and letters.keys() >= set(text) else b"" for text in texts]
         found = whole(pieces, self._of_bytes)
         if found is None:
-            return tuple((token, n) for n, token in enumerate(token_ids))
-        return tuple((token_ids[place] if token is None else token, place) for token, place in found)
+            return tuple((token_ids[n], n) for n in places)
+        return tuple((token_ids[places[n]] if token is None else token, places[n]) for token, n in found)
 
     def _of_bytes(self, data: bytes) -> list[int]:
         """Bytes as one token if there is such a one, else one by one: the vocabulary has every byte."""
