@@ -36,6 +36,7 @@ Exit codes: 0 ended, 1 it could not begin (the address is taken), 2 bad usage, 1
 @click.option("--max-audio-hours", type=click.FloatRange(0.01, 1000), default=6.0, help="Of a request's audio.")
 @click.option("--most", type=click.IntRange(1, 1000), default=64, help="Requests in work at a time.")
 @click.option("--per-client", type=click.IntRange(0, 1000), default=0, help="Of one key's, or address's; 0: see docs.")
+@click.option("--strict", is_flag=True, help="Refuse fields that would be ignored, and models that are not here.")
 @click.option("--allow-host", multiple=True, metavar="NAME", help="Also reached by this name, without keys; * for any.")
 @click.option("--allow-origin", multiple=True, metavar="URL", help="Web pages of this origin may send requests.")
 @click.option("--drain", type=click.FloatRange(0, 3600), default=30.0, help="Seconds that work may take at the end.")
@@ -100,6 +101,7 @@ def _settings(given: dict[str, Any]) -> ServerSettings:
         max_audio_s=given["max_audio_hours"] * 3600,
         waiting=given["most"],
         per_client=given["per_client"],
+        strict=given["strict"],
         allowed_hosts=given["allow_host"],
         allowed_origins=given["allow_origin"],
         drain_s=given["drain"],

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import logging
 import re
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -31,8 +30,9 @@ from autorag_whisper.server.admission import Admission
 from autorag_whisper.server.bodies import CONTENT_TYPES, body_of
 from autorag_whisper.server.draining import Draining
 from autorag_whisper.server.errors import ApiError, answer_to
-from autorag_whisper.server.fields import Asked, read
+from autorag_whisper.server.fields import INTERACTIVE, Asked, read
 from autorag_whisper.server.health import Health
+from autorag_whisper.server.openapi import document
 from autorag_whisper.server.probe import keep_warm
 from autorag_whisper.server.work import Recognitions, unless_gone
 
@@ -76,21 +76,26 @@ class Service:
         self.draining.begin()
 
     async def model_for(self, asked: str) -> str:
-        """The model that is meant, if it is here; else the default, as clients send stale and foreign names."""
-        if asked in ("", self.settings.model):
-            return self.settings.model
-        return asked if asked in await asyncio.to_thread(self.engine.local_models) else self.settings.model
+        """The model that is meant, if it is here; else the default, as clients send stale and foreign names.
+
+        Raises ApiError (404) for those where the settings are `strict`.
+        """
+        if asked in ("", self.settings.model) or asked in await asyncio.to_thread(self.engine.local_models):
+            return asked or self.settings.model
+        if self.settings.strict:
+            raise _no_model(asked)
+        return self.settings.model
 
     @asynccontextmanager
     async def recognised(
-        self, upload: uploads.Upload, options: TranscribeOptions, model: str
+        self, upload: uploads.Upload, options: TranscribeOptions, model: str, priority: int = INTERACTIVE
     ) -> AsyncIterator[Recognition]:
         """The recognition of an upload, in work."""
         told = await asyncio.to_thread(upload.digest)
-        key = hashlib.sha256(f"{told} {upload.pcm} {model} {options!r}".encode()).hexdigest()
+        key = hashlib.sha256(f"{told} {upload.pcm} {model} {priority} {options!r}".encode()).hexdigest()
         self.health.begin()
         try:
-            with self.recognitions.join(key, upload, model, options) as work:
+            with self.recognitions.join(key, upload, model, options, priority) as work:
                 yield work
         finally:
             self.health.end()
@@ -121,6 +126,7 @@ def create_app(engine: Engine, settings: ServerSettings, durable: Jobs | None = 
 
     app = FastAPI(title="autorag-whisper", version=__version__, lifespan=lifespan, docs_url="/docs", redoc_url=None)
     app.state.service = service
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]  # as FastAPI's manual has it
     _handle_errors(app)
     _add_openai(app, service)
     asr.add_routes(app, service)
@@ -146,25 +152,25 @@ def _add_openai(app: FastAPI, service: Service) -> None:
     async def recognise(request: Request, task: str) -> Response:
         upload = await uploads.receive(request)
         try:
-            asked = read(upload.fields, task, service.settings.max_audio_s)
+            asked = read(upload.fields, task, service.settings.max_audio_s, strict=service.settings.strict)
+            model = await service.model_for(asked.model)
         except ApiError:
             upload.file.close()
             raise
-        model = await service.model_for(asked.model)
         headers = {MODEL_HEADER: quote(model, safe="/")} if model != asked.model else {}
         if asked.stream:
             return await _streamed(service, request, (upload, asked, model), headers)
-        async with service.recognised(upload, asked.options, model) as work:
+        async with service.recognised(upload, asked.options, model, asked.priority) as work:
             transcript = await work.unless_gone(request)
         content = await asyncio.to_thread(body_of, transcript, asked)
         return Response(content, media_type=CONTENT_TYPES[asked.response_format], headers=headers)
 
-    @app.post("/v1/audio/transcriptions", openapi_extra=documents.FORM, responses=documents.ERRORS)
+    @app.post("/v1/audio/transcriptions", openapi_extra=documents.FORM)
     async def transcriptions(request: Request) -> Response:
         """Text of speech, in its language."""
         return await recognise(request, "transcribe")
 
-    @app.post("/v1/audio/translations", openapi_extra=documents.FORM, responses=documents.ERRORS)
+    @app.post("/v1/audio/translations", openapi_extra=documents.FORM)
     async def translations(request: Request) -> Response:
         """English text of speech in any language."""
         return await recognise(request, "translate")
@@ -175,12 +181,16 @@ def _add_openai(app: FastAPI, service: Service) -> None:
         names = dict.fromkeys([service.settings.model, *await asyncio.to_thread(service.engine.local_models)])
         return {"object": "list", "data": [_model(name) for name in names]}
 
-    @app.get("/v1/models/{name:path}", responses=documents.ERRORS)
+    @app.get("/v1/models/{name:path}")
     async def model(name: str) -> dict[str, Any]:
         """One of them."""
         if name not in [service.settings.model, *await asyncio.to_thread(service.engine.local_models)]:
-            raise ApiError(404, f"The model {name[:100]!r} is not here.", param="model", code="model_not_found")
+            raise _no_model(name)
         return _model(name)
+
+
+def _no_model(name: str) -> ApiError:
+    return ApiError(404, f"The model {name[:100]!r} is not here.", param="model", code="model_not_found")
 
 
 def _model(name: str) -> dict[str, Any]:
@@ -193,7 +203,7 @@ async def _streamed(
     """Events as they come. What is wrong before the first of them has its own status: that one is waited for."""
     upload, asked, model = given
     async with AsyncExitStack() as stack:
-        work = await stack.enter_async_context(service.recognised(upload, asked.options, model))
+        work = await stack.enter_async_context(service.recognised(upload, asked.options, model, asked.priority))
         source = events.stream(work)
         first = await unless_gone(request, anext(source))
         if work.failed:
@@ -227,7 +237,7 @@ def _add_health(app: FastAPI, service: Service) -> None:
         """Whether the web process answers."""
         return {"status": "alive"}
 
-    @app.get("/readyz", responses={503: {"description": "not now; `reason` says why"}})
+    @app.get("/readyz")
     async def readyz() -> Response:
         """Whether requests should come here: the engine gets on, the model is loaded, it is not ending."""
         reason = service.health.why_not()
@@ -276,8 +286,3 @@ def _base(request: Request) -> str:
         name, port = request.scope.get("server") or ("localhost", 80)
         host = f"[{name}]:{port}" if ":" in name else f"{name}:{port}"
     return f"{request.scope['scheme']}://{host}{request.scope.get('root_path', '')}/v1"
-
-
-def openapi_text(app: FastAPI) -> str:
-    """The OpenAPI document, as it is committed."""
-    return json.dumps(app.openapi(), indent=1, ensure_ascii=False, sort_keys=True) + "\n"

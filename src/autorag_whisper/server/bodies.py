@@ -14,7 +14,12 @@ from autorag_whisper.format.times import Clock
 from autorag_whisper.server.fields import Asked, ResponseFormat
 
 if TYPE_CHECKING:
-    from autorag_whisper.domain.transcript import Segment, Transcript
+    from collections.abc import Sequence
+
+    from autorag_whisper.domain.transcript import Segment, Transcript, Word
+
+_LEAST = 1e-6
+"""The probability below which its logarithm says nothing more."""
 
 CONTENT_TYPES = {
     ResponseFormat.JSON: "application/json",
@@ -55,7 +60,8 @@ def json_body(transcript: Transcript, asked: Asked) -> dict[str, Any]:
     """Of `json`: `text` and `usage` alone, as strict clients refuse more. Of `verbose_json`: what was asked for."""
     usage = {"type": "duration", "seconds": math.ceil(transcript.duration_s)}
     if asked.response_format is ResponseFormat.JSON:
-        return {"text": transcript.text, "usage": usage}
+        short: dict[str, Any] = {"text": transcript.text, "usage": usage}
+        return short | {"logprobs": logprobs_of(transcript.words)} if asked.logprobs else short
     clock, code = Clock(transcript.duration_s), text_language(transcript)
     body: dict[str, Any] = {
         "task": transcript.task,
@@ -72,6 +78,16 @@ def json_body(transcript: Transcript, asked: Asked) -> dict[str, Any]:
             for word in transcript.words
         ]
     return body
+
+
+def logprobs_of(words: Sequence[Word]) -> list[dict[str, Any]]:
+    """`include[]=logprobs`: an item for each word, with its blank, which together are the text."""
+    found: list[dict[str, Any]] = []
+    for word in words:
+        token = f" {word.text}" if word.space_before and found else word.text
+        logprob = math.log(max(word.probability, _LEAST))
+        found.append({"token": token, "logprob": logprob, "bytes": list(token.encode())})
+    return found
 
 
 def _segment(segment: Segment, clock: Clock) -> dict[str, Any]:

@@ -30,6 +30,17 @@ FORM: dict[str, Any] = {
                         "stream": _FLAG | {"description": "server-sent events as the text comes"},
                         "languages[]": {"type": "array", "items": _TEXT, "description": "to be detected"},
                         "keywords[]": {"type": "array", "items": _TEXT, "description": "likely words"},
+                        "include[]": {
+                            "type": "array",
+                            "items": _TEXT | {"enum": ["logprobs"]},
+                            "description": "with json: the log-probability of each word",
+                        },
+                        "service_tier": _TEXT
+                        | {
+                            "enum": ["auto", "default", "priority", "flex"],
+                            "default": "auto",
+                            "description": "flex: nobody waits for it, others go first",
+                        },
                         "chunking_strategy": _TEXT | {"description": "auto, or server_vad as JSON"},
                     },
                 }

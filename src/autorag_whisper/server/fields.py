@@ -47,13 +47,21 @@ _KNOWN = frozenset(
         "keywords",
         "languages",
         "hotwords",
+        "service_tier",
     )
 )
+_UNREAD = frozenset(("file", "chunking_strategy", "known_speaker_names", "known_speaker_references"))
+INTERACTIVE, BATCH = 1, 0
+"""Priorities at the engine: somebody waits, or nobody does, who has a turn in every 16th batch at the latest."""
+_TIERS = {"auto": INTERACTIVE, "default": INTERACTIVE, "priority": INTERACTIVE, "flex": BATCH}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request, read. `model` "" is the default; `words` and `segments` are the granularities of verbose_json."""
+    """A request, read. `model` "" is the default; `words` and `segments` are the granularities of verbose_json.
+
+    `priority`: `INTERACTIVE` or `BATCH`.
+    """
 
     model: str
     response_format: ResponseFormat
@@ -61,12 +69,15 @@ class Asked:
     stream: bool = False
     words: bool = False
     segments: bool = True
+    logprobs: bool = False
+    priority: int = INTERACTIVE
 
 
-def read(form: Form, task: str, max_audio_s: float) -> Asked:
+def read(form: Form, task: str, max_audio_s: float, *, strict: bool = False) -> Asked:
     """The fields of a form, each with the values that it came with; `[]` behind a name counts for nothing.
 
-    Empty is absent, as many clients send every field. Fields that nobody knows are ignored. Raises ApiError (400).
+    Empty is absent, as many clients send every field. Fields that nobody knows are ignored, and those that say nothing
+    for the format that was asked for; `strict` refuses both. Raises ApiError (400).
     """
     values = {re.sub(r"\[\]$", "", name): [v for v in found if v != ""] for name, found in form.items()}
     known = {name: found for name, found in values.items() if name in _KNOWN and found}
@@ -82,6 +93,12 @@ def read(form: Form, task: str, max_audio_s: float) -> Asked:
     for granularity in granularities:
         if granularity not in _GRANULARITIES:
             raise _invalid("timestamp_granularities", granularity, " or ".join(_GRANULARITIES))
+    included = known.get("include", [])
+    for name in included:
+        if name != "logprobs":
+            raise _invalid("include", name, "logprobs")
+    if strict:
+        _refuse_unheeded(values, response_format)
     return Asked(
         model=one.get("model", ""),
         response_format=response_format,
@@ -89,7 +106,27 @@ def read(form: Form, task: str, max_audio_s: float) -> Asked:
         stream=_flag("stream", one.get("stream", "")),
         words="word" in granularities,
         segments="segment" in granularities or not granularities,
+        logprobs="logprobs" in included and response_format is ResponseFormat.JSON,
+        priority=_tier(one.get("service_tier", "auto")),
     )
+
+
+def _refuse_unheeded(values: Form, response_format: ResponseFormat) -> None:
+    """Raise ApiError (400) for what would be ignored."""
+    for name, given in values.items():
+        if given and name not in _KNOWN | _UNREAD and not name.startswith("chunking_strategy["):
+            raise ApiError(400, f"There is no field {name[:100]!r}.", param=name[:100], code="unknown_parameter")
+    is_verbose = response_format is ResponseFormat.VERBOSE_JSON
+    if values.get("timestamp_granularities") and not is_verbose:
+        raise _invalid("timestamp_granularities", f"set with {response_format}", "response_format=verbose_json")
+    if values.get("include") and response_format is not ResponseFormat.JSON:
+        raise _invalid("include", f"set with {response_format}", "response_format=json")
+
+
+def _tier(name: str) -> int:
+    if name not in _TIERS:
+        raise _invalid("service_tier", name, ", ".join(_TIERS))
+    return _TIERS[name]
 
 
 def options_of(values: Form, task: str, max_audio_s: float, **more: Any) -> TranscribeOptions:

@@ -22,8 +22,9 @@ class ServerSettings:
     `key_digests`: SHA-256 of each key that is let in, hexadecimal; none lets everybody in. `insecure`: also from other
     machines. `max_upload_bytes` of a request, `max_audio_s` of its audio. `waiting`: requests that may be in work at a
     time; `per_client`: of one key, or of one address where there are no keys; 0: half of all where there are several
-    keys, else all. `allowed_hosts` and `allowed_origins`: `server.origins`. `drain_s`: how long the work in flight may
-    go on once the end was asked for. `keep_s`: how long jobs that are over are kept.
+    keys, else all. `strict`: refuse fields that would be ignored, and models that are not here. `allowed_hosts` and
+    `allowed_origins`: `server.origins`. `drain_s`: how long the work in flight may go on once the end was asked for.
+    `keep_s`: how long jobs that are over are kept.
 
     Raises InvalidOption for an address that others reach without a key, unless `insecure`.
     """
@@ -37,6 +38,7 @@ class ServerSettings:
     max_audio_s: float = 6 * 3600.0
     waiting: int = 64
     per_client: int = 0
+    strict: bool = False
     allowed_hosts: Sequence[str] = ()
     allowed_origins: Sequence[str] = ()
     drain_s: float = 30.0

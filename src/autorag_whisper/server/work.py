@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from autorag_whisper.domain.errors import AutoragWhisperError
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Segment, Transcript
     from autorag_whisper.server.uploads import Upload
-    from autorag_whisper.transcriber.outcome import Progress
     from autorag_whisper.transcriber.protocol import TranscriberProtocol
 
 
@@ -37,6 +37,19 @@ LEAST_S = 0.1
 """Shorter audio is refused, as OpenAI does: nothing can be said in it, and clients take no words for a failure."""
 
 
+COMMAND_S = 5.0
+"""Whoever sends so little has cut it out himself, a command: voice activity alone does not say that it is nothing."""
+
+
+def may_be_unheard(transcript: Transcript, options: TranscribeOptions) -> bool:
+    """Whether nothing of a short clip came to the recogniser, which then is to hear all of it.
+
+    What it makes of noise is still rejected by the rules, which know how little voice there was.
+    """
+    was_offered = transcript.segments or transcript.rejected or transcript.coverage.speech_s
+    return options.vad and LEAST_S <= transcript.duration_s < COMMAND_S and not was_offered
+
+
 def too_short() -> ApiError:
     """Of a request whose audio is no audio worth the name."""
     message = f"The audio is too short: {LEAST_S:g} seconds is the least."
@@ -44,9 +57,10 @@ def too_short() -> ApiError:
 
 
 class Recognition:
-    """What comes of one file. Iterate `segments`, then ask for `transcript`."""
+    """What comes of one file. Iterate `segments`, then ask for `transcript`. `priority`: at the engine."""
 
-    def __init__(self) -> None:
+    def __init__(self, priority: int = 0) -> None:
+        self.priority = priority
         self._segments: list[Segment] = []
         self._over: asyncio.Future[Transcript] = asyncio.get_running_loop().create_future()
         self._changed = asyncio.Event()
@@ -113,7 +127,9 @@ class Recognitions:
         return list(self._in_work.values())
 
     @contextmanager
-    def join(self, key: str, upload: Upload, model: str, options: TranscribeOptions) -> Iterator[Recognition]:
+    def join(
+        self, key: str, upload: Upload, model: str, options: TranscribeOptions, priority: int = 0
+    ) -> Iterator[Recognition]:
         """The recognition of `key`, begun if there is none; whoever leaves last stops it. `upload` is closed in time.
 
         Raises ApiError (503) where enough are in work.
@@ -126,7 +142,7 @@ class Recognitions:
             message = f"{self._most} requests are in work, which is the limit. Try again later."
             raise ApiError(503, message, "server_error", code="overloaded", headers={"Retry-After": str(RETRY_AFTER_S)})
         else:
-            found = self._in_work[key] = Recognition()
+            found = self._in_work[key] = Recognition(priority)
             self._begin(key, found, upload, model, options)
         found.listeners += 1
         try:
@@ -149,21 +165,29 @@ class Recognitions:
                 del self._in_work[key]
             work.finish(outcome)
 
-        def progress(_: Progress) -> None:
-            self._on_beat()
+        def heard(options: TranscribeOptions) -> Transcript:
+            with self._transcriber.stream(
+                upload.source(),
+                options,
+                model=model,
+                on_progress=lambda _: self._on_beat(),
+                cancel=work.cancel,
+                priority=work.priority,
+            ) as stream:
+                for segment in stream:
+                    post(work.post, segment)
+                return stream.result()
 
         def run() -> None:
+            outcome: Transcript | BaseException
             try:
-                with (
-                    upload.file,
-                    self._transcriber.stream(
-                        upload.source(), options, model=model, on_progress=progress, cancel=work.cancel
-                    ) as stream,
-                ):
-                    for segment in stream:
-                        post(work.post, segment)
-                    transcript = stream.result()
-                outcome: Transcript | BaseException = transcript if transcript.duration_s >= LEAST_S else too_short()
+                with upload.file:
+                    outcome = heard(options)
+                    if may_be_unheard(outcome, options):
+                        upload.file.seek(0)
+                        outcome = heard(replace(options, vad=False))
+                if outcome.duration_s < LEAST_S:
+                    outcome = too_short()
             except AutoragWhisperError as error:
                 outcome = error
             except BaseException as error:  # noqa: BLE001 - the request answers it, as an internal error
