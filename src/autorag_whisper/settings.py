@@ -32,6 +32,11 @@ ENVIRONMENT: dict[str, str] = {
     "AUTORAG_WHISPER_IDLE_S": "unused for so long, models leave memory (with offload: the GPU); 0 (default): they stay",
     "AUTORAG_WHISPER_GPU_MEMORY_MB": "the most that models take of a GPU; the unused leave first; 0 (default): all",
     "AUTORAG_WHISPER_API_KEYS": "who `serve` lets in: a file with a key a line, or their SHA-256 digests; default: all",
+    "AUTORAG_WHISPER_MAX_CHANNELS": "audio channels that `serve` decodes; default 64",
+    "AUTORAG_WHISPER_MAX_SAMPLES": "samples that `serve` decodes of a file, in all channels; default 20000000000",
+    "AUTORAG_WHISPER_DECODE_MEMORY_MB": "memory that decoding a file may take under `serve`; default 1024",
+    "AUTORAG_WHISPER_DECODE_CPU_S": "processor seconds that decoding a file may take under `serve`; default 1800",
+    "AUTORAG_WHISPER_UPLOAD_STALL_S": "seconds without a byte after which `serve` ends an upload; default 30",
 }
 """The one table of variables: name -> meaning. README's table is made from it, a test compares the two."""
 

@@ -7,16 +7,20 @@ import sys
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from autorag_whisper.domain.errors import ExtraNotInstalled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from autorag_whisper.server.jobs import Jobs
     from autorag_whisper.server.settings import ServerSettings
     from autorag_whisper.transcriber.protocol import TranscriberProtocol
+
+_Command = TypeVar("_Command", bound="Callable[..., Any]")
 
 _EPILOG = """\b
 GET /readyz says whether it can be used, POST /v1/audio/transcriptions is OpenAI's, /asr Bazarr's, /docs all of it.
@@ -27,6 +31,12 @@ Exit codes: 0 ended, 1 it could not begin (the address is taken), 2 bad usage, 1
 (what was in work is finished first, for --drain seconds at most)."""
 
 
+def _limit(flag: str, kind: Any, default: float, meaning: str) -> Callable[[_Command], _Command]:
+    """An option that a variable of the environment sets, too."""
+    variable = f"AUTORAG_WHISPER_{flag.removeprefix('--').replace('-', '_').upper()}"
+    return click.option(flag, type=kind, default=default, envvar=variable, show_envvar=True, help=meaning)
+
+
 @click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.option("--host", default="127.0.0.1", help="Address of this machine; others than loopback need keys.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8060, help="0 takes one that is free.")
@@ -34,6 +44,11 @@ Exit codes: 0 ended, 1 it could not begin (the address is taken), 2 bad usage, 1
 @click.option("--insecure", is_flag=True, help="Let everybody in who reaches the address.")
 @click.option("--max-upload-mb", type=click.IntRange(1, 1 << 20), default=1024, help="Of a request.")
 @click.option("--max-audio-hours", type=click.FloatRange(0.01, 1000), default=6.0, help="Of a request's audio.")
+@_limit("--max-channels", click.IntRange(1), 64, "Of audio.")
+@_limit("--max-samples", click.IntRange(1), 20_000_000_000, "Decoded of a file, in all channels together.")
+@_limit("--decode-memory-mb", click.IntRange(64), 1024, "That decoding a file may take.")
+@_limit("--decode-cpu-s", click.FloatRange(1), 1800.0, "Processor time that decoding a file may take.")
+@_limit("--upload-stall-s", click.FloatRange(1), 30.0, "Without a byte, an upload is ended.")
 @click.option("--most", type=click.IntRange(1, 1000), default=64, help="Requests in work at a time.")
 @click.option("--per-client", type=click.IntRange(0, 1000), default=0, help="Of one key's, or address's; 0: see docs.")
 @click.option("--strict", is_flag=True, help="Refuse fields that would be ignored, and models that are not here.")
@@ -88,7 +103,9 @@ def _durable(given: dict[str, Any], transcriber: TranscriberProtocol, stack: Exi
 
 
 def _settings(given: dict[str, Any]) -> ServerSettings:
+    from autorag_whisper.domain.decoding import DecodingLimits
     from autorag_whisper.server.keys import read_digests
+    from autorag_whisper.server.pace import Pace
     from autorag_whisper.server.settings import ServerSettings
 
     return ServerSettings(
@@ -106,6 +123,10 @@ def _settings(given: dict[str, Any]) -> ServerSettings:
         allowed_origins=given["allow_origin"],
         drain_s=given["drain"],
         keep_s=given["keep_days"] * 86_400,
+        decoding=DecodingLimits(
+            given["max_channels"], given["max_samples"], given["decode_memory_mb"], given["decode_cpu_s"]
+        ),
+        pace=Pace(given["upload_stall_s"]),
     )
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from autorag_whisper.audio.source import MediaSource
+from autorag_whisper.domain.decoding import DecodingLimits
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, UnavailableError
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.files import sync_folder
@@ -72,7 +73,8 @@ class Watch(Protocol):
 class JobRunner:
     """Works until `close`, in `folder`: a job's result is there as results/ID.json, its media may be in uploads/.
 
-    `watch`, which may be set at any time, is told of work. Uploads are removed when their job is done, or forgotten.
+    `watch`, which may be set at any time, is told of work; so may `decoding`: what decoding one file may cost.
+    Uploads are removed when their job is done, or forgotten.
     `clock` gives seconds since the epoch. `most`: jobs in work at a time.
     """
 
@@ -84,6 +86,7 @@ class JobRunner:
             made.mkdir(parents=True, exist_ok=True)
         self._store, self._transcriber, self._clock = store, transcriber, clock
         self.watch: Watch | None = None
+        self.decoding = DecodingLimits()
         self._remove_strays()
         self._changed = threading.Condition()
         self._active: list[_Active] = []
@@ -211,7 +214,7 @@ class JobRunner:
 
     def _transcribed(self, claim: Claim, active: _Active) -> Transcript:
         request = claim.job.request
-        source = replace(MediaSource.from_path(request.path), name=request.name)
+        source = replace(MediaSource.from_path(request.path), name=request.name).isolated(self.decoding)
 
         def progress(told: Progress) -> None:
             active.audio_s, active.total_s = told.audio_s, told.total_s or 0.0

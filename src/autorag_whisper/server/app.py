@@ -131,7 +131,7 @@ def create_app(engine: Engine, settings: ServerSettings, durable: Jobs | None = 
     _add_openai(app, service)
     asr.add_routes(app, service)
     if durable is not None:
-        durable.runner.watch = service.health
+        durable.runner.watch, durable.runner.decoding = service.health, settings.decoding
         jobs.add_routes(app, service, durable)
     _add_health(app, service)
     gate = Gate(service.admission, service.draining, lambda: service.health.draining)
@@ -150,7 +150,7 @@ async def _hand_back(durable: Jobs, draining: Draining) -> None:
 
 def _add_openai(app: FastAPI, service: Service) -> None:
     async def recognise(request: Request, task: str) -> Response:
-        upload = await uploads.receive(request)
+        upload = await uploads.receive(request, service.settings)
         try:
             asked = read(upload.fields, task, service.settings.max_audio_s, strict=service.settings.strict)
             model = await service.model_for(asked.model)

@@ -39,7 +39,8 @@ def add_routes(app: FastAPI, service: Service) -> None:
         fields |= {"prompt": [query["initial_prompt"]]} if "initial_prompt" in query and not clip else {}
         more = {"clips": (Clip(0.0, _HEARD_S),)} if clip else {}
         options = options_of(fields, task, service.settings.max_audio_s, **more)
-        upload = await uploads.receive(request, "audio_file", pcm=query.get("encode", "true").lower() == "false")
+        is_pcm = query.get("encode", "true").lower() == "false"
+        upload = await uploads.receive(request, service.settings, "audio_file", pcm=is_pcm)
         async with service.recognised(upload, options, service.settings.model) as work:
             return await work.unless_gone(request)
 

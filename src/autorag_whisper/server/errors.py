@@ -17,6 +17,7 @@ from autorag_whisper.domain.errors import (
     RequestError,
     UnavailableError,
 )
+from autorag_whisper.domain.media_errors import DecoderDied, MediaOverLimit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +67,8 @@ def of(error: AutoragWhisperError) -> ApiError:
     | an option (InvalidOption) | 400 | invalid_value |
     | no model of that name (ModelNotFound) | 404 | model_not_found |
     | the media (Media*) | 400 | invalid_value, or audio_too_long |
+    | decoding it would cost too much (MediaOverLimit) | 413 | media_over_limit |
+    | its decoder crashed (DecoderDied) | 400 | decoder_crashed |
     | another fault of the request (RequestError) | 400 | invalid_request |
     | not now (UnavailableError), with Retry-After | 503 | unavailable |
     | the work was stopped (Cancelled), not to be retried | 503 | cancelled |
@@ -80,6 +83,10 @@ def of(error: AutoragWhisperError) -> ApiError:
         return ApiError(404, message, param="model", code="model_not_found")
     if isinstance(error, MediaTooLong):
         return ApiError(400, message, param="file", code="audio_too_long")
+    if isinstance(error, MediaOverLimit):
+        return ApiError(413, message, param="file", code="media_over_limit")
+    if isinstance(error, DecoderDied):
+        return ApiError(400, message, param="file", code="decoder_crashed")
     if isinstance(error, MediaEmpty):
         return ApiError(400, message, param="file", code="invalid_value")
     if isinstance(error, MediaError):

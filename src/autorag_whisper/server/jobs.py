@@ -20,7 +20,7 @@ from autorag_whisper.format import FORMATS, parse, render
 from autorag_whisper.jobs.job import Job, JobRequest, JobState
 from autorag_whisper.server import documents, uploads
 from autorag_whisper.server.draining import ENDS_AT_ONCE
-from autorag_whisper.server.errors import ApiError
+from autorag_whisper.server.errors import ApiError, unavailable
 from autorag_whisper.server.fields import read
 
 if TYPE_CHECKING:
@@ -136,20 +136,44 @@ async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
     key = request.headers.get("idempotency-key", "")
     if len(key) > _LONGEST_KEY:
         raise _invalid("Idempotency-Key", key[:20], f"at most {_LONGEST_KEY} characters")
-    upload = await uploads.receive(request)
+    upload = await uploads.receive(request, service.settings)
     with upload.file:
         asked = read(upload.fields, "transcribe", service.settings.max_audio_s)
         priority = _priority(upload.fields.get("priority", ["0"])[-1] or "0")
+        model = await service.model_for(asked.model)
         place = jobs.runner.uploads / uuid.uuid4().hex
-        await asyncio.to_thread(_keep, upload, place)
-    model = await service.model_for(asked.model)
-    wanted = JobRequest(str(place), upload.name, model, _plain(asked.options), _client(request), key, priority)
-    job = await asyncio.to_thread(jobs.store.add, wanted, jobs.clock())
+        wanted = JobRequest(str(place), upload.name, model, _plain(asked.options), _client(request), key, priority)
+        job = await asyncio.to_thread(_queued, upload, place, jobs, wanted)
     is_new = job.request.path == str(place)
-    if not is_new:
-        await asyncio.to_thread(place.unlink)
     jobs.runner.wake()
     return JSONResponse(_shown(job), status_code=201 if is_new else 200, headers={"Location": f"/v1/jobs/{job.id}"})
+
+
+def _queued(upload: uploads.Upload, place: Path, jobs: Jobs, wanted: JobRequest) -> Job:
+    """The job, with its upload at `place`; nothing is left there where that is no job's. In one thread, to its end."""
+    try:
+        try:
+            _keep(upload, place)
+        except OSError as error:
+            raise unavailable("There is no room for the upload. Try again later.", "no_room") from error
+        job = jobs.store.add(wanted, jobs.clock())
+    except BaseException:
+        _remove_unless_queued(place, jobs, wanted)
+        raise
+    if job.request.path != str(place):
+        place.unlink()
+    return job
+
+
+def _remove_unless_queued(place: Path, jobs: Jobs, wanted: JobRequest) -> None:
+    """A store that failed may have queued it all the same; where it cannot say, the next start looks again."""
+    try:
+        newest = jobs.store.newest(wanted.client) if place.exists() else []
+    except Exception:  # noqa: BLE001 - it failed already
+        _log.warning("whether %s is a job's upload cannot be found out", place.name)
+        return
+    if all(job.request.path != str(place) for job in newest):
+        place.unlink(missing_ok=True)
 
 
 def _keep(upload: uploads.Upload, place: Path) -> None:

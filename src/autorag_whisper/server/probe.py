@@ -56,7 +56,7 @@ async def _probe(health: Health, transcriber: TranscriberProtocol, model: str) -
     def recognise() -> None:
         problem = ""
         try:
-            sound = MediaSource.from_samples(_SOUND, name="probe")
+            sound = MediaSource.from_samples(_SOUND, name="probe").isolated()  # as what clients send
             transcriber.transcribe(sound, _OPTIONS, model=model, cancel=cancel)
         except AutoragWhisperError as error:
             problem = str(error)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from autorag_whisper.server.connection import Connection
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
@@ -45,8 +47,14 @@ def run(app: FastAPI, settings: ServerSettings, on_start: Callable[[str], None])
 
     Raises SystemExit (1) where the address cannot be had.
     """
-    config = uvicorn.Config(
+    _Server(config_of(app, settings), app, on_start).run()
+
+
+def config_of(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:
+    """How uvicorn is to serve."""
+    return uvicorn.Config(
         app,
+        http=Connection,
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -55,4 +63,3 @@ def run(app: FastAPI, settings: ServerSettings, on_start: Callable[[str], None])
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=math.ceil(settings.drain_s) + _SPARE_S,
     )
-    _Server(config, app, on_start).run()

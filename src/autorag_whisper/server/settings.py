@@ -6,7 +6,9 @@ import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autorag_whisper.domain.decoding import DecodingLimits
 from autorag_whisper.domain.errors import InvalidOption
+from autorag_whisper.server.pace import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +28,9 @@ class ServerSettings:
     `allowed_origins`: `server.origins`. `drain_s`: how long the work in flight may go on once the end was asked for.
     `keep_s`: how long jobs that are over are kept.
 
+    `decoding`: what decoding one recording may cost, each in a process of its own (`MediaSource.isolated`). `pace`: how
+    slowly an upload may come.
+
     Raises InvalidOption for an address that others reach without a key, unless `insecure`.
     """
 
@@ -43,6 +48,8 @@ class ServerSettings:
     allowed_origins: Sequence[str] = ()
     drain_s: float = 30.0
     keep_s: float = 30 * 86_400.0
+    decoding: DecodingLimits = DecodingLimits()  # noqa: RUF009 - a frozen value
+    pace: Pace = Pace()  # noqa: RUF009 - a frozen value
 
     def __post_init__(self) -> None:
         if not self.key_digests and not self.insecure and not is_loopback(self.host):

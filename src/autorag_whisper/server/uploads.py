@@ -1,21 +1,33 @@
-"""A form's body, streamed: small fields in memory, the file in a temporary one that has no name."""
+"""A form's body, streamed: small fields in memory, the file in a temporary one that has no name.
+
+A file without a name is gone when it is closed, however its request, or this process, ends.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from starlette.datastructures import UploadFile
-from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
 from autorag_whisper.audio.source import MediaSource
-from autorag_whisper.server.errors import ApiError
+from autorag_whisper.domain.decoding import DecodingLimits
+from autorag_whisper.server.errors import ApiError, unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from fastapi import Request
+    from starlette.datastructures import FormData
+
+    from autorag_whisper.server.pace import Pace
+    from autorag_whisper.server.settings import ServerSettings
 
 _MOST_FIELDS = 100
 _LONGEST_FIELD = 64 << 10
@@ -23,19 +35,25 @@ _LONGEST_FIELD = 64 << 10
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """`file`: open, whole; whoever has the upload closes it. `name`: for messages alone; nothing is opened by it."""
+    """`file`: open, whole; whoever has the upload closes it. `name`: for messages alone; nothing is opened by it.
+
+    `decoding`: what decoding it may cost.
+    """
 
     file: BinaryIO
     name: str
     fields: dict[str, list[str]]
     pcm: bool = False  # 16 kHz mono signed 16 bit without a header
+    decoding: DecodingLimits = DecodingLimits()  # noqa: RUF009 - a frozen value
 
     def source(self) -> MediaSource:
-        """As media. Of `pcm` it reads all: not for the event loop's thread."""
+        """As media of a stranger's: decoded in a process of its own."""
         if not self.pcm:
-            return MediaSource.from_file(self.file, self.name)
-        data = self.file.read()
-        return MediaSource.from_samples(np.frombuffer(data, "<i2", count=len(data) // 2), name=self.name)
+            return MediaSource.from_file(self.file, self.name).isolated(self.decoding)
+        self.file.seek(0, 2)
+        count = self.file.tell() // 2
+        samples = np.memmap(self.file, "<i2", "r", shape=(count,)) if count else np.zeros(0, np.int16)
+        return MediaSource.from_samples(samples, name=self.name).isolated(self.decoding)
 
     def digest(self) -> str:
         """SHA-256 of the file. It reads all of it: not for the event loop's thread."""
@@ -47,18 +65,16 @@ class Upload:
         return found.hexdigest()
 
 
-async def receive(request: Request, file_field: str = "file", *, pcm: bool = False) -> Upload:
-    """The form of a request, whole. Raises ApiError: no form (400), too much of it (413), no file in it (400)."""
+async def receive(request: Request, settings: ServerSettings, file_field: str = "file", *, pcm: bool = False) -> Upload:
+    """The form of a request, whole.
+
+    Raises ApiError: no form, no file in it, or it broke off (400), too slow (408), no room on the disk (503).
+    """
     kind = request.headers.get("content-type", "")
     if not kind.lower().startswith("multipart/form-data"):
         message = f"Send the audio as multipart/form-data, in a part called {file_field}."
         raise ApiError(400, message, param=file_field, code="invalid_content_type")
-    try:
-        form = await request.form(max_files=2, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD)
-    except HTTPException as error:
-        raise ApiError(400, f"The form cannot be read: {error.detail}", code="invalid_form") from error
-    except ClientDisconnect as error:
-        raise ApiError(400, "The upload broke off.", param=file_field, code="incomplete_upload") from error
+    form = await _read(request, settings.pace, file_field)
     fields: dict[str, list[str]] = {}
     files: list[UploadFile] = []
     for name, value in form.multi_items():
@@ -67,13 +83,53 @@ async def receive(request: Request, file_field: str = "file", *, pcm: bool = Fal
         elif name == file_field:
             files.append(value)
         else:
-            await value.close()
+            value.file.close()
     if len(files) != 1:
         for file in files:
-            await file.close()
+            file.file.close()
         message = f"There {'are several parts' if files else 'is no part'} called {file_field} with a file in the form."
         raise ApiError(400, message, param=file_field, code="missing_file")
-    return Upload(files[0].file, _shown(files[0].filename), fields, pcm)
+    return Upload(files[0].file, _shown(files[0].filename), fields, pcm, settings.decoding)
+
+
+async def _read(request: Request, pace: Pace, file_field: str) -> FormData:
+    """The parser closes the files that it began, whatever ends it."""
+    async with aclosing(_paced(request, pace, file_field)) as body:
+        parser = MultiPartParser(
+            request.headers, body, max_files=2, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD
+        )
+        try:
+            return await parser.parse()
+        except MultiPartException as error:
+            raise ApiError(400, f"The form cannot be read: {error.message}", code="invalid_form") from error
+        except ClientDisconnect as error:
+            raise ApiError(400, "The upload broke off.", param=file_field, code="incomplete_upload") from error
+        except OSError as error:
+            raise unavailable("There is no room for the upload. Try again later.", "no_room") from error
+
+
+async def _paced(request: Request, pace: Pace, file_field: str) -> AsyncGenerator[bytes]:
+    """The body as it comes, if it comes fast enough."""
+    loop, received = asyncio.get_running_loop(), 0
+    began_s = loop.time()
+    async with aclosing(request.stream()) as body:
+        while True:
+            patience_s = pace.patience_s(loop.time() - began_s, received)
+            try:
+                async with asyncio.timeout(patience_s):
+                    piece = await anext(body, None)
+            except TimeoutError:
+                raise _too_slow(pace, file_field, stalled=patience_s >= pace.stall_s) from None
+            if piece is None:
+                return
+            received += len(piece)
+            yield piece
+
+
+def _too_slow(pace: Pace, file_field: str, *, stalled: bool) -> ApiError:
+    why = f"nothing came for {pace.stall_s:g} s" if stalled else f"{pace.least_bytes_s:g} bytes a second are the least"
+    headers = {"Connection": "close"}
+    return ApiError(408, f"The upload is too slow: {why}.", param=file_field, code="upload_timeout", headers=headers)
 
 
 def _shown(name: str | None) -> str:
