@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -12,9 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import httpx
+import numpy as np
 import openai
 import psutil
 import pytest
+from wyoming.asr import Transcribe, Transcript
+from wyoming.audio import AudioChunk, AudioStart, AudioStop
+from wyoming.client import AsyncTcpClient
+
+from autorag_whisper.audio.decode import MediaDecoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +64,7 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    server = Served(tmp_path_factory.mktemp("served"))
+    server = Served(tmp_path_factory.mktemp("served"), "--wyoming", "0")
     yield server
     server.end(signal.SIGKILL)
 
@@ -99,6 +106,28 @@ def test_openais_client_raises_its_own_errors(served: Served, demo_sample: Path,
     with pytest.raises(openai.AuthenticationError):
         stranger.models.list()
     assert next(model.id for model in served.client.models.list()) == "tiny.en"
+
+
+def test_home_assistants_way_of_asking_by_wyoming_gives_the_same_text(served: Served, demo_sample: Path) -> None:
+    port = int(re.search(r"Wyoming at tcp://127\.0\.0\.1:(\d+)", served.line)[1])  # type: ignore[index]
+    with demo_sample.open("rb") as file, MediaDecoder(file, "demo") as decoded:
+        samples = np.concatenate(list(decoded))
+    pcm = (np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes()
+
+    async def ask() -> str:
+        async with AsyncTcpClient("127.0.0.1", port) as client:
+            await client.write_event(Transcribe(language="en").event())
+            await client.write_event(AudioStart(16_000, 2, 1).event())
+            for start in range(0, len(pcm), 2048):
+                await client.write_event(AudioChunk(16_000, 2, 1, pcm[start : start + 2048]).event())
+            await client.write_event(AudioStop().event())
+            while (event := await client.read_event()) is not None:
+                if Transcript.is_type(event.type):
+                    return Transcript.from_event(event).text
+        raise AssertionError("no transcript came")
+
+    wanted = served.client.audio.transcriptions.create(file=demo_sample, model="whisper-1").text
+    assert asyncio.run(ask()) == wanted
 
 
 def test_a_worker_that_is_killed_costs_no_request(served: Served, demo_sample: Path) -> None:

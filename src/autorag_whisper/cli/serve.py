@@ -16,6 +16,7 @@ from autorag_whisper.domain.errors import ExtraNotInstalled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from autorag_whisper.server.app import Beside
     from autorag_whisper.server.jobs import Jobs
     from autorag_whisper.server.settings import ServerSettings
     from autorag_whisper.transcriber.protocol import TranscriberProtocol
@@ -57,6 +58,8 @@ def _limit(flag: str, kind: Any, default: float, meaning: str) -> Callable[[_Com
 @click.option("--drain", type=click.FloatRange(0, 3600), default=30.0, help="Seconds that work may take at the end.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of durable jobs; none has no /v1/jobs.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, help="Durable jobs in work at a time.")
+@click.option("--wyoming", type=click.IntRange(0, 65535), help="Port for Home Assistant's protocol; none has no such.")
+@click.option("--wyoming-host", default="127.0.0.1", help="Its address; others than loopback need --insecure.")
 @click.option("--keep-days", type=click.FloatRange(0, 36_500), default=30.0, help="Jobs that are over, and results.")
 def serve(**given: Any) -> None:
     """Serve OpenAI's audio API, and Bazarr's, on one engine for all clients."""
@@ -84,9 +87,25 @@ def serve(**given: Any) -> None:
         transcriber = stack.enter_context(WorkerTranscriber(limits=limits))
         transcriber.model(server.model)  # one that is not here is told before the address is taken
         durable = _durable(given, transcriber, stack)
-        app = create_app(Engine(transcriber, local_models, time.monotonic), server, durable)
+        beside = _beside(given, stack)
+        app = create_app(Engine(transcriber, local_models, time.monotonic), server, durable, beside)
+        about = "".join(f"; {one}" for one in beside)
         device = transcriber.resolved_device()
-        run(app, server, lambda address: _announce(address, device, server.model, store))
+        run(app, server, lambda address: _announce(address, device, server.model, store, about))
+
+
+def _beside(given: dict[str, Any], stack: ExitStack) -> list[Beside]:
+    """What serves other protocols than HTTP."""
+    from autorag_whisper.server.listening import listen
+
+    if given["wyoming"] is None:
+        return []
+    try:
+        from autorag_whisper.server.wyoming import Wyoming
+    except ImportError as error:
+        raise ExtraNotInstalled("Wyoming's library", "wyoming", str(error)) from error
+    listener = listen(given["wyoming_host"], given["wyoming"], insecure=given["insecure"])
+    return [Wyoming(stack.enter_context(listener))]
 
 
 def _durable(given: dict[str, Any], transcriber: TranscriberProtocol, stack: ExitStack) -> Jobs | None:
@@ -130,6 +149,6 @@ def _settings(given: dict[str, Any]) -> ServerSettings:
     )
 
 
-def _announce(address: str, device: str, model: str, store: Any) -> None:
-    line = f"autorag-whisper serves {address}/v1 with {model} on {device}; weights are in {store.cache_dir}"
+def _announce(address: str, device: str, model: str, store: Any, about: str) -> None:
+    line = f"autorag-whisper serves {address}/v1 with {model} on {device}; weights are in {store.cache_dir}{about}"
     click.echo(line, file=sys.stderr)

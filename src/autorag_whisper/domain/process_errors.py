@@ -31,3 +31,18 @@ class ForkedProcess(UnavailableError):
     @property
     def remedy(self) -> str:
         return "make it after the fork, or use WorkerTranscriber, whose process is spawned"
+
+
+@dataclass(eq=False)
+class AddressTaken(UnavailableError):
+    """Nothing can listen at `address`."""
+
+    address: str
+    reason: str
+
+    def problem(self) -> str:
+        return f"cannot listen at {self.address}: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "give another address or port, or end the process that has it"

@@ -13,7 +13,7 @@ import hashlib
 import logging
 import re
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
@@ -37,7 +37,8 @@ from autorag_whisper.server.probe import keep_warm
 from autorag_whisper.server.work import Recognitions, unless_gone
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.server.access import Receive, Scope, Send
@@ -101,10 +102,18 @@ class Service:
             self.health.end()
 
 
-def create_app(engine: Engine, settings: ServerSettings, durable: Jobs | None = None) -> FastAPI:
+class Beside(Protocol):
+    """Something that serves other protocols than HTTP, for as long as the application runs."""
+
+    def serving(self, service: Service) -> AbstractAsyncContextManager[None]: ...
+
+
+def create_app(
+    engine: Engine, settings: ServerSettings, durable: Jobs | None = None, beside: Sequence[Beside] = ()
+) -> FastAPI:
     """The ASGI application. It loads the model when it starts, and closes neither the transcriber nor the store.
 
-    `durable`: jobs that outlive the process; None has no routes for them.
+    `durable`: jobs that outlive the process; None has no routes for them. `beside`: what serves in the same event loop.
     """
     service = Service(engine, settings)
 
@@ -115,7 +124,10 @@ def create_app(engine: Engine, settings: ServerSettings, durable: Jobs | None = 
             tasks.append(asyncio.create_task(jobs.keep_tidy(durable, settings.keep_s)))
             tasks.append(asyncio.create_task(_hand_back(durable, service.draining)))
         try:
-            yield
+            async with AsyncExitStack() as stack:
+                for one in beside:
+                    await stack.enter_async_context(one.serving(service))
+                yield
         finally:
             for task in tasks:
                 task.cancel()
