@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from opentelemetry import context, metrics, trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +32,8 @@ CT2_TRANSCRIBE = PREFIX + "ct2_transcribe"
 ALIGN = PREFIX + "align"
 GET_ALIGN_MODEL = PREFIX + "get_align_model"
 OFFLOAD_ALIGN = PREFIX + "offload_align"
+JOB = PREFIX + "job"
+"""A durable job at work: in the trace of the request that added it."""
 
 MODEL_SIZE, MODEL_DEVICE, MODEL_COMPUTE_TYPE = "model.size", "model.device", "model.compute_type"
 LOAD_REASON = "load.reason"
@@ -53,8 +57,12 @@ DEVICE_FALLBACKS = PREFIX + "device_fallbacks"
 ALIGNER_FALLBACKS = PREFIX + "aligner_fallbacks"
 LEASE_WAIT = PREFIX + "lease.wait"
 OFFLOADS = PREFIX + "offloads"
+BATCHES = PREFIX + "batches"
+BATCH_ROWS = PREFIX + "batch.rows"
 
 AttributeValue = str | int | float | bool
+
+_w3c = TraceContextTextMapPropagator()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,13 @@ class Stretch:
     @property
     def duration_s(self) -> float:
         return (self.end_ns - self.start_ns) / 1e9
+
+
+def traceparent() -> str:
+    """The W3C header that links what somebody else does to the current span; "" where there is none."""
+    carrier: dict[str, str] = {}
+    _w3c.inject(carrier)
+    return carrier.get("traceparent", "")
 
 
 class Telemetry:
@@ -91,6 +106,8 @@ class Telemetry:
             DEVICE_FALLBACKS: meter.create_counter(DEVICE_FALLBACKS, "1", "Steps of the device fallback"),
             ALIGNER_FALLBACKS: meter.create_counter(ALIGNER_FALLBACKS, "1", "Steps of the aligner fallback"),
             OFFLOADS: meter.create_counter(OFFLOADS, "1", "Times that models left a GPU for another tenant"),
+            BATCHES: meter.create_counter(BATCHES, "1", "Batches that an engine has done"),
+            BATCH_ROWS: meter.create_counter(BATCH_ROWS, "1", "Chunks in the batches that an engine has done"),
         }
         self.clock_ns = clock_ns
 
@@ -112,6 +129,21 @@ class Telemetry:
         if error:
             made.set_status(Status(StatusCode.ERROR, error))
         made.end(when.end_ns)
+
+    @contextmanager
+    def around(
+        self,
+        name: str,
+        kind: SpanKind,
+        attributes: Mapping[str, AttributeValue],
+        carrier: Mapping[str, str] = MappingProxyType({}),
+    ) -> Iterator[Span]:
+        """A span of what this thread or task does in the `with`. `carrier`: the W3C headers of whoever asked for it."""
+        parent = _w3c.extract(dict(carrier))
+        with self._tracer.start_as_current_span(
+            name, parent, kind, dict(attributes), record_exception=False, set_status_on_exception=False
+        ) as span:
+            yield span
 
     @contextmanager
     def load_model(self, attributes: Mapping[str, AttributeValue]) -> Iterator[Span]:

@@ -109,7 +109,7 @@ def test_openais_client_raises_its_own_errors(served: Served, demo_sample: Path,
 
 
 def test_home_assistants_way_of_asking_by_wyoming_gives_the_same_text(served: Served, demo_sample: Path) -> None:
-    port = int(re.search(r"Wyoming at tcp://127\.0\.0\.1:(\d+)", served.line)[1])  # type: ignore[index]
+    port = int(re.search(r"Wyoming at tcp://127\.0\.0\.1:(\d+)", served.line)[1])
     with demo_sample.open("rb") as file, MediaDecoder(file, "demo") as decoded:
         samples = np.concatenate(list(decoded))
     pcm = (np.clip(samples, -1, 1) * 32_767).astype("<i2").tobytes()

@@ -88,7 +88,7 @@ async def asked(client: AsyncTcpClient, *sent: Any, until: type = Transcript) ->
     for one in sent:
         await client.write_event(one.event())
     heard: list[Event] = []
-    while not heard or not (until.is_type(heard[-1].type) or Error.is_type(heard[-1].type)):  # type: ignore[attr-defined]
+    while not heard or not (until.is_type(heard[-1].type) or Error.is_type(heard[-1].type)):
         event = await client.read_event()
         assert event is not None, heard
         heard.append(event)

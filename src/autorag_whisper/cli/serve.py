@@ -11,18 +11,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from autorag_whisper.domain.errors import ExtraNotInstalled
+from autorag_whisper.cli.tracing import traces
+from autorag_whisper.domain.errors import ExtraNotInstalled, InvalidOption
+from autorag_whisper.files import system_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from autorag_whisper.server.app import Beside
     from autorag_whisper.server.jobs import Jobs
+    from autorag_whisper.server.observing import Observers
     from autorag_whisper.server.settings import ServerSettings
     from autorag_whisper.transcriber.protocol import TranscriberProtocol
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
+_KEYS = "AUTORAG_WHISPER_API_KEYS"
 _EPILOG = """\b
 GET /readyz says whether it can be used, POST /v1/audio/transcriptions is OpenAI's, /asr Bazarr's, /docs all of it.
 Keys come from AUTORAG_WHISPER_API_KEYS: a file with a key a line, or SHA-256 digests set apart by commas.
@@ -60,6 +64,7 @@ def _limit(flag: str, kind: Any, default: float, meaning: str) -> Callable[[_Com
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, help="Durable jobs in work at a time.")
 @click.option("--wyoming", type=click.IntRange(0, 65535), help="Port for Home Assistant's protocol; none has no such.")
 @click.option("--wyoming-host", default="127.0.0.1", help="Its address; others than loopback need --insecure.")
+@click.option("--access-log", default="-", metavar="FILE", help="A line of JSON a request; - standard output; none.")
 @click.option("--keep-days", type=click.FloatRange(0, 36_500), default=30.0, help="Jobs that are over, and results.")
 def serve(**given: Any) -> None:
     """Serve OpenAI's audio API, and Bazarr's, on one engine for all clients."""
@@ -84,14 +89,37 @@ def serve(**given: Any) -> None:
 
     limits = Limits(idle_s=settings.idle_s or None)
     with ExitStack() as stack:
-        transcriber = stack.enter_context(WorkerTranscriber(limits=limits))
+        stack.enter_context(traces(os.environ))
+        observers = _observers(given, stack)
+        transcriber = stack.enter_context(WorkerTranscriber(limits=limits, telemetry=observers.telemetry))
+        observers.metrics.watch_process("worker", lambda: transcriber.process_id)
         transcriber.model(server.model)  # one that is not here is told before the address is taken
         durable = _durable(given, transcriber, stack)
         beside = _beside(given, stack)
-        app = create_app(Engine(transcriber, local_models, time.monotonic), server, durable, beside)
+        app = create_app(Engine(transcriber, local_models, time.monotonic), server, durable, beside, observers)
         about = "".join(f"; {one}" for one in beside)
         device = transcriber.resolved_device()
         run(app, server, lambda address: _announce(address, device, server.model, store, about))
+
+
+def _observers(given: dict[str, Any], stack: ExitStack) -> Observers:
+    """Who is told of requests, and of what the engine does."""
+    from autorag_whisper.server import keys
+    from autorag_whisper.server.access_log import AccessLog, to_file, to_standard_output
+    from autorag_whisper.server.metrics import CountedTelemetry, Metrics
+    from autorag_whisper.server.observing import Observers
+
+    metrics, log, to = Metrics(), None, given["access_log"]
+    if to != "none":
+        write = to_standard_output if to == "-" else to_file(Path(to))
+        try:
+            write("")
+        except OSError as error:
+            raise InvalidOption("--access-log", to, f"a file that can be written ({system_reason(error)})") from error
+        log = stack.enter_context(AccessLog(write, metrics.unlogged.inc))
+    named = {keys.client_id(of): name for of, name in keys.read_keys(os.environ.get(_KEYS, "")).items() if name}
+    telemetry = CountedTelemetry(metrics)
+    return Observers(metrics, time.monotonic, time.time, telemetry, log, lambda client: named.get(client, client))
 
 
 def _beside(given: dict[str, Any], stack: ExitStack) -> list[Beside]:
@@ -131,7 +159,7 @@ def _settings(given: dict[str, Any]) -> ServerSettings:
         host=given["host"],
         port=given["port"],
         model=given["model"],
-        key_digests=read_digests(os.environ.get("AUTORAG_WHISPER_API_KEYS", "")),
+        key_digests=read_digests(os.environ.get(_KEYS, "")),
         insecure=given["insecure"],
         max_upload_bytes=given["max_upload_mb"] << 20,
         max_audio_s=given["max_audio_hours"] * 3600,

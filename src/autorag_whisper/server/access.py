@@ -70,7 +70,7 @@ class Access:
 
     def _client(self, headers: dict[bytes, bytes]) -> str:
         """Whose jobs are whose: a part of the key's digest; "" where everybody is let in."""
-        return keys.digest(_key(headers))[:16] if self._settings.key_digests else ""
+        return keys.client_id(keys.digest(_key(headers))) if self._settings.key_digests else ""
 
     def _refusal(self, path: str, headers: dict[bytes, bytes]) -> ApiError | None:
         if path not in OPEN:

@@ -32,9 +32,12 @@ from autorag_whisper.server.draining import Draining
 from autorag_whisper.server.errors import ApiError, answer_to
 from autorag_whisper.server.fields import INTERACTIVE, Asked, read
 from autorag_whisper.server.health import Health
+from autorag_whisper.server.metrics import Metrics
+from autorag_whisper.server.observing import Observed, Observers, add_metrics, note_audio
 from autorag_whisper.server.openapi import document
 from autorag_whisper.server.probe import keep_warm
 from autorag_whisper.server.work import Recognitions, unless_gone
+from autorag_whisper.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -64,8 +67,9 @@ class Engine(NamedTuple):
 class Service:
     """The state behind the routes; belongs to the event loop's thread."""
 
-    def __init__(self, engine: Engine, settings: ServerSettings) -> None:
+    def __init__(self, engine: Engine, settings: ServerSettings, observers: Observers | None = None) -> None:
         self.engine, self.settings = engine, settings
+        self.observers = observers or Observers(Metrics(), engine.clock, engine.clock, Telemetry())
         self.health = Health(engine.clock)
         self.draining = Draining(settings.drain_s)
         self.admission = Admission(settings.waiting, settings.quota, engine.clock)
@@ -97,7 +101,10 @@ class Service:
         self.health.begin()
         try:
             with self.recognitions.join(key, upload, model, options, priority) as work:
-                yield work
+                try:
+                    yield work
+                finally:
+                    note_audio(work.audio_s)
         finally:
             self.health.end()
 
@@ -109,13 +116,18 @@ class Beside(Protocol):
 
 
 def create_app(
-    engine: Engine, settings: ServerSettings, durable: Jobs | None = None, beside: Sequence[Beside] = ()
+    engine: Engine,
+    settings: ServerSettings,
+    durable: Jobs | None = None,
+    beside: Sequence[Beside] = (),
+    observers: Observers | None = None,
 ) -> FastAPI:
     """The ASGI application. It loads the model when it starts, and closes neither the transcriber nor the store.
 
     `durable`: jobs that outlive the process; None has no routes for them. `beside`: what serves in the same event loop.
+    `observers`: who is told of requests.
     """
-    service = Service(engine, settings)
+    service = Service(engine, settings, observers)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -136,7 +148,10 @@ def create_app(
                 await asyncio.to_thread(durable.runner.close)
             await asyncio.to_thread(service.recognitions.close)
 
-    app = FastAPI(title="autorag-whisper", version=__version__, lifespan=lifespan, docs_url="/docs", redoc_url=None)
+    # Spans are made by `observing`: FastAPI's own would tell queries and messages of errors.
+    quiet: Any = {"tracing": False, "metrics": False, "logs": False}
+    about = {"title": "autorag-whisper", "version": __version__, "telemetry": quiet}
+    app = FastAPI(lifespan=lifespan, docs_url="/docs", redoc_url=None, **about)
     app.state.service = service
     app.openapi = lambda: document(app)  # type: ignore[method-assign]  # as FastAPI's manual has it
     _handle_errors(app)
@@ -146,11 +161,13 @@ def create_app(
         durable.runner.watch, durable.runner.decoding = service.health, settings.decoding
         jobs.add_routes(app, service, durable)
     _add_health(app, service)
+    _observe(app, service, durable)
     gate = Gate(service.admission, service.draining, lambda: service.health.draining)
     app.add_middleware(Access, settings=settings, gate=gate)
     if settings.allowed_origins:
         origins = list(settings.allowed_origins)
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(Observed, observers=service.observers)
     return app
 
 
@@ -158,6 +175,15 @@ async def _hand_back(durable: Jobs, draining: Draining) -> None:
     """Once the end is asked for, give durable jobs back at once: they go on from there at the next start."""
     await draining.begun.wait()
     await asyncio.to_thread(durable.runner.close)
+
+
+def _observe(app: FastAPI, service: Service, durable: Jobs | None) -> None:
+    metrics = service.observers.metrics
+    metrics.gauge("requests_in_work", "Recognitions of requests that are in work", lambda: len(service.recognitions))
+    metrics.gauge("ready", "1 if requests should come here", lambda: float(not service.health.why_not()))
+    if durable is not None:
+        metrics.watch_jobs(durable.store.usage)
+    add_metrics(app, metrics)
 
 
 def _add_openai(app: FastAPI, service: Service) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_NAMED = re.compile(r"\s+#\s*")
 _ALLOWED = "a file with a key a line, or SHA-256 digests (64 hexadecimal digits) set apart by commas"
 
 
@@ -22,24 +23,35 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def read_digests(given: str) -> tuple[str, ...]:
-    """The digests that `AUTORAG_WHISPER_API_KEYS` means: a file's keys (`#` begins a comment), or those in it.
+def read_keys(given: str) -> dict[str, str]:
+    """Digest -> name, of the keys that `AUTORAG_WHISPER_API_KEYS` means; "" for one without a name.
 
-    Raises InvalidOption for what is neither, and for a file without a key.
+    A file's keys (`KEY`, or `KEY # who has it`; a line that begins with `#` is a comment), or digests set apart by
+    commas. Raises InvalidOption for what is neither, and for a file without a key.
     """
     if not given.strip():
-        return ()
+        return {}
     parts = [part.strip().lower() for part in given.split(",") if part.strip()]
     if parts and all(_DIGEST.fullmatch(part) for part in parts):
-        return tuple(dict.fromkeys(parts))
+        return dict.fromkeys(parts, "")
     try:
         lines = Path(given).expanduser().read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
         raise InvalidOption("AUTORAG_WHISPER_API_KEYS", "what was given", _ALLOWED) from None
-    keys = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    keys = [_NAMED.split(line.strip(), maxsplit=1) for line in lines if line.strip() and line.lstrip()[0] != "#"]
     if not keys:
         raise InvalidOption("AUTORAG_WHISPER_API_KEYS", "a file without a key", _ALLOWED)
-    return tuple(dict.fromkeys(digest(key) for key in keys))
+    return {digest(key): "".join(name) for key, *name in keys}
+
+
+def read_digests(given: str) -> tuple[str, ...]:
+    """The digests of `read_keys`."""
+    return tuple(read_keys(given))
+
+
+def client_id(key_digest: str) -> str:
+    """Under which a key's requests and jobs are kept: a part of its digest."""
+    return key_digest[:16]
 
 
 def is_known(key: str, digests: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ All of it belongs to the event loop's thread, but for `_Recognition._run`, which
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -83,6 +84,11 @@ class Recognition:
     def failed(self) -> bool:
         """Whether it is over without a transcript."""
         return self._over.done() and self._over.exception() is not None
+
+    @property
+    def audio_s(self) -> float:
+        """How much audio was recognised, once it is over."""
+        return self._over.result().duration_s if self._over.done() and not self.failed else 0.0
 
     async def unless_gone(self, request: Request) -> Transcript:
         """The transcript. Raises what went wrong, and ApiError as soon as the client of `request` has gone away."""
@@ -194,7 +200,7 @@ class Recognitions:
                 outcome = error
             post(finish, outcome)
 
-        self._threads.submit(run)
+        self._threads.submit(contextvars.copy_context().run, run)  # its spans join the request's trace
 
     def close(self) -> None:
         """Stop what is in work, and wait for it. Not for the event loop's thread."""

@@ -162,18 +162,18 @@ class _Sound:
         self.file = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES))  # noqa: SIM115 - for the recognition to close
         self._wave = wave.open(self.file, "wb")  # noqa: SIM115 - closed by `whole`
         self._wave.setparams((channels, width, rate, 0, "NONE", ""))
-        self._bytes = 0
+        self.bytes = 0
 
     @property
     def seconds(self) -> float:
         """How much it is so far."""
         rate, width, channels = self.told
-        return self._bytes / (rate * width * channels)
+        return self.bytes / (rate * width * channels)
 
     async def add(self, audio: bytes) -> None:
         """One piece more."""
-        self._bytes += len(audio)
-        if self._bytes > _IN_MEMORY_BYTES:  # on a disk by now
+        self.bytes += len(audio)
+        if self.bytes > _IN_MEMORY_BYTES:  # on a disk by now
             await asyncio.to_thread(self._wave.writeframesraw, audio)
         else:
             self._wave.writeframesraw(audio)
@@ -293,25 +293,26 @@ class _Client:
     async def _recognise(self) -> None:
         """What was heard since `audio-start`; nothing is an answer too, as assistants wait for one."""
         asked, sound, self._asked, self._sound = self._asked, self._sound, Transcribe(), None
-        if sound is None:
+        if sound is None or sound.seconds < LEAST_S:
+            if sound is not None:
+                sound.drop()
             await self._say(Transcript(text=""))
             return
-        with contextlib.ExitStack() as stack:
-            stack.callback(sound.drop)
-            if sound.seconds < LEAST_S:
-                await self._say(Transcript(text=""))
-                return
-            options, model = _options(asked, self._service), await self._service.model_for(asked.name or "")
-            slot = self._slot()
-            stack.pop_all()  # it is the recognition's from here on
-        self.is_at_work = True
-        try:
-            with slot:
-                await self._unless_gone(self._answer(sound.whole(), options, model))
-        except AutoragWhisperError as error:
-            raise answer_to(error) from None
-        finally:
-            self.is_at_work = False
+        with self._service.observers.wyoming_request() as record:
+            record.received = sound.bytes
+            with contextlib.ExitStack() as stack:
+                stack.callback(sound.drop)
+                options, model = _options(asked, self._service), await self._service.model_for(asked.name or "")
+                slot = self._slot()
+                stack.pop_all()  # it is the recognition's from here on
+            self.is_at_work = True
+            try:
+                with slot:
+                    await self._unless_gone(self._answer(sound.whole(), options, model))
+            except AutoragWhisperError as error:
+                raise answer_to(error) from None
+            finally:
+                self.is_at_work = False
 
     def _slot(self) -> contextlib.AbstractContextManager[None]:
         """The place of a request of HTTP among all. Raises ApiError where there is none."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from autorag_whisper import telemetry as names
 from autorag_whisper.recognition.recognizer import Caller
 from autorag_whisper.transcriber.own_threads import mark_as_ours
 
@@ -130,10 +131,16 @@ class Workers:
         try:
             with self._telemetry.attached(on_behalf.context), self._session.compute() as (key, recognizer):
                 done = self._done(job, on_behalf, key, recognizer)
+                self._count(job, key)
         except BaseException as error:  # noqa: BLE001 - the scheduler judges it, in its own thread
             self._post(EngineJobFailed(job, key, error))
         else:
             self._post(done)
+
+    def _count(self, job: EngineJob, key: ModelKey) -> None:
+        device = {names.MODEL_DEVICE: str(key.device)}
+        self._telemetry.count(names.BATCHES, 1, device)
+        self._telemetry.count(names.BATCH_ROWS, len(job.tasks) or 1, device)
 
     def _done(self, job: EngineJob, on_behalf: OnBehalf, key: ModelKey, recognizer: Recognizer) -> EngineJobDone:
         caller = Caller(
