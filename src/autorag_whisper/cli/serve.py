@@ -11,17 +11,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from autorag_whisper.cli.exits import BadUsage
+from autorag_whisper.cli.output_options import formats_of
 from autorag_whisper.cli.tracing import traces
 from autorag_whisper.domain.errors import ExtraNotInstalled, InvalidOption
 from autorag_whisper.files import system_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from autorag_whisper.server.app import Beside
     from autorag_whisper.server.jobs import Jobs
     from autorag_whisper.server.observing import Observers
     from autorag_whisper.server.settings import ServerSettings
+    from autorag_whisper.settings import Settings
     from autorag_whisper.transcriber.protocol import TranscriberProtocol
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
@@ -62,12 +66,20 @@ def _limit(flag: str, kind: Any, default: float, meaning: str) -> Callable[[_Com
 @click.option("--drain", type=click.FloatRange(0, 3600), default=30.0, help="Seconds that work may take at the end.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of durable jobs; none has no /v1/jobs.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, help="Durable jobs in work at a time.")
+@click.option("--watch", type=click.Path(path_type=Path), help="Folder whose recordings become durable jobs.")
+@click.option("--output-dir", type=click.Path(path_type=Path), help="For their results; none: beside them.")
+@click.option("--watch-format", multiple=True, default=("srt", "json"), metavar="NAME", help="As for `transcribe -f`.")
+@click.option("--watch-language", default="", metavar="CODE", help="Of these recordings; none detects it.")
 @click.option("--wyoming", type=click.IntRange(0, 65535), help="Port for Home Assistant's protocol; none has no such.")
 @click.option("--wyoming-host", default="127.0.0.1", help="Its address; others than loopback need --insecure.")
 @click.option("--access-log", default="-", metavar="FILE", help="A line of JSON a request; - standard output; none.")
 @click.option("--keep-days", type=click.FloatRange(0, 36_500), default=30.0, help="Jobs that are over, and results.")
 def serve(**given: Any) -> None:
     """Serve OpenAI's audio API, and Bazarr's, on one engine for all clients."""
+    if given["watch"] is not None and given["data"] is None:
+        raise BadUsage("--watch needs durable jobs", "give a folder for them: --data FOLDER")
+    if given["output_dir"] is not None and given["watch"] is None:
+        raise BadUsage("--output-dir is for a watched folder", "give that too: --watch FOLDER")
     try:
         import uvicorn  # noqa: F401 - is it there?
 
@@ -95,11 +107,36 @@ def serve(**given: Any) -> None:
         observers.metrics.watch_process("worker", lambda: transcriber.process_id)
         transcriber.model(server.model)  # one that is not here is told before the address is taken
         durable = _durable(given, transcriber, stack)
+        if given["watch"] is not None:
+            stack.enter_context(_watching(given, server, settings, durable))
         beside = _beside(given, stack)
         app = create_app(Engine(transcriber, local_models, time.monotonic), server, durable, beside, observers)
         about = "".join(f"; {one}" for one in beside)
         device = transcriber.resolved_device()
         run(app, server, lambda address: _announce(address, device, server.model, store, about))
+
+
+def _watching(
+    given: dict[str, Any], server: ServerSettings, settings: Settings, durable: Jobs | None
+) -> AbstractContextManager[None]:
+    """Looks at the watched folder; its results are written as `transcribe` writes them."""
+    from autorag_whisper.archive.request import BatchRequest
+    from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.server.watched import Desk, WatchedFolder, watching
+
+    assert durable is not None
+    told = {"language": given["watch_language"]} if given["watch_language"] else {}
+    request = BatchRequest(
+        formats_of(given["watch_format"], (), printing=False),
+        given["output_dir"],
+        server.model,
+        options=TranscribeOptions(**told),
+        settings=settings,
+    )
+    desk = Desk(
+        durable.store, durable.runner.wake, lambda job: durable.runner.result(job.id).read_text(), durable.clock
+    )
+    return watching(WatchedFolder(given["watch"], desk, request, told))
 
 
 def _observers(given: dict[str, Any], stack: ExitStack) -> Observers:

@@ -70,6 +70,20 @@ class OutputFolderUnwritable(RequestError):
 
 
 @dataclass(eq=False)
+class WatchedFolderMissing(RequestError):
+    """The folder that is to be watched is not there."""
+
+    folder: str
+
+    def problem(self) -> str:
+        return f"{self.folder}: no such folder to watch"
+
+    @property
+    def remedy(self) -> str:
+        return "make it, or mount it, before the server starts"
+
+
+@dataclass(eq=False)
 class OutputsUnwritable(UnavailableError):
     """The outputs of one file cannot be written; those of others may be. `name` is shown to people."""
 
