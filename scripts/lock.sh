@@ -24,3 +24,8 @@ lock requirements/demo.txt --group build --extra weights-base --constraint requi
 lock requirements/bench.txt --group bench --constraint requirements/dev.txt
 lock requirements/docs.txt --group docs --constraint requirements/dev.txt
 lock requirements/core.txt --constraint requirements/dev.txt
+# What the container has (deploy/Dockerfile), without and with a card.
+lock requirements/server.txt --group build --extra server --extra wyoming --extra otel --extra postgres \
+  --extra weights-base --constraint requirements/dev.txt
+lock requirements/server-cuda.txt --group build --extra server --extra wyoming --extra otel --extra postgres \
+  --extra weights-base --extra cuda --extra llm --constraint requirements/server.txt

@@ -174,7 +174,7 @@ def test_each_request_has_a_line_that_says_who_and_what_but_not_what_was_said(sp
     with Observed(key_digests=[keys.digest(KEY)]) as observed:
         key = {"Authorization": f"Bearer {KEY}", "X-Request-Id": "mine-1"}
         answer = observed.post(speech, headers=key, data={"prompt": "Geheimnis"})
-        observed.client.get("/readyz")
+        observed.client.get("/livez")
         observed.client.post("/asr?initial_prompt=Geheimnis", files={"audio_file": ("Geheimnis.wav", speech)})
     first, second = observed.lines()
     assert answer.headers["x-request-id"] == "mine-1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -298,3 +299,15 @@ def test_audio_of_less_than_a_tenth_of_a_second_is_refused(world: World, tmp_pat
             assert post(client, enough, **fields).status_code == 200
         raw = client.post("/asr?encode=false", files={"audio_file": short[44:]})
         assert (raw.status_code, error_of(raw)["code"]) == (400, "invalid_value")
+
+
+@pytest.mark.parametrize(
+    ("given", "status"),
+    [(b"bazarr:sk-\xc3\xbc1", 200), (b":sk-\xc3\xbc1", 200), (b"sk-\xc3\xbc1", 401), (b"bazarr:sk-1", 401), (b"", 401)],
+)
+def test_a_key_may_be_the_password_in_an_address(world: World, given: bytes, status: int) -> None:
+    """Bazarr has no field for a key: `http://bazarr:KEY@HOST:8060`."""
+    with client_of(app_of(world, key_digests=[keys.digest("sk-\u00fc1")])) as client:
+        basic = f"Basic {base64.b64encode(given).decode()}"
+        assert client.get("/v1/models", headers={"Authorization": basic}).status_code == status
+        assert client.get("/v1/models", headers={"Authorization": "Basic \u20ac".encode()}).status_code == 401

@@ -22,7 +22,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 SCRIPTS = [*sorted((ROOT / "scripts").glob("*.sh")), ROOT / ".ci" / "run"]
-REQUIREMENTS = ("bench", "core", "demo", "dev", "docs")
+REQUIREMENTS = ("bench", "core", "demo", "dev", "docs", "server", "server-cuda")
+SERVER = ["server", "wyoming", "otel", "postgres", "weights-base"]
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -202,8 +203,14 @@ def test_every_pin_has_hashes_and_the_file_names_no_source(name: str) -> None:
 def test_the_pins_satisfy_what_the_package_declares(name: str) -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         project = tomllib.load(file)
-    wanted = {"demo": ["weights-base"], "dev": ["weights-base", "weights-tiny-en"]}.get(name, [])
-    groups = {"core": [], "demo": ["build"], "dev": ["build", "dev"]}.get(name, [name])
+    wanted = {
+        "demo": ["weights-base"],
+        "dev": ["weights-base", "weights-tiny-en"],
+        "server": SERVER,
+        "server-cuda": [*SERVER, "cuda", "llm"],
+    }.get(name, [])
+    built = {"dev": ["build", "dev"], "demo": ["build"], "server": ["build"], "server-cuda": ["build"]}
+    groups = ({"core": []} | built).get(name, [name])
     extras = project["project"]["optional-dependencies"]
     declared = [*project["project"]["dependencies"], *(r for extra in wanted for r in extras[extra])]
     declared += [requirement for group in groups for requirement in project["dependency-groups"][group]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import TYPE_CHECKING, NamedTuple
 
 from autorag_whisper.server import keys, origins
@@ -119,10 +120,16 @@ def head_as_get(application: Application) -> Application:
 
 
 def _key(headers: dict[bytes, bytes]) -> str:
-    """The bearer's key, "" where there is none."""
-    scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    # What a client sends as UTF-8 arrives as Latin-1.
-    return key.strip().encode("latin-1").decode("utf-8", "surrogateescape") if scheme.lower() == "bearer" else ""
+    """The bearer's key, or the password of who can only give an address with one in it; "" where there is none."""
+    scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"basic":
+        try:
+            given = base64.b64decode(given, validate=True).partition(b":")[2]
+        except ValueError:
+            return ""
+    elif scheme.lower() != b"bearer":
+        return ""
+    return given.strip().decode("utf-8", "surrogateescape")
 
 
 def too_large(limit: int) -> ApiError:

@@ -137,7 +137,7 @@ class WatchedFolder:
         below = path.parent.relative_to(self._folder).parts
         if any(part.startswith(_SYSTEM_FOLDERS) for part in below):
             return False
-        return os.path.realpath(path.parent) == os.path.join(os.path.realpath(self._folder), *below)  # noqa: PTH118 - strings
+        return os.path.realpath(path.parent) == os.path.join(os.path.realpath(self._folder), *below)  # noqa: PTH118 - both are strings
 
     def _advance(self, planned: PlannedFile, path: Path, look: _Look) -> None:
         key = self._key(path, look)
