@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autorag_whisper.blas_threads import one_blas_thread
 from autorag_whisper.fork_safety import at_work
 
 if TYPE_CHECKING:
@@ -85,13 +86,13 @@ class LetterClassifier:
         frames = (np.asarray(encoded, np.float32) - self.mean) / self.spread
         hidden_size = len(self.hidden_bias)
         # Each frame once against the weights of its three places, which saves copying it three times.
-        with at_work():
+        with at_work(), one_blas_thread():
             at_place = frames @ np.concatenate(np.split(self.hidden_weights, 3), axis=1)
         hidden = at_place[:, hidden_size : 2 * hidden_size] + self.hidden_bias
         hidden += at_place[[0, *range(len(frames) - 1)], :hidden_size]
         hidden += at_place[[*range(1, len(frames)), len(frames) - 1], 2 * hidden_size :]
         np.maximum(hidden, 0.0, out=hidden)
-        with at_work():
+        with at_work(), one_blas_thread():
             scores = hidden @ self.output_weights + self.output_bias
         scores -= scores.max(axis=1, keepdims=True)
         return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)), np.float32)

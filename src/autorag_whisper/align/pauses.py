@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from autorag_whisper.blas_threads import one_blas_thread
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ
 from autorag_whisper.fork_safety import at_work
 
@@ -119,7 +120,7 @@ def _levels_db(samples: Samples) -> NDArray[np.float64]:
     for first in range(0, count, _BLOCK):  # what stays in the processor's cache: an eighth of the time
         spectrum = np.fft.rfft(windows[first : min(count, first + _BLOCK)] * shape, _FFT)
         power = spectrum.real**2 + spectrum.imag**2
-        with at_work():
+        with at_work(), one_blas_thread():
             of_bands = bands @ power.T
         levels[:, first : first + len(power)] = 10 * np.log10(of_bands / _FFT + 1e-10)
     return levels

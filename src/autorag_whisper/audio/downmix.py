@@ -10,6 +10,7 @@ import numpy as np
 
 from autorag_whisper.audio.channel_noise import clearer
 from autorag_whisper.audio.polarity import Polarity, Spectra, judge
+from autorag_whisper.blas_threads import one_blas_thread
 from autorag_whisper.fork_safety import at_work
 
 if TYPE_CHECKING:
@@ -116,11 +117,11 @@ class Downmix:
         self._behind.append(block.spectra)
         before = weights if self._weights is None else self._weights
         self._weights = weights
-        with at_work():
+        with at_work(), one_blas_thread():
             mixed = weights.astype(np.float32) @ block.pcm
         if not np.array_equal(before, weights):
             span = min(self._glide, block.pcm.shape[1])
-            with at_work():
+            with at_work(), one_blas_thread():
                 old = before.astype(np.float32) @ block.pcm[:, :span]
             ramp = np.arange(span, dtype=np.float32) / span
             mixed[:span] = old + ramp * (mixed[:span] - old)

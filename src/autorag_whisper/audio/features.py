@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from autorag_whisper.blas_threads import one_blas_thread
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, Samples
 from autorag_whisper.fork_safety import at_work
 
@@ -39,7 +40,7 @@ def log_mel(samples: Samples, n_mels: int) -> Features:
     windows = np.lib.stride_tricks.sliding_window_view(padded, _FFT)[: frames * HOP : HOP]
     spectrum = np.fft.rfft(windows * _window(), axis=1)
     power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32)
-    with at_work():
+    with at_work(), one_blas_thread():
         mel = _mel_filters(n_mels) @ power.T
     mel = np.log10(np.maximum(mel, 1e-10))
     return np.asarray((np.maximum(mel, mel.max() - 8.0) + 4.0) / 4.0, dtype=np.float32)
