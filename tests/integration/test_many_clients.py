@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.transcript import Transcript
     from autorag_whisper.engines.base import Decoding, Encoded, Hypothesis
-    from autorag_whisper.transcriber import Progress
+    from autorag_whisper.transcriber import Progress, TranscriptStream
+    from autorag_whisper.transcriber.run_request import RunRequest
+    from autorag_whisper.transcriber.scheduler import Scheduler
+    from autorag_whisper.transcriber.work import RunWork
 
 WAIT_S = 60.0
 ENGLISH = TranscribeOptions(language="en")
@@ -486,8 +491,6 @@ def test_sources_are_taken_in_the_callers_thread_alone_and_one_that_raises_ends_
 
 def test_an_abandoned_stream_that_is_collected_in_any_thread_holds_up_nobody(talk: Path, short: Path) -> None:
     """The interpreter closes an abandoned generator in whichever thread it happens to be, the scheduler's too."""
-    import gc
-
     world = World()
     for _ in range(5):
         stream = world.transcriber.stream(talk, ONE_BY_ONE, model="fake")
@@ -500,3 +503,71 @@ def test_an_abandoned_stream_that_is_collected_in_any_thread_holds_up_nobody(tal
         collector.join(WAIT_S)
         assert world.transcriber.transcribe(short, ENGLISH, model="fake").text == "one two three"
     assert world.residency.close()
+
+
+@pytest.fixture
+def collects_when_told() -> Iterator[None]:
+    """The garbage collector runs in `gc.collect` alone."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def abandoned(world: World, media: Path) -> None:
+    """Leave behind a stream that has given its first segment and that only the garbage collector finds."""
+    stream = world.transcriber.stream(media, ONE_BY_ONE, model="fake")
+    next(stream)
+    circle: list[object] = [stream]
+    circle.append(circle)
+
+
+def all_ended(world: World) -> bool:
+    return not world.transcriber._own.get().schedulers._live
+
+
+@pytest.mark.usefixtures("collects_when_told")
+@pytest.mark.parametrize("way", ["collected", "closed"])
+def test_a_run_that_ends_while_another_is_admitted_holds_up_nobody(talk: Path, short: Path, way: str) -> None:
+    """The collector may run inside any lock, and a signal handler that closes a stream too: that of admission here."""
+    world = World()
+    streams: list[TranscriptStream] = []
+    schedulers = world.transcriber._own.get().schedulers
+    if way == "collected":
+        abandoned(world, talk)
+    else:
+        streams.append(world.transcriber.stream(talk, ONE_BY_ONE, model="fake"))
+        next(streams[0])
+
+    def make() -> Scheduler:
+        gc.collect()
+        for stream in streams:
+            stream.close()
+        raise MemoryError
+
+    other = SimpleNamespace(device_hint="another", session=SimpleNamespace(key=None))
+
+    def admit() -> None:
+        with pytest.raises(MemoryError):
+            schedulers.admit(cast("RunWork", None), cast("RunRequest", other), make)
+
+    admission = threading.Thread(target=admit, daemon=True)
+    admission.start()
+    admission.join(WAIT_S)
+    assert not admission.is_alive()
+    until(lambda: all_ended(world))
+    assert world.transcriber.transcribe(short, ENGLISH, model="fake").text == "one two three"
+    assert world.residency.close()
+
+
+@pytest.mark.usefixtures("collects_when_told")
+def test_the_garbage_collector_never_waits_for_the_engine(talk: Path) -> None:
+    """What a batch needs to end may be locked by the very thread in which the collector runs."""
+    held = Held("generate", free=4)
+    abandoned(held.world, talk)
+    until(lambda: held.calls("generate") >= 5)
+    gc.collect()  # comes back while the engine computes
+    assert not all_ended(held.world)
+    held.go_on.set()
+    until(lambda: all_ended(held.world))
+    until(held.world.residency.close)

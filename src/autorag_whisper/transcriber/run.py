@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from threading import Thread
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import Cancelled
@@ -16,7 +15,7 @@ from autorag_whisper.domain.request import Aligner
 from autorag_whisper.recognition.ctc_alignment import HeldLeases
 from autorag_whisper.transcriber.arguments import check_options
 from autorag_whisper.transcriber.outcome import FileDone, Progress
-from autorag_whisper.transcriber.own_threads import is_ours
+from autorag_whisper.transcriber.own_threads import must_not_wait
 from autorag_whisper.transcriber.report import Report
 from autorag_whisper.transcriber.results import ChunkFinished, FileOver, Results, RunEnded, SegmentReady
 from autorag_whisper.transcriber.scheduler import Scheduler
@@ -142,10 +141,10 @@ class Run:
         scheduler = self._work.scheduler
         if scheduler is None or sys.is_finalizing():
             return
-        scheduler.leave(self._work)
-        if is_ours():  # an abandoned run, which the interpreter collects in a thread that must not wait
-            Thread(target=self._end, args=(scheduler, reason), name="autorag-whisper-leave").start()
+        if must_not_wait():  # an abandoned run, which the interpreter collects here
+            scheduler.leave(self._work, lambda: self._end(scheduler, reason))
         else:
+            scheduler.leave(self._work)
             self._end(scheduler, reason)
 
     def _end(self, scheduler: Scheduler, reason: str) -> None:

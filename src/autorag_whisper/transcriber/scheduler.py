@@ -61,9 +61,10 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A run's caller wants nothing more of it."""
+    """A run's caller wants nothing more of it. `end`: what nobody waits for then, for a thread of its own."""
 
     work: RunWork
+    end: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,11 @@ class LookedFor:
     """Something about a run has changed elsewhere: results were taken, or it was cancelled."""
 
     work: RunWork
+
+
+@dataclass(frozen=True, slots=True)
+class MayRetire:
+    """Somebody was being admitted, perhaps elsewhere, when this one had no run left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +91,10 @@ class Scheduler:
     """Runs on one model session. `admit`, `leave` and `look` may be called by any thread, and take no lock."""
 
     def __init__(self, request: RunRequest, spec: RecognizerSpec, retire: Callable[[Scheduler], bool]) -> None:
-        """`request`: of the first run. `retire` is asked once no run is left: False where one has just come."""
+        """`request`: of the first run. `retire` is asked once no run is left: False where one may just have come."""
         self._session, self._device_hint, self._telemetry = request.session, request.device_hint, request.telemetry
         self._spec, self._retire = spec, retire
-        self._queue: SimpleQueue[WorkerEvent | ReaderTold | Admitted | Left | LookedFor] = SimpleQueue()
+        self._queue: SimpleQueue[WorkerEvent | ReaderTold | Admitted | Left | LookedFor | MayRetire] = SimpleQueue()
         self._workers = Workers(spec.workers, self._session, self._telemetry, self._queue.put)
         self._runs: list[RunWork] = []
         self._owners: dict[int, RunWork] = {}  # key of a file: whose it is
@@ -117,9 +123,16 @@ class Scheduler:
         work.scheduler = self
         self._queue.put(Admitted(work))
 
-    def leave(self, work: RunWork) -> None:
-        """A run's caller wants nothing more: `work.closed` will be set, and `work.drained`."""
-        self._queue.put(Left(work))
+    def leave(self, work: RunWork, end: Callable[[], object] | None = None) -> None:
+        """A run's caller wants nothing more: `work.closed` will be set, and `work.drained`.
+
+        `end` is called in a thread of its own, which the scheduler's starts: the caller's may be inside any lock.
+        """
+        self._queue.put(Left(work, end))
+
+    def may_retire(self) -> None:
+        """Ask again to be retired, if no run is left."""
+        self._queue.put(MayRetire())
 
     def look(self, work: RunWork) -> None:
         """Look whether a run can go on, or has been cancelled. A signal handler may call it."""
@@ -175,7 +188,7 @@ class Scheduler:
             self._workers.close()
             self.is_over = True
 
-    def _handle(self, event: WorkerEvent | ReaderTold | Admitted | Left | LookedFor) -> None:
+    def _handle(self, event: WorkerEvent | ReaderTold | Admitted | Left | LookedFor | MayRetire) -> None:
         if isinstance(event, LanguageFound):
             if (owner := self._owners.get(event.file)) is not None:
                 owner.speaks(event.file, event.choice)
@@ -194,7 +207,9 @@ class Scheduler:
             event.work.leaving = True
             if event.work not in self._runs:  # whoever admitted it was interrupted before he had
                 self._runs.append(event.work)
-        elif event.work.request.control.cancel.cancelled:
+            if event.end is not None:
+                Thread(target=event.end, name="autorag-whisper-leave").start()
+        elif isinstance(event, LookedFor) and event.work.request.control.cancel.cancelled:
             event.work.end(Cancelled())
 
     # ------------------------------------------------------------ what to do next

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 
 
 class Schedulers:
-    """Those that have runs. Thread-safe. One is made for its first run, and leaves with its last."""
+    """Those that have runs. Thread-safe. One is made for its first run, and leaves with its last.
+
+    A thread of a scheduler never waits for the lock: whoever holds it may have been interrupted there, by a signal
+    handler that closes another run and waits for that very thread.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -22,19 +26,30 @@ class Schedulers:
 
     def admit(self, work: RunWork, request: RunRequest, make: Callable[[], Scheduler]) -> None:
         """Give a run to the scheduler that serves it, or to a new one."""
-        with self._lock:
-            found = next((one for one in self._live if one.serves(request)), None)
-            if found is None:
-                found = make()
-                found.start()  # where the system gives no thread it serves nobody
-                self._live.append(found)
-            found.admit(work)
+        try:
+            with self._lock:
+                found = next((one for one in self._live if one.serves(request)), None)
+                if found is None:
+                    found = make()
+                    found.start()  # where the system gives no thread it serves nobody
+                    self._live.append(found)
+                found.admit(work)
+        finally:
+            for other in self._live.copy():  # it may have found the lock taken
+                other.may_retire()
 
     def retire(self, scheduler: Scheduler) -> bool:
-        """Take out a scheduler that has no run; False where one has just been admitted."""
-        with self._lock:
+        """Take out a scheduler that has no run; False where one has just been admitted, or is being admitted now.
+
+        In the second case `may_retire` has it ask again.
+        """
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
             if scheduler.has_events:
                 return False
             if scheduler in self._live:
                 self._live.remove(scheduler)
             return True
+        finally:
+            self._lock.release()
