@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 import threading
+import time
 from queue import SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -138,3 +141,58 @@ def test_a_process_that_died_leaves_no_thread_behind() -> None:
             thread.join(10)
             assert not thread.is_alive()
     assert process.is_gone
+
+
+class StuckInTheKernel(subprocess.Popen[bytes]):
+    """As one that waits for a driver: it is not ended by SIGKILL before that lets go of it."""
+
+    def kill(self) -> None:
+        pass
+
+    def let_go(self) -> None:
+        super().kill()
+
+
+def test_a_process_that_a_kill_does_not_end_is_left_behind_and_its_jobs_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    # Its supervisor waited for it, and with it every caller.
+    stuck: list[StuckInTheKernel] = []
+    told = SimpleQueue[Gone]()
+
+    def popen(*args: Any, **options: Any) -> StuckInTheKernel:
+        stuck.append(StuckInTheKernel(*args, **options))
+        return stuck[-1]
+
+    silent = (sys.executable, "-c", "import signal; signal.pause()")
+    process = WorkerProcess({}, lambda: 0.0, lambda _, said: told.put(cast("Gone", said)), silent, popen, kill_s=0.05)
+    process.kill()
+    assert process.is_gone
+    assert told.get(timeout=30) == Gone(-signal.SIGKILL)
+    assert stuck[0].poll() is None
+    assert f"worker process {process.pid} has not ended" in caplog.text
+    assert not process.end(0.0)  # whoever ends it again waits no longer
+    stuck[0].let_go()
+    assert stuck[0].wait(30) == -signal.SIGKILL
+
+
+def test_callers_go_on_in_a_new_process_while_the_old_one_does_not_end() -> None:
+    begun: list[WorkerProcess] = []
+    stuck: list[StuckInTheKernel] = []
+    silent = (sys.executable, "-c", "import signal; signal.pause()")
+
+    def popen(*args: Any, **options: Any) -> StuckInTheKernel:
+        stuck.append(StuckInTheKernel(*args, **options))
+        return stuck[-1]
+
+    def begin(tell: Callable[[WorkerProcess, Any], object]) -> WorkerProcess:
+        how = (popen, 0.05) if not begun else ()
+        begun.append(WorkerProcess({}, time.monotonic, tell, silent, *how))
+        return begun[-1]
+
+    supervisor, question = Supervisor(begin, Limits(start_s=0.1, strikes=2), Telemetry(), time.monotonic), Question()
+    supervisor.submit(question)
+    assert isinstance(question.answer.get(timeout=60), WorkerDied)  # the second one says nothing either
+    assert len(begun) == 2
+    assert stuck[0].poll() is None
+    stuck[0].let_go()
+    assert stuck[0].wait(30) == -signal.SIGKILL
+    supervisor.close()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
+import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +28,11 @@ if TYPE_CHECKING:
     from autorag_whisper.worker.messages import FromChild, FromParent
     from autorag_whisper.worker.spool import Spool
 
+_log = logging.getLogger(__name__)
+
+_KILL_S = 5.0
+"""How long a process may take to end once it is killed: one inside the kernel ends when that lets go of it."""
+
 CHILD = (sys.executable, "-m", "autorag_whisper.worker")
 """The program, to which the number of its socket is added."""
 
@@ -46,7 +53,7 @@ class WorkerProcess:
     """One process, used by one thread. What it says is read by another, so that a sign of life is never overlooked, and
     what it is told is written by a third: one that is stuck reads nothing, and would hold up whoever judges it.
 
-    `tell(process, said)` is called by that other thread with all that is said but the signs of life.
+    `tell(process, said)` is called by that other thread with all that is said but the signs of life. `popen` starts it.
     """
 
     def __init__(
@@ -55,11 +62,13 @@ class WorkerProcess:
         clock: Callable[[], float],
         tell: Callable[[WorkerProcess, FromChild | Gone], object],
         program: Sequence[str] = CHILD,
+        popen: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen,
+        kill_s: float = _KILL_S,
     ) -> None:
-        self._clock, self._tell = clock, tell
+        self._clock, self._tell, self._kill_s = clock, tell, kill_s
         self._socket, its = socket.socketpair()
         with its:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module, by this interpreter
+            self._process = popen(
                 [*program, str(its.fileno())], pass_fds=[its.fileno()], env=dict(environ), stdin=subprocess.DEVNULL
             )
         self._connection: Connection[Any, Any] = Connection(os.dup(self._socket.fileno()))
@@ -160,10 +169,22 @@ class WorkerProcess:
         return True
 
     def kill(self) -> None:
-        """End it now, whatever it does."""
+        """End it now, whatever it does. Where the system does not end it in time it is told as gone all the same."""
         self._process.kill()
-        self._process.wait()
-        self._close()
+        try:
+            self._process.wait(self._kill_s)
+        except subprocess.TimeoutExpired:
+            _log.error(
+                "worker process %d has not ended %g s after SIGKILL (it waits in the kernel: a driver or a disk may be "
+                "stuck) and is left behind, with its memory; a new one takes its place",
+                self.pid,
+                self._kill_s,
+            )
+            self._hang_up()
+            self._outbox.put(None)
+            self._told_gone(-signal.SIGKILL)
+        else:
+            self._close()
 
     def _close(self) -> None:
         self._hang_up()
@@ -201,7 +222,10 @@ class WorkerProcess:
                 continue
             self._tell(self, said)
         self._outbox.put(None)
-        code = self._process.wait()
+        self._told_gone(self._process.wait())
+
+    def _told_gone(self, code: int) -> None:
+        """In the thread that reads, or in that which gives it up: its supervisor hears nothing of it afterwards."""
         self.is_gone = True
         self._tell(self, Gone(code))
 
