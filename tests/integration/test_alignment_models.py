@@ -6,6 +6,7 @@ import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,7 +104,7 @@ def test_a_model_in_use_is_never_moved(world: World) -> None:
     with models.lease("en", CUDA) as first:
         with models.lease("en", CUDA) as second:
             assert second is first
-        assert models.offload_idle() == Yielded()
+        assert models.offload_idle() == Yielded(0, 1)  # whoever wants the card is told
         assert first.is_on_device
         first.emit([speech_samples(1)])
     assert first.moves == ["offload"]
@@ -120,6 +121,17 @@ def test_what_stays_after_use_is_moved_for_another_tenant(world: World) -> None:
     assert not any(emitter.is_on_device for emitter in world.loaded)
     use(models, "en", CUDA)
     assert world.restored_from()[-1] == "cpu_to_cuda_restore"
+
+
+def test_another_tenant_of_one_card_takes_nothing_from_the_others(world: World) -> None:
+    models = AlignmentModels(world.load, world.telemetry, offload_after_use=False)
+    other = replace(CUDA, index=1)
+    use(models, "en", CUDA)
+    with models.lease("de", other):
+        assert models.offload_idle(CUDA) == Yielded(1, 0)
+        assert models.offload_idle(other) == Yielded(0, 1)
+    assert [emitter.is_on_device for emitter in world.loaded] == [False, True]
+    assert models.offload_idle(CPU) == Yielded()
 
 
 def test_the_model_used_longest_ago_makes_room(world: World) -> None:

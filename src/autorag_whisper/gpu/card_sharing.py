@@ -105,7 +105,7 @@ class WhisperTenant:
     def leave(self, device: Device, wanted: Eviction) -> Released:
         """Free what the policy names, and more of it where `wanted` would not fit."""
         before = self._read_free(device.index)
-        aligners = self._alignment_models.offload_idle() if self._alignment_models is not None else Yielded()
+        aligners = self._alignment_models.offload_idle(device) if self._alignment_models is not None else Yielded()
         free = self._read_free(device.index)
         is_short = free is not None and free < wanted.needs_bytes
 

@@ -125,14 +125,18 @@ class AlignmentModels:
                 self._residency.poison(lease)
                 raise
 
-    def offload_idle(self) -> Yielded:
-        """Move what is on a card and not in use to the CPU's memory, for another tenant: how many left the card, and
-        how many could not as their engines keep them there."""
-        went = sum(key.device.is_cuda for key in self._residency.close_refused())
+    def offload_idle(self, card: Device | None = None) -> Yielded:
+        """Move what is on `card` (None: on any) and not in use to the CPU's memory, for another tenant: how many left
+        it, and how many could not, as they are in use or their engines keep them there."""
+
+        def is_there(key: AlignmentKey) -> bool:
+            return key.device.is_cuda if card is None else key.device == card
+
+        went = sum(map(is_there, self._residency.close_refused()))
         kept = self.refused()
-        movable = [key for key in self._residency.on_device() if key.device.is_cuda and key not in kept]
+        movable = [key for key in self._residency.on_device() if is_there(key) and key not in kept]
         went += sum(self._residency.offload(key) for key in movable)
-        return Yielded(went, sum(device.is_cuda for _, device in self.refused()))
+        return Yielded(went, sum(map(is_there, (*self.refused(), *self._residency.in_use()))))
 
     def refused(self) -> tuple[AlignmentKey, ...]:
         """The models whose engine will not let go of them: in memory, and of no use."""

@@ -155,10 +155,7 @@ class Residency(Generic[K, M]):
         return self._move_away(entry) if moves else self._close_anyway(entry)
 
     def close_idle(self, key: K, reason: LoadReason, unused_since: float | None = None) -> bool:
-        """Close it if it is not in use, and not since `unused_since` where that is given: whether it is gone now.
-
-        An engine that does not let go is logged (WARNING).
-        """
+        """Close it if it is not in use, nor was since `unused_since`: whether it is gone. A refusal is logged."""
         with self._changed:
             entry = self._table.find(key)
             if entry is None or not entry.is_idle or (unused_since is not None and entry.last_use_s > unused_since):
@@ -172,8 +169,7 @@ class Residency(Generic[K, M]):
 
     def held_bytes(self, device: Device) -> int:
         """What the models on `device` take, as far as it was measured at their loads; those that were refused too."""
-        budget = self._budget
-        return 0 if budget is None else sum(budget.of(key) or 0 for key in self.on_device(device))
+        return sum(self._budget.of(key) or 0 for key in self.on_device(device)) if self._budget is not None else 0
 
     def resident(self) -> tuple[K, ...]:
         """The keys whose next lease loads nothing."""
@@ -184,7 +180,12 @@ class Residency(Generic[K, M]):
         """The keys of all models that take memory of `device` (None: of any), in use or not."""
         with self._changed:
             there = [entry.key for entry in self._table.current() if entry.on_device]
-        return tuple(key for key in there if device is None or self._kind.device_of(key) == device)
+        return tuple(key for key in there if device in (None, self._kind.device_of(key)))
+
+    def in_use(self) -> tuple[K, ...]:
+        """The keys of the models that are leased or being loaded, of each that was replaced meanwhile too."""
+        with self._changed:
+            return tuple(entry.key for entry in self._table.all() if entry.leases)
 
     def unused_since(self, moment_s: float) -> tuple[K, ...]:
         """The keys of the models that nobody uses, nor has since that moment of the clock."""
@@ -207,9 +208,8 @@ class Residency(Generic[K, M]):
             self._changed.notify_all()
         self.close_refused()
         with self._changed:
-            return (
-                self._wait_until(lambda: all(e.refused for e in self._table.all()), deadline) and not self._table.all()
-            )
+            self._wait_until(lambda: all(entry.refused for entry in self._table.all()), deadline)
+            return not self._table.all()
 
     def check(self) -> None:
         """Assert the invariants."""

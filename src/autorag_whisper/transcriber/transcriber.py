@@ -273,7 +273,7 @@ class Transcriber:
     def _free_others(self, device: Device, but: ModelKey) -> int:
         """Free what other models of ours hold on `device`: how many gave it up."""
         aligners = self._parts.alignment_models
-        moved = aligners.offload_idle().went if aligners is not None else 0
+        moved = aligners.offload_idle(device).went if aligners is not None else 0
         return moved + self._parts.residency.free_others(device, but)
 
 
