@@ -47,6 +47,7 @@ ALIGN_FROM, ALIGN_TO = "align.from", "align.to"
 SEGMENTS_COUNT = "segments.count"
 DEVICE_FALLBACK_STEPS = "device_fallback.steps"
 CPU_PIN_CAUSE, CPU_PIN_LASTS = "cpu_pin.cause", "cpu_pin.lasts"
+JOB_ID = "job.id"
 STAGE, CAUSE, STEP, OUTCOME = "stage", "cause", "step", "outcome"
 
 JOB_DURATION = PREFIX + "job.duration"

@@ -15,19 +15,21 @@ from fastapi.testclient import TestClient
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 from prometheus_client.parser import text_string_to_metric_families
 
 from autorag_whisper.cli.tracing import is_wanted
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.jobs.job import JobRequest
 from autorag_whisper.jobs.memory import MemoryJobStore
+from autorag_whisper.jobs.runner import JobRunner
 from autorag_whisper.server import keys
 from autorag_whisper.server.access_log import AccessLog, to_file
 from autorag_whisper.server.app import Engine, create_app
 from autorag_whisper.server.metrics import CountedTelemetry, Metrics
 from autorag_whisper.server.observing import Observers
 from autorag_whisper.server.settings import ServerSettings
-from autorag_whisper.telemetry import Telemetry
+from autorag_whisper.telemetry import Telemetry, traceparent
 from autorag_whisper.testing import speech_samples, write_speech
 from run_world import World
 
@@ -263,6 +265,32 @@ def test_a_request_goes_on_in_its_clients_trace_down_to_the_engines_spans(
         one = spans[f"autorag.whisper.{name}"]
         assert one.parent is not None
         assert (f"{one.context.trace_id:032x}", one.parent.span_id) == (trace, request.context.span_id)
+
+
+def test_a_job_goes_on_in_the_trace_of_its_request_in_whatever_process(tmp_path: Path, speech: bytes) -> None:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    telemetry = Telemetry(tracer_provider=provider)
+    with telemetry.around("request", SpanKind.SERVER, {}) as request:
+        trace = traceparent()
+    (tmp_path / "talk.wav").write_bytes(speech)
+    store, world = MemoryJobStore(), World(telemetry=telemetry)
+    with world.transcriber:
+        runner = JobRunner(store, world.transcriber, tmp_path, time.time, most=1)
+        runner.telemetry = telemetry
+        job = store.add(JobRequest(str(tmp_path.resolve() / "talk.wav"), "talk.wav", trace=trace), 0.0)
+        while not (found := store.get(job.id)) or not found.state.is_final:
+            threading.Event().wait(0.01)
+        runner.close()
+    spans = {span.name: span for span in exporter.get_finished_spans()}
+    done = spans["autorag.whisper.job"]
+    assert done.attributes == {"job.id": job.id}
+    assert done.parent is not None
+    assert done.parent.span_id == request.get_span_context().span_id
+    for name in ("load_audio", "ct2_transcribe", "align"):
+        one = spans[f"autorag.whisper.{name}"]
+        assert one.parent is not None
+        assert (one.context.trace_id, one.parent.span_id) == (done.context.trace_id, done.context.span_id)
 
 
 @pytest.mark.parametrize("given", ["", "nonsense", "00-0-0-01", "00-" + "0" * 32 + "-" + "1" * 16 + "-01"])

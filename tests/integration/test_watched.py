@@ -158,6 +158,16 @@ def test_links_and_pipes_are_left_alone_and_nothing_outside_is_read(watched: Wat
     assert [job.request.path for job in watched.jobs] == [str(own)]
 
 
+def test_a_folder_that_is_named_by_a_link_is_watched_where_it_is(world: World, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "in").symlink_to("real")
+    watched = Watched(tmp_path, world)
+    watched.put("monday/talk.wav")
+    watched.all()
+    assert [job.request.path for job in watched.jobs] == [str(tmp_path.resolve() / "real" / "monday" / "talk.wav")]
+    assert (tmp_path / "real" / "monday" / "talk.srt").exists()
+
+
 def test_a_name_with_everything_in_it_is_taken_as_any_other(watched: Watched) -> None:
     names = ["a b*[1].wav", "-rf.wav", "ünï\u0301.wav", "x" * 240 + ".wav", "new\nline.wav"]
     for name in names:

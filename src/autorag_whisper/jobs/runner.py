@@ -18,6 +18,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from opentelemetry.trace import SpanKind
+
+from autorag_whisper import telemetry as names
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.decoding import DecodingLimits
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, UnavailableError
@@ -25,10 +28,14 @@ from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.files import sync_folder
 from autorag_whisper.format import render
 from autorag_whisper.format.segment import segment_json
+from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.transcriber.cancellation import CancelToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from opentelemetry.trace import Span
 
     from autorag_whisper.domain.transcript import Transcript
     from autorag_whisper.jobs.job import Claim, Job
@@ -86,6 +93,7 @@ class JobRunner:
             made.mkdir(parents=True, exist_ok=True)
         self._store, self._transcriber, self._clock = store, transcriber, clock
         self.watch: Watch | None = None
+        self.telemetry = Telemetry()
         self.decoding = DecodingLimits()
         self._remove_strays()
         self._changed = threading.Condition()
@@ -166,7 +174,8 @@ class JobRunner:
 
     def _do(self, claim: Claim, active: _Active) -> None:
         try:
-            transcript = self._transcribed(claim, active)
+            with self._traced(claim.job):
+                transcript = self._transcribed(claim, active)
             self._write(claim.job.id, transcript)
         except Cancelled:
             if active.hands_back:
@@ -211,6 +220,11 @@ class JobRunner:
         path = Path(job.request.path)
         if path.parent == self.uploads:
             path.unlink(missing_ok=True)
+
+    def _traced(self, job: Job) -> AbstractContextManager[Span]:
+        """A span of the work on it, in the trace of the request that added it; whatever process takes it up."""
+        carrier = {"traceparent": job.request.trace} if job.request.trace else {}
+        return self.telemetry.around(names.JOB, SpanKind.CONSUMER, {names.JOB_ID: job.id}, carrier)
 
     def _transcribed(self, claim: Claim, active: _Active) -> Transcript:
         request = claim.job.request

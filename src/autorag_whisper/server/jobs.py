@@ -22,6 +22,7 @@ from autorag_whisper.server import documents, uploads
 from autorag_whisper.server.draining import ENDS_AT_ONCE
 from autorag_whisper.server.errors import ApiError, unavailable
 from autorag_whisper.server.fields import read
+from autorag_whisper.telemetry import traceparent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -142,7 +143,9 @@ async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
         priority = _priority(upload.fields.get("priority", ["0"])[-1] or "0")
         model = await service.model_for(asked.model)
         place = jobs.runner.uploads / uuid.uuid4().hex
-        wanted = JobRequest(str(place), upload.name, model, _plain(asked.options), _client(request), key, priority)
+        wanted = JobRequest(
+            str(place), upload.name, model, _plain(asked.options), _client(request), key, priority, trace=traceparent()
+        )
         job = await asyncio.to_thread(_queued, upload, place, jobs, wanted)
     is_new = job.request.path == str(place)
     jobs.runner.wake()

@@ -99,7 +99,7 @@ class WatchedFolder:
         """`request` says which outputs, and where; `options` are those of the jobs, as JSON has them."""
         if not folder.is_dir():
             raise WatchedFolderMissing(str(folder))
-        self._folder, self._desk, self._request, self._options = folder.absolute(), desk, request, dict(options)
+        self._folder, self._desk, self._request, self._options = folder.resolve(), desk, request, dict(options)
         self._is_being_written = is_being_written or being_written
         try:
             make_writable(request.output_dir or folder)
