@@ -3,70 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import httpx
 import numpy as np
 import openai
 import psutil
 import pytest
+from openai.types import Model
+from openai.types.audio import Transcription, TranscriptionVerbose
+from pydantic import BaseModel
 from wyoming.asr import Transcribe, Transcript
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.client import AsyncTcpClient
 
 from autorag_whisper.audio.decode import MediaDecoder
+from autorag_whisper.testing import write_speech
+from made_media import decode
+from served import SERVE, Served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-KEY = "sk-test-1"
-SERVE = (sys.executable, "-c", "from autorag_whisper.cli import main; main()", "serve", "--model", "tiny.en")
-
-
-class Served:
-    """A server in a process of its own, on a free port."""
-
-    def __init__(self, folder: Path, *options: str) -> None:
-        (folder / "keys").write_text(f"# who may\n{KEY}\n", encoding="utf-8")
-        self.process = subprocess.Popen(
-            [*SERVE, "--port", "0", *options],
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"AUTORAG_WHISPER_API_KEYS": str(folder / "keys")},
-        )
-        assert self.process.stderr is not None
-        self.line = self.process.stderr.readline()
-        match = re.search(r"http://127\.0\.0\.1:\d+", self.line)
-        assert match, self.line + self.process.stderr.read()
-        self.base = match[0]
-        for _ in range(600):
-            if httpx.get(f"{self.base}/readyz").status_code == 200:
-                return
-            threading.Event().wait(0.1)
-        raise AssertionError(httpx.get(f"{self.base}/readyz").text)
-
-    @property
-    def client(self) -> openai.OpenAI:
-        return openai.OpenAI(api_key=KEY, base_url=f"{self.base}/v1", max_retries=0)
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(timeout=120)
-
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    server = Served(tmp_path_factory.mktemp("served"), "--wyoming", "0")
-    yield server
-    server.end(signal.SIGKILL)
+    with Served(tmp_path_factory.mktemp("served"), "--wyoming", "0") as server:
+        yield server
 
 
 def test_openais_client_reads_every_format(served: Served, demo_sample: Path) -> None:
@@ -162,3 +132,80 @@ def test_an_address_for_others_needs_keys(tmp_path: Path) -> None:
     )
     assert done.returncode == 2
     assert "AUTORAG_WHISPER_API_KEYS" in done.stderr
+
+
+def strictly(answer: Any, model: type[BaseModel]) -> None:
+    """That an answer is exactly what OpenAI's own types say: no field of another type, none that they do not know."""
+    read = model.model_validate_json(answer.http_response.content, strict=True)
+    unknown = list[str]()
+
+    def look(value: object) -> None:
+        if isinstance(value, BaseModel):
+            unknown.extend(value.model_extra or {})
+            for name in type(value).model_fields:
+                look(getattr(value, name))
+        elif isinstance(value, list):
+            for item in value:
+                look(item)
+
+    look(read)
+    assert set(unknown) <= {"task"}  # which OpenAI sends, and its types leave out
+
+
+def test_answers_are_what_openais_own_types_say(served: Served, demo_sample: Path) -> None:
+    create = served.client.audio.transcriptions.with_raw_response.create
+    both = ["word", "segment"]
+    strictly(create(file=demo_sample, model="whisper-1"), Transcription)
+    strictly(create(file=demo_sample, model="whisper-1", include=["logprobs"]), Transcription)
+    for given in ({}, {"timestamp_granularities": ["word"]}, {"timestamp_granularities": both}):
+        answer = create(file=demo_sample, model="whisper-1", response_format="verbose_json", **given)
+        strictly(answer, TranscriptionVerbose)
+    strictly(served.client.models.with_raw_response.retrieve("tiny.en"), Model)
+
+
+@pytest.fixture(scope="module")
+def long(demo_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten minutes of speech: more than any machine is through with while a test does its next step."""
+    samples, _, _ = decode(demo_sample)
+    place = tmp_path_factory.mktemp("long") / "long.wav"
+    return write_speech(place, np.tile(samples, math.ceil(600 * 16_000 / len(samples))))
+
+
+def test_a_stream_that_the_end_cuts_says_so_as_its_last_event(tmp_path: Path, long: Path) -> None:
+    with Served(tmp_path, "--drain", "0") as server:
+        events = iter(server.client.audio.transcriptions.create(file=long, model="whisper-1", stream=True))
+        assert next(events).type == "transcript.text.delta"
+        server.process.send_signal(signal.SIGTERM)
+        with pytest.raises(openai.APIError) as cut:
+            list(events)
+        assert cut.value.code == "draining"
+        assert server.process.wait(timeout=120) == 143
+
+
+def test_who_follows_a_job_is_let_go_at_the_end_and_goes_on_after_the_restart(tmp_path: Path, long: Path) -> None:
+    """Nobody waits for `--drain`, which is longer than the test may take."""
+    options = ("--data", str(tmp_path / "data"), "--drain", "3600")
+    with Served(tmp_path, *options) as server, server.http() as client:
+        job = client.post("/v1/jobs", files={"file": ("long.wav", long.read_bytes())}).json()["id"]
+        with client.stream("GET", f"/v1/jobs/{job}/events") as events:
+            lines = events.iter_lines()
+            number = next(line for line in lines if line.startswith("id: ")).removeprefix("id: ")
+            server.process.send_signal(signal.SIGTERM)
+            for line in lines:  # to its end, without an error
+                if line.startswith("id: "):
+                    number = line.removeprefix("id: ")
+        assert server.process.wait(timeout=120) == 143
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    with Served(tmp_path, *options) as server, server.http() as client:
+        found = client.get(f"/v1/jobs/{job}").json()
+        assert found["state"] in ("queued", "running")
+        with client.stream("GET", f"/v1/jobs/{job}/events", headers={"Last-Event-ID": number}) as events:
+            again = next(line for line in events.iter_lines() if line.startswith("id: "))
+            assert int(again.removeprefix("id: ")) > int(number)
+        client.delete(f"/v1/jobs/{job}")
+
+
+def test_the_line_at_the_start_says_where_and_with_what(served: Served) -> None:
+    assert re.fullmatch(
+        r"autorag-whisper serves http://127\.0\.0\.1:\d+/v1 with tiny\.en on \w+; .*weights .*\n", served.line
+    )

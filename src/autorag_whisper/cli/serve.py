@@ -46,7 +46,10 @@ def _limit(flag: str, kind: Any, default: float, meaning: str) -> Callable[[_Com
     return click.option(flag, type=kind, default=default, envvar=variable, show_envvar=True, help=meaning)
 
 
-@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+_CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "auto_envvar_prefix": "AUTORAG_WHISPER_SERVE"}
+
+
+@click.command(epilog=_EPILOG, context_settings=_CONTEXT)
 @click.option("--host", default="127.0.0.1", help="Address of this machine; others than loopback need keys.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8060, help="0 takes one that is free.")
 @click.option("--model", "-m", default="base", metavar="NAME", help="For requests that name none that is here.")
@@ -111,9 +114,15 @@ def serve(**given: Any) -> None:
             stack.enter_context(_watching(given, server, settings, durable))
         beside = _beside(given, stack)
         app = create_app(Engine(transcriber, local_models, time.monotonic), server, durable, beside, observers)
-        about = "".join(f"; {one}" for one in beside)
-        device = transcriber.resolved_device()
-        run(app, server, lambda address: _announce(address, device, server.model, store, about))
+        about = f"with {server.model} on {transcriber.resolved_device()}; weights are in {store.cache_dir}; "
+        about += f"jobs and results are in {given['data'].absolute()}" if durable else "no durable jobs (--data FOLDER)"
+        about += "".join(f"; {one}" for one in beside)
+        run(app, server, lambda address: click.echo(f"autorag-whisper serves {address}/v1 {about}", file=sys.stderr))
+
+
+for _option in serve.params:
+    if isinstance(_option, click.Option):
+        _option.show_envvar = True
 
 
 def _watching(
@@ -212,8 +221,3 @@ def _settings(given: dict[str, Any]) -> ServerSettings:
         ),
         pace=Pace(given["upload_stall_s"]),
     )
-
-
-def _announce(address: str, device: str, model: str, store: Any, about: str) -> None:
-    line = f"autorag-whisper serves {address}/v1 with {model} on {device}; weights are in {store.cache_dir}{about}"
-    click.echo(line, file=sys.stderr)
