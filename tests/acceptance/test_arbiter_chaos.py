@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 PLAYER = Path(__file__).with_name("arbiter_player.py")
 TENANTS = ("whisper", "whisper", "llm", "llm")
-SECONDS = 60
+BLOWS, LEASES = 120, 200
+"""Kills and stops, and leases in between, at least."""
 
 _log = logging.getLogger(__name__)
 """What a run came to: pytest -o log_cli_level=INFO."""
@@ -66,15 +68,21 @@ def lines(log: Path) -> list[list[str]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_over_a_minute_of_kills_and_stops_there_are_never_two_holders_and_every_wait_ends(players: Players) -> None:
+def test_over_many_kills_and_stops_there_are_never_two_holders_and_every_wait_ends(players: Players) -> None:
     seed = int(os.environ.get("CHAOS_SEED", "1"))
     chance = random.Random(seed)
     while sum(line[0] == "ready" for line in lines(players.log)) < len(TENANTS):
         time.sleep(0.05)
     directory = Directory(players.folder)
     killed_holders, stopped_holders = list[float](), 0
-    ends = time.monotonic() + SECONDS
-    while time.monotonic() < ends:
+    blows = 0
+
+    def has_seen_all() -> bool:
+        seen = Counter(line[0] for line in lines(players.log))
+        return bool(seen["in"] > LEASES and seen["busy"] and killed_holders and stopped_holders)
+
+    while blows < BLOWS or not has_seen_all():
+        blows += 1
         time.sleep(chance.uniform(0.0, 0.3))
         holder = directory.held()
         index = chance.randrange(len(TENANTS))
@@ -94,10 +102,6 @@ def test_over_a_minute_of_kills_and_stops_there_are_never_two_holders_and_every_
     entered = [(int(line[4]), float(line[3])) for line in events if line[0] == "in"]
     assert not [line for line in events if line[0] == "VIOLATION"]
     assert [epoch for epoch, _ in entered] == sorted({epoch for epoch, _ in entered})
-    assert len(entered) > 200
-    assert killed_holders
-    assert stopped_holders
-    assert [line for line in events if line[0] == "busy"]
     assert {line[2] for line in events if line[0] == "in"} == set(TENANTS)
     gaps = sorted(min(at - killed for _, at in entered if at > killed) for killed in killed_holders[:-1])
     _log.info("seed %d: %d leases, %d holders killed, %d stopped", seed, len(entered), len(gaps), stopped_holders)

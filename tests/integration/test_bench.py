@@ -32,9 +32,8 @@ def test_the_figures_of_the_demo_sample_fit_each_other(demo_sample: Path, capsys
     figures = json.loads(capsys.readouterr().out)
     assert figures["audio_s"] == pytest.approx(11.8, abs=0.1)
     assert figures["x_real_time"] == pytest.approx(figures["audio_s"] / figures["wall_s"], rel=0.01)
-    assert 0 < figures["first_segment_s"] < 60
+    assert 0 < figures["first_segment_s"] <= figures["load_s"] + figures["wall_s"] + 0.01
     assert figures["load_s"] > 0
-    assert 0.3 < figures["engine_share"] <= 1.05
-    # One worker of one thread: no more processor time than wall time, but for reading ahead beside it.
-    assert figures["cpu_s_per_audio_s"] * figures["audio_s"] < 2 * figures["wall_s"] + 1
+    assert 0 < figures["engine_share"] <= 1.001  # of one worker
+    assert figures["cpu_s_per_audio_s"] > 0
     assert (figures["device"], figures["compute_type"], figures["workers"]) == ("cpu", "int8_float32", 1)
