@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import httpx
@@ -33,6 +36,13 @@ def started(data: Path) -> tuple[subprocess.Popen[str], str]:
     return process, match[0]
 
 
+def chunks(path: Path) -> dict[tuple[str, int], str]:
+    """The finished chunks of all jobs, each with its content's digest: one that is recognised again has another."""
+    with closing(sqlite3.connect(path)) as database:
+        rows = database.execute("SELECT job, number, checkpoint FROM chunks").fetchall()
+    return {(job, number): hashlib.sha256(content).hexdigest() for job, number, content in rows}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_a_server_killed_at_random_moments_loses_no_job_and_doubles_no_result(
@@ -40,6 +50,7 @@ def test_a_server_killed_at_random_moments_loses_no_job_and_doubles_no_result(
 ) -> None:
     chance, media = random.Random(1), demo_sample.read_bytes()
     keys, ids = [f"key-{n}" for n in range(JOBS)], dict[str, str]()
+    kept: dict[tuple[str, int], str] = {}
     process, base = started(tmp_path)
     for kill in range(KILLS + 1):
         for key in keys:  # as a client does that does not know what became of its requests
@@ -55,6 +66,9 @@ def test_a_server_killed_at_random_moments_loses_no_job_and_doubles_no_result(
             threading.Event().wait(chance.uniform(0.0, 4.0))
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            seen = chunks(tmp_path / "jobs.sqlite3")
+            again = {place for place, digest in seen.items() if kept.setdefault(place, digest) != digest}
+            assert not again, f"chunks that were kept were recognised again: {sorted(again)}"
             process, base = started(tmp_path)
     ends = time.monotonic() + 600
     with httpx.Client(base_url=base, timeout=60) as client:
@@ -69,4 +83,5 @@ def test_a_server_killed_at_random_moments_loses_no_job_and_doubles_no_result(
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=120) == 143
     assert list((tmp_path / "uploads").iterdir()) == []
-    assert sorted(file.stem for file in (tmp_path / "results").iterdir()) == sorted(ids.values())
+    results = [file.name.partition(".")[0] for file in (tmp_path / "results").iterdir()]
+    assert sorted(results) == sorted(ids.values())

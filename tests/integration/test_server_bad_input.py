@@ -370,11 +370,11 @@ def test_an_upload_whose_job_could_not_be_queued_is_removed(
     )
     with client_of(app) as client:
         assert post(client, speech, "/v1/jobs").status_code == 500
-        assert len(list(runner.uploads.iterdir())) == queued
+        assert len(list(runner.files.uploads.iterdir())) == queued
         with no_room_beyond(len(speech) - 1000):
             response = post(client, speech, "/v1/jobs")
         assert (response.status_code, error_of(response)["code"]) == (503, "no_room")
-        assert len(list(runner.uploads.iterdir())) == queued
+        assert len(list(runner.files.uploads.iterdir())) == queued
 
 
 @pytest.mark.parametrize(

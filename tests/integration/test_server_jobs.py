@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.jobs.job import JobRequest, QueueLimits
 from autorag_whisper.jobs.memory import MemoryJobStore
 from autorag_whisper.jobs.runner import JobRunner
 from autorag_whisper.server import keys
 from autorag_whisper.server.app import Engine, create_app
 from autorag_whisper.server.health import STALLED_S
-from autorag_whisper.server.jobs import Jobs
+from autorag_whisper.server.jobs import Jobs, JobSettings
 from autorag_whisper.server.settings import ServerSettings
 from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
 from run_world import World
@@ -45,13 +49,21 @@ class HeldWhisper(FakeWhisper):
 class Served:
     """The application over fakes, with jobs in memory."""
 
-    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic, **settings: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        jobs: JobSettings | None = None,
+        **settings: Any,
+    ) -> None:
         HeldWhisper.let = threading.Event()
         HeldWhisper.let.set()
         self.world, self.store = World(engine=HeldWhisper), MemoryJobStore()
-        self.runner = JobRunner(self.store, self.world.transcriber, folder, time.time, most=1)
+        self.free_bytes = 1 << 40
+        self.runner = JobRunner(self.store, self.world.transcriber, folder, time.time, 1, lambda: self.free_bytes)
         engine = Engine(self.world.transcriber, lambda: ["base"], clock)
-        durable = Jobs(self.store, self.runner, time.time)
+        durable = Jobs(self.store, self.runner, time.time, jobs or JobSettings())
         self.client = TestClient(
             create_app(engine, ServerSettings(**settings), durable), BASE, raise_server_exceptions=False
         )
@@ -102,7 +114,7 @@ def test_a_job_is_queued_done_and_its_result_had_in_every_format(served: Served,
     assert served.client.get(f"/v1/jobs/{job['id']}/result?format=srt").text.startswith("1\n00:00:0")
     assert served.client.get(f"/v1/jobs/{job['id']}/result?format=words").json()[0]["w"] == "one"
     assert served.client.get(f"/v1/jobs/{job['id']}/result?format=docx").status_code == 400
-    assert list(served.runner.uploads.iterdir()) == []
+    assert list(served.runner.files.uploads.iterdir()) == []
 
 
 def test_one_idempotency_key_is_one_job_and_one_upload(served: Served, speech: bytes) -> None:
@@ -111,7 +123,7 @@ def test_one_idempotency_key_is_one_job_and_one_upload(served: Served, speech: b
     again = served.add(speech, {"Idempotency-Key": "k1"})
     assert (first.status_code, again.status_code) == (201, 200)
     assert first.json()["id"] == again.json()["id"]
-    assert len(list(served.runner.uploads.iterdir())) == 1
+    assert len(list(served.runner.files.uploads.iterdir())) == 1
     HeldWhisper.let.set()
     served.until(first.json()["id"], "done")
 
@@ -122,6 +134,7 @@ def test_events_are_segments_and_the_end_and_go_on_behind_the_last_one_that_was_
     job = served.add(speech, language="en").json()
     text = served.client.get(f"/v1/jobs/{job['id']}/events").text
     events = [dict(line.split(": ", 1) for line in block.splitlines()) for block in text.split("\n\n") if block]
+    events = [event for event in events if event["event"] != "progress"]
     assert [event["event"] for event in events] == ["segment", "done", "state"]
     assert json.loads(events[0]["data"])["text"] == "one two three four five"
     assert json.loads(events[-1]["data"])["state"] == "done"
@@ -183,7 +196,8 @@ def test_an_end_hands_back_what_is_in_work_and_another_process_takes_it_up(tmp_p
     other = JobRunner(served.store, served.world.transcriber, tmp_path, time.time)
     until(lambda: (found := served.store.get(job)) is not None and found.state == "done")
     other.close()
-    assert json.loads(other.result(job).read_text())["text"] == "one two three four five"
+    assert (done := served.store.get(job)) is not None
+    assert json.loads(other.files.result(done).read_text())["text"] == "one two three four five"
     served.world.transcriber.close()
 
 
@@ -214,7 +228,7 @@ def test_a_store_that_fails_for_a_moment_ends_no_worker_of_jobs(tmp_path: Path, 
     served = Served(tmp_path)
     finish = served.store.finish
 
-    def fail(claim: Claim, now_s: float) -> bool:
+    def fail(claim: Claim, now_s: float, result: str = "", result_bytes: int = 0) -> bool:
         served.store.finish = finish  # type: ignore[method-assign]  # it fails once
         raise OSError(28, "No space left on device")
 
@@ -282,11 +296,11 @@ def test_an_upload_whose_request_never_became_a_job_is_removed_at_the_next_start
     HeldWhisper.let.clear()
     with served.client:
         served.add(speech)
-        [wanted] = served.runner.uploads.iterdir()
-        (served.runner.uploads / "stray").write_bytes(b"x")
+        [wanted] = served.runner.files.uploads.iterdir()
+        (served.runner.files.uploads / "stray").write_bytes(b"x")
         threading.Timer(0.2, HeldWhisper.let.set).start()
     JobRunner(served.store, served.world.transcriber, tmp_path, time.time, most=1).close(drain_s=60)
-    left = list(served.runner.uploads.iterdir())
+    left = list(served.runner.files.uploads.iterdir())
     assert left in ([wanted], [])  # it may have been done meanwhile
     served.world.transcriber.close()
 
@@ -294,7 +308,165 @@ def test_an_upload_whose_request_never_became_a_job_is_removed_at_the_next_start
 def test_old_jobs_are_forgotten_with_their_results(served: Served, speech: bytes) -> None:
     job = served.add(speech).json()["id"]
     served.until(job, "done")
-    assert served.runner.result(job).exists()
+    assert len(list(served.runner.files.results.iterdir())) == 1
     assert served.runner.prune(time.time() + 1) == 1
     assert served.client.get(f"/v1/jobs/{job}").status_code == 404
-    assert not served.runner.result(job).exists()
+    assert list(served.runner.files.results.iterdir()) == []
+
+
+def test_a_full_disk_stops_the_claiming_and_not_the_server_and_all_goes_on_when_there_is_room(
+    served: Served, speech: bytes
+) -> None:
+    served.free_bytes = 10 << 20
+    queued = served.store.add(JobRequest(str(write_speech_of(served, speech)), "talk.wav"), time.time())
+    until(lambda: served.client.get("/readyz").json().get("reason", "").startswith("the disk"))
+    refused = served.add(speech)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "disk_full")
+    assert refused.headers["retry-after"]
+    assert served.job(queued.id)["state"] == "queued"
+    assert served.client.get("/livez").status_code == 200
+    served.free_bytes = 1 << 40
+    served.until(queued.id, "done")
+    until(lambda: served.client.get("/readyz").status_code == 200)
+    assert served.add(speech).status_code == 201
+
+
+def test_a_result_that_finds_no_room_waits_for_it_and_counts_as_no_failure(served: Served, speech: bytes) -> None:
+    write, tries = served.runner.files.write_result, [0]
+
+    def full(claim: Claim, text: str) -> Path:
+        tries[0] += 1
+        if tries[0] < 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(claim, text)
+
+    served.runner.files.write_result = full  # type: ignore[method-assign]  # as a full disk does
+    job = served.add(speech, language="en").json()["id"]
+    done = served.until(job, "done")
+    assert tries[0] == 3
+    assert done["attempts"] == {"deaths": 0, "failures": 0}
+
+
+def write_speech_of(served: Served, speech: bytes) -> Path:
+    path = served.runner.files.uploads.parent / "talk.wav"
+    path.write_bytes(speech)
+    return path
+
+
+def test_a_file_below_an_allowed_folder_is_named_by_path_and_stays_and_no_other_is_read(
+    tmp_path: Path, speech: bytes
+) -> None:
+    media, secret = tmp_path / "media", tmp_path / "secret.wav"
+    media.mkdir()
+    (media / "talk.wav").write_bytes(speech)
+    secret.write_bytes(speech)
+    (media / "link.wav").symlink_to(secret)
+    (media / "fine.wav").symlink_to(media / "talk.wav")
+    served = Served(tmp_path / "data", jobs=JobSettings(roots=(media,)))
+    with served.client as client:
+        for name in ("talk.wav", "fine.wav"):
+            added = client.post("/v1/jobs", json={"path": str(media / name), "language": "en", "priority": 3})
+            assert added.status_code == 201, added.text
+            assert added.json()["priority"] == 3
+            served.until(added.json()["id"], "done")
+        assert (media / "talk.wav").exists()
+        for path in (secret, media / "link.wav", media / "../secret.wav", media, media / "none.wav", "/etc/passwd"):
+            refused = client.post("/v1/jobs", json={"path": str(path)})
+            assert (refused.status_code, refused.json()["error"]["code"]) == (403, "path_not_allowed"), path
+            assert "secret" not in refused.text
+        for body in ({"path": "talk.wav"}, {"path": ""}, {}, {"path": "/a\0b"}, {"path": 7}):
+            assert client.post("/v1/jobs", json=body).status_code == 400, body
+        assert client.post("/v1/jobs", json=[1]).status_code == 400
+        assert client.post("/v1/jobs", content=b"{", headers={"content-type": "application/json"}).status_code == 400
+        large = client.post("/v1/jobs", json={"path": "/x" * (1 << 20)})
+        assert large.status_code == 413
+        assert list(served.runner.files.uploads.iterdir()) == []
+    served.world.transcriber.close()
+
+
+def test_no_path_is_read_where_no_folder_is_allowed(served: Served, tmp_path: Path) -> None:
+    refused = served.client.post("/v1/jobs", json={"path": str(tmp_path)})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "path_not_allowed")
+    assert "--allow-path" in refused.json()["error"]["message"]
+
+
+def test_every_option_of_a_transcription_may_be_given_and_is_checked_before_the_job_is_queued(
+    served: Served, speech: bytes
+) -> None:
+    options = {"quality": "best", "clips": [[0, 1.0], [2.0, None]], "temperatures": [0.0, 0.4], "vad": False}
+    job = served.add(speech, options=json.dumps(options), task="translate", language="en")
+    assert job.status_code == 201, job.text
+    kept = served.store.get(job.json()["id"])
+    assert kept is not None
+    given = TranscribeOptions(**kept.request.options)
+    assert given == TranscribeOptions(**options, task="translate", language="en", max_duration_s=given.max_duration_s)
+    assert JobRequest.from_json(kept.request.to_json()) == replace(
+        kept.request, options=json.loads(kept.request.to_json())["options"]
+    )
+    assert TranscribeOptions(**JobRequest.from_json(kept.request.to_json()).options) == given
+    for bad in ("{", "[]", '{"none": 1}', '{"quality": "worst"}', '{"clips": {"a": 1}}', '{"temperatures": 7}', "7"):
+        refused = served.add(speech, options=bad)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "options"), bad
+    assert served.add(speech, task="sing").status_code == 400
+    unlimited = served.add(speech, options='{"max_duration_s": null}').json()["id"]
+    assert (own := served.store.get(unlimited)) is not None
+    assert own.request.options["max_duration_s"] == 6 * 3600.0
+    assert len(list(served.runner.files.uploads.iterdir())) <= 2
+
+
+def test_who_has_too_much_is_told_429_and_who_comes_when_all_is_full_503_and_nothing_is_left_of_them(
+    tmp_path: Path, speech: bytes
+) -> None:
+    limits = QueueLimits(queued=2, client_jobs=1)
+    served = Served(tmp_path, jobs=JobSettings(limits=limits), key_digests=tuple(map(keys.digest, "abcd")))
+    HeldWhisper.let.clear()
+    heads = [{"Authorization": f"Bearer {name}"} for name in "abcd"]
+    with served.client:
+        first = served.add(speech, heads[0])
+        until(lambda: served.runner.in_work == 1)
+        over = served.add(speech, heads[0])
+        assert (over.status_code, over.json()["error"]["code"]) == (429, "quota_exceeded")
+        assert int(over.headers["retry-after"]) > 0
+        assert [served.add(speech, head).status_code for head in heads[1:3]] == [201, 201]
+        full = served.add(speech, heads[3])
+        assert (full.status_code, full.json()["error"]["code"]) == (503, "queue_full")
+        assert len(list(served.runner.files.uploads.iterdir())) == 3
+        HeldWhisper.let.set()
+        until(lambda: served.client.get(f"/v1/jobs/{first.json()['id']}", headers=heads[0]).json()["state"] == "done")
+    served.world.transcriber.close()
+
+
+def test_a_client_forgets_its_own_old_jobs(tmp_path: Path, speech: bytes) -> None:
+    served = Served(tmp_path, key_digests=(keys.digest("ann"), keys.digest("bob")))
+    ann, bob = ({"Authorization": f"Bearer {name}"} for name in ("ann", "bob"))
+    with served.client as client:
+        own, other = served.add(speech, ann).json()["id"], served.add(speech, bob).json()["id"]
+        until(lambda: all((job := served.store.get(one)) and job.state.is_final for one in (own, other)))
+        assert client.post("/v1/jobs/prune?older_than_s=3600", headers=ann).json()["count"] == 0
+        assert client.post("/v1/jobs/prune", headers=ann).json()["count"] == 1
+        assert client.get(f"/v1/jobs/{own}", headers=ann).status_code == 404
+        assert client.get(f"/v1/jobs/{other}", headers=bob).status_code == 200
+        assert client.post("/v1/jobs/prune?older_than_s=-1", headers=ann).status_code == 400
+        assert client.post("/v1/jobs/prune?older_than_s=nan", headers=ann).status_code == 400
+    served.world.transcriber.close()
+
+
+def test_a_webhook_is_asked_for_where_there_is_a_secret_and_what_became_of_it_is_told(
+    tmp_path: Path, speech: bytes
+) -> None:
+    served = Served(tmp_path, jobs=JobSettings(tells=True))
+    with served.client:
+        job = served.add(speech, webhook="https://host.example/hook").json()["id"]
+        served.until(job, "done")
+        [sent] = served.job(job)["webhook"]
+        assert (sent["delivered"], sent["over"], sent["attempts"]) == (False, False, 0)
+        for url in ("ftp://host/", "https://", "https://u:p@host/", "no url", "https://host/\nx", "http://h:0/"):
+            refused = served.add(speech, webhook=url)
+            assert (refused.status_code, refused.json()["error"]["param"]) == (400, "webhook"), url
+    served.world.transcriber.close()
+
+
+def test_no_webhook_is_taken_where_none_would_be_sent(served: Served, speech: bytes) -> None:
+    refused = served.add(speech, webhook="https://host.example/hook")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "webhook")
+    assert list(served.runner.files.uploads.iterdir()) == []

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from autorag_whisper.server.app import Beside
-    from autorag_whisper.server.jobs import Jobs
+    from autorag_whisper.server.jobs import Jobs, JobSettings
     from autorag_whisper.server.observing import Observers
     from autorag_whisper.server.settings import ServerSettings
     from autorag_whisper.settings import Settings
-    from autorag_whisper.transcriber.protocol import TranscriberProtocol
+    from autorag_whisper.transcriber.protocol import ResumableTranscriber
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
@@ -76,6 +76,17 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "auto_e
 @click.option("--wyoming", type=click.IntRange(0, 65535), help="Port for Home Assistant's protocol; none has no such.")
 @click.option("--wyoming-host", default="127.0.0.1", help="Its address; others than loopback need --insecure.")
 @click.option("--access-log", default="-", metavar="FILE", help="A line of JSON a request; - standard output; none.")
+@click.option(
+    "--allow-path",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Jobs may name files below it, instead of sending them.",
+)
+@click.option("--max-queued", type=click.IntRange(1), default=100_000, help="Jobs that wait at a time.")
+@click.option("--client-jobs", type=click.IntRange(0), default=0, help="Jobs of one client that are not over; 0: any.")
+@click.option("--client-gb", type=click.FloatRange(0), default=0.0, help="Media and results of one client; 0: any.")
+@click.option("--keep-gb", type=click.FloatRange(0), default=0.0, help="Media and results in all; 0: any.")
+@click.option("--webhook-allow", multiple=True, metavar="NETWORK", help="Private network that webhooks may lead to.")
 @click.option("--keep-days", type=click.FloatRange(0, 36_500), default=30.0, help="Jobs that are over, and results.")
 def serve(**given: Any) -> None:
     """Serve OpenAI's audio API, and Bazarr's, on one engine for all clients."""
@@ -143,7 +154,7 @@ def _watching(
         settings=settings,
     )
     desk = Desk(
-        durable.store, durable.runner.wake, lambda job: durable.runner.result(job.id).read_text(), durable.clock
+        durable.store, durable.runner.wake, lambda job: durable.runner.files.result(job).read_text(), durable.clock
     )
     return watching(WatchedFolder(given["watch"], desk, request, told))
 
@@ -182,17 +193,34 @@ def _beside(given: dict[str, Any], stack: ExitStack) -> list[Beside]:
     return [Wyoming(stack.enter_context(listener))]
 
 
-def _durable(given: dict[str, Any], transcriber: TranscriberProtocol, stack: ExitStack) -> Jobs | None:
+def _durable(given: dict[str, Any], transcriber: ResumableTranscriber, stack: ExitStack) -> Jobs | None:
     from autorag_whisper.jobs.runner import JobRunner
     from autorag_whisper.jobs.sqlite import SqliteJobStore
+    from autorag_whisper.jobs.webhooks import WebhookHttp, WebhookSender, read_networks, read_secrets
     from autorag_whisper.server.jobs import Jobs
 
+    secrets = read_secrets(os.environ.get("AUTORAG_WHISPER_WEBHOOK_SECRET", ""))
+    networks = read_networks(given["webhook_allow"])
     if given["data"] is None:
         return None
     given["data"].mkdir(mode=0o700, parents=True, exist_ok=True)  # what people said is this user's alone
     store = stack.enter_context(closing(SqliteJobStore(given["data"] / "jobs.sqlite3")))
     runner = stack.enter_context(closing(JobRunner(store, transcriber, given["data"], time.time, given["jobs"])))
-    return Jobs(store, runner, time.time)
+    if secrets:
+        stack.enter_context(closing(WebhookSender(store.deliveries, secrets, time.time, WebhookHttp(networks))))
+    return Jobs(store, runner, time.time, _job_settings(given, tells=bool(secrets)))
+
+
+def _job_settings(given: dict[str, Any], *, tells: bool) -> JobSettings:
+    from autorag_whisper.jobs.job import QueueLimits
+    from autorag_whisper.server.jobs import JobSettings
+
+    for folder in given["allow_path"]:
+        if not folder.is_dir():
+            raise InvalidOption("--allow-path", folder, "a folder that is there")
+    own, whole = (round(given[name] * 1e9) or None for name in ("client_gb", "keep_gb"))
+    limits = QueueLimits(given["max_queued"], given["client_jobs"] or None, own, whole)
+    return JobSettings(given["allow_path"], limits, whole, tells)
 
 
 def _settings(given: dict[str, Any]) -> ServerSettings:

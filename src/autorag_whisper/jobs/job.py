@@ -42,6 +42,7 @@ class JobRequest:
     `idempotency_key`: a second request of the same client with the same key is the same job. `priority`: higher first.
     `media_bytes`: what the media takes of the service's own disk; 0 for a file that lies elsewhere. `webhook`: the
     address that is told of its end; "" tells nobody. `trace`: the `traceparent` (W3C) of the request that added it.
+    `no_links`: `path` leads straight to the file, and has to when it is opened.
     """
 
     path: str
@@ -54,6 +55,7 @@ class JobRequest:
     media_bytes: int = 0
     webhook: str = ""
     trace: str = ""
+    no_links: bool = False
 
     def __post_init__(self) -> None:
         if not -100 <= self.priority <= 100:

@@ -4,32 +4,43 @@
  a thread for each job in work: claim -> transcribe -> result written, synced, renamed -> finish
  one thread for all of them:    renew the leases, keep what came of them, hear whether they are to be cancelled
 ```
-A lease says that this process lives; that the engine gets on is the transcriber's to watch. A result is written before
-its job is done: where the process dies between the two, the job is done again and its result replaced by an equal one.
+A lease says that this process lives; that the engine gets on is the transcriber's to watch. Chunks that are done are
+kept as they come, and whoever takes the job up goes on behind them. A result is written before its job is done: where
+the process dies between the two, the job is taken up again, and the result of that claim counts.
+
+Where the disk is full, or the store cannot be used, nothing new is claimed; what is in work waits until there is room.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
+import re
 import threading
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from opentelemetry.trace import SpanKind
 
 from autorag_whisper import telemetry as names
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.decoding import DecodingLimits
-from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, UnavailableError
+from autorag_whisper.domain.errors import (
+    AutoragWhisperError,
+    Cancelled,
+    MediaUnreadable,
+    PoisonedFile,
+    UnavailableError,
+)
+from autorag_whisper.domain.job_errors import StoreUnavailable
 from autorag_whisper.domain.request import TranscribeOptions
-from autorag_whisper.files import sync_folder
 from autorag_whisper.format import render
 from autorag_whisper.format.segment import segment_json
+from autorag_whisper.jobs.files import JobFiles, is_full
+from autorag_whisper.jobs.work import JobChunks, JobInWork, Telling, events_of, unpack
 from autorag_whisper.telemetry import Telemetry
-from autorag_whisper.transcriber.cancellation import CancelToken
+from autorag_whisper.transcriber.run_request import RunControl
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +52,7 @@ if TYPE_CHECKING:
     from autorag_whisper.jobs.job import Claim, Job
     from autorag_whisper.jobs.store import JobStore
     from autorag_whisper.transcriber.outcome import Progress
-    from autorag_whisper.transcriber.protocol import TranscriberProtocol
+    from autorag_whisper.transcriber.protocol import ResumableTranscriber
 
 _log = logging.getLogger(__name__)
 
@@ -51,24 +62,15 @@ MOST_FAILURES = 5
 FIRST_WAIT_S = 10.0
 """Until the second try; doubled for each further one."""
 _TICK_S = 0.5
-_PAGE = 1000
 
-
-@dataclass(slots=True, eq=False)
-class _Active:
-    """A job in work. `claim` None: it is somebody else's now."""
-
-    claim: Claim | None
-    cancel: CancelToken = field(default_factory=CancelToken)
-    hands_back: bool = False
-    audio_s: float = 0.0
-    total_s: float = 0.0
-    events: list[tuple[str, str]] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+_Kept = TypeVar("_Kept")
 
 
 class Watch(Protocol):
     """Who wants to know whether the engine gets on. Called by the threads of the jobs."""
+
+    problem: str
+    """Why nothing new is begun; "" if nothing is wrong."""
 
     def begin(self) -> None: ...
 
@@ -78,31 +80,39 @@ class Watch(Protocol):
 
 
 class JobRunner:
-    """Works until `close`, in `folder`: a job's result is there as results/ID.json, its media may be in uploads/.
+    """Works until `close`, in `folder` (`jobs.files`). `watch`, which may be set at any time, is told of work.
 
-    `watch`, which may be set at any time, is told of work; so may `decoding`: what decoding one file may cost.
-    Uploads are removed when their job is done, or forgotten.
-    `clock` gives seconds since the epoch. `most`: jobs in work at a time.
+    `decoding`, which may be set as well: what decoding one file may cost. Media that was sent is removed when its job
+    is done, or forgotten. `clock` gives seconds since the epoch. `most`: jobs in work at a time. `free_bytes`: of the
+    folder's disk; None asks the system.
     """
 
     def __init__(
-        self, store: JobStore, transcriber: TranscriberProtocol, folder: Path, clock: Callable[[], float], most: int = 2
+        self,
+        store: JobStore,
+        transcriber: ResumableTranscriber,
+        folder: Path,
+        clock: Callable[[], float],
+        most: int = 2,
+        free_bytes: Callable[[], int] | None = None,
     ) -> None:
-        self._results, self.uploads = folder / "results", folder / "uploads"
-        for made in (self._results, self.uploads):
-            made.mkdir(parents=True, exist_ok=True)
         self._store, self._transcriber, self._clock = store, transcriber, clock
+        self.files = JobFiles(folder, free_bytes)
         self.watch: Watch | None = None
         self.telemetry = Telemetry()
         self.decoding = DecodingLimits()
-        self._remove_strays()
+        self._problem = self._stuck = ""
+        if not store.is_shared:
+            self.files.remove_strays(store)
         self._changed = threading.Condition()
-        self._active: list[_Active] = []
+        self._active: list[JobInWork] = []
         self._ending = False
+        self._look = 0  # grows whenever there may be something to do
         self._threads = [
             threading.Thread(target=self._work, name=f"autorag-whisper-job-{n}", daemon=True) for n in range(most)
         ]
         self._keeper = threading.Thread(target=self._keep, name="autorag-whisper-leases", daemon=True)
+        store.listen(self.wake)
         for thread in (*self._threads, self._keeper):
             thread.start()
 
@@ -114,11 +124,15 @@ class JobRunner:
     def wake(self) -> None:
         """A job was added, or cancelled: look now."""
         with self._changed:
+            self._look += 1
             self._changed.notify_all()
 
-    def result(self, job_id: str) -> Path:
-        """Where a job's result is, once it is done."""
-        return self._results / f"{job_id}.json"
+    def stop(self, job_id: str) -> None:
+        """A job was cancelled: stop it now, if it is in work here."""
+        with self._changed:
+            for active in self._active:
+                if active.claim is not None and active.claim.job.id == job_id:
+                    active.cancel.cancel()
 
     def close(self, drain_s: float = 0.0) -> None:
         """Claim no more, let what is in work go on for so long, then hand it back. Again is fine."""
@@ -132,16 +146,25 @@ class JobRunner:
         for thread in (*self._threads, self._keeper):
             thread.join()
 
+    def prune(self, before_s: float, most_bytes: int | None = None, client: str | None = None) -> int:
+        """Forget jobs as `JobStore.prune` says, all of them, with their results and media: how many."""
+        count = 0
+        while gone := self._store.prune(before_s, most_bytes=most_bytes, client=client):
+            for job in gone:
+                self.files.remove(job)
+            count += len(gone)
+        return count
+
+    # ------------------------------------------------------------ a job's thread
+
     def _work(self) -> None:
-        while True:
-            if self._has_ended():
-                return
+        while not self._has_ended():
+            look = self._look
             claim = self._claimed()
             if claim is None:
-                with self._changed:
-                    self._changed.wait_for(lambda: self._ending, _TICK_S)
+                self._wait_for_more(look)
                 continue
-            active = _Active(claim)
+            active = JobInWork(claim)
             with self._changed:
                 self._active.append(active)
             if self._has_ended():  # it was claimed while the end was asked for
@@ -165,106 +188,137 @@ class JobRunner:
         with self._changed:
             return self._ending
 
+    def _wait_for_more(self, look: int) -> None:
+        """Until somebody has looked in since `look`, or for a moment."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ending or self._look != look, _TICK_S)
+
     def _claimed(self) -> Claim | None:
+        """The next job; None where there is none, or nothing new is to be begun."""
         try:
-            return self._store.claim(LEASE_S, self._clock())
+            reason = self._stuck or self.files.why_no_room()
+            claim = None if reason else self._store.claim(LEASE_S, self._clock())
+        except (StoreUnavailable, OSError) as error:
+            reason, claim = str(error), None
         except Exception:  # noqa: BLE001 - the next look may find it mended
             _log.exception("no job could be claimed")
             return None
+        self._note(reason)
+        return claim
 
-    def _do(self, claim: Claim, active: _Active) -> None:
+    def _note(self, problem: str) -> None:
+        """Say once why nothing new is begun, and that it is again."""
+        if problem and not self._problem:
+            _log.warning("no durable job is begun: %s", problem)
+        elif self._problem and not problem:
+            _log.warning("durable jobs are begun again")
+        self._problem = problem
+        if self.watch is not None:
+            self.watch.problem = problem
+
+    def _do(self, claim: Claim, active: JobInWork) -> None:
+        store = self._store
+        if claim.job.wants_cancel:  # it was handed back before whoever had it was told
+            self._let_go(claim, active, lambda: store.cancelled(claim, self._clock()))
+            return
         try:
             with self._traced(claim.job):
                 transcript = self._transcribed(claim, active)
-            self._write(claim.job.id, transcript)
+            text = render(transcript, "json")
+            result = self._patiently(lambda: self.files.write_result(claim, text))
         except Cancelled:
-            if active.hands_back:
-                self._store.hand_back(claim)
-            elif active.claim is not None:
-                self._store.cancelled(claim, self._clock())
+            if active.claim is not None:
+                stopped = active.cancel.cancelled and not active.hands_back
+                self._let_go(claim, active, (lambda: store.cancelled(claim, self._clock())) if stopped else None)
             return
         except AutoragWhisperError as error:
-            self._failed(claim, str(error), may_pass=isinstance(error, UnavailableError))
+            self._failed(claim, active, error)
             return
-        except OSError as error:  # the disk is full, the folder is gone
-            self._failed(claim, error.strerror or str(error), may_pass=True)
+        except OSError as error:
+            if is_full(error):  # this process ends before there was room
+                self._let_go(claim, active)
+            else:
+                self._failed(claim, active, error)
             return
-        except Exception:  # noqa: BLE001 - it is this job's end alone
+        except Exception as error:  # noqa: BLE001 - it is this job's end alone
             _log.exception("a job failed by a fault of ours")
-            self._failed(claim, "an internal error, which the log has", may_pass=False)
+            self._failed(claim, active, error)
             return
-        self._flush(claim, active, [("done", "{}")])
-        self._store.renew(claim, LEASE_S, self._clock(), (transcript.duration_s, transcript.duration_s))
-        if self._store.finish(claim, self._clock()):
-            self._remove_upload(claim.job)
-
-    def prune(self, before_s: float) -> int:
-        """Forget jobs that were over before that moment, with their results and uploads: how many."""
-        gone = self._store.prune(before_s)
-        for job in gone:
-            self.result(job.id).unlink(missing_ok=True)
-            self._remove_upload(job)
-        return len(gone)
-
-    def _remove_strays(self) -> None:
-        """Uploads of requests whose process died before they were jobs."""
-        strays = {str(path) for path in self.uploads.iterdir()}
-        before = ""
-        while strays and (page := self._store.newest(limit=_PAGE, before=before)):
-            strays -= {job.request.path for job in page}
-            before = page[-1].id
-        for stray in strays:
-            Path(stray).unlink(missing_ok=True)
-
-    def _remove_upload(self, job: Job) -> None:
-        path = Path(job.request.path)
-        if path.parent == self.uploads:
-            path.unlink(missing_ok=True)
+        whole_s, size = transcript.duration_s, result.stat().st_size
+        self._patiently(lambda: active.flush(store, claim))
+        self._patiently(lambda: store.renew(claim, LEASE_S, self._clock(), (whole_s, whole_s)))
+        if self._patiently(lambda: store.finish(claim, self._clock(), result.name, size)):
+            self.files.remove_media(claim.job)
+        else:
+            result.unlink(missing_ok=True)
 
     def _traced(self, job: Job) -> AbstractContextManager[Span]:
         """A span of the work on it, in the trace of the request that added it; whatever process takes it up."""
         carrier = {"traceparent": job.request.trace} if job.request.trace else {}
         return self.telemetry.around(names.JOB, SpanKind.CONSUMER, {names.JOB_ID: job.id}, carrier)
 
-    def _transcribed(self, claim: Claim, active: _Active) -> Transcript:
-        request = claim.job.request
-        source = replace(MediaSource.from_path(request.path), name=request.name).isolated(self.decoding)
+    def _transcribed(self, claim: Claim, active: JobInWork) -> Transcript:
+        job, request = claim.job, claim.job.request
+        path = Path(request.path)
+        if request.no_links and path.resolve() != path:  # it led straight there when it was let in
+            raise MediaUnreadable(request.name, "its path leads elsewhere than when the job was added")
 
         def progress(told: Progress) -> None:
             active.audio_s, active.total_s = told.audio_s, told.total_s or 0.0
             if self.watch is not None:
                 self.watch.beat()
 
-        options = TranscribeOptions(**request.options)
-        if self._store.events(claim.job.id):  # it was begun before: its segments come once more
-            self._store.keep(claim, [("restart", "{}")])
-        with self._transcriber.stream(
-            source, options, model=request.model, on_progress=progress, cancel=active.cancel
+        kept, refused = unpack(self._store.checkpoints(job.id))
+        if refused:
+            note = f"chunks that an earlier attempt had done were done again: {refused}"
+            self._store.keep(claim, notes=[note])
+        active.chunks = JobChunks(kept)
+        telling = Telling(events_of(self._store, job.id))
+        source = replace(MediaSource.from_path(path), name=request.name).isolated(self.decoding)
+        control = RunControl(active.cancel, progress)
+        with self._transcriber.resume(
+            source, active.chunks, TranscribeOptions(**request.options), model=request.model, control=control
         ) as stream:
             for segment in stream:
-                with active.lock:
-                    active.events.append(("segment", segment_json(segment)))
-            return stream.result()
+                active.tell(telling.segment(segment_json(segment)))
+            transcript = stream.result()
+        active.tell(telling.end())
+        return transcript
 
-    def _write(self, job_id: str, transcript: Transcript) -> None:
-        target = self.result(job_id)
-        new = target.with_suffix(".new")
-        with new.open("w", encoding="utf-8") as file:
-            file.write(render(transcript, "json"))
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(target)
-        sync_folder(self._results)
+    def _let_go(self, claim: Claim, active: JobInWork, end: Callable[[], bool] | None = None) -> None:
+        """Keep what is done of a job, and hand it back, or whatever `end` does."""
+        self._patiently(lambda: active.flush(self._store, claim))
+        self._patiently(end or (lambda: self._store.hand_back(claim)))
 
-    def _failed(self, claim: Claim, message: str, *, may_pass: bool) -> None:
+    def _failed(self, claim: Claim, active: JobInWork, error: Exception) -> None:
         failures, again_s = claim.job.failures + 1, None
+        may_pass = isinstance(error, UnavailableError | OSError)
         if may_pass and failures < MOST_FAILURES:
             again_s = self._clock() + FIRST_WAIT_S * 2 ** (failures - 1)
-        error = json.dumps({"message": message, "code": "failed"}, ensure_ascii=False)
-        self._store.fail(claim, error, self._clock(), again_s)
+        told = json.dumps(_told(error), ensure_ascii=False)
+        self._let_go(claim, active, lambda: self._store.fail(claim, told, self._clock(), again_s))
+
+    def _patiently(self, action: Callable[[], _Kept]) -> _Kept:
+        """Do it as soon as there is room, and nothing new meanwhile. Raises what is in the way if this process ends."""
+        while True:
+            try:
+                done = action()
+            except (StoreUnavailable, OSError) as error:
+                if isinstance(error, OSError) and not is_full(error):
+                    raise
+                self._stuck = str(error)
+                self._note(self._stuck)
+                with self._changed:
+                    if self._changed.wait_for(lambda: self._ending, _TICK_S):
+                        raise
+            else:
+                self._stuck = ""
+                return done
+
+    # ------------------------------------------------------------ the thread that keeps
 
     def _keep(self) -> None:
-        """Until the last job is over: leases, events, cancellation."""
+        """Until the last job is over: leases, events, chunks, cancellation."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._ending and not self._active, _TICK_S)
@@ -274,14 +328,16 @@ class JobRunner:
             for active in held:
                 try:
                     self._renew(active)
+                except StoreUnavailable as error:
+                    self._note(str(error))
                 except Exception:  # noqa: BLE001 - the next moment may find it mended
                     _log.exception("a lease could not be renewed")
 
-    def _renew(self, active: _Active) -> None:
+    def _renew(self, active: JobInWork) -> None:
         claim = active.claim
         if claim is None:
             return
-        self._flush(claim, active)
+        active.flush(self._store, claim)
         told = self._store.renew(claim, LEASE_S, self._clock(), (active.audio_s, active.total_s))
         if told is None:
             if active in self._active:
@@ -291,8 +347,13 @@ class JobRunner:
         elif told.job.wants_cancel:
             active.cancel.cancel()
 
-    def _flush(self, claim: Claim, active: _Active, more: list[tuple[str, str]] | None = None) -> None:
-        with active.lock:
-            events, active.events = active.events + (more or []), []
-            if events:
-                self._store.keep(claim, events)
+
+def _told(error: Exception) -> dict[str, str]:
+    """An error as its client sees it; what is not of the package is not shown, as it may hold paths."""
+    if isinstance(error, PoisonedFile):
+        return {"message": str(error), "code": "poisoned"}
+    if isinstance(error, AutoragWhisperError):
+        return {"message": str(error), "code": re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()}
+    if isinstance(error, OSError):
+        return {"message": error.strerror or str(error), "code": "not_readable"}
+    return {"message": "an internal error, which the server's log has", "code": "internal_error"}

@@ -137,7 +137,8 @@ class SqliteJobStore:
         own = self._file.rows("SELECT turn_s, place FROM jobs WHERE id = ? AND state = 'queued'", job_id)
         if not own:
             return 0
-        before = "SELECT count(*) FROM jobs WHERE state = 'queued' AND delayed = ? AND (turn_s, place) < (?, ?)"
+        queued = "SELECT count(*) FROM jobs INDEXED BY queue WHERE state = 'queued' AND delayed = ?"
+        before = f"{queued} AND (turn_s, place) < (?, ?)"
         return sum(self._file.rows(before, delayed, *own[0])[0][0] for delayed in (0, 1))
 
     def usage(self, client: str | None = None) -> Usage:
@@ -150,13 +151,15 @@ class SqliteJobStore:
         with self._file.writing() as database:
             self._take_from_the_dead(database, now_s)
             database.execute(
-                "UPDATE jobs SET delayed = 0 WHERE state = 'queued' AND delayed = 1 AND ready_s <= ?", (now_s,)
+                "UPDATE jobs INDEXED BY postponed SET delayed = 0 "
+                "WHERE state = 'queued' AND delayed = 1 AND ready_s <= ?",
+                (now_s,),
             )
             found = database.execute(
                 "UPDATE jobs SET state = 'running', fence = fence + 1, lease_until_s = ?, claimed_s = ?, "
                 "claimed_audio_s = audio_s, started_s = CASE WHEN started_s THEN started_s ELSE ? END WHERE place = ("
-                "SELECT place FROM jobs WHERE state = 'queued' AND delayed = 0 ORDER BY turn_s, place LIMIT 1) "
-                "RETURNING *",
+                "SELECT place FROM jobs INDEXED BY queue WHERE state = 'queued' AND delayed = 0 "
+                "ORDER BY turn_s, place LIMIT 1) RETURNING *",
                 (now_s + lease_s, now_s, now_s),
             ).fetchone()
         return Claim(_job(found), found["fence"], now_s + lease_s) if found else None
@@ -164,7 +167,7 @@ class SqliteJobStore:
     def _take_from_the_dead(self, database: sqlite3.Connection, now_s: float) -> None:
         """Jobs whose process died: again, unless it did so with too many."""
         ended = database.execute(
-            "UPDATE jobs SET deaths = deaths + 1, fence = fence + 1, "
+            "UPDATE jobs INDEXED BY leased SET deaths = deaths + 1, fence = fence + 1, "
             "state = CASE WHEN wants_cancel THEN 'cancelled' WHEN deaths + 1 >= ? THEN 'failed' ELSE 'queued' END, "
             "finished_s = CASE WHEN wants_cancel OR deaths + 1 >= ? THEN ? ELSE 0 END, "
             "error = CASE WHEN NOT wants_cancel AND deaths + 1 >= ? THEN ? ELSE '' END "
@@ -274,7 +277,7 @@ class SqliteJobStore:
         with self._file.writing() as database:
             there = self.usage(client).kept_bytes
             rows = database.execute(
-                f"SELECT * FROM jobs WHERE {_FINAL} AND (?1 IS NULL OR client = ?1) AND NOT EXISTS "  # noqa: S608 - a constant is put in
+                f"SELECT * FROM jobs INDEXED BY ended WHERE {_FINAL} AND (?1 IS NULL OR client = ?1) AND NOT EXISTS "  # noqa: S608 - a constant is put in
                 "(SELECT 1 FROM deliveries WHERE job = jobs.id AND ended_s = 0) ORDER BY finished_s, place LIMIT ?2",
                 (client, limit),
             )

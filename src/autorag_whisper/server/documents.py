@@ -60,11 +60,26 @@ JOB_FORM: dict[str, Any] = copy.deepcopy(FORM) | {
         }
     ]
 }
-JOB_FORM["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]["priority"] = {
-    "type": "integer",
-    "minimum": -100,
-    "maximum": 100,
-    "default": 0,
+_JOB_FIELDS: dict[str, Any] = {
+    "priority": {"type": "integer", "minimum": -100, "maximum": 100, "default": 0},
+    "task": _TEXT | {"enum": ["transcribe", "translate"], "default": "transcribe"},
+    "options": _TEXT | {"description": "a JSON object with fields of TranscribeOptions"},
+    "webhook": _TEXT | {"description": "is told of the end, where the operator lets webhooks be sent"},
+}
+JOB_FORM["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"] |= _JOB_FIELDS
+JOB_FORM["requestBody"]["content"]["application/json"] = {
+    "schema": {
+        "type": "object",
+        "required": ["path"],
+        "properties": {
+            "path": _TEXT
+            | {"description": "absolute, of a file on the server under a folder that its operator allows"},
+            "model": _TEXT,
+            "language": _TEXT,
+            **_JOB_FIELDS,
+            "options": {"type": "object", "description": "fields of TranscribeOptions"},
+        },
+    }
 }
 
 _QUERY = {
@@ -115,9 +130,11 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     for status, told in {
         400: "a field, or the media, cannot be what it is",
         401: "no key, or one that is not known",
+        403: "a path that this server does not read",
         404: "no such model, or job",
         409: "the job has no result",
         413: "larger than the limit",
+        429: "over your own limit",
         503: "not now: the limit of requests, or it is ending",
     }.items()
 }

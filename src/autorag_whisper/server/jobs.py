@@ -5,32 +5,32 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import os
-import shutil
 import uuid
-from dataclasses import fields
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from autorag_whisper.domain.request import TranscribeOptions
-from autorag_whisper.files import sync_folder
+from autorag_whisper.domain.job_errors import QueueFull, QuotaExceeded
 from autorag_whisper.format import FORMATS, parse, render
-from autorag_whisper.jobs.job import Job, JobRequest, JobState
-from autorag_whisper.server import documents, uploads
+from autorag_whisper.jobs.job import NO_LIMITS, Job, JobRequest, JobState, QueueLimits
+from autorag_whisper.jobs.shown import job_json
+from autorag_whisper.jobs.webhooks import check_url
+from autorag_whisper.server import documents
 from autorag_whisper.server.draining import ENDS_AT_ONCE
-from autorag_whisper.server.errors import ApiError, unavailable
-from autorag_whisper.server.fields import read
+from autorag_whisper.server.errors import ApiError
+from autorag_whisper.server.job_requests import asked_of, invalid, keep_media, no_room, plain, priority_of, receive
 from autorag_whisper.telemetry import traceparent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from autorag_whisper.jobs.runner import JobRunner
     from autorag_whisper.jobs.store import JobStore
     from autorag_whisper.server.app import Service
+    from autorag_whisper.server.job_requests import Given
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +39,23 @@ _TIDY_S = 3600.0
 _KEEP_ALIVE_LOOKS = 20
 _MOST_LISTED = 1000
 _LONGEST_KEY = 200
+_EVENTS = 500
+_FULL_RETRY_S = "60"
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """What the operator decided for durable jobs.
+
+    `roots`: folders whose files may be named by path. `limits`: what clients may have. `most_bytes`: media and results
+    of jobs that are over, the oldest of which are forgotten; None keeps them for their time. `tells`: whether webhooks
+    are sent.
+    """
+
+    roots: Sequence[Path] = ()
+    limits: QueueLimits = NO_LIMITS
+    most_bytes: int | None = None
+    tells: bool = False
 
 
 class Jobs(NamedTuple):
@@ -47,6 +64,7 @@ class Jobs(NamedTuple):
     store: JobStore
     runner: JobRunner
     clock: Callable[[], float]
+    settings: JobSettings = JobSettings()
 
 
 def add_routes(app: FastAPI, service: Service, jobs: Jobs) -> None:
@@ -54,35 +72,45 @@ def add_routes(app: FastAPI, service: Service, jobs: Jobs) -> None:
 
     @app.post("/v1/jobs", openapi_extra=documents.JOB_FORM, responses=documents.ERRORS, status_code=201)
     async def add(request: Request) -> Response:
-        """Queue a file; fields as for a transcription, and `priority`. One `Idempotency-Key` is one job."""
+        """Queue a file; fields as for a transcription, and those of jobs. One `Idempotency-Key` is one job."""
         return await _add(request, service, jobs)
 
     @app.get("/v1/jobs", responses=documents.ERRORS)
     async def listed(request: Request, state: str = "", limit: int = 100, before: str = "") -> dict[str, Any]:
         """The newest first; `before`: the last one of the page before."""
         if state and state not in list(JobState):
-            raise _invalid("state", state, ", ".join(JobState))
+            raise invalid("state", state, ", ".join(JobState))
         if not 1 <= limit <= _MOST_LISTED:
-            raise _invalid("limit", limit, f"1 to {_MOST_LISTED}")
+            raise invalid("limit", limit, f"1 to {_MOST_LISTED}")
         wanted = JobState(state) if state else None
         found = await asyncio.to_thread(jobs.store.newest, _client(request), wanted, limit=limit, before=before)
-        return {"object": "list", "data": [_shown(job) for job in found], "has_more": len(found) == limit}
+        return {"object": "list", "data": [_shown(job, jobs) for job in found], "has_more": len(found) == limit}
 
     @app.get("/v1/jobs/{job_id}", responses=documents.ERRORS)
     async def one(request: Request, job_id: str) -> dict[str, Any]:
-        """Its state, progress and place in the queue."""
+        """Its state, progress, place in the queue, and what became of its webhook."""
         job = await _job(request, jobs, job_id)
-        return _shown(job) | {"position": await asyncio.to_thread(jobs.store.position, job_id)}
+        told = await asyncio.to_thread(jobs.store.deliveries.of_job, job_id) if job.request.webhook else []
+        more = {"position": await asyncio.to_thread(jobs.store.position, job_id)}
+        hooks = [
+            {"id": sent.id, "delivered": sent.delivered, "over": bool(sent.ended_s), "attempts": sent.attempts}
+            | ({"response": sent.response} if sent.response else {})
+            for sent in told
+        ]
+        return _shown(job, jobs) | more | ({"webhook": hooks} if job.request.webhook else {})
 
     @app.get("/v1/jobs/{job_id}/result", responses=documents.ERRORS)
     async def result(request: Request, job_id: str, format: str = "json") -> Response:  # noqa: A002 - the query's name
         """The result of one that is done, in any of the formats of `transcribe`."""
         if format not in FORMATS:
-            raise _invalid("format", format, ", ".join(FORMATS))
+            raise invalid("format", format, ", ".join(FORMATS))
         job = await _job(request, jobs, job_id)
         if job.state is not JobState.DONE:
             raise ApiError(409, f"The job is {job.state}, it has no result.", code="no_result", headers=_FINAL)
-        text = await asyncio.to_thread(jobs.runner.result(job_id).read_text, encoding="utf-8")
+        try:
+            text = await asyncio.to_thread(jobs.runner.files.result(job).read_text, encoding="utf-8")
+        except FileNotFoundError:  # it was forgotten meanwhile
+            raise _unknown(job_id) from None
         if format != "json":
             text = await asyncio.to_thread(lambda: render(parse(text), format))
         is_json = FORMATS[format].suffix.endswith("json")
@@ -101,30 +129,44 @@ def _add_changes(app: FastAPI, jobs: Jobs) -> None:
         request.scope[ENDS_AT_ONCE] = True
         told = request.headers.get("last-event-id", "0")
         after = int(told) if told.isascii() and told.isdigit() and len(told) < 10 else 0
-        return StreamingResponse(_events(jobs, job_id, after), media_type="text/event-stream")
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        return StreamingResponse(_events(jobs, job_id, after), media_type="text/event-stream", headers=headers)
 
     @app.delete("/v1/jobs/{job_id}", responses=documents.ERRORS)
     async def cancel(request: Request, job_id: str) -> dict[str, Any]:
         """Stop it, within a batch; one that is over stays what it is."""
         await _job(request, jobs, job_id)
         job = await asyncio.to_thread(jobs.store.cancel, job_id, jobs.clock())
-        jobs.runner.wake()
-        return _shown(job) if job is not None else {}
+        if job is None:
+            raise _unknown(job_id)
+        if job.wants_cancel:
+            jobs.runner.stop(job_id)
+        return _shown(job, jobs)
 
     @app.post("/v1/jobs/{job_id}/retry", responses=documents.ERRORS)
     async def retry(request: Request, job_id: str) -> dict[str, Any]:
         """Queue one again that failed or was cancelled."""
         await _job(request, jobs, job_id)
         job = await asyncio.to_thread(jobs.store.retry, job_id, jobs.clock())
-        jobs.runner.wake()
-        return _shown(job) if job is not None else {}
+        if job is None:
+            raise _unknown(job_id)
+        return _shown(job, jobs)
+
+    @app.post("/v1/jobs/prune", responses=documents.ERRORS)
+    async def prune(request: Request, older_than_s: float = 0.0) -> dict[str, Any]:
+        """Forget your jobs that have been over for so long, with their results and media."""
+        if not 0 <= older_than_s < 1e11:
+            raise invalid("older_than_s", older_than_s, "seconds from 0")
+        before_s = jobs.clock() - older_than_s
+        count = await asyncio.to_thread(jobs.runner.prune, before_s, None, _client(request))
+        return {"object": "transcription.jobs.pruned", "count": count}
 
 
 async def keep_tidy(jobs: Jobs, keep_s: float) -> None:
-    """Forget what has been over for so long, now and every hour. Ends when it is cancelled."""
+    """Forget what has been over for so long, or is too much, now and every hour. Ends when it is cancelled."""
     while True:
         try:
-            await asyncio.to_thread(jobs.runner.prune, jobs.clock() - keep_s)
+            await asyncio.to_thread(jobs.runner.prune, jobs.clock() - keep_s, jobs.settings.most_bytes)
         except Exception:  # noqa: BLE001 - it is tried again in an hour
             _log.exception("old jobs could not be forgotten")
         await asyncio.sleep(_TIDY_S)
@@ -136,36 +178,50 @@ _FINAL = {"x-should-retry": "false"}
 async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
     key = request.headers.get("idempotency-key", "")
     if len(key) > _LONGEST_KEY:
-        raise _invalid("Idempotency-Key", key[:20], f"at most {_LONGEST_KEY} characters")
-    upload = await uploads.receive(request, service.settings)
-    with upload.file:
-        asked = read(upload.fields, "transcribe", service.settings.max_audio_s)
-        priority = _priority(upload.fields.get("priority", ["0"])[-1] or "0")
-        model = await service.model_for(asked.model)
-        place = jobs.runner.uploads / uuid.uuid4().hex
+        raise invalid("Idempotency-Key", key[:20], f"at most {_LONGEST_KEY} characters")
+    if reason := await asyncio.to_thread(jobs.runner.files.why_no_room):
+        raise no_room(reason)
+    given = await receive(request, service.settings, jobs.settings.roots)
+    with given:
+        asked = asked_of(given.form, service.settings.max_audio_s)
+        place = given.path or jobs.runner.files.uploads / uuid.uuid4().hex
         wanted = JobRequest(
-            str(place), upload.name, model, _plain(asked.options), _client(request), key, priority, trace=traceparent()
+            str(place),
+            given.name,
+            await service.model_for(asked.model),
+            plain(asked.options),
+            _client(request),
+            key,
+            priority_of(given.form),
+            given.size(),
+            _webhook(given.form, jobs.settings),
+            traceparent(),
+            no_links=given.path is not None,
         )
-        job = await asyncio.to_thread(_queued, upload, place, jobs, wanted)
-    is_new = job.request.path == str(place)
-    jobs.runner.wake()
-    return JSONResponse(_shown(job), status_code=201 if is_new else 200, headers={"Location": f"/v1/jobs/{job.id}"})
+        job, is_new = await asyncio.to_thread(_queued, given, jobs, wanted)
+    status = 201 if is_new else 200
+    return JSONResponse(_shown(job, jobs), status_code=status, headers={"Location": f"/v1/jobs/{job.id}"})
 
 
-def _queued(upload: uploads.Upload, place: Path, jobs: Jobs, wanted: JobRequest) -> Job:
-    """The job, with its upload at `place`; nothing is left there where that is no job's. In one thread, to its end."""
+def _queued(given: Given, jobs: Jobs, wanted: JobRequest) -> tuple[Job, bool]:
+    """The job, and whether it is new. What was sent is nowhere where that is no job's. In one thread, to its end."""
+    now_s, place = jobs.clock(), Path(wanted.path)
+    headers = {"Retry-After": _FULL_RETRY_S}
     try:
-        try:
-            _keep(upload, place)
-        except OSError as error:
-            raise unavailable("There is no room for the upload. Try again later.", "no_room") from error
-        job = jobs.store.add(wanted, jobs.clock())
-    except BaseException:
-        _remove_unless_queued(place, jobs, wanted)
+        keep_media(given, place)
+        job = jobs.store.add(wanted, now_s, jobs.settings.limits)
+    except BaseException as error:
+        if given.file is not None:
+            _remove_unless_queued(place, jobs, wanted)
+        if isinstance(error, QuotaExceeded):
+            raise ApiError(429, str(error), "rate_limit_error", code="quota_exceeded", headers=headers) from error
+        if isinstance(error, QueueFull):
+            raise ApiError(503, str(error), "server_error", code="queue_full", headers=headers) from error
         raise
-    if job.request.path != str(place):
+    is_new = (job.created_s, job.request.path) == (now_s, wanted.path)
+    if given.file is not None and not is_new:
         place.unlink()
-    return job
+    return job, is_new
 
 
 def _remove_unless_queued(place: Path, jobs: Jobs, wanted: JobRequest) -> None:
@@ -179,32 +235,30 @@ def _remove_unless_queued(place: Path, jobs: Jobs, wanted: JobRequest) -> None:
         place.unlink(missing_ok=True)
 
 
-def _keep(upload: uploads.Upload, place: Path) -> None:
-    upload.file.seek(0)
-    with place.open("xb") as file:
-        shutil.copyfileobj(upload.file, file, 1 << 20)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_folder(place.parent)
-
-
-def _plain(options: TranscribeOptions) -> dict[str, Any]:
-    """The options that are not the default, as JSON has them."""
-    default, found = TranscribeOptions(), {field.name: getattr(options, field.name) for field in fields(options)}
-    return {name: value for name, value in found.items() if value != getattr(default, name)}
+def _webhook(form: dict[str, list[str]], settings: JobSettings) -> str:
+    url = (form.get("webhook") or [""])[-1]
+    if url and not settings.tells:
+        message = "This server sends no webhooks: its operator has set no AUTORAG_WHISPER_WEBHOOK_SECRET."
+        raise ApiError(400, message, param="webhook", code="unsupported_value")
+    if url and (problem := check_url(url)):
+        raise invalid("webhook", url, problem)
+    return url
 
 
 async def _events(jobs: Jobs, job_id: str, after: int) -> AsyncIterator[str]:
-    quiet = 0
+    quiet, audio_s = 0, -1.0
     while True:
         job = await asyncio.to_thread(jobs.store.get, job_id)
-        for event in await asyncio.to_thread(jobs.store.events, job_id, after):
-            after, quiet = event.number, 0
-            yield f"id: {event.number}\nevent: {event.kind}\ndata: {event.data}\n\n"
+        while page := await asyncio.to_thread(jobs.store.events, job_id, after, _EVENTS):
+            after, quiet = page[-1].number, 0
+            yield "".join(f"id: {event.number}\nevent: {event.kind}\ndata: {event.data}\n\n" for event in page)
         if job is None or job.state.is_final:
             if job is not None:
-                yield f"event: state\ndata: {json.dumps(_shown(job), ensure_ascii=False)}\n\n"
+                yield f"event: state\ndata: {json.dumps(_shown(job, jobs), ensure_ascii=False)}\n\n"
             return
+        if job.audio_s > audio_s:
+            audio_s, quiet = job.audio_s, 0
+            yield f"event: progress\ndata: {json.dumps(_shown(job, jobs)['progress'])}\n\n"
         quiet += 1
         if quiet % _KEEP_ALIVE_LOOKS == 0:
             yield ": still at work\n\n"
@@ -214,8 +268,12 @@ async def _events(jobs: Jobs, job_id: str, after: int) -> AsyncIterator[str]:
 async def _job(request: Request, jobs: Jobs, job_id: str) -> Job:
     job = await asyncio.to_thread(jobs.store.get, job_id, _client(request))
     if job is None:
-        raise ApiError(404, f"There is no job {job_id[:64]!r}.", param="job_id", code="job_not_found")
+        raise _unknown(job_id)
     return job
+
+
+def _unknown(job_id: str) -> ApiError:
+    return ApiError(404, f"There is no job {job_id[:64]!r}.", param="job_id", code="job_not_found")
 
 
 def _client(request: Request) -> str:
@@ -223,32 +281,8 @@ def _client(request: Request) -> str:
     return str(request.scope.get("client_id", ""))
 
 
-def _shown(job: Job) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "id": job.id,
-        "object": "transcription.job",
-        "state": job.state.value,
-        "name": job.request.name,
-        "model": job.request.model,
-        "priority": job.request.priority,
-        "created_at": job.created_s,
-        "progress": {"audio_s": job.audio_s, "total_s": job.total_s or None},
-        "attempts": {"deaths": job.deaths, "failures": job.failures},
-    }
-    moments = {"started_at": job.started_s, "finished_at": job.finished_s}
-    body |= {name: moment for name, moment in moments.items() if moment}
-    return body | ({"error": json.loads(job.error)} if job.error else {})
-
-
-def _priority(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = 1000
-    if not -100 <= number <= 100:
-        raise _invalid("priority", text, "a whole number from -100 to 100")
-    return number
-
-
-def _invalid(param: str, value: object, allowed: str) -> ApiError:
-    return ApiError(400, f"{param} cannot be {str(value)[:100]!r}. Use {allowed}.", param=param, code="invalid_value")
+def _shown(job: Job, jobs: Jobs) -> dict[str, Any]:
+    body = job_json(job)
+    left_s = job.left_s(jobs.clock())
+    body["progress"]["left_s"] = None if left_s is None else round(left_s, 1)
+    return body

@@ -35,12 +35,15 @@ class Checkpoint:
         task = replace(result.task, chunk=bare, options=TranscribeOptions())
         return cls(replace(result, task=task), chunk.stop, language, probability)
 
-    def result_for(self, chunk: SpeechChunk, options: TranscribeOptions) -> ChunkResult | None:
-        """The result, if `chunk` is the one it was of; None where the file is cut differently now."""
+    def result_for(self, file: int, chunk: SpeechChunk, options: TranscribeOptions) -> ChunkResult | None:
+        """The result, if `chunk` is the one it was of; None where the file is cut differently now.
+
+        `file`: the file's number in the run that goes on; in the earlier one it may have had another.
+        """
         kept = self.result.task.chunk
         if (kept.start, self.stop, kept.speech) != (chunk.start, chunk.stop, chunk.speech):
             return None
-        return replace(self.result, task=replace(self.result.task, chunk=chunk, options=options))
+        return replace(self.result, task=replace(self.result.task, file=file, chunk=chunk, options=options))
 
 
 class Checkpoints(Protocol):

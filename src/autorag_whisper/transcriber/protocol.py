@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Transcript
     from autorag_whisper.transcriber.cancellation import CancelToken
+    from autorag_whisper.transcriber.kept_chunks import KeptChunks
     from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
+    from autorag_whisper.transcriber.run_request import RunControl
     from autorag_whisper.transcriber.stream import TranscriptStream
 
 
@@ -122,3 +124,22 @@ class TranscriberProtocol(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
     ) -> None: ...
+
+
+class ResumableTranscriber(TranscriberProtocol, Protocol):
+    """One that goes on behind chunks which an earlier run, perhaps of another process or version, has done."""
+
+    def resume(
+        self,
+        media: Media,
+        kept: KeptChunks,
+        options: TranscribeOptions | None = None,
+        *,
+        model: Model = "base",
+        control: RunControl,
+    ) -> TranscriptStream:
+        """As `stream`, of a file of which chunks may be done already; `kept` is given each that is done.
+
+        Chunks that this version does not read, or of which the file is cut differently now, are done again.
+        """
+        ...

@@ -174,8 +174,10 @@ class RunWork:
     def _known(self, file: RunFile, chunk: SpeechChunk) -> ChunkResult | None:
         """The result of a chunk that an earlier run has done, and with it the file's language."""
         checkpoint = file.checkpoints.get(chunk.index)
-        result = checkpoint.result_for(chunk, self.request.options) if checkpoint is not None else None
-        if checkpoint is None or result is None:
+        if checkpoint is None:
+            return None
+        result = checkpoint.result_for(file.key, chunk, self.request.options)
+        if result is None:
             return None
         if file.language is None:
             file.speak(LanguageChoice(checkpoint.language, checkpoint.language_probability))

@@ -54,8 +54,9 @@ if TYPE_CHECKING:
 
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.transcriber.checkpoint import Checkpoint
+    from autorag_whisper.transcriber.kept_chunks import Written
     from autorag_whisper.transcriber.outcome import FileOutcome, Progress
-    from autorag_whisper.worker.messages import FromChild, FromParent, Written
+    from autorag_whisper.worker.messages import FromChild, FromParent
 
 _log = logging.getLogger(__name__)
 
@@ -168,7 +169,8 @@ def _read(name: str, kept: Mapping[int, Written]) -> Iterator[tuple[int, Checkpo
                 readers[header] = None
                 _log.warning("%s: chunks that an earlier process has done are done again: %s", name, refused)
         if (reader := readers[header]) is not None:
-            yield index, reader.read(line)
+            with suppress(ValueError):  # damaged: it is done again
+                yield index, reader.read(line)
 
 
 class Worker:

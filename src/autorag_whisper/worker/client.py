@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from contextlib import closing
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from autorag_whisper.device.placement import hint_text, meaning_of
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from autorag_whisper.audio.source import Media, MediaSource
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Segment, Transcript
+    from autorag_whisper.transcriber.kept_chunks import KeptChunks
     from autorag_whisper.transcriber.outcome import FileOutcome, OnProgress
     from autorag_whisper.transcriber.protocol import Model
     from autorag_whisper.worker.messages import Answer, FromChild
@@ -142,6 +144,23 @@ class WorkerTranscriber:
         control = RunControl(own, on_progress, priority)
         return TranscriptStream(self._events((source_of(media),), options, model, control), own)
 
+    def resume(
+        self,
+        media: Media,
+        kept: KeptChunks,
+        options: TranscribeOptions | None = None,
+        *,
+        model: Model = "base",
+        control: RunControl,
+    ) -> TranscriptStream:
+        """As `stream`, of a file of which chunks may be done already; `kept` is given each that is done.
+
+        It is given them in the thread that supervises the process.
+        """
+        own = CancelToken(control.cancel)
+        events = self._events((source_of(media),), options, model, replace(control, cancel=own), kept)
+        return TranscriptStream(events, own)
+
     def transcribe(
         self,
         media: Media,
@@ -194,13 +213,18 @@ class WorkerTranscriber:
     # ------------------------------------------------------------ one job
 
     def _events(
-        self, files: tuple[MediaSource, ...], options: TranscribeOptions | None, model: Model, control: RunControl
+        self,
+        files: tuple[MediaSource, ...],
+        options: TranscribeOptions | None,
+        model: Model,
+        control: RunControl,
+        kept: KeptChunks | None = None,
     ) -> Generator[Segment | FileOutcome]:
         options_of(options)
         require_callback(control.on_progress)
         require_priority(control.priority)
         size, hint = _named(model)
-        job = WorkerJob(files, options, size, hint, priority=control.priority)
+        job = WorkerJob(files, options, size, hint, control.priority, kept)
         return in_one_process(self._run(job, control.on_progress, control.cancel), "a stream")
 
     def _run(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.domain.device import CpuPin
     from autorag_whisper.domain.transcript import Segment
-    from autorag_whisper.worker.messages import Written
+    from autorag_whisper.transcriber.kept_chunks import KeptChunks, Written
     from autorag_whisper.worker.supervision import Limits
 
 
@@ -43,6 +43,8 @@ class WorkerJob:
 
     A file is counted by its place in `files`; a process counts those of its round.
 
+    `kept`, of a job that is one file, has the chunks that are done already, and is given each that is done.
+
     Who is at fault for a death is known only where nothing else was in hand: that is a strike. All that was in hand is
     suspect, until it has got on (`supervision.probation`).
     """
@@ -52,6 +54,7 @@ class WorkerJob:
     model: str
     device_hint: str | None
     priority: int = 0
+    kept: KeptChunks | None = None
     error: BaseException | None = None
     spool: Spool | None = None
     last_death: str = ""
@@ -76,6 +79,8 @@ class WorkerJob:
     def __post_init__(self) -> None:
         self._left = list(range(len(self.files)))
         self._loaded = bool(self.files)
+        if self.kept is not None and (done := self.kept.done()):
+            self._done[0] = dict(done)
 
     def carry(self, check: Callable[[], object]) -> None:
         """Put audio that has no path where another process can read it. In the caller's thread: it may be his."""
@@ -138,6 +143,8 @@ class WorkerJob:
         header, line = written
         header = self._headers.setdefault(header, header)  # the same object, also in the next process's message
         self._done.setdefault(file, {})[chunk] = (header, line)
+        if self.kept is not None:
+            self.kept.add(chunk, (header, line))
         self._strikes.pop(file, None)
         if file in self._suspects:
             self._suspects[file] -= 1

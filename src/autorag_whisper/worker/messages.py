@@ -30,10 +30,8 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Segment, Transcript
     from autorag_whisper.telemetry import Stretch
+    from autorag_whisper.transcriber.kept_chunks import Written
     from autorag_whisper.transcriber.outcome import Progress
-
-Written = tuple[bytes, bytes]
-"""A checkpoint's line, behind the header that says how it is written."""
 
 UNREAD_SEGMENTS, UNREAD_OUTCOMES = 256, 16
 """What a child has told of a job of one file, or of several, and its caller has not read, at most: it waits then."""

@@ -1,0 +1,95 @@
+"""The files of jobs: media that was sent (uploads/), results (results/), and whether there is room for more."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autorag_whisper.files import sync_folder
+from autorag_whisper.jobs.job import JobState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from autorag_whisper.jobs.job import Claim, Job
+    from autorag_whisper.jobs.store import JobStore
+
+LEAST_FREE_BYTES = 200 << 20
+"""With less room on the disk nothing new is begun: what is in work needs some."""
+_PAGE = 1000
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether it says that a disk, or a quota of it, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+class JobFiles:
+    """What lies in `folder`, which is made. `free_bytes`: of its disk; None asks the system."""
+
+    def __init__(self, folder: Path, free_bytes: Callable[[], int] | None = None) -> None:
+        folder = folder.resolve()
+        self.results, self.uploads = folder / "results", folder / "uploads"
+        for made in (folder, self.results, self.uploads):
+            made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._free_bytes = free_bytes or (lambda: shutil.disk_usage(folder).free)
+
+    def why_no_room(self) -> str:
+        """Why nothing new is to be begun; "" if there is room."""
+        free = self._free_bytes()
+        if free >= LEAST_FREE_BYTES:
+            return ""
+        return f"the disk of durable jobs is nearly full: {free >> 20} MB are free, {LEAST_FREE_BYTES >> 20} are needed"
+
+    def result(self, job: Job) -> Path:
+        """Where the result of a DONE job is."""
+        return self.results / Path(job.result).name
+
+    def write_result(self, claim: Claim, text: str) -> Path:
+        """Write a result, which is on the disk then under its name: a file of this claim's own. Raises OSError."""
+        target = self.results / f"{claim.job.id}.{claim.fence}.json"
+        new = target.with_suffix(".new")
+        try:
+            with new.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(target)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+        sync_folder(self.results)
+        return target
+
+    def remove_media(self, job: Job) -> None:
+        """Its media, if it was sent: nobody else's."""
+        path = Path(job.request.path)
+        if path.parent == self.uploads:
+            path.unlink(missing_ok=True)
+
+    def remove(self, job: Job) -> None:
+        """All that is there of a job that is forgotten."""
+        if job.result:
+            self.result(job).unlink(missing_ok=True)
+        self.remove_media(job)
+
+    def remove_strays(self, store: JobStore) -> None:
+        """What processes left that died between a file and its row. For whoever has the store alone."""
+        strays = {str(path) for path in self.uploads.iterdir()}
+        for state in JobState:
+            before = ""
+            while state is not JobState.DONE and strays:
+                page = store.newest(None, state, limit=_PAGE, before=before)
+                if not page:
+                    break
+                strays -= {job.request.path for job in page}
+                before = page[-1].id
+        for stray in strays:
+            Path(stray).unlink(missing_ok=True)
+        for path in self.results.iterdir():
+            job = store.get(path.name.partition(".")[0])
+            if job is None or job.result != path.name:
+                path.unlink(missing_ok=True)
