@@ -300,6 +300,22 @@ def test_the_end_waits_for_what_is_in_work_and_closes_the_rest(world: World) -> 
     assert asyncio.run(asyncio.wait_for(run(), 60)) == ("one two three", None)
 
 
+def test_who_has_nothing_in_work_is_let_go_as_soon_as_the_service_is_to_end(world: World) -> None:
+    async def run() -> tuple[Event | None, str]:
+        async with serving(world) as served, served.client() as idle, served.client() as busy:
+            HeldWhisper.let.clear()
+            await asked(idle, Ping(), until=Pong)
+            answer = asyncio.create_task(asked(busy, *spoken(wav(2))))
+            while not served.service.recognitions.in_work:
+                await asyncio.sleep(0)
+            served.service.begin_to_end()
+            gone = await idle.read_event()
+            HeldWhisper.let.set()
+            return gone, Transcript.from_event((await answer)[-1]).text
+
+    assert asyncio.run(asyncio.wait_for(run(), 60)) == (None, "one two")
+
+
 def test_a_service_that_ends_begins_nothing_new(world: World) -> None:
     async def run() -> Error:
         async with serving(world) as served:

@@ -73,7 +73,10 @@ class Wyoming:
 
     @contextlib.asynccontextmanager
     async def serving(self, service: Service) -> AsyncIterator[None]:
-        """For the length of a `with`. At its end what is in work may end, for the service's `drain_s` at most."""
+        """For the length of a `with`, or until the service is to end.
+
+        Then connections without work are closed, and what is in work may end, for the service's `drain_s` at most.
+        """
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             if len(self._clients) >= self._most:
@@ -84,11 +87,23 @@ class Wyoming:
             task.add_done_callback(lambda _: self._clients.pop(client, None))
 
         server = await asyncio.start_server(connected, sock=self._listener, limit=MOST_EVENT_BYTES)
+
+        async def end() -> None:
+            server.close()
+            await self._end(service.settings.drain_s)
+
+        async def end_with_the_service() -> None:
+            await service.draining.begun.wait()
+            await end()
+
+        ending = asyncio.create_task(end_with_the_service())  # beside the requests of HTTP, not behind them
         try:
             yield
         finally:
-            server.close()
-            await self._end(service.settings.drain_s)
+            if not service.draining.begun.is_set():
+                ending.cancel()
+                await end()
+            await asyncio.gather(ending, return_exceptions=True)
 
     async def _end(self, drain_s: float) -> None:
         tasks = dict(self._clients)
