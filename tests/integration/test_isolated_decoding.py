@@ -6,6 +6,7 @@ import io
 import json
 import os
 import struct
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -303,6 +304,33 @@ def test_a_fork_server_that_ended_is_replaced(tmp_path: Path) -> None:
         assert pool.process_id != server.pid
     finally:
         pool.close()
+
+
+READER = """
+import sys
+from autorag_whisper.audio.source import MediaSource
+from autorag_whisper.domain.decoding import DecodingLimits
+from autorag_whisper.isolation.decoder import IsolatedDecoder
+from autorag_whisper.isolation.pool import pool
+decoder = IsolatedDecoder(MediaSource.from_path(sys.argv[1]), DecodingLimits())
+next(decoder)
+print(pool().process_id, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_nothing_outlives_a_reader_that_is_killed(tmp_path: Path) -> None:
+    source = zeros(tmp_path / "long.wav", 4000)
+    with subprocess.Popen(
+        [sys.executable, "-c", READER, str(source.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as reader:
+        assert reader.stdout is not None
+        server = psutil.Process(int(reader.stdout.readline()))
+        begun = [server, *server.children()]
+        assert len(begun) > 1
+        reader.kill()
+    _, alive = psutil.wait_procs(begun, 60)
+    assert not alive
 
 
 def test_many_at_once_are_each_their_own(decoders: DecoderPool, tmp_path: Path) -> None:

@@ -13,17 +13,14 @@ import pkgutil
 import selectors
 import signal
 import socket
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from autorag_whisper import audio
-from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.isolation import confinement
 from autorag_whisper.isolation.messages import STATUS
-from autorag_whisper.isolation.process import decode, run
+from autorag_whisper.isolation.process import decode, rehearse, run
 
 if TYPE_CHECKING:
     from autorag_whisper.isolation.process import Decode
@@ -64,7 +61,7 @@ class ForkServer:
             for key, _ in ready:
                 key.data()
             if lacks and not ready:
-                self._spare.append(self._forked())
+                self._spare.append(self._forked(in_advance=True))
 
     def _end(self) -> None:
         self._is_over = True
@@ -84,7 +81,7 @@ class ForkServer:
 
     def _handed(self, data: bytes, descriptors: list[int]) -> _Child:
         while True:
-            child = self._spare.pop(0) if self._spare else self._forked()
+            child = self._spare.pop(0) if self._spare else self._forked(in_advance=False)
             assert child.line is not None
             try:
                 with child.line:
@@ -94,11 +91,11 @@ class ForkServer:
             child.line = None
             return child
 
-    def _forked(self) -> _Child:
+    def _forked(self, *, in_advance: bool) -> _Child:
         ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if not pid:
-            run(its, self._mapped_bytes, self._decode)
+            run(its, self._mapped_bytes, self._decode, in_advance=in_advance)
         its.close()
         child = _Child(pid, os.pidfd_open(pid), ours)
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._ended(child))
@@ -135,13 +132,7 @@ def warm_up() -> None:
         importlib.import_module(f"{audio.__name__}.{module.name}")
     for name in ("numpy.fft", "numpy.linalg", "encodings.ascii", "encodings.latin_1", "encodings.utf_16_le"):
         importlib.import_module(name)
-    from autorag_whisper.audio.decode import MediaDecoder
-
-    noise = np.random.default_rng(1).standard_normal((32_000, 2)).astype(np.float32) * np.float32(0.1)
-    source = MediaSource.from_samples(noise, 48_000)
-    with closing(source.open()) as file, MediaDecoder(file, "noise.wav") as decoder:
-        for _ in decoder:
-            pass
+    rehearse()
 
 
 def main(number: int, decode: Decode = decode) -> None:

@@ -6,12 +6,15 @@ import io
 import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import BinaryIO, NoReturn
+
+import numpy as np
 
 from autorag_whisper.audio.decode import MediaDecoder
 from autorag_whisper.audio.faults import fault_of
 from autorag_whisper.audio.memory import MemoryFile
+from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.decoding import CPU_PER_AUDIO, FIRST_CPU_S
 from autorag_whisper.domain.errors import MediaError
 from autorag_whisper.domain.media_errors import DecoderDied, MediaOverLimit
@@ -102,11 +105,22 @@ def _decode(task: Task, file: BinaryIO, answer: socket.socket) -> MediaError | N
     return None
 
 
-def run(line: socket.socket, mapped_bytes: int, decode: Decode) -> NoReturn:
-    """The life of a process that was just forked. Never comes back."""
+def rehearse() -> None:
+    """Decode a little noise: modules are imported then, and a fork has pages of its own before anybody waits for it."""
+    noise = np.random.default_rng(1).standard_normal((12_000, 2)).astype(np.float32) * np.float32(0.1)
+    source = MediaSource.from_samples(noise, 48_000)
+    with closing(source.open()) as file, MediaDecoder(file, "noise.wav") as decoder:
+        for _ in decoder:
+            pass
+
+
+def run(line: socket.socket, mapped_bytes: int, decode: Decode, *, in_advance: bool) -> NoReturn:
+    """The life of a process that was just forked, `in_advance`: nobody waits for it yet. Never comes back."""
     code = 1
     try:
         _close_all_but(line.fileno())
+        if in_advance:
+            rehearse()
         serve_one(line, mapped_bytes, decode)
         code = 0
     finally:
