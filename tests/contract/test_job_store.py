@@ -100,7 +100,9 @@ def test_a_claim_is_renewed_kept_with_and_finished_by_its_holder(store: JobStore
     assert (done.state, done.started_s, done.finished_s) == (JobState.DONE, 1.0, 30.0)
     assert (done.result, done.kept_bytes) == ("it.json", 77)
     assert store.checkpoints(job.id) == {}
-    assert not store.finish(claim, 31.0)
+    assert store.finish(claim, 31.0, "it.json", 77)  # the answer to the first may have been lost
+    assert not store.finish(claim, 31.0, "another.json", 77)
+    assert (store.get(job.id), store.deliveries.of_job(job.id)) == (done, [])
 
 
 def test_whose_lease_ran_out_is_refused_and_the_job_goes_on_behind_its_chunks(store: JobStore) -> None:

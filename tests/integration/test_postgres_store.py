@@ -17,9 +17,10 @@ from autorag_whisper.jobs import postgres_schema
 from autorag_whisper.jobs.job import JobRequest, JobState
 from autorag_whisper.jobs.postgres import PostgresJobStore
 from autorag_whisper.jobs.postgres_address import Address
+from postgres_wire import Wire
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from benchmarks.postgres_server import PostgresServer
 
@@ -285,6 +286,42 @@ def test_a_server_that_is_silent_or_holds_a_lock_is_given_up(postgres_server: Po
             process.send_signal(signal.SIGCONT)
     assert store.get(job.id) == job
     store.close()
+
+
+def test_what_was_committed_though_its_answer_was_lost_is_not_done_twice(
+    postgres_server: PostgresServer, url: str
+) -> None:
+    wire = Wire(postgres_server.folder, url)
+    store = PostgresJobStore(wire.url)
+
+    def cut(call: Callable[[], object]) -> None:
+        wire.cuts = True
+        with pytest.raises(StoreUnavailable):
+            call()
+        assert not wire.cuts
+
+    asked = JobRequest("/in", "in", idempotency_key="k")
+    cut(lambda: store.add(asked, 0.0))
+    job = store.add(asked, 0.0)
+    assert store.newest() == [job]
+    claim = store.claim(LEASE_S, 1.0)
+    assert claim is not None
+    assert store.keep(claim, [("segment", "1")])
+    cut(lambda: store.keep(claim, [("segment", "2"), ("segment", "3")], [(0, b"x")], ["a note"]))
+    assert store.keep(claim, [("segment", "2"), ("segment", "3"), ("segment", "4")], [(0, b"x")], ["a note"])
+    assert [event.data for event in store.events(job.id)] == ["1", "2", "3", "4"]
+    cut(lambda: store.finish(claim, 2.0, "r.json", 5))
+    assert store.finish(claim, 2.0, "r.json", 5)
+    cut(lambda: store.claim(LEASE_S, 3.0))  # nothing to claim, and nothing is
+    second = store.add(TALK, 4.0)
+    cut(lambda: store.claim(LEASE_S, 5.0))  # nobody knows that it has it
+    assert store.claim(LEASE_S, 5.0) is None
+    again = store.claim(LEASE_S, 6.0 + LEASE_S)
+    assert again is not None
+    assert again.job.id == second.id
+    assert store.fail(again, "{}", 50.0, again_s=60.0)
+    store.close()
+    wire.close()
 
 
 def test_whoever_waits_for_news_ends_at_once(url: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from autorag_whisper.cli.exits import BadUsage
+from autorag_whisper.cli.job_store import open_store
 from autorag_whisper.cli.output_options import formats_of
 from autorag_whisper.cli.tracing import traces
 from autorag_whisper.domain.errors import ExtraNotInstalled, InvalidOption
@@ -68,6 +69,10 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "auto_e
 @click.option("--allow-origin", multiple=True, metavar="URL", help="Web pages of this origin may send requests.")
 @click.option("--drain", type=click.FloatRange(0, 3600), default=30.0, help="Seconds that work may take at the end.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of durable jobs; none has no /v1/jobs.")
+@click.option(
+    "--store", default="", envvar="AUTORAG_WHISPER_JOB_STORE", metavar="URL", show_default=False,
+    help="Durable jobs in PostgreSQL, which servers with one --data may share; default: a file in --data.",
+)  # fmt: skip
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, help="Durable jobs in work at a time.")
 @click.option("--watch", type=click.Path(path_type=Path), help="Folder whose recordings become durable jobs.")
 @click.option("--output-dir", type=click.Path(path_type=Path), help="For their results; none: beside them.")
@@ -195,16 +200,16 @@ def _beside(given: dict[str, Any], stack: ExitStack) -> list[Beside]:
 
 def _durable(given: dict[str, Any], transcriber: ResumableTranscriber, stack: ExitStack) -> Jobs | None:
     from autorag_whisper.jobs.runner import JobRunner
-    from autorag_whisper.jobs.sqlite import SqliteJobStore
     from autorag_whisper.jobs.webhooks import WebhookHttp, WebhookSender, read_networks, read_secrets
     from autorag_whisper.server.jobs import Jobs
 
     secrets = read_secrets(os.environ.get("AUTORAG_WHISPER_WEBHOOK_SECRET", ""))
     networks = read_networks(given["webhook_allow"])
     if given["data"] is None:
+        if given["store"]:
+            raise BadUsage("--store needs a folder for uploads and results", "give it too: --data FOLDER")
         return None
-    given["data"].mkdir(mode=0o700, parents=True, exist_ok=True)  # what people said is this user's alone
-    store = stack.enter_context(closing(SqliteJobStore(given["data"] / "jobs.sqlite3")))
+    store = stack.enter_context(closing(open_store(given["data"], given["store"])))
     runner = stack.enter_context(closing(JobRunner(store, transcriber, given["data"], time.time, given["jobs"])))
     if secrets:
         stack.enter_context(closing(WebhookSender(store.deliveries, secrets, time.time, WebhookHttp(networks))))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 LEAST_FREE_BYTES = 200 << 20
 """With less room on the disk nothing new is begun: what is in work needs some."""
 _PAGE = 1000
+_STRAY_S = 86_400.0
+_MOST_CLAIMS = 1000
 
 
 def is_full(error: BaseException) -> bool:
@@ -64,6 +68,12 @@ class JobFiles:
         sync_folder(self.results)
         return target
 
+    def remove_older_results(self, claim: Claim) -> None:
+        """What earlier claims of the job have written, who died before its row said so."""
+        for fence in range(max(1, claim.fence - _MOST_CLAIMS), claim.fence):
+            for suffix in ("json", "new"):
+                (self.results / f"{claim.job.id}.{fence}.{suffix}").unlink(missing_ok=True)
+
     def remove_media(self, job: Job) -> None:
         """Its media, if it was sent: nobody else's."""
         path = Path(job.request.path)
@@ -76,9 +86,17 @@ class JobFiles:
             self.result(job).unlink(missing_ok=True)
         self.remove_media(job)
 
-    def remove_strays(self, store: JobStore) -> None:
-        """What processes left that died between a file and its row. For whoever has the store alone."""
-        strays = {str(path) for path in self.uploads.iterdir()}
+    def remove_strays(self, store: JobStore, now_s: float) -> None:
+        """What processes left that died between a file and its row.
+
+        Where other processes have the store too, what is a day old: theirs may still become a row.
+        """
+        old_s = now_s - _STRAY_S if store.is_shared else None
+
+        def is_old(path: Path) -> bool:
+            return old_s is None or path.stat().st_mtime < old_s
+
+        strays = {str(path) for path in self.uploads.iterdir() if is_old(path)}
         for state in JobState:
             before = ""
             while state is not JobState.DONE and strays:
@@ -89,7 +107,21 @@ class JobFiles:
                 before = page[-1].id
         for stray in strays:
             Path(stray).unlink(missing_ok=True)
-        for path in self.results.iterdir():
+        for path in filter(is_old, self.results.iterdir()):
             job = store.get(path.name.partition(".")[0])
-            if job is None or job.result != path.name:
+            in_hand = store.is_shared and job is not None and not job.state.is_final
+            if job is None or (job.result != path.name and not in_hand):
                 path.unlink(missing_ok=True)
+
+
+def mark_of(folder: Path) -> str:
+    """What tells this folder from every other, wherever it is mounted; made if there is none yet. Raises OSError."""
+    mark = folder / "folder-id"
+    if not mark.exists():
+        new = folder / f".{uuid.uuid4().hex}"
+        new.write_text(uuid.uuid4().hex, encoding="ascii")
+        with contextlib.suppress(FileExistsError):  # another server was there first
+            os.link(new, mark)
+        new.unlink()
+        sync_folder(folder)
+    return mark.read_text(encoding="ascii").strip()

@@ -213,7 +213,12 @@ class MemoryJobStore:
             return dict(kept.chunks) if kept is not None else {}
 
     def finish(self, claim: Claim, now_s: float, result: str = "", result_bytes: int = 0) -> bool:
-        return self._end(claim, JobState.DONE, now_s, result=result, kept_bytes=result_bytes)
+        if self._end(claim, JobState.DONE, now_s, result=result, kept_bytes=result_bytes):
+            return True
+        with self._lock:
+            kept = self._jobs.get(claim.job.id)
+            is_own = kept is not None and kept.fence == claim.fence + 1 and kept.job.state is JobState.DONE
+            return kept is not None and is_own and kept.job.result == result
 
     def fail(self, claim: Claim, error: str, now_s: float, again_s: float | None = None) -> bool:
         if again_s is None:

@@ -60,6 +60,7 @@ class PostgresJobStore:
     ) -> None:
         self._connections = Connections(Address.parse(address), most_connections, answer_s)
         self._listeners: list[Listener] = []
+        self._told: dict[tuple[str, int], int] = {}  # events of each claim that we know to be kept
         self.deliveries = PostgresDeliveries(self._connections)
         self._prepare(folder)
 
@@ -139,7 +140,10 @@ class PostgresJobStore:
                 "FROM next WHERE jobs.place = next.place RETURNING jobs.*",
                 {"now": now_s, "until": now_s + lease_s, "most": 100 * WAITING_WORTH_S},
             ).fetchone()
-        return Claim(_job(found), found["fence"], now_s + lease_s) if found else None
+        if found is None:
+            return None
+        self._told[found["id"], found["fence"]] = found["told"]
+        return Claim(_job(found), found["fence"], now_s + lease_s)
 
     def renew(self, claim: Claim, lease_s: float, now_s: float, progress: tuple[float, float]) -> Claim | None:
         found = self._rows(
@@ -148,7 +152,10 @@ class PostgresJobStore:
             "RETURNING *",
             now_s + lease_s, progress[0], progress[0], progress[1], claim.job.id, claim.fence,
         )  # fmt: skip
-        return Claim(_job(found[0]), claim.fence, now_s + lease_s) if found else None
+        if not found:
+            self._told.pop((claim.job.id, claim.fence), None)
+            return None
+        return Claim(_job(found[0]), claim.fence, now_s + lease_s)
 
     def keep(
         self,
@@ -157,7 +164,7 @@ class PostgresJobStore:
         checkpoints: Sequence[tuple[int, bytes]] = (),
         notes: Sequence[str] = (),
     ) -> bool:
-        held = "SELECT notes FROM jobs WHERE id = %s AND fence = %s AND state = 'running' FOR UPDATE"
+        held = "SELECT notes, told FROM jobs WHERE id = %s AND fence = %s AND state = 'running' FOR UPDATE"
         with self._connections.using() as database, database.transaction():
             found = database.execute(held, (claim.job.id, claim.fence)).fetchone()
             if found is None:
@@ -168,43 +175,43 @@ class PostgresJobStore:
                     "ON CONFLICT (job, number) DO UPDATE SET checkpoint = EXCLUDED.checkpoint",
                     (claim.job.id, *checkpoint),
                 )
-            for kind, data in events:
+            # More is kept than we know where the answer to a commit was lost: its events are not told twice.
+            known = self._told.get((claim.job.id, claim.fence), int(found["told"]))
+            for number, (kind, data) in enumerate(events, known + 1):
                 database.execute(
-                    "INSERT INTO events SELECT %s, coalesce(max(number), 0) + 1, %s, %s FROM events WHERE job = %s",
-                    (claim.job.id, kind, storable(data), claim.job.id),
+                    "INSERT INTO events VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                    (claim.job.id, number, kind, storable(data)),
                 )
+            told = max(found["told"], known + len(events))
+            database.execute("UPDATE jobs SET told = %s WHERE id = %s", (told, claim.job.id))
             if notes:
-                told = json.dumps(list(dict.fromkeys((*json.loads(found["notes"]), *notes))))
-                database.execute("UPDATE jobs SET notes = %s WHERE id = %s", (told, claim.job.id))
-            return True
+                all_ = json.dumps(list(dict.fromkeys((*json.loads(found["notes"]), *notes))))
+                database.execute("UPDATE jobs SET notes = %s WHERE id = %s", (all_, claim.job.id))
+        self._told[claim.job.id, claim.fence] = told
+        return True
 
     def checkpoints(self, job_id: str) -> dict[int, bytes]:
         rows = self._rows("SELECT number, checkpoint FROM chunks WHERE job = %s", job_id)
         return {row["number"]: row["checkpoint"] for row in rows}
 
     def finish(self, claim: Claim, now_s: float, result: str = "", result_bytes: int = 0) -> bool:
-        with self._connections.using() as database, database.transaction():
-            changes = "state = 'done', finished_s = %s, result = %s, kept_bytes = %s"
-            if not _ended(database, claim, changes, now_s, result, result_bytes):
-                return False
-            database.execute("DELETE FROM chunks WHERE job = %s", (claim.job.id,))
+        changes = "state = 'done', finished_s = %s, result = %s, kept_bytes = %s"
+        if self._end(claim, changes, now_s, result, result_bytes):
             return True
+        own = "SELECT 1 FROM jobs WHERE id = %s AND fence = %s AND state = 'done' AND result = %s"
+        return bool(self._rows(own, claim.job.id, claim.fence + 1, result))
 
     def fail(self, claim: Claim, error: str, now_s: float, again_s: float | None = None) -> bool:
-        with self._connections.using() as database, database.transaction():
-            if again_s is None:
-                changes = "state = 'failed', finished_s = %s, error = %s"
-                return _ended(database, claim, changes, now_s, storable(error))
-            changes = "state = 'queued', failures = failures + 1, ready_s = %s, turn_s = %s - priority * %s"
-            return _ended(database, claim, changes, again_s, again_s, WAITING_WORTH_S)
+        if again_s is None:
+            return self._end(claim, "state = 'failed', finished_s = %s, error = %s", now_s, storable(error))
+        changes = "state = 'queued', failures = failures + 1, ready_s = %s, turn_s = %s - priority * %s"
+        return self._end(claim, changes, again_s, again_s, WAITING_WORTH_S)
 
     def hand_back(self, claim: Claim) -> bool:
-        with self._connections.using() as database, database.transaction():
-            return _ended(database, claim, "state = 'queued'")
+        return self._end(claim, "state = 'queued'")
 
     def cancelled(self, claim: Claim, now_s: float) -> bool:
-        with self._connections.using() as database, database.transaction():
-            return _ended(database, claim, "state = 'cancelled', finished_s = %s", now_s)
+        return self._end(claim, "state = 'cancelled', finished_s = %s", now_s)
 
     def cancel(self, job_id: str, now_s: float) -> Job | None:
         with self._connections.using() as database, database.transaction():
@@ -265,6 +272,21 @@ class PostgresJobStore:
         for listener in self._listeners:
             listener.close()
         self._connections.close()
+
+    def _end(self, claim: Claim, changes: str, *values: Any) -> bool:
+        """Change a job that is its holder's still, and is not from then on."""
+        statement = (
+            f"UPDATE jobs SET {changes}, fence = fence + 1 "  # noqa: S608 - from the callers above alone
+            "WHERE id = %s AND fence = %s AND state = 'running' RETURNING *"
+        )
+        with self._connections.using() as database, database.transaction():
+            ended = database.execute(statement.encode(), (*values, claim.job.id, claim.fence)).fetchone()
+            if ended is not None and (job := _job(ended)).state.is_final:
+                put_beside(database, job)
+            if ended is not None and ended["state"] == "done":
+                database.execute("DELETE FROM chunks WHERE job = %s", (claim.job.id,))
+        self._told.pop((claim.job.id, claim.fence), None)
+        return ended is not None
 
     def _rows(self, statement: str, *values: Any) -> list[DictRow]:
         with self._connections.using() as database:
@@ -330,18 +352,6 @@ def _take_from_the_dead(database: Connection[DictRow], now_s: float) -> None:
     for job in map(_job, rows.fetchall()):
         if job.state.is_final:
             put_beside(database, job)
-
-
-def _ended(database: Connection[DictRow], claim: Claim, changes: str, *values: Any) -> bool:
-    """Change a job that is its holder's still, and is not from then on."""
-    statement = (
-        f"UPDATE jobs SET {changes}, fence = fence + 1 "  # noqa: S608 - from the callers above alone
-        "WHERE id = %s AND fence = %s AND state = 'running' RETURNING *"
-    )
-    ended = database.execute(statement.encode(), (*values, claim.job.id, claim.fence)).fetchone()
-    if ended is not None and (job := _job(ended)).state.is_final:
-        put_beside(database, job)
-    return ended is not None
 
 
 _AS_THEY_ARE = (

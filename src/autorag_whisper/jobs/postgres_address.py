@@ -49,4 +49,4 @@ class Address:
         for key in ("password", "sslpassword"):
             if secret := self.options.get(key):
                 message = message.replace(str(secret), "***")
-        return " ".join(message.split())
+        return " ".join(message.split()).rstrip(".?")

@@ -41,6 +41,7 @@ MIGRATIONS: tuple[LiteralString, ...] = (
         failures integer NOT NULL DEFAULT 0,
         error text NOT NULL DEFAULT '',
         notes text NOT NULL DEFAULT '[]',
+        told integer NOT NULL DEFAULT 0,
         result text NOT NULL DEFAULT '',
         kept_bytes bigint NOT NULL DEFAULT 0,
         wants_cancel boolean NOT NULL DEFAULT false,

@@ -102,8 +102,7 @@ class JobRunner:
         self.telemetry = Telemetry()
         self.decoding = DecodingLimits()
         self._problem = self._stuck = ""
-        if not store.is_shared:
-            self.files.remove_strays(store)
+        self.files.remove_strays(store, clock())
         self._changed = threading.Condition()
         self._active: list[JobInWork] = []
         self._ending = False
@@ -249,6 +248,7 @@ class JobRunner:
         self._patiently(lambda: store.renew(claim, LEASE_S, self._clock(), (whole_s, whole_s)))
         if self._patiently(lambda: store.finish(claim, self._clock(), result.name, size)):
             self.files.remove_media(claim.job)
+            self.files.remove_older_results(claim)
         else:
             result.unlink(missing_ok=True)
 

@@ -220,7 +220,8 @@ class SqliteJobStore:
         with self._file.writing() as database:
             changes = "state = 'done', finished_s = ?, result = ?, kept_bytes = ?"
             if not self._end(database, claim, changes, now_s, result, result_bytes):
-                return False
+                own = "SELECT 1 FROM jobs WHERE id = ? AND fence = ? AND state = 'done' AND result = ?"
+                return database.execute(own, (claim.job.id, claim.fence + 1, result)).fetchone() is not None
             database.execute("DELETE FROM chunks WHERE job = ?", (claim.job.id,))
             return True
 

@@ -128,7 +128,10 @@ class JobStore(Protocol):
         ...
 
     def finish(self, claim: Claim, now_s: float, result: str = "", result_bytes: int = 0) -> bool:
-        """It is done; its result has been written to the file of the name `result`, and its media is not needed."""
+        """It is done; its result has been written to the file of the name `result`, and its media is not needed.
+
+        Again by the same claim, with the same result, is True: the answer to the first may have been lost.
+        """
         ...
 
     def fail(self, claim: Claim, error: str, now_s: float, again_s: float | None = None) -> bool:
