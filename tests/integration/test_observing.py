@@ -97,11 +97,16 @@ def test_requests_are_counted_by_route_and_status_and_the_engine_by_what_it_did(
         assert observed.post(bytes(2_000_000), headers=key).status_code == 413
         assert observed.post(b"no media", headers=key).status_code == 400
         assert observed.client.get("/v1/models/base", headers=key).status_code == 200
+        observed.app.state.service.health.draining = True
+        assert observed.client.get("/readyz").status_code == 503  # which turns nobody away
+        observed.app.state.service.health.draining = False
         found = observed.figures()
     requests = {key[1:]: value for key, value in found.items() if key[0] == "autorag_whisper_http_requests_total"}
     assert {("POST", TRANSCRIPTIONS, str(status)): 1 for status in (200, 400, 401, 413)} | {
-        ("GET", "/v1/models/{name:path}", "200"): 1
+        ("GET", "/v1/models/{name:path}", "200"): 1,
+        ("GET", "/readyz", "503"): 1,
     } == requests
+    assert found["autorag_whisper_http_rejected_total", "not_now"] == 0
     assert found["autorag_whisper_http_rejected_total", "no_key"] == 1
     assert found["autorag_whisper_http_rejected_total", "too_large"] == 1
     assert found["autorag_whisper_http_request_seconds_count", TRANSCRIPTIONS] == 4

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+"""Asked every few seconds: no spans, lines in the log only when they fail; their "not now" turns nobody away."""
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _PREFIX = "autorag_whisper_"
@@ -96,7 +98,7 @@ class Metrics:
         """A request is over."""
         self.requests.labels(method if method in _METHODS else "OTHER", route, str(status)).inc()
         self.seconds.labels(route).observe(seconds)
-        if status in _REASONS:
+        if status in _REASONS and route not in PROBES:
             self.rejected.labels(_REASONS[status]).inc()
 
     def duration(self, name: str, value_s: float, attributes: Mapping[str, AttributeValue]) -> None:

@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from starlette.routing import Match
 
 from autorag_whisper.server.errors import ApiError
-from autorag_whisper.server.metrics import CONTENT_TYPE, Metrics
+from autorag_whisper.server.metrics import CONTENT_TYPE, PROBES, Metrics
 from autorag_whisper.telemetry import Telemetry, traceparent
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from autorag_whisper.server.access_log import AccessLog
 
 UNKNOWN_ROUTE = "other"
-PROBES = frozenset({"/livez", "/readyz", "/metrics"})
-"""Asked every few seconds: they have no spans, and a line in the log only when they fail."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CARRIED = (b"traceparent", b"tracestate")
