@@ -25,6 +25,7 @@ import stat
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from autorag_whisper.archive.inputs import Found, find
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 LOOK_S = 5.0
+_REST = 20
+"""Between two looks there are at least so many times as long as a look takes: it has a twentieth of a core at most."""
 _SYSTEM_FOLDERS = ("@", "#", "$", "~")
 """How folders of storage devices and of systems begin, for thumbnails and what was thrown away."""
 _MARK = "autorag-whisper could not transcribe this file."
@@ -255,11 +258,12 @@ def watching(folder: WatchedFolder, every_s: float = LOOK_S) -> Iterator[None]:
 
     def run() -> None:
         while not ended.is_set():
+            began = perf_counter()
             try:
                 folder.look()
             except Exception:  # noqa: BLE001 - a store that fails, a share that is gone: the next look may find it mended
                 _log.exception("the watched folder could not be looked at")
-            ended.wait(every_s)
+            ended.wait(max(every_s, _REST * (perf_counter() - began)))
 
     thread = threading.Thread(target=run, name="autorag-whisper-watch", daemon=True)
     thread.start()
