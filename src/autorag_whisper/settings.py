@@ -38,6 +38,8 @@ ENVIRONMENT: dict[str, str] = {
     "AUTORAG_WHISPER_DECODE_CPU_S": "processor seconds that decoding a file may take under `serve`; default 1800",
     "AUTORAG_WHISPER_UPLOAD_STALL_S": "seconds without a byte after which `serve` ends an upload; default 30",
     "AUTORAG_WHISPER_JOB_STORE": "what `serve` keeps durable jobs in: `postgresql://...`; default: a file in `--data`",
+    "AUTORAG_WHISPER_SERVER": "which server `jobs` asks; default: http://127.0.0.1:8060",
+    "AUTORAG_WHISPER_API_KEY": "the key that `jobs` sends; default: none",
     "AUTORAG_WHISPER_WEBHOOK_SECRET": "what `serve` signs webhooks with: `whsec_` and base64; default: none are sent",
     "AUTORAG_WHISPER_SERVE": "with `_PORT`, `_HOST` and so on behind it: the options of `serve` (docs/server.md)",
 }

@@ -23,6 +23,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "transcribe": ("autorag_whisper.cli.transcribe:transcribe", "Turn media files into subtitles, text and words."),
     "convert": ("autorag_whisper.cli.convert:convert", "Turn results in JSON into other formats, without recognising."),
     "serve": ("autorag_whisper.cli.serve:serve", "Serve OpenAI's audio API to programs on this machine."),
+    "jobs": ("autorag_whisper.cli.jobs:jobs", "Queue files on such a server, follow them, fetch results."),
     "models": ("autorag_whisper.cli.models:models", "List Whisper models, fetch one, or find its folder."),
     "formats": ("autorag_whisper.cli.formats:formats", "List the containers and codecs that are read."),
     "bench": ("autorag_whisper.cli.bench:bench", "Measure how fast your own files are transcribed here."),
@@ -33,7 +34,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 
 _EPILOG = (
     "Exit codes: 0 all is well, 1 something failed, 2 bad usage, 3 nothing failed but outputs were kept or "
-    "another run is at work, 130 interrupted (Ctrl-C), 143 terminated."
+    "another run is at work, 4 a job that was waited for was cancelled, 130 interrupted (Ctrl-C), 143 terminated."
 )
 
 

@@ -22,6 +22,8 @@ BAD_USAGE = 2
 KEPT = 3
 """Nothing failed, but some outputs were not written: files of others, or changed ones, have their names; or another run
 is at work on the same files."""
+CANCELLED = 4
+"""A durable job that was waited for was cancelled."""
 INTERRUPTED = 130
 TERMINATED = 143
 

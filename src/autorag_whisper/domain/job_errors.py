@@ -49,3 +49,37 @@ class QuotaExceeded(RequestError):
     @property
     def remedy(self) -> str:
         return "wait until some of your jobs are done, or remove old ones (autorag-whisper jobs prune)"
+
+
+@dataclass(eq=False)
+class ServerUnreachable(UnavailableError):
+    """No server of ours answers at `url`."""
+
+    url: str
+    reason: str
+
+    def problem(self) -> str:
+        return f"{self.url} cannot be reached: {self.reason}".rstrip(".")
+
+    @property
+    def remedy(self) -> str:
+        return "start it (autorag-whisper serve --data FOLDER), or name another (--server URL)"
+
+
+@dataclass(eq=False)
+class ServerRefused(RequestError):
+    """A server's answer is an error: its `message`, `code`, HTTP `status`, and what it asks for, `retry_after_s`."""
+
+    message: str
+    code: str
+    status: int
+    retry_after_s: int | None = None
+
+    def problem(self) -> str:
+        return self.message.rstrip(".")
+
+    @property
+    def remedy(self) -> str:
+        if self.status == 401:
+            return "The key is read from AUTORAG_WHISPER_API_KEY"
+        return "" if self.retry_after_s is None else f"Try again in {self.retry_after_s} s"
