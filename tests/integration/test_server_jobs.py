@@ -470,3 +470,13 @@ def test_no_webhook_is_taken_where_none_would_be_sent(served: Served, speech: by
     refused = served.add(speech, webhook="https://host.example/hook")
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "webhook")
     assert list(served.runner.files.uploads.iterdir()) == []
+
+
+def test_a_strict_server_refuses_fields_of_a_job_that_it_would_ignore(tmp_path: Path, speech: bytes) -> None:
+    served = Served(tmp_path, strict=True)
+    with served.client:
+        assert served.add(speech, langauge="en").status_code == 400
+        taken = served.add(speech, language="en", priority="1", task="transcribe", options='{"quality": "fast"}')
+        assert taken.status_code == 201, taken.text
+        served.until(taken.json()["id"], "done")
+    served.world.transcriber.close()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _MOST_JSON_BYTES = 1 << 20
 _TASKS = ("transcribe", "translate")
+_OF_JOBS = frozenset(("path", "task", "options", "priority", "webhook"))
 _OPTIONS = frozenset(field.name for field in fields(TranscribeOptions))
 
 Form = dict[str, list[str]]
@@ -87,12 +88,16 @@ def no_room(reason: str) -> ApiError:
     return unavailable(f"No job can be added now: {reason}.", "disk_full", 60)
 
 
-def asked_of(form: Form, max_audio_s: float) -> Asked:
-    """The fields of a transcription, `task`, and `options`, fields of `TranscribeOptions`. Raises ApiError (400)."""
+def asked_of(form: Form, max_audio_s: float, *, strict: bool = False) -> Asked:
+    """The fields of a transcription, `task`, and `options`, fields of `TranscribeOptions`. Raises ApiError (400).
+
+    `strict`: fields that would be ignored are refused.
+    """
     task = (form.get("task") or ["transcribe"])[-1] or "transcribe"
     if task not in _TASKS:
         raise invalid("task", task, " or ".join(_TASKS))
-    asked = read(form, task, max_audio_s)
+    of_transcription = {name: values for name, values in form.items() if name not in _OF_JOBS}
+    asked = read(of_transcription, task, max_audio_s, strict=strict)
     text = (form.get("options") or [""])[-1]
     if not text:
         return asked

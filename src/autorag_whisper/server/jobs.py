@@ -183,7 +183,7 @@ async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
         raise no_room(reason)
     given = await receive(request, service.settings, jobs.settings.roots)
     with given:
-        asked = asked_of(given.form, service.settings.max_audio_s)
+        asked = asked_of(given.form, service.settings.max_audio_s, strict=service.settings.strict)
         place = given.path or jobs.runner.files.uploads / uuid.uuid4().hex
         wanted = JobRequest(
             str(place),
