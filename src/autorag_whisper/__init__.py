@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # the same names as type checkers find them; tests/unit/test_
     from autorag_whisper.api import transcribe_segment as transcribe_segment
     from autorag_whisper.audio.source import MediaSource as MediaSource
     from autorag_whisper.bootstrap import build_transcriber as build_transcriber
+    from autorag_whisper.domain.decoding import DecodingLimits as DecodingLimits
     from autorag_whisper.domain.errors import AutoragWhisperError as AutoragWhisperError
     from autorag_whisper.domain.errors import Cancelled as Cancelled
     from autorag_whisper.domain.errors import RequestError as RequestError
@@ -60,6 +61,7 @@ else:
             "autorag_whisper.api": ("get_model", "resolved_device", "transcribe_segment"),
             "autorag_whisper.audio.source": ("MediaSource",),
             "autorag_whisper.bootstrap": ("build_transcriber",),
+            "autorag_whisper.domain.decoding": ("DecodingLimits",),
             "autorag_whisper.domain.errors": ("AutoragWhisperError", "Cancelled", "RequestError", "UnavailableError"),
             "autorag_whisper.domain.notes": ("Note", "NoteKind"),
             "autorag_whisper.domain.request": ("Aligner", "Quality", "Task", "TranscribeOptions"),

@@ -132,8 +132,9 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         401: "no key, or one that is not known",
         403: "a path that this server does not read",
         404: "no such model, or job",
+        408: "the upload stands still, or is too slow",
         409: "the job has no result",
-        413: "larger than the limit",
+        413: "larger than the limit, or too much to decode",
         429: "over your own limit",
         503: "not now: the limit of requests, or it is ending",
     }.items()

@@ -23,13 +23,14 @@ _STATUSES = {
     401: "no key, or one that is not known",
     403: "a web page from elsewhere, on a server without keys; or what the operator does not allow",
     404: "no such thing, or another client's",
+    408: "the upload stands still, or is too slow",
     409: "the job has no result",
-    413: "larger than the limit",
+    413: "larger than the limit, or too much to decode",
     429: "more in work than one client may have; `Retry-After`",
     500: "a fault of the server's, which its log has",
     503: "not now: full, ending, or without what it needs; `Retry-After`",
 }
-_WORK = (400, 413, 429, 503)
+_WORK = (400, 408, 413, 429, 503)
 _JOB = (404, 503)
 
 
