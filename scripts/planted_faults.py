@@ -176,7 +176,11 @@ FAULTS: tuple[tuple[str, str, str], ...] = (
     ("recognition/parts.py", "result.attempts[-1] if result.needs_redo", "result.attempts[0] if result.needs_redo"),
     ("blas_threads.py", "                    self._put(1)\n", ""),
     ("blas_threads.py", "if self._under_way == {token}:", "if True:"),
-    ("blas_threads.py", "self._former if self._under_way else self._get()", "self._get()"),
+    (
+        "blas_threads.py",
+        "if not self._under_way:\n                    self._former",
+        "if True:\n                    self._former",
+    ),
     ("recognition/windows.py", "_TOKENS_PER_S.get(", "dict[str, int]().get("),
     ("transcriber/assembly.py", "self.speech_s - skipped_s), skipped_s", "self.speech_s), skipped_s"),
     ("transcriber/assembly.py", "in chunk.speech if span.sure or result.words)", "in chunk.speech)"),

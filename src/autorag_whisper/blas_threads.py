@@ -43,10 +43,10 @@ class OneThread:
         # Whatever a signal handler raises between two of these lines, what was changed is put back.
         try:
             with self._lock:
-                former = self._former if self._under_way else self._get()
+                if not self._under_way:
+                    self._former = self._get()
                 self._under_way.add(token)
                 if len(self._under_way) == 1:
-                    self._former = former
                     self._put(1)
             yield
         finally:
