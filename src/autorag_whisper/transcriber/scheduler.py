@@ -229,18 +229,26 @@ class Scheduler:
         turns = in_turn([Turn(w.pool, w.request.control.priority, w.in_flight_s, w.waited) for w in able.values()])
         for turn in turns:
             work = able[id(turn.pool)]
-            job = work.own_job or self._batch(work, [turn, *(other for other in turns if other is not turn)])
+            order = [turn, *(other for other in turns if other is not turn)]
+            job = work.own_job or self._batch(work, order)
+            if job is not None and job.tasks and not work.own_job and self._may_fill(order):
+                return False
             if job is not None:
                 self._submit(job)
                 return True
         return False
 
+    def _may_fill(self, turns: Sequence[Turn]) -> bool:
+        """Whether the first one's batch is better made when a worker is free: others of other runs may come that go
+        with it. Nobody overtakes it meanwhile."""
+        return bool(turns[1:]) and not self._workers.idle and not next_batch(turns, full=True)
+
     def _batch(self, work: RunWork, turns: Sequence[Turn]) -> EngineJob | None:
         """The next batch for a run, with what others have that goes with it."""
         if not work.exhausted:  # its batch may fill up first, while others of its own are on their way
             tasks = next_batch(turns, full=bool(work.in_flight) and not self._workers.idle)
-        else:
-            tasks = next_batch(turns, share=self._workers.count)
+        else:  # of several runs others come, which the workers that are busy now will do
+            tasks = next_batch(turns, share=self._workers.idle if turns[1:] else self._workers.count)
         return EngineJob(tuple(tasks)) if tasks else None
 
     def _submit(self, job: EngineJob) -> None:
