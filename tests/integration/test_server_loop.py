@@ -135,6 +135,20 @@ def test_models_are_looked_for_while_others_are_answered(speech: bytes) -> None:
                 assert request.result().status_code == 200
 
 
+def test_a_full_disk_is_not_ready() -> None:
+    room = {"bytes": 1 << 40}
+    world = World()
+    with world.transcriber:
+        engine = Engine(world.transcriber, list, lambda: 0.0, lambda _: room["bytes"])
+        with client_of(create_app(engine, ServerSettings())) as client:
+            until(lambda: client.get("/readyz").status_code == 200)
+            room["bytes"] = 1000
+            answer = client.get("/readyz")
+            assert (answer.status_code, "is full" in answer.json()["reason"]) == (503, True)
+            room["bytes"] = 1 << 40
+            assert client.get("/readyz").status_code == 200
+
+
 def test_a_model_that_takes_for_ever_to_load_holds_up_neither_answers_nor_the_end() -> None:
     """Its thread is nobody's but its own: those of the pool stay free, and the end does not wait for it."""
     gate = Gate()

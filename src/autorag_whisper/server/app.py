@@ -12,7 +12,10 @@ import asyncio
 import hashlib
 import logging
 import re
+import shutil
+import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote
 
@@ -57,11 +60,12 @@ MODEL_HEADER = "X-Autorag-Whisper-Model"
 
 
 class Engine(NamedTuple):
-    """What the service works with. `local_models()`: names of the models that are on this machine."""
+    """What the service works with. `local_models()`: names of those that are here; `free_bytes` of a folder's disk."""
 
     transcriber: TranscriberProtocol
     local_models: Callable[[], list[str]]
     clock: Callable[[], float]
+    free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
 
 
 class Service:
@@ -160,7 +164,8 @@ def create_app(
     if durable is not None:
         durable.runner.watch, durable.runner.decoding = service.health, settings.decoding
         jobs.add_routes(app, service, durable)
-    _add_health(app, service)
+    folders = [Path(tempfile.gettempdir()), *([durable.runner.uploads] if durable is not None else [])]
+    _add_health(app, service, folders)
     _observe(app, service, durable)
     gate = Gate(service.admission, service.draining, lambda: service.health.draining)
     app.add_middleware(Access, settings=settings, gate=gate)
@@ -269,7 +274,9 @@ class _Events(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-def _add_health(app: FastAPI, service: Service) -> None:
+def _add_health(app: FastAPI, service: Service, folders: Sequence[Path]) -> None:
+    free = service.engine.free_bytes
+
     @app.get("/livez")
     async def livez() -> dict[str, str]:
         """Whether the web process answers."""
@@ -278,7 +285,7 @@ def _add_health(app: FastAPI, service: Service) -> None:
     @app.get("/readyz")
     async def readyz() -> Response:
         """Whether requests should come here: the engine gets on, the model is loaded, it is not ending."""
-        reason = service.health.why_not()
+        reason = service.health.why_not() or await asyncio.to_thread(service.health.full_disk, folders, free)
         body = {"status": "not ready", "reason": reason} if reason else {"status": "ready"}
         return JSONResponse(body, status_code=503 if reason else 200)
 

@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
 
 STALLED_S = 120.0
 """Without a sign of progress for so long, while there is work, it hangs."""
+
+
+LEAST_FREE = 64 << 20
+"""Bytes that must be free where uploads, jobs and results go."""
 
 
 @dataclass(slots=True)
@@ -43,6 +48,10 @@ class Health:
         """Work ended, well or not."""
         with self._lock:
             self.in_work -= 1
+
+    def full_disk(self, folders: Iterable[Path], free: Callable[[Path], int]) -> str:
+        """What folder has no room for an upload, in words; "" if each has. `free` gives bytes, and may take a while."""
+        return next((f"the disk of {folder} is full" for folder in folders if free(folder) < LEAST_FREE), "")
 
     def why_not(self) -> str:
         """Why no request should come here now; "" if one may."""
