@@ -312,3 +312,10 @@ def test_logprobs_are_there_where_they_are_asked_for(client: TestClient, speech:
 def test_whoever_says_that_nobody_waits_goes_behind(client: TestClient, speech: bytes) -> None:
     assert post(client, speech, service_tier="flex").json() == post(client, speech, service_tier="auto").json()
     assert error_of(post(client, speech, service_tier="gold"))["param"] == "service_tier"
+
+
+def test_references_of_speakers_may_be_long_and_are_not_kept(client: TestClient, speech: bytes) -> None:
+    """OpenAI takes recordings of ten seconds as data URLs in a field; here they say nothing."""
+    long = {"known_speaker_references[]": "data:audio/wav;base64," + "A" * (3 << 20), "known_speaker_names[]": "Ann"}
+    assert post(client, speech, **long).json() == post(client, speech).json()
+    assert error_of(post(client, speech, prompt="x" * (1 << 20)))["code"] == "invalid_form"

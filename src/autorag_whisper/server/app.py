@@ -164,7 +164,7 @@ def create_app(
     if durable is not None:
         durable.runner.watch, durable.runner.decoding = service.health, settings.decoding
         jobs.add_routes(app, service, durable)
-    folders = [Path(tempfile.gettempdir()), *([durable.runner.uploads] if durable is not None else [])]
+    folders = [Path(tempfile.gettempdir()), *([durable.runner.files.uploads] if durable is not None else [])]
     _add_health(app, service, folders)
     _observe(app, service, durable)
     gate = Gate(service.admission, service.draining, lambda: service.health.draining)
