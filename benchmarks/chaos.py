@@ -1,6 +1,6 @@
 """Durable jobs while whatever does them is killed: `python -m benchmarks.chaos -h`.
 
-`kill -9` of a server, of a process of its worker or of both at random moments, and of the database now and then;
+`kill -9` of a server, of its worker or of both at random moments, and of the database now and then;
 clients that ask again until they are answered. At the end every job is done, once, with the same text as every other,
 and no chunk that was kept has been recognised again. Prints a line of JSON; exit code 1 where that is not so.
 """
@@ -88,11 +88,12 @@ class Server:
                 threading.Event().wait(0.05)
             assert time.monotonic() < ends, self._log.read_text()
 
-    def kill(self, target: str, chance: random.Random) -> None:
-        """`server`: its own process; `worker`: one of those below it; `both`: all of them."""
-        below = [child.pid for child in psutil.Process(self.process.pid).children(recursive=True)]
-        own = [self.process.pid]
-        killed = {"server": own, "worker": [chance.choice(below)] if below else [], "both": own + below}[target]
+    def kill(self, target: str) -> None:
+        """`server`: its own process; `worker`: the engine's, not a decoder's; `both`: all of them."""
+        process, own = psutil.Process(self.process.pid), [self.process.pid]
+        workers = [child.pid for child in process.children()]  # decoders are below them
+        below = [child.pid for child in process.children(recursive=True)]
+        killed = {"server": own, "worker": workers, "both": own + below}[target]
         for pid in killed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -145,7 +146,7 @@ class Chaos:
         finally:
             for server in running:
                 if server.process.poll() is None:
-                    server.kill("both", chance)
+                    server.kill("both")
         assert list((data / "uploads").iterdir()) == []
         if self.database is not None:
             password = (self.database.folder / "password").read_text()
@@ -189,7 +190,7 @@ class Chaos:
             self.database.kill()
             self.database.start()
             self.killed["database"] += 1
-        server.kill(target, chance)
+        server.kill(target)
         self.killed[target] += 1
         if server.process.poll() is not None:
             self._look_at_chunks()

@@ -268,8 +268,8 @@ def test_a_database_that_goes_away_is_told_and_comes_back_with_all_that_was_kept
 
 
 def test_a_server_that_is_silent_or_holds_a_lock_is_given_up(postgres_server: PostgresServer, url: str) -> None:
-    store = PostgresJobStore(url, answer_s=1.0)
-    job = store.add(TALK, 0.0)
+    patient, store = PostgresJobStore(url), PostgresJobStore(url, answer_s=1.0)
+    job = patient.add(TALK, 0.0)
     with psycopg.connect(url) as other:
         other.execute("LOCK TABLE autorag_whisper.jobs IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(StoreUnavailable, match="see what holds the database up"):
@@ -284,7 +284,8 @@ def test_a_server_that_is_silent_or_holds_a_lock_is_given_up(postgres_server: Po
     finally:
         for process in stopped:
             process.send_signal(signal.SIGCONT)
-    assert store.get(job.id) == job
+    assert patient.get(job.id) == job
+    patient.close()
     store.close()
 
 
