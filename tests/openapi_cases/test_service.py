@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+import schemathesis
 import uvicorn
 from hypothesis import HealthCheck, Phase, seed, settings
+from schemathesis import checks as known
 
-import schemathesis
 from autorag_whisper.jobs.memory import MemoryJobStore
 from autorag_whisper.jobs.runner import JobRunner
 from autorag_whisper.server.app import Engine, create_app
@@ -28,7 +29,6 @@ from autorag_whisper.server.settings import ServerSettings
 from autorag_whisper.testing import speech_samples, write_speech
 from http_world import until
 from run_world import World
-from schemathesis import checks as known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
