@@ -149,7 +149,7 @@ def invalid(param: str, value: object, allowed: str) -> ApiError:
 
 
 async def _json_form(request: Request) -> Form:
-    """The body, an object, as a form has its fields: objects as JSON, lists as several values."""
+    """The body, an object, as a form has its fields: objects as JSON, lists as several values, an empty one as none."""
     data = b""
     async for piece in request.stream():
         data += piece
@@ -164,7 +164,7 @@ async def _json_form(request: Request) -> Form:
     return {
         name: [_text(one) for one in (value if isinstance(value, list) else [value])]
         for name, value in told.items()
-        if value is not None
+        if value is not None and value != []
     }
 
 
