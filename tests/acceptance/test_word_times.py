@@ -25,8 +25,6 @@ MEDIAN_TOLERANCE, TAIL_TOLERANCE = 1.2, 1.35
 SHARE_TOLERANCE, WORDS_TOLERANCE, FAR_TOLERANCE = 3.0, 2, 2
 """A share of the words may be so many percentage points worse, or so many words, whichever is more; and so many words
 more may be over 0.5 s off."""
-ROUNDED = 0.05
-"""Shares are recorded to a tenth: two words of 53 are no more than two."""
 FEW_WORDS, FEW_WORDS_TOLERANCE = 60, 1.35
 """Of groups with fewer words a median, too, is decided by a few."""
 
@@ -58,7 +56,8 @@ def assert_as_good(found: Figures, errors: Errors, before: dict[str, Any], name:
     shares = {"right": list(errors.within), "recall": found.recall(errors), "precision": found.precision(errors)}
     for kind, share in shares.items():
         for limit, now, then in zip(WITHIN_MS, share, before[kind], strict=True):
-            assert now >= then - tolerance(errors.words) - ROUNDED, f"{name}: {kind} within {limit} ms"
+            few_less = round((then - now) * errors.words / 100) <= WORDS_TOLERANCE  # shares are recorded to a tenth
+            assert now >= then - SHARE_TOLERANCE or few_less, f"{name}: {kind} within {limit} ms"
 
 
 def tolerance(words: int) -> float:
