@@ -49,7 +49,8 @@ def test_every_operation_says_what_it_answers_and_with_which_errors(committed: d
     for method, path, operation in found:
         answers = operation["responses"]
         assert operation["summary"], path
-        assert "422" not in answers
+        # FastAPI says 422 of every route with parameters, which answers 400 here
+        assert ("422" in answers) == ((method, path) == ("post", "/v1/jobs"))
         assert any(status.startswith("2") for status in answers), (method, path)
         assert {"401", "403", "500"} <= answers.keys() or path in ("/livez", "/readyz")
         if method == "post" and "requestBody" in operation:

@@ -13,6 +13,7 @@ from autorag_whisper.domain.accepts import Accepts  # noqa: TC001 - typing.get_t
 from autorag_whisper.domain.clips import Clip, ClipLike, parse_clips
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.language import SCRIPTS, parse_spelled
+from autorag_whisper.domain.unicode import is_text
 
 if TYPE_CHECKING:
     from autorag_whisper.domain.language import Spelled
@@ -198,9 +199,14 @@ class TranscribeOptions:
             good = _is_number(value) and least <= value <= most
             _check(option, value, good, f"a number from {least:g} to {most:g}")
             object.__setattr__(self, field, float(value))
+        for field in _FLAGS:
+            flag = getattr(self, field)
+            _check(field.replace("_", " "), flag, _is_flag(flag), "true or false")
+            object.__setattr__(self, field, bool(flag))
         for field, (option, limit) in _TEXTS.items():
             text = getattr(self, field)
             _check(option, text, isinstance(text, str), "text")
+            _check(option, text[:20], is_text(text), "text without halves of surrogate pairs")
             _check(option, f"{text[:20]}...", len(text) <= limit, f"at most {limit} characters")
 
     @property
@@ -253,6 +259,7 @@ _RANGES = {
     "length_penalty": ("length penalty", -10.0, 10.0),
     "repetition_penalty": ("repetition penalty", 0.1, 10.0),
 }
+_FLAGS = ("code_switching", "vad", "suppress_blank")
 _TEXTS = {
     "initial_prompt": ("prompt", MAX_PROMPT_CHARACTERS),
     "hotwords": ("hotwords", MAX_PROMPT_CHARACTERS),
@@ -272,6 +279,11 @@ def _is_number(value: Any) -> bool:
         return not isinstance(value, bool) and isinstance(value, Real) and not math.isnan(value)
     except OverflowError:  # no float is as large
         return False
+
+
+def _is_flag(value: Any) -> bool:
+    """Of any library; a word such as "no" would count as true."""
+    return not isinstance(value, str | bytes) and not hasattr(value, "__len__") and value in (True, False)
 
 
 def _parse_temperatures(given: Any) -> tuple[float, ...]:

@@ -30,6 +30,8 @@ class JobState(StrEnum):
         return self in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 
 
+KEY_PREFIX = "watched-"
+"""Of the idempotency keys that the service makes itself (`server.watched`)."""
 POISONED = '{"message": "the process that had it died each time", "code": "poisoned"}'
 """The error of a job that is taken for the cause."""
 
@@ -42,7 +44,8 @@ class JobRequest:
     `idempotency_key`: a second request of the same client with the same key is the same job. `priority`: higher first.
     `media_bytes`: what the media takes of the service's own disk; 0 for a file that lies elsewhere. `webhook`: the
     address that is told of its end; "" tells nobody. `trace`: the `traceparent` (W3C) of the request that added it.
-    `no_links`: `path` leads straight to the file, and has to when it is opened.
+    `no_links`: `path` leads straight to the file, and has to when it is opened. `fingerprint`: of the request that
+    `idempotency_key` came with, "" where nobody has taken it.
     """
 
     path: str
@@ -56,6 +59,7 @@ class JobRequest:
     webhook: str = ""
     trace: str = ""
     no_links: bool = False
+    fingerprint: str = ""
 
     def __post_init__(self) -> None:
         if not -100 <= self.priority <= 100:

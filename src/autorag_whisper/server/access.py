@@ -88,7 +88,9 @@ class Access:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit():
             return ApiError(400, "Content-Length is not a number.", code="invalid_header")
-        return too_large(self._settings.max_upload_bytes) if int(length) > self._settings.max_upload_bytes else None
+        most = self._settings.max_upload_bytes
+        digits = length.lstrip(b"0")[: len(str(most)) + 1]  # a number may have more digits than Python reads
+        return too_large(most) if int(digits or b"0") > most else None
 
 
 def head_as_get(application: Application) -> Application:

@@ -22,7 +22,7 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
 from autorag_whisper import __version__
@@ -30,6 +30,7 @@ from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.server import asr, documents, events, jobs, uploads
 from autorag_whisper.server.access import Access, Gate
 from autorag_whisper.server.admission import Admission
+from autorag_whisper.server.answers import Json, as_bytes
 from autorag_whisper.server.bodies import CONTENT_TYPES, body_of
 from autorag_whisper.server.draining import Draining
 from autorag_whisper.server.errors import ApiError, answer_to
@@ -253,10 +254,10 @@ async def _streamed(
             await work.transcript()
         kept = stack.pop_all()
 
-    async def body() -> AsyncIterator[str]:
-        yield first
+    async def body() -> AsyncIterator[bytes]:
+        yield as_bytes(first)
         async for event in source:
-            yield event
+            yield as_bytes(event)
 
     headers |= {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return _Events(kept, body(), headers)
@@ -265,7 +266,7 @@ async def _streamed(
 class _Events(StreamingResponse):
     """Leaves `kept` when it ends, however, also where nothing of it was sent."""
 
-    def __init__(self, kept: AsyncExitStack, body: AsyncIterator[str], headers: dict[str, str]) -> None:
+    def __init__(self, kept: AsyncExitStack, body: AsyncIterator[bytes], headers: dict[str, str]) -> None:
         super().__init__(body, media_type="text/event-stream", headers=headers)
         self._kept = kept
 
@@ -287,7 +288,7 @@ def _add_health(app: FastAPI, service: Service, folders: Sequence[Path]) -> None
         """Whether requests should come here: the engine gets on, the model is loaded, it is not ending."""
         reason = service.health.why_not() or await asyncio.to_thread(service.health.full_disk, folders, free)
         body = {"status": "not ready", "reason": reason} if reason else {"status": "ready"}
-        return JSONResponse(body, status_code=503 if reason else 200)
+        return Json(body, status_code=503 if reason else 200)
 
 
 def _handle_errors(app: FastAPI) -> None:
@@ -295,7 +296,7 @@ def _handle_errors(app: FastAPI) -> None:
         told = answer_to(error)
         if told.code == "internal_error":
             _log.error("a request failed", exc_info=error)
-        return JSONResponse(told.body(), status_code=told.status, headers=dict(told.headers))
+        return Json(told.body(), status_code=told.status, headers=dict(told.headers))
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -305,14 +306,14 @@ def _handle_errors(app: FastAPI) -> None:
             told = ApiError(404, message, code="unknown_url")
         else:
             told = ApiError(error.status_code, str(error.detail), code="invalid_request")
-        return JSONResponse(told.body(), status_code=told.status, headers=dict(error.headers or {}))
+        return Json(told.body(), status_code=told.status, headers=dict(error.headers or {}))
 
     async def invalid(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         param = str(first["loc"][-1])
         told = ApiError(400, f"{param}: {first['msg']}.", param=param, code="invalid_value")
-        return JSONResponse(told.body(), status_code=told.status)
+        return Json(told.body(), status_code=told.status)
 
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(ApiError, answer)

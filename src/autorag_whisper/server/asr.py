@@ -6,12 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
 
 from autorag_whisper.domain.clips import Clip
 from autorag_whisper.domain.language import LANGUAGES
 from autorag_whisper.format import render
 from autorag_whisper.server import documents, uploads
+from autorag_whisper.server.answers import Json
 from autorag_whisper.server.errors import ApiError
 from autorag_whisper.server.fields import options_of
 
@@ -44,7 +44,7 @@ def add_routes(app: FastAPI, service: Service) -> None:
         async with service.recognised(upload, options, service.settings.model) as work:
             return await work.unless_gone(request)
 
-    @app.post("/asr", openapi_extra=documents.ASR, responses=documents.ERRORS)
+    @app.post("/asr", openapi_extra=documents.ASR)
     async def asr(request: Request) -> Response:
         """Text of speech. `encode=false`: the audio is 16 kHz mono signed 16 bit, without a header."""
         output = request.query_params.get("output") or "txt"
@@ -56,12 +56,12 @@ def add_routes(app: FastAPI, service: Service) -> None:
         transcript = await heard(request, task, clip=False)
         return Response(await asyncio.to_thread(render, transcript, output), media_type=_OUTPUTS[output])
 
-    @app.post("/detect-language", openapi_extra=documents.ASR, responses=documents.ERRORS)
+    @app.post("/detect-language", openapi_extra=documents.ASR)
     async def detect_language(request: Request) -> Response:
         """The language of the first half minute."""
         transcript = await heard(request, "transcribe", clip=True)
         code = transcript.language
-        return JSONResponse(
+        return Json(
             {
                 "detected_language": LANGUAGES.get(code, code),
                 "language_code": code,

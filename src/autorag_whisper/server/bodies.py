@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from autorag_whisper.format import render
 from autorag_whisper.format.language import text_language
 from autorag_whisper.format.structured import MEL_FRAMES_PER_S
 from autorag_whisper.format.times import Clock
+from autorag_whisper.server.answers import as_bytes, json_text
 from autorag_whisper.server.fields import Asked, ResponseFormat
 
 if TYPE_CHECKING:
@@ -42,18 +42,14 @@ def body_of(transcript: Transcript, asked: Asked) -> bytes:
 def as_json(body: dict[str, Any]) -> bytes:
     """JSON, of long lists an item at a time: the encoder lets no other thread run while it is at one object."""
     parts = [
-        f"{_dumped(name)}:{_items(value) if isinstance(value, list) else _dumped(value)}"
+        f"{json_text(name)}:{_items(value) if isinstance(value, list) else json_text(value)}"
         for name, value in body.items()
     ]
-    return f"{{{','.join(parts)}}}".encode()
+    return as_bytes(f"{{{','.join(parts)}}}")
 
 
 def _items(values: list[Any]) -> str:
-    return f"[{','.join(_dumped(value) for value in values)}]"
-
-
-def _dumped(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return f"[{','.join(json_text(value) for value in values)}]"
 
 
 def json_body(transcript: Transcript, asked: Asked) -> dict[str, Any]:

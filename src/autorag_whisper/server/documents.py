@@ -107,35 +107,3 @@ ASR: dict[str, Any] = {
         },
     },
 }
-
-_ERROR = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": _TEXT,
-                "type": _TEXT,
-                "param": {"type": ["string", "null"]},
-                "code": {"type": ["string", "null"]},
-            },
-        }
-    },
-}
-
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"description": told, "content": {"application/json": {"schema": _ERROR}}}
-    for status, told in {
-        400: "a field, or the media, cannot be what it is",
-        401: "no key, or one that is not known",
-        403: "a path that this server does not read",
-        404: "no such model, or job",
-        408: "the upload stands still, or is too slow",
-        409: "the job has no result",
-        413: "larger than the limit, or too much to decode",
-        429: "over your own limit",
-        503: "not now: the limit of requests, or it is ending",
-    }.items()
-}

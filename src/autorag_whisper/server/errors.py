@@ -52,7 +52,7 @@ def unavailable(message: str, code: str, retry_after_s: int = RETRY_AFTER_S) -> 
 
 async def send_error(error: ApiError, send: Send) -> None:
     """Answer with an error from outside the application. The connection ends: what was sent may be unread."""
-    body = json.dumps(error.body()).encode()
+    body = json.dumps(error.body()).encode()  # in ASCII: whatever is in it can be sent
     headers = {"content-type": "application/json", "connection": "close", "content-length": str(len(body))}
     lines = [(name.lower().encode(), value.encode()) for name, value in (headers | dict(error.headers)).items()]
     await send({"type": "http.response.start", "status": error.status, "headers": lines})

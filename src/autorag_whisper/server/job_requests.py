@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
+from contextlib import aclosing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.files import sync_folder
+from autorag_whisper.format.text import encodable
 from autorag_whisper.server import uploads
 from autorag_whisper.server.errors import ApiError, unavailable
 from autorag_whisper.server.fields import read
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
     from fastapi import Request
 
+    from autorag_whisper.jobs.job import JobRequest
     from autorag_whisper.server.fields import Asked
     from autorag_whisper.server.settings import ServerSettings
 
@@ -61,9 +65,9 @@ async def receive(request: Request, settings: ServerSettings, roots: Sequence[Pa
     """A request's media and fields. Raises ApiError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
-        form = await _json_form(request)
+        form = await _json_form(request, settings)
         path = await asyncio.to_thread(_under, form.get("path", [""])[-1], roots)
-        return Given(path.name, form, path=path)
+        return Given(encodable(path.name), form, path=path)
     upload = await uploads.receive(request, settings)
     return Given(upload.name, upload.fields, file=upload.file)
 
@@ -81,6 +85,16 @@ def keep_media(given: Given, place: Path) -> None:
         sync_folder(place.parent)
     except OSError as error:
         raise unavailable("There is no room for the upload. Try again later.", "no_room") from error
+
+
+def fingerprint(given: Given, wanted: JobRequest) -> str:
+    """Of what a request asks for, so that another one with its idempotency key is told from it. It reads the file."""
+    media = f"path {wanted.path}"
+    if given.file is not None:
+        given.file.seek(0)
+        media = hashlib.file_digest(given.file, "sha256").hexdigest()  # type: ignore[arg-type]  # every file has `readinto`
+    about = [media, wanted.model, wanted.options, wanted.priority, wanted.webhook]
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def no_room(reason: str) -> ApiError:
@@ -148,13 +162,14 @@ def invalid(param: str, value: object, allowed: str) -> ApiError:
     return ApiError(400, f"{param} cannot be {str(value)[:100]!r}. Use {allowed}.", param=param, code="invalid_value")
 
 
-async def _json_form(request: Request) -> Form:
+async def _json_form(request: Request, settings: ServerSettings) -> Form:
     """The body, an object, as a form has its fields: objects as JSON, lists as several values, an empty one as none."""
-    data = b""
-    async for piece in request.stream():
-        data += piece
-        if len(data) > _MOST_JSON_BYTES:
-            raise ApiError(413, "The JSON is larger than 1 MiB.", code="request_too_large")
+    data = bytearray()
+    async with aclosing(uploads.body_of(request, settings.pace, "path")) as body:
+        async for piece in body:
+            data += piece
+            if len(data) > _MOST_JSON_BYTES:
+                raise ApiError(413, "The JSON is larger than 1 MiB.", code="request_too_large")
     try:
         told = json.loads(data)
     except (ValueError, RecursionError):

@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
+import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 
 from autorag_whisper.domain.job_errors import QueueFull, QuotaExceeded
 from autorag_whisper.format import FORMATS, parse, render
-from autorag_whisper.jobs.job import NO_LIMITS, Job, JobRequest, JobState, QueueLimits
+from autorag_whisper.jobs.job import KEY_PREFIX, NO_LIMITS, Job, JobRequest, JobState, QueueLimits
 from autorag_whisper.jobs.shown import job_json
 from autorag_whisper.jobs.webhooks import check_url
 from autorag_whisper.server import documents
+from autorag_whisper.server.answers import Json, as_bytes, json_text
 from autorag_whisper.server.draining import ENDS_AT_ONCE
 from autorag_whisper.server.errors import ApiError
-from autorag_whisper.server.job_requests import asked_of, invalid, keep_media, no_room, plain, priority_of, receive
+from autorag_whisper.server.job_requests import (
+    asked_of,
+    fingerprint,
+    invalid,
+    keep_media,
+    no_room,
+    plain,
+    priority_of,
+    receive,
+)
 from autorag_whisper.telemetry import traceparent
 
 if TYPE_CHECKING:
@@ -34,6 +44,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_ID = re.compile("[0-9a-f]{32}")
 _LOOK_S = 0.5
 _TIDY_S = 3600.0
 _KEEP_ALIVE_LOOKS = 20
@@ -70,24 +81,38 @@ class Jobs(NamedTuple):
 def add_routes(app: FastAPI, service: Service, jobs: Jobs) -> None:
     """All of them; each client sees its own jobs alone."""
 
-    @app.post("/v1/jobs", openapi_extra=documents.JOB_FORM, responses=documents.ERRORS, status_code=201)
+    @app.post("/v1/jobs", openapi_extra=documents.JOB_FORM, status_code=201)
     async def add(request: Request) -> Response:
         """Queue a file; fields as for a transcription, and those of jobs. One `Idempotency-Key` is one job."""
         return await _add(request, service, jobs)
 
-    @app.get("/v1/jobs", responses=documents.ERRORS)
-    async def listed(request: Request, state: str = "", limit: int = 100, before: str = "") -> dict[str, Any]:
+    @app.get("/v1/jobs")
+    async def listed(request: Request, state: str = "", limit: int = 100, before: str = "") -> Response:
         """The newest first; `before`: the last one of the page before."""
         if state and state not in list(JobState):
             raise invalid("state", state, ", ".join(JobState))
         if not 1 <= limit <= _MOST_LISTED:
             raise invalid("limit", limit, f"1 to {_MOST_LISTED}")
-        wanted = JobState(state) if state else None
-        found = await asyncio.to_thread(jobs.store.newest, _client(request), wanted, limit=limit, before=before)
-        return {"object": "list", "data": [_shown(job, jobs) for job in found], "has_more": len(found) == limit}
+        if before and not _ID.fullmatch(before):
+            raise invalid("before", before, "the id of a job")
+        wanted, client = JobState(state) if state else None, _client(request)
 
-    @app.get("/v1/jobs/{job_id}", responses=documents.ERRORS)
-    async def one(request: Request, job_id: str) -> dict[str, Any]:
+        def page() -> Response:
+            found = jobs.store.newest(client, wanted, limit=limit, before=before)
+            data = [_shown(job, jobs) for job in found]
+            return Json({"object": "list", "data": data, "has_more": len(found) == limit})
+
+        return await asyncio.to_thread(page)
+
+    _add_views(app, jobs)
+    _add_changes(app, jobs)
+
+
+def _add_views(app: FastAPI, jobs: Jobs) -> None:
+    """One job, and its result."""
+
+    @app.get("/v1/jobs/{job_id}")
+    async def one(request: Request, job_id: str) -> Response:
         """Its state, progress, place in the queue, and what became of its webhook."""
         job = await _job(request, jobs, job_id)
         told = await asyncio.to_thread(jobs.store.deliveries.of_job, job_id) if job.request.webhook else []
@@ -97,9 +122,9 @@ def add_routes(app: FastAPI, service: Service, jobs: Jobs) -> None:
             | ({"response": sent.response} if sent.response else {})
             for sent in told
         ]
-        return _shown(job, jobs) | more | ({"webhook": hooks} if job.request.webhook else {})
+        return Json(_shown(job, jobs) | more | ({"webhook": hooks} if job.request.webhook else {}))
 
-    @app.get("/v1/jobs/{job_id}/result", responses=documents.ERRORS)
+    @app.get("/v1/jobs/{job_id}/result")
     async def result(request: Request, job_id: str, format: str = "json") -> Response:  # noqa: A002 - the query's name
         """The result of one that is done, in any of the formats of `transcribe`."""
         if format not in FORMATS:
@@ -116,13 +141,11 @@ def add_routes(app: FastAPI, service: Service, jobs: Jobs) -> None:
         is_json = FORMATS[format].suffix.endswith("json")
         return Response(text, media_type="application/json" if is_json else "text/plain; charset=utf-8")
 
-    _add_changes(app, jobs)
-
 
 def _add_changes(app: FastAPI, jobs: Jobs) -> None:
     """What follows a job, and what is done to it."""
 
-    @app.get("/v1/jobs/{job_id}/events", responses=documents.ERRORS)
+    @app.get("/v1/jobs/{job_id}/events")
     async def events(request: Request, job_id: str) -> Response:
         """Server-sent events: segments as they come, the end as the last. `Last-Event-ID` goes on behind that one."""
         await _job(request, jobs, job_id)
@@ -132,8 +155,8 @@ def _add_changes(app: FastAPI, jobs: Jobs) -> None:
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
         return StreamingResponse(_events(jobs, job_id, after), media_type="text/event-stream", headers=headers)
 
-    @app.delete("/v1/jobs/{job_id}", responses=documents.ERRORS)
-    async def cancel(request: Request, job_id: str) -> dict[str, Any]:
+    @app.delete("/v1/jobs/{job_id}")
+    async def cancel(request: Request, job_id: str) -> Response:
         """Stop it, within a batch; one that is over stays what it is."""
         await _job(request, jobs, job_id)
         job = await asyncio.to_thread(jobs.store.cancel, job_id, jobs.clock())
@@ -141,18 +164,18 @@ def _add_changes(app: FastAPI, jobs: Jobs) -> None:
             raise _unknown(job_id)
         if job.wants_cancel:
             jobs.runner.stop(job_id)
-        return _shown(job, jobs)
+        return Json(_shown(job, jobs))
 
-    @app.post("/v1/jobs/{job_id}/retry", responses=documents.ERRORS)
-    async def retry(request: Request, job_id: str) -> dict[str, Any]:
+    @app.post("/v1/jobs/{job_id}/retry")
+    async def retry(request: Request, job_id: str) -> Response:
         """Queue one again that failed or was cancelled."""
         await _job(request, jobs, job_id)
         job = await asyncio.to_thread(jobs.store.retry, job_id, jobs.clock())
         if job is None:
             raise _unknown(job_id)
-        return _shown(job, jobs)
+        return Json(_shown(job, jobs))
 
-    @app.post("/v1/jobs/prune", responses=documents.ERRORS)
+    @app.post("/v1/jobs/prune")
     async def prune(request: Request, older_than_s: float = 0.0) -> dict[str, Any]:
         """Forget your jobs that have been over for so long, with their results and media."""
         if not 0 <= older_than_s < 1e11:
@@ -177,8 +200,8 @@ _FINAL = {"x-should-retry": "false"}
 
 async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
     key = request.headers.get("idempotency-key", "")
-    if len(key) > _LONGEST_KEY:
-        raise invalid("Idempotency-Key", key[:20], f"at most {_LONGEST_KEY} characters")
+    if len(key) > _LONGEST_KEY or key.startswith(KEY_PREFIX):
+        raise invalid("Idempotency-Key", key[:20], f"at most {_LONGEST_KEY} characters, without {KEY_PREFIX} before it")
     if reason := await asyncio.to_thread(jobs.runner.files.why_no_room):
         raise no_room(reason)
     given = await receive(request, service.settings, jobs.settings.roots)
@@ -200,7 +223,7 @@ async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
         )
         job, is_new = await asyncio.to_thread(_queued, given, jobs, wanted)
     status = 201 if is_new else 200
-    return JSONResponse(_shown(job, jobs), status_code=status, headers={"Location": f"/v1/jobs/{job.id}"})
+    return Json(_shown(job, jobs), status_code=status, headers={"Location": f"/v1/jobs/{job.id}"})
 
 
 def _queued(given: Given, jobs: Jobs, wanted: JobRequest) -> tuple[Job, bool]:
@@ -208,6 +231,8 @@ def _queued(given: Given, jobs: Jobs, wanted: JobRequest) -> tuple[Job, bool]:
     now_s, place = jobs.clock(), Path(wanted.path)
     headers = {"Retry-After": _FULL_RETRY_S}
     try:
+        if wanted.idempotency_key:
+            wanted = replace(wanted, fingerprint=fingerprint(given, wanted))
         keep_media(given, place)
         job = jobs.store.add(wanted, now_s, jobs.settings.limits)
     except BaseException as error:
@@ -221,6 +246,9 @@ def _queued(given: Given, jobs: Jobs, wanted: JobRequest) -> tuple[Job, bool]:
     is_new = (job.created_s, job.request.path) == (now_s, wanted.path)
     if given.file is not None and not is_new:
         place.unlink()
+    if not is_new and job.request.fingerprint not in ("", wanted.fingerprint):
+        message = "This Idempotency-Key has been used for another file, or with other fields. Send a new key."
+        raise ApiError(422, message, param="Idempotency-Key", code="idempotency_key_reused")
     return job, is_new
 
 
@@ -245,28 +273,30 @@ def _webhook(form: dict[str, list[str]], settings: JobSettings) -> str:
     return url
 
 
-async def _events(jobs: Jobs, job_id: str, after: int) -> AsyncIterator[str]:
+async def _events(jobs: Jobs, job_id: str, after: int) -> AsyncIterator[bytes]:
     quiet, audio_s = 0, -1.0
     while True:
         job = await asyncio.to_thread(jobs.store.get, job_id)
         while page := await asyncio.to_thread(jobs.store.events, job_id, after, _EVENTS):
             after, quiet = page[-1].number, 0
-            yield "".join(f"id: {event.number}\nevent: {event.kind}\ndata: {event.data}\n\n" for event in page)
+            told = (f"id: {event.number}\nevent: {event.kind}\ndata: {event.data}\n\n" for event in page)
+            yield as_bytes("".join(told))
         if job is None or job.state.is_final:
             if job is not None:
-                yield f"event: state\ndata: {json.dumps(_shown(job, jobs), ensure_ascii=False)}\n\n"
+                yield as_bytes(f"event: state\ndata: {json_text(_shown(job, jobs))}\n\n")
             return
         if job.audio_s > audio_s:
             audio_s, quiet = job.audio_s, 0
-            yield f"event: progress\ndata: {json.dumps(_shown(job, jobs)['progress'])}\n\n"
+            yield as_bytes(f"event: progress\ndata: {json_text(_shown(job, jobs)['progress'])}\n\n")
         quiet += 1
         if quiet % _KEEP_ALIVE_LOOKS == 0:
-            yield ": still at work\n\n"
+            yield b": still at work\n\n"
         await asyncio.sleep(_LOOK_S)
 
 
 async def _job(request: Request, jobs: Jobs, job_id: str) -> Job:
-    job = await asyncio.to_thread(jobs.store.get, job_id, _client(request))
+    is_id = _ID.fullmatch(job_id) is not None  # a store is asked for nothing else
+    job = await asyncio.to_thread(jobs.store.get, job_id, _client(request)) if is_id else None
     if job is None:
         raise _unknown(job_id)
     return job

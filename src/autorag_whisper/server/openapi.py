@@ -26,6 +26,7 @@ _STATUSES = {
     408: "the upload stands still, or is too slow",
     409: "the job has no result",
     413: "larger than the limit, or too much to decode",
+    422: "the `Idempotency-Key` was that of another request",
     429: "more in work than one client may have; `Retry-After`",
     500: "a fault of the server's, which its log has",
     503: "not now: full, ending, or without what it needs; `Retry-After`",
@@ -82,7 +83,7 @@ ANSWERS: dict[tuple[str, str], tuple[dict[int, dict[str, Any]], tuple[int, ...]]
     ("post", "/detect-language"): ({200: _json("DetectedLanguage")}, _WORK),
     ("post", "/v1/jobs"): (
         {200: _json("Job", "the job of this `Idempotency-Key`"), 201: _json("Job", "queued")},
-        (*_WORK, 404, 409),
+        (*_WORK, 404, 422),
     ),
     ("get", "/v1/jobs"): ({200: _json("Jobs")}, (400, 503)),
     ("get", "/v1/jobs/{job_id}"): ({200: _json("Job")}, _JOB),

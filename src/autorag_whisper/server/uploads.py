@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-from starlette.datastructures import UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
@@ -105,20 +106,41 @@ class _Parser(MultiPartParser):
 
 async def _read(request: Request, pace: Pace, file_field: str) -> FormData:
     """The parser closes the files that it began, whatever ends it."""
-    async with aclosing(_paced(request, pace, file_field)) as body:
-        parser = _Parser(request.headers, body, max_files=2, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD)
+    async with aclosing(body_of(request, pace, file_field)) as body:
+        headers = Headers({"content-type": _in_utf8(request.headers["content-type"])})
+        parser = _Parser(headers, body, max_files=2, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD)
         try:
             return await parser.parse()
         except MultiPartException as error:
             raise ApiError(400, f"The form cannot be read: {error.message}", code="invalid_form") from error
-        except ClientDisconnect as error:
-            raise ApiError(400, "The upload broke off.", param=file_field, code="incomplete_upload") from error
         except OSError as error:
             raise unavailable("There is no room for the upload. Try again later.", "no_room") from error
 
 
+def _in_utf8(content_type: str) -> str:
+    """Without an encoding: forms are UTF-8 (RFC 7578, 5.1.2), and of Python's codecs some raise anything."""
+    _, parameters = parse_options_header(content_type)
+    boundary = parameters.get(b"boundary")
+    if boundary is None:
+        return "multipart/form-data"
+    escaped = boundary.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return f'multipart/form-data; boundary="{escaped.decode("latin-1")}"'
+
+
+async def body_of(request: Request, pace: Pace, param: str) -> AsyncGenerator[bytes]:
+    """A request's body as it comes, whatever it is: every body is read by this.
+
+    Raises ApiError where it comes too slowly (408), or breaks off (400).
+    """
+    try:
+        async with aclosing(_paced(request, pace, param)) as body:
+            async for piece in body:
+                yield piece
+    except ClientDisconnect as error:
+        raise ApiError(400, "The upload broke off.", param=param, code="incomplete_upload") from error
+
+
 async def _paced(request: Request, pace: Pace, file_field: str) -> AsyncGenerator[bytes]:
-    """The body as it comes, if it comes fast enough."""
     loop, received = asyncio.get_running_loop(), 0
     began_s = loop.time()
     async with aclosing(request.stream()) as body:

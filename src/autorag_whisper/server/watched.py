@@ -37,7 +37,8 @@ from autorag_whisper.domain.archive_errors import OutputFolderUnwritable, Watche
 from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.files import system_reason
 from autorag_whisper.format import parse
-from autorag_whisper.jobs.job import Job, JobRequest, JobState
+from autorag_whisper.format.text import encodable
+from autorag_whisper.jobs.job import KEY_PREFIX, Job, JobRequest, JobState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -163,7 +164,7 @@ class WatchedFolder:
         facts = (
             f"{os.path.realpath(path.parent)}/{path.name} {look.size_bytes} {look.mtime_ns} {self._request.digest()}"
         )
-        return f"watched-{hashlib.sha256(os.fsencode(facts)).hexdigest()[:40]}"
+        return f"{KEY_PREFIX}{hashlib.sha256(os.fsencode(facts)).hexdigest()[:40]}"
 
     def _job(self, key: str, path: Path) -> Job | None:
         """The job of a file, which is queued if there is none; None where the file is not to be taken yet."""
@@ -171,7 +172,7 @@ class WatchedFolder:
             return job
         if self._is_being_written(path):
             return None
-        wanted = JobRequest(str(path), path.name, self._request.model, self._options, idempotency_key=key)
+        wanted = JobRequest(str(path), encodable(path.name), self._request.model, self._options, idempotency_key=key)
         job = self._desk.store.add(wanted, self._desk.clock())
         self._jobs[key] = job.id
         if job.state is JobState.QUEUED:

@@ -1,0 +1,257 @@
+"""Requests of somebody who means ill: each has its documented status in OpenAI's shape, and others notice nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.jobs.job import KEY_PREFIX
+from autorag_whisper.jobs.memory import MemoryJobStore
+from autorag_whisper.jobs.runner import JobRunner
+from autorag_whisper.server.app import Engine, create_app
+from autorag_whisper.server.jobs import Jobs, JobSettings
+from autorag_whisper.server.pace import Pace
+from autorag_whisper.server.settings import ServerSettings
+from autorag_whisper.testing import speech_samples, write_speech
+from http_world import TRANSCRIPTIONS, Exchange, app_of, client_of, error_of, post, until
+from run_world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fastapi import FastAPI
+    from fastapi.testclient import TestClient
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="decoder processes")
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    world = World()
+    with world.transcriber:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return write_speech(tmp_path_factory.mktemp("speech") / "talk.wav", speech_samples(5)).read_bytes()
+
+
+def app_with_jobs(world: World, folder: Path, most: int = 0, **settings: Any) -> FastAPI:
+    """The service with durable jobs, `most` in work at a time; files in `folder`/media may be named by path."""
+    (folder / "media").mkdir(exist_ok=True)
+    store = MemoryJobStore()
+    runner = JobRunner(store, world.transcriber, folder / "data", time.time, most)
+    durable = Jobs(store, runner, time.time, JobSettings(roots=[folder / "media"]))
+    return create_app(Engine(world.transcriber, lambda: ["base"], lambda: 0.0), ServerSettings(**settings), durable)
+
+
+@contextmanager
+def jobs_client(world: World, folder: Path, most: int = 0) -> Iterator[TestClient]:
+    with client_of(app_with_jobs(world, folder, most)) as client:
+        yield client
+
+
+def asked(app: Any, exchange: Exchange) -> Exchange:
+    async def ask() -> None:
+        async with asyncio.timeout(60):
+            await app(exchange.scope, exchange.receive, exchange.send)
+
+    asyncio.run(ask())
+    return exchange
+
+
+# ---------------------------------------------------------------- text that is none
+
+
+@pytest.mark.parametrize(
+    "charset", ["undefined", "punycode", "idna", "unicode_escape", "utf-16", "utf-7", "rot13", "no-such", "\xff", ""]
+)
+def test_a_forms_encoding_is_utf_8_whatever_its_head_says(world: World, speech: bytes, charset: str) -> None:
+    """Python's codec `undefined` raised, `unicode_escape` made halves of surrogate pairs of a file's name."""
+    field = b'--x y\r\nContent-Disposition: form-data; name="%b"%b\r\n\r\n%b\r\n'
+    body = field % (b"prompt", b"", "\\ud800 ü".encode()) + field % (b"file", b'; filename="\\ud800.wav"', speech)
+    head = {"content-type": f'multipart/form-data; boundary="x y"; charset={charset}'.encode("latin-1")}
+    with client_of(app_of(world)) as client:
+        answer = client.post(TRANSCRIPTIONS, content=body + b"--x y--\r\n", headers=head)  # type: ignore[arg-type]  # bytes are fine
+        assert answer.status_code == 200
+        assert answer.json()["text"] == "one two three four five"
+
+
+NO_TEXT = ["\ud800", "a\udfffb", "\ude00\ud83d"]
+
+
+@pytest.mark.parametrize("option", ["initial_prompt", "hotwords", "prefix"])
+@pytest.mark.parametrize("text", NO_TEXT)
+def test_an_option_that_cannot_be_written_is_refused(
+    world: World, tmp_path: Path, speech: bytes, option: str, text: str
+) -> None:
+    with jobs_client(world, tmp_path) as client:
+        response = post(client, speech, "/v1/jobs", options=json.dumps({option: text}))
+        assert (response.status_code, error_of(response)["param"]) == (400, "options")
+
+
+@pytest.mark.parametrize("flag", ["vad", "code_switching", "suppress_blank"])
+@pytest.mark.parametrize("value", ["no", "", None, [], {}, 2])
+def test_a_flag_is_true_or_false(world: World, tmp_path: Path, speech: bytes, flag: str, value: object) -> None:
+    with jobs_client(world, tmp_path) as client:
+        response = post(client, speech, "/v1/jobs", options=json.dumps({flag: value}))
+        assert (response.status_code, error_of(response)["param"]) == (400, "options")
+        assert post(client, speech, "/v1/jobs", options=json.dumps({flag: False})).status_code == 201
+
+
+@pytest.mark.skipif(os.fsencode("\udce9") != b"\xe9", reason="names of files are UTF-8 here")
+def test_a_file_whose_name_is_no_utf_8_is_done_and_every_answer_can_be_read(
+    world: World, tmp_path: Path, speech: bytes
+) -> None:
+    """The list of jobs, whoever asked for it, was an internal error until that job was forgotten."""
+    with jobs_client(world, tmp_path, most=1) as client:
+        path = os.fsencode(tmp_path / "media") + b"/caf\xe9.wav"
+        with open(path, "wb") as file:  # noqa: PTH123 - a name in bytes
+            file.write(speech)
+        content = json.dumps({"path": os.fsdecode(path)})
+        added = client.post("/v1/jobs", content=content, headers={"content-type": "application/json"})
+        assert (added.status_code, added.json()["name"]) == (201, "caf\ufffd.wav")
+        own = added.headers["location"]
+        until(lambda: client.get(own).json()["state"] == "done")
+        assert client.get("/v1/jobs").json()["data"][0]["name"] == "caf\ufffd.wav"
+        assert 'event: state\ndata: {"id":' in client.get(f"{own}/events").text
+
+
+@pytest.mark.parametrize("text", NO_TEXT)
+@pytest.mark.parametrize("field", ["path", "language", "task", "options", "webhook", "priority", "model", "\ud800"])
+def test_whatever_json_says_the_answer_can_be_read(world: World, tmp_path: Path, field: str, text: str) -> None:
+    headers = {"content-type": "application/json"}
+    with client_of(app_with_jobs(world, tmp_path, strict=True)) as client:
+        (tmp_path / "media" / "talk.wav").write_bytes(b"RIFF")
+        content = json.dumps({"path": str(tmp_path / "media" / "talk.wav")} | {field: text})
+        response = client.post("/v1/jobs", content=content, headers=headers)
+        assert 400 <= response.status_code < 500
+        error_of(response)
+
+
+# ---------------------------------------------------------------- bodies and heads
+
+BODIES = [
+    ("/v1/jobs", "application/json", b'{"path": '),
+    ("/v1/jobs", "multipart/form-data; boundary=x", b"--x\r\n"),
+    (TRANSCRIPTIONS, "multipart/form-data; boundary=x", b"--x\r\n"),
+    ("/v1/audio/translations", "multipart/form-data; boundary=x", b"--x\r\n"),
+    ("/asr", "multipart/form-data; boundary=x", b"--x\r\n"),
+    ("/detect-language", "multipart/form-data; boundary=x", b"--x\r\n"),
+]
+
+
+@pytest.mark.parametrize(("path", "kind", "begun"), BODIES)
+@pytest.mark.parametrize("leaves", [False, True])
+def test_every_body_that_is_read_may_neither_stand_still_nor_break_off(
+    world: World, tmp_path: Path, path: str, kind: str, begun: bytes, leaves: bool
+) -> None:
+    """JSON was waited for without end, and a client that left was an internal error."""
+    app = app_with_jobs(world, tmp_path, pace=Pace(stall_s=0.05))
+    messages = [{"type": "http.request", "body": begun, "more_body": True}]
+    messages += [{"type": "http.disconnect"}] if leaves else []
+    exchange = asked(app, Exchange(path, {"content-type": kind, "host": "127.0.0.1"}, *messages))
+    expected = (400, "incomplete_upload") if leaves else (408, "upload_timeout")
+    assert (exchange.status, exchange.error["code"]) == expected
+
+
+def test_every_route_that_reads_a_body_is_tried_above(world: World, tmp_path: Path) -> None:
+    document = app_with_jobs(world, tmp_path).openapi()
+    reading = {path for path, item in document["paths"].items() if "requestBody" in item.get("post", {})}
+    assert reading == {path for path, _, _ in BODIES}
+
+
+@pytest.mark.parametrize(
+    ("length", "status"),
+    [("9" * 5000, 413), ("0" * 5000 + "9", 400), (str(1 << 30), 400), (str((1 << 30) + 1), 413), ("1_0", 400)],
+)
+def test_a_length_of_any_digits_is_compared(world: World, length: str, status: int) -> None:
+    """Python reads no number of more than 4,300 digits: it was an internal error."""
+    headers = {"content-type": "text/plain", "content-length": length, "host": "127.0.0.1"}
+    assert asked(app_of(world), Exchange(TRANSCRIPTIONS, headers)).status == status
+
+
+# ---------------------------------------------------------------- jobs
+
+
+def test_an_idempotency_key_is_for_one_request(world: World, tmp_path: Path, speech: bytes) -> None:
+    def add(content: bytes, **fields: str) -> Any:
+        return client.post(
+            "/v1/jobs", files={"file": ("a", content)}, data=fields, headers={"Idempotency-Key": "talk-1"}
+        )
+
+    with jobs_client(world, tmp_path) as client:
+        first = add(speech, language="en")
+        assert first.status_code == 201
+        again = add(speech, language="en")
+        assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
+        for other in (add(speech + b"\0", language="en"), add(speech, language="de"), add(speech, priority="3")):
+            assert (other.status_code, error_of(other)["code"]) == (422, "idempotency_key_reused")
+        assert len(list((tmp_path / "data" / "uploads").iterdir())) == 1
+        assert len(client.get("/v1/jobs").json()["data"]) == 1
+
+
+def test_no_client_takes_the_key_of_a_watched_file(world: World, tmp_path: Path, speech: bytes) -> None:
+    with jobs_client(world, tmp_path) as client:
+        headers = {"Idempotency-Key": f"{KEY_PREFIX}1"}
+        response = client.post("/v1/jobs", files={"file": ("a", speech)}, headers=headers)
+        assert (response.status_code, error_of(response)["param"]) == (400, "Idempotency-Key")
+
+
+@pytest.mark.parametrize("before", ["%00", "x", "..", "a" * 10_000, "'--"])
+def test_a_page_begins_behind_a_job_or_nowhere(world: World, tmp_path: Path, before: str) -> None:
+    with jobs_client(world, tmp_path) as client:
+        response = client.get(f"/v1/jobs?before={before}")
+        assert (response.status_code, error_of(response)["param"]) == (400, "before")
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters(exclude_categories=()), max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=8,
+)
+OPTIONS = st.dictionaries(st.sampled_from(sorted(TranscribeOptions.__dataclass_fields__)), VALUES, max_size=4)
+FIELDS = st.dictionaries(
+    st.sampled_from(
+        ["path", "language", "task", "priority", "webhook", "model", "options", "temperature", "languages[]"]
+    ),
+    VALUES,
+    max_size=4,
+)
+
+
+@pytest.fixture(scope="module")
+def strangers(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    folder = tmp_path_factory.mktemp("jobs")
+    with jobs_client(world, folder) as client:
+        (folder / "media" / "talk.wav").write_bytes(b"RIFF")
+        client.headers["x-media"] = str(folder / "media" / "talk.wav")
+        yield client
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(OPTIONS, FIELDS)
+def test_whatever_is_asked_for_in_json_is_a_job_that_can_be_read_or_an_error_of_the_request(
+    strangers: TestClient, options: dict[str, Any], fields: dict[str, Any]
+) -> None:
+    content = json.dumps({"path": strangers.headers["x-media"], "options": options} | fields)
+    answer = strangers.post("/v1/jobs", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code in (201, 400, 403)
+    if answer.status_code == 201:
+        assert strangers.get(answer.headers["location"]).json()["state"] == "queued"
+        strangers.delete(answer.headers["location"])
+        strangers.post("/v1/jobs/prune")
+    else:
+        error_of(answer)
