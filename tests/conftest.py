@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
 KIT, REQUIRE_KIT = "AUTORAG_WHISPER_KIT", "AUTORAG_WHISPER_REQUIRE_KIT"
 REQUIRE_POSTGRES = "AUTORAG_WHISPER_REQUIRE_POSTGRES"
+KEPT = {KIT, REQUIRE_KIT, REQUIRE_POSTGRES, "AUTORAG_WHISPER_REQUIRE_NATIVE", "AUTORAG_WHISPER_KERNELS"}
 
 # No deadline: two cores are shared with whatever else runs, and a slow example is no wrong one.
 settings.register_profile(
@@ -36,7 +37,7 @@ def pytest_configure() -> None:
     Here and not in a fixture, because libraries read their variables when they are imported.
     """
     for name in list(os.environ):
-        if name.startswith(("AUTORAG_WHISPER_", "HF_")) and name not in {KIT, REQUIRE_KIT, REQUIRE_POSTGRES}:
+        if name.startswith(("AUTORAG_WHISPER_", "HF_")) and name not in KEPT:
             del os.environ[name]
     # What a shell puts in the background ignores Ctrl-C, and so would every command that a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -18,6 +18,10 @@
 #include <new>
 #include <utility>
 
+// Files of kernels are compiled for other instructions than the rest. A function of this header that they use must be
+// inlined or lie in another file: else the linker may keep the copy with those instructions for everybody.
+#define AWC_INLINE inline __attribute__((always_inline))
+
 namespace awc {
 
 constexpr int kHeadWidth = 64;
@@ -37,23 +41,15 @@ class Buffer {
 
   // At least `count` values, not initialised. Throws std::bad_alloc.
   template <class T>
-  T* get(size_t count) {
-    const size_t bytes = (count * sizeof(T) + kPadding + 63) / 64 * 64;  // a vector may be read past the last value
-    if (bytes > bytes_) {
-      release();
-      data_ = ::operator new(bytes, std::align_val_t{64});
-      bytes_ = bytes;
-    }
-    return static_cast<T*>(data_);
+  AWC_INLINE T* get(size_t count) {
+    return static_cast<T*>(reserve(count * sizeof(T)));
   }
-  void release() {
-    if (data_) ::operator delete(data_, std::align_val_t{64});
-    data_ = nullptr, bytes_ = 0;
-  }
+  void release();
+  const void* data() const { return data_; }
   size_t bytes() const { return bytes_; }
 
  private:
-  static constexpr size_t kPadding = 64;
+  void* reserve(size_t bytes);  // in dispatch.cpp
   void* data_ = nullptr;
   size_t bytes_ = 0;
 };
@@ -65,7 +61,7 @@ struct Scratch {
   Buffer places[kPlaces];
 
   template <class T>
-  T* get(int place, size_t count) {
+  AWC_INLINE T* get(int place, size_t count) {
     return places[place].get<T>(count);
   }
   size_t bytes() const {
