@@ -20,9 +20,6 @@ from autorag_whisper.jobs.sqlite import SqliteJobStore
 from autorag_whisper.jobs.store import MOST_DEATHS, WAITING_WORTH_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from benchmarks.postgres_server import PostgresServer
 
     from autorag_whisper.jobs.delivery import Delivery
@@ -30,17 +27,6 @@ if TYPE_CHECKING:
 
 LEASE_S = 30.0
 TALK = JobRequest("/in/talk.mp3", "talk.mp3", client="ann")
-
-
-@pytest.fixture(params=["memory", "sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JobStore]:
-    made: JobStore
-    if request.param == "postgres":
-        made = PostgresJobStore(request.getfixturevalue("postgres_server").emptied())
-    else:
-        made = MemoryJobStore() if request.param == "memory" else SqliteJobStore(tmp_path / "jobs.sqlite3")
-    yield made
-    made.close()
 
 
 def test_a_job_is_added_found_and_shown_to_its_client_alone(store: JobStore) -> None:

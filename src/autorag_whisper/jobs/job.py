@@ -45,7 +45,8 @@ class JobRequest:
     `media_bytes`: what the media takes of the service's own disk; 0 for a file that lies elsewhere. `webhook`: the
     address that is told of its end; "" tells nobody. `trace`: the `traceparent` (W3C) of the request that added it.
     `no_links`: `path` leads straight to the file, and has to when it is opened. `fingerprint`: of the request that
-    `idempotency_key` came with, "" where nobody has taken it.
+    `idempotency_key` came with, "" where nobody has taken it. `folder`: under which its client keeps it, "" for none;
+    no file lies there.
     """
 
     path: str
@@ -60,6 +61,7 @@ class JobRequest:
     trace: str = ""
     no_links: bool = False
     fingerprint: str = ""
+    folder: str = ""
 
     def __post_init__(self) -> None:
         if not -100 <= self.priority <= 100:
@@ -83,8 +85,9 @@ class Job:
     `audio_s` of `total_s` (0: unknown) are recognised. `deaths`: processes that died with it in hand since it last got
     on; `failures`: errors after which it was tried again. `error`: of a FAILED one `{"message", "code"}`, "" else.
     `claimed_s`: when it was claimed last, with `claimed_audio_s` done by then. `result`: of a DONE one, the name of its
-    file. `kept_bytes`: what it takes of the disk, its media until it is done, its result from then on. `notes`: what
-    its client should know though nothing failed.
+    file. `kept_bytes`: what it takes of the disk, its media until it is done, its results from then on. `notes`: what
+    its client should know though nothing failed. `version`: the newest one of its transcript (`jobs.library`), 0 before
+    it is DONE. `media_bytes`: of a DONE one, its upload, where that is kept; `kept_bytes` does not have them.
     """
 
     id: str
@@ -104,6 +107,8 @@ class Job:
     result: str = ""
     kept_bytes: int = 0
     notes: tuple[str, ...] = ()
+    version: int = 0
+    media_bytes: int = 0
 
     def left_s(self, now_s: float) -> float | None:
         """How long it will still take, by its pace since it was claimed; None where nothing tells."""

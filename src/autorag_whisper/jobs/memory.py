@@ -21,6 +21,7 @@ from autorag_whisper.jobs.job import (
     Usage,
     check_limits,
 )
+from autorag_whisper.jobs.memory_library import MemoryLibrary, Shelf
 from autorag_whisper.jobs.shown import ended_payload
 from autorag_whisper.jobs.store import MOST_DEATHS, WAITING_WORTH_S
 
@@ -37,6 +38,7 @@ class _Kept:
     lease_until_s: float = 0.0
     chunks: dict[int, bytes] = field(default_factory=dict)
     events: list[JobEvent] = field(default_factory=list)
+    shelf: Shelf = field(default_factory=Shelf)
 
     @property
     def turn(self) -> tuple[float, int]:
@@ -106,6 +108,7 @@ class MemoryJobStore:
         self._added = 0
         self._wakes: list[Callable[[], None]] = []
         self.deliveries = MemoryDeliveries(self._lock)
+        self.library = MemoryLibrary(self._lock, lambda: list(self._jobs.values()), self._forget)
 
     def add(self, request: JobRequest, now_s: float, limits: QueueLimits = NO_LIMITS) -> Job:
         with self._lock:
@@ -212,8 +215,9 @@ class MemoryJobStore:
             kept = self._jobs.get(job_id)
             return dict(kept.chunks) if kept is not None else {}
 
-    def finish(self, claim: Claim, now_s: float, result: str = "", result_bytes: int = 0) -> bool:
-        if self._end(claim, JobState.DONE, now_s, result=result, kept_bytes=result_bytes):
+    def finish(self, claim: Claim, now_s: float, result: str = "", result_bytes: int = 0, media_bytes: int = 0) -> bool:
+        done = {"result": result, "kept_bytes": result_bytes, "media_bytes": media_bytes, "version": 1}
+        if self._end(claim, JobState.DONE, now_s, **done):
             return True
         with self._lock:
             kept = self._jobs.get(claim.job.id)
@@ -286,9 +290,12 @@ class MemoryJobStore:
                 if all(delivery.ended_s for delivery in self.deliveries.of_job(kept.job.id)):
                     forgotten.append(kept.job)
                     there -= kept.job.kept_bytes
-                    del self._jobs[kept.job.id]
-                    self.deliveries.forget(kept.job.id)
+                    self._forget(kept.job.id)
             return forgotten
+
+    def _forget(self, job_id: str) -> None:
+        del self._jobs[job_id]
+        self.deliveries.forget(job_id)
 
     def listen(self, wake: Callable[[], None]) -> None:
         self._wakes.append(wake)

@@ -30,6 +30,8 @@ from autorag_whisper.jobs.job import (
 from autorag_whisper.jobs.postgres_address import Address
 from autorag_whisper.jobs.postgres_connections import ANSWER_S, Connections, Listener
 from autorag_whisper.jobs.postgres_deliveries import PostgresDeliveries, put_beside
+from autorag_whisper.jobs.postgres_library import PostgresDialect
+from autorag_whisper.jobs.sql_library import SqlLibrary, columns_of
 from autorag_whisper.jobs.store import MOST_DEATHS, WAITING_WORTH_S
 
 if TYPE_CHECKING:
@@ -62,7 +64,9 @@ class PostgresJobStore:
         self._listeners: list[Listener] = []
         self._told: dict[tuple[str, int], int] = {}  # events of each claim that we know to be kept
         self.deliveries = PostgresDeliveries(self._connections)
+        self.library = SqlLibrary(PostgresDialect(self._connections), _job)
         self._prepare(folder)
+        self.library.complete()
 
     def _prepare(self, folder: str) -> None:
         shown = self._connections.address.shown
@@ -194,9 +198,9 @@ class PostgresJobStore:
         rows = self._rows("SELECT number, checkpoint FROM chunks WHERE job = %s", job_id)
         return {row["number"]: row["checkpoint"] for row in rows}
 
-    def finish(self, claim: Claim, now_s: float, result: str = "", result_bytes: int = 0) -> bool:
-        changes = "state = 'done', finished_s = %s, result = %s, kept_bytes = %s"
-        if self._end(claim, changes, now_s, result, result_bytes):
+    def finish(self, claim: Claim, now_s: float, result: str = "", result_bytes: int = 0, media_bytes: int = 0) -> bool:
+        changes = "state = 'done', finished_s = %s, result = %s, kept_bytes = %s, media_bytes = %s, version = 1"
+        if self._end(claim, changes, now_s, result, result_bytes, media_bytes):
             return True
         own = "SELECT 1 FROM jobs WHERE id = %s AND fence = %s AND state = 'done' AND result = %s"
         return bool(self._rows(own, claim.job.id, claim.fence + 1, result))
@@ -310,7 +314,7 @@ def _inserted(database: Connection[DictRow], job: Job) -> bool:
     return (
         database.execute(
             "INSERT INTO jobs (id, client, idempotency_key, request, priority, state, created_s, ready_s, turn_s, "
-            "kept_bytes) VALUES (%s, %s, %s, %s, %s, 'queued', %s, %s, %s, %s) "
+            "kept_bytes, name_key, folder) VALUES (%s, %s, %s, %s, %s, 'queued', %s, %s, %s, %s, %s, %s) "
             "ON CONFLICT (client, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING",
             (
                 job.id,
@@ -322,6 +326,7 @@ def _inserted(database: Connection[DictRow], job: Job) -> bool:
                 job.created_s,
                 job.created_s - request.priority * WAITING_WORTH_S,
                 job.kept_bytes,
+                *columns_of(request).values(),
             ),
         ).rowcount
         > 0
@@ -356,7 +361,7 @@ def _take_from_the_dead(database: Connection[DictRow], now_s: float) -> None:
 
 _AS_THEY_ARE = (
     "created_s", "started_s", "finished_s", "audio_s", "total_s", "deaths", "failures", "error", "wants_cancel",
-    "claimed_s", "claimed_audio_s", "result", "kept_bytes",
+    "claimed_s", "claimed_audio_s", "result", "kept_bytes", "version", "media_bytes",
 )  # fmt: skip
 
 

@@ -83,6 +83,27 @@ MIGRATIONS: tuple[LiteralString, ...] = (
     CREATE TRIGGER tell AFTER INSERT OR UPDATE OF state, wants_cancel ON jobs FOR EACH ROW
         WHEN (NEW.state = 'queued' OR NEW.wants_cancel) EXECUTE FUNCTION tell_of_job();
     """,
+    # version: the newest of the transcript, 0 without one; indexed: the one that the search finds. name_key, folder:
+    # for lists. media_bytes: of a done job, what is kept of its upload.
+    """
+    ALTER TABLE jobs ADD COLUMN version integer NOT NULL DEFAULT 0, ADD COLUMN indexed integer NOT NULL DEFAULT 0,
+        ADD COLUMN name_key text COLLATE "C" NOT NULL DEFAULT '', ADD COLUMN folder text NOT NULL DEFAULT '',
+        ADD COLUMN media_bytes bigint NOT NULL DEFAULT 0;
+    UPDATE jobs SET version = 1 WHERE state = 'done';
+    CREATE INDEX jobs_named ON jobs (client, name_key, place);
+    CREATE INDEX jobs_in_folder ON jobs (client, folder, place) WHERE folder <> '';
+    CREATE INDEX jobs_with_media ON jobs (finished_s, place) INCLUDE (media_bytes) WHERE media_bytes > 0;
+    CREATE INDEX jobs_not_indexed ON jobs (place) WHERE state = 'done' AND indexed < version;
+    CREATE TABLE versions (
+        job text NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, number integer NOT NULL,
+        created_s double precision NOT NULL, author text NOT NULL, note text NOT NULL, draft integer NOT NULL,
+        words integer NOT NULL, body bytea NOT NULL, PRIMARY KEY (job, number)
+    );
+    CREATE TABLE texts (
+        place bigint PRIMARY KEY REFERENCES jobs (place) ON DELETE CASCADE, terms tsvector NOT NULL, lines text NOT NULL
+    );
+    CREATE INDEX texts_terms ON texts USING gin (terms);
+    """,
 )
 """One for each version of the tables, forward only; the table `version` counts those that were applied."""
 

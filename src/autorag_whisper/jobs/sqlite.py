@@ -21,7 +21,9 @@ from autorag_whisper.jobs.job import (
     storable,
 )
 from autorag_whisper.jobs.shown import ended_payload
+from autorag_whisper.jobs.sql_library import SqlLibrary, columns_of
 from autorag_whisper.jobs.sqlite_file import SqliteFile
+from autorag_whisper.jobs.sqlite_library import SqliteDialect
 from autorag_whisper.jobs.sqlite_schema import MIGRATIONS
 from autorag_whisper.jobs.store import MOST_DEATHS, WAITING_WORTH_S
 
@@ -82,6 +84,8 @@ class SqliteJobStore:
         self._file = SqliteFile(path, MIGRATIONS)
         self._wakes: list[Callable[[], None]] = []
         self.deliveries = SqliteDeliveries(self._file)
+        self.library = SqlLibrary(SqliteDialect(self._file), _job)
+        self.library.complete()
         with self._file.writing() as database:  # only one process has the file: whoever had a job in hand is dead
             database.execute("UPDATE jobs SET lease_until_s = 0 WHERE state = 'running'")
 
@@ -99,7 +103,7 @@ class SqliteJobStore:
                 check_limits(request, limits, self.usage(request.client), self.usage())
             database.execute(
                 "INSERT INTO jobs (id, client, idempotency_key, request, priority, state, created_s, ready_s, turn_s, "
-                "kept_bytes) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
+                "kept_bytes, name_key, folder) VALUES (?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?, ?, ?)",
                 (
                     job.id,
                     request.client,
@@ -110,6 +114,7 @@ class SqliteJobStore:
                     now_s,
                     now_s - request.priority * WAITING_WORTH_S,
                     job.kept_bytes,
+                    *columns_of(request).values(),
                 ),
             )
         self._changed()
@@ -216,10 +221,10 @@ class SqliteJobStore:
         rows = self._file.rows("SELECT number, checkpoint FROM chunks WHERE job = ?", job_id)
         return {row[0]: row[1] for row in rows}
 
-    def finish(self, claim: Claim, now_s: float, result: str = "", result_bytes: int = 0) -> bool:
+    def finish(self, claim: Claim, now_s: float, result: str = "", result_bytes: int = 0, media_bytes: int = 0) -> bool:
         with self._file.writing() as database:
-            changes = "state = 'done', finished_s = ?, result = ?, kept_bytes = ?"
-            if not self._end(database, claim, changes, now_s, result, result_bytes):
+            changes = "state = 'done', finished_s = ?, result = ?, kept_bytes = ?, media_bytes = ?, version = 1"
+            if not self._end(database, claim, changes, now_s, result, result_bytes, media_bytes):
                 own = "SELECT 1 FROM jobs WHERE id = ? AND fence = ? AND state = 'done' AND result = ?"
                 return database.execute(own, (claim.job.id, claim.fence + 1, result)).fetchone() is not None
             database.execute("DELETE FROM chunks WHERE job = ?", (claim.job.id,))
@@ -325,7 +330,7 @@ def _tell_webhook(database: sqlite3.Connection, job: Job) -> None:
 
 _AS_THEY_ARE = (
     "created_s", "started_s", "finished_s", "audio_s", "total_s", "deaths", "failures", "error", "claimed_s",
-    "claimed_audio_s", "result", "kept_bytes",
+    "claimed_audio_s", "result", "kept_bytes", "version", "media_bytes",
 )  # fmt: skip
 
 

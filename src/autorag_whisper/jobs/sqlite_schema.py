@@ -91,5 +91,37 @@ MIGRATIONS = (
     CREATE INDEX due ON deliveries (due_s, number) WHERE ended_s = 0;
     CREATE INDEX deliveries_of ON deliveries (job, number);
     """,
+    # version: the newest of the transcript, 0 without one; indexed: the one that the search finds. name_key, folder:
+    # for lists. media_bytes: of a done job, what is kept of its upload. Texts go with their jobs, terms with them.
+    """
+    ALTER TABLE jobs ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN indexed INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN name_key TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN folder TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN media_bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE jobs SET version = 1 WHERE state = 'done';
+    CREATE INDEX named ON jobs (client, name_key, place);
+    CREATE INDEX in_folder ON jobs (client, folder, place) WHERE folder <> '';
+    CREATE INDEX with_media ON jobs (finished_s, place, media_bytes) WHERE media_bytes > 0;
+    CREATE INDEX not_indexed ON jobs (place) WHERE state = 'done' AND indexed < version;
+    CREATE TABLE versions (
+        job TEXT NOT NULL REFERENCES jobs (id) ON DELETE CASCADE, number INTEGER NOT NULL, created_s REAL NOT NULL,
+        author TEXT NOT NULL, note TEXT NOT NULL, draft INTEGER NOT NULL, words INTEGER NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (job, number)
+    );
+    CREATE TABLE texts (
+        place INTEGER PRIMARY KEY REFERENCES jobs (place) ON DELETE CASCADE, terms TEXT NOT NULL, lines TEXT NOT NULL
+    );
+    CREATE VIRTUAL TABLE texts_terms USING fts5(
+        terms, content='texts', content_rowid='place', prefix='2 3',
+        tokenize="unicode61 remove_diacritics 0 categories 'L* N* M*'"
+    );
+    CREATE TRIGGER terms_in AFTER INSERT ON texts BEGIN
+        INSERT INTO texts_terms (rowid, terms) VALUES (new.place, new.terms);
+    END;
+    CREATE TRIGGER terms_out AFTER DELETE ON texts BEGIN
+        INSERT INTO texts_terms (texts_terms, rowid, terms) VALUES ('delete', old.place, old.terms);
+    END;
+    """,
 )
 """`user_version` of the file counts those that were applied. One that was released is never changed: add another."""

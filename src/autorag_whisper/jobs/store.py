@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.jobs.delivery import Delivery
     from autorag_whisper.jobs.job import Claim, Job, JobEvent, JobRequest, JobState, Usage
+    from autorag_whisper.jobs.library import Library
 
 MOST_DEATHS = 20
 """Processes that may die with a job in hand, and it never gets on, before it is taken for the cause.
@@ -69,6 +70,11 @@ class JobStore(Protocol):
     @property
     def deliveries(self) -> Deliveries:
         """What webhooks are to be told."""
+        ...
+
+    @property
+    def library(self) -> Library:
+        """Transcripts' versions, names, kept media, and the search."""
         ...
 
     def add(self, request: JobRequest, now_s: float, limits: QueueLimits = NO_LIMITS) -> Job:
@@ -127,8 +133,10 @@ class JobStore(Protocol):
         """Chunks that are done, by their index. A DONE job has none any more."""
         ...
 
-    def finish(self, claim: Claim, now_s: float, result: str = "", result_bytes: int = 0) -> bool:
-        """It is done; its result has been written to the file of the name `result`, and its media is not needed.
+    def finish(self, claim: Claim, now_s: float, result: str = "", result_bytes: int = 0, media_bytes: int = 0) -> bool:
+        """It is done; its result has been written to the file of the name `result`, the first version of its text.
+
+        `media_bytes`: of its upload, where that is kept.
 
         Again by the same claim, with the same result, is True: the answer to the first may have been lost.
         """
