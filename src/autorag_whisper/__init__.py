@@ -12,6 +12,7 @@ from autorag_whisper.lazy_names import lazy_names
 from autorag_whisper.version import __version__ as __version__  # a name of the face
 
 if TYPE_CHECKING:  # the same names as type checkers find them; tests/unit/test_import.py compares the two
+    from autorag_whisper.api import align_text as align_text
     from autorag_whisper.api import get_model as get_model
     from autorag_whisper.api import resolved_device as resolved_device
     from autorag_whisper.api import transcribe_segment as transcribe_segment
@@ -58,7 +59,7 @@ else:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
-            "autorag_whisper.api": ("get_model", "resolved_device", "transcribe_segment"),
+            "autorag_whisper.api": ("align_text", "get_model", "resolved_device", "transcribe_segment"),
             "autorag_whisper.audio.source": ("MediaSource",),
             "autorag_whisper.bootstrap": ("build_transcriber",),
             "autorag_whisper.domain.decoding": ("DecodingLimits",),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 from autorag_whisper.bootstrap import build_transcriber
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.per_process import PerProcess
+from autorag_whisper.transcriber.given_text import GivenText, aligned_words
 
 if TYPE_CHECKING:
     from autorag_whisper.audio.source import Media
@@ -64,3 +65,23 @@ def transcribe_segment(model: LoadedModel, file_path: Media, language: str | Non
     """
     transcript = _transcriber().transcribe(file_path, TranscribeOptions(language=language), model=model)
     return [WordDict(w=word.text, s=word.start_s, e=word.end_s, p=word.probability) for word in transcript.words]
+
+
+def align_text(
+    model: LoadedModel,
+    file_path: Media,
+    text: str,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    *,
+    language: str | None = None,
+) -> list[WordDict]:
+    """The words of a text that is known, with their times: nothing is recognised, no word is added or left out.
+
+    `text`: all that is said from `start_s` to `end_s` (None: to the end), 28 s at most. `language`: of the text; None
+    or "" is that of a model with one language, else InvalidOption. Raises TextTooLong where nobody can say so much, and
+    what `transcribe_segment` raises. Words that no aligner can find are spread over the speech.
+    """
+    given = GivenText(text, start_s, end_s, language)
+    words = aligned_words(_transcriber(), file_path, given, model=model)
+    return [WordDict(w=word.text, s=word.start_s, e=word.end_s, p=word.probability) for word in words]

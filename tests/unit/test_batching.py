@@ -102,7 +102,7 @@ OTHER: dict[str, Any] = {
     "task": "translate", "quality": "best", "beam_size": 2, "temperatures": (0.5,), "patience": 2.0,
     "length_penalty": 0.5, "repetition_penalty": 1.5, "no_repeat_ngram_size": 3, "suppress_tokens": (7,),
     "suppress_blank": False, "max_new_tokens": 9, "initial_prompt": "said", "hotwords": "names", "prefix": "So",
-    "code_switching": True, "aligner": "tokens", "batch_size": 2,
+    "code_switching": True, "aligner": "tokens", "batch_size": 2, "given_text": "Mary had",
 }  # fmt: skip
 """Another value for each option that the engine's calls have in common."""
 OWN: dict[str, Any] = {

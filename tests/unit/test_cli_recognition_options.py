@@ -50,8 +50,9 @@ GIVEN: list[tuple[list[str], str, Any]] = [
     (["--compression-ratio-threshold", "2"], "compression_ratio_threshold", 2.0),
     (["--batch-size", "4"], "batch_size", 4),
 ]
-NO_OPTION_OF_THE_COMMAND = {"max_duration_s", "script"}
-"""A limit for servers that take anybody's file, whoever types a command knows which; and what `--language` says too."""
+NO_OPTION_OF_THE_COMMAND = {"max_duration_s", "script", "given_text"}
+"""A limit for servers that take anybody's file, whoever types a command knows which; what `--language` says too; and
+what is aligned a sentence at a time (`align_text`)."""
 
 
 @pytest.fixture

@@ -137,6 +137,8 @@ class TranscribeOptions:
         aligner: `characters` where the model has a classifier of letters or heads for them (`auto`), a `ctc` model of
             the text's language (not for translations, whose words nobody said), the model's own `tokens`, or `none`:
             spread evenly.
+        given_text: what is said in the recording, or in its one clip, of 28 s at most: nothing is recognised, its words
+            get their times. It needs the `language`, and no `vad`. "" recognises.
         max_duration_s: more audio than this raises MediaTooLong while decoding; None has no limit.
     """
 
@@ -172,6 +174,7 @@ class TranscribeOptions:
     suppress_tokens: Accepts[tuple[int, ...], str | Iterable[int]] = DEFAULT_SUPPRESSED  # type: ignore[assignment]  # its value
     suppress_blank: bool = True
     max_new_tokens: int | None = None
+    given_text: str = ""
 
     def __post_init__(self) -> None:
         self._set_languages()
@@ -264,6 +267,7 @@ _TEXTS = {
     "initial_prompt": ("prompt", MAX_PROMPT_CHARACTERS),
     "hotwords": ("hotwords", MAX_PROMPT_CHARACTERS),
     "prefix": ("prefix", MAX_PREFIX_CHARACTERS),
+    "given_text": ("given text", MAX_PROMPT_CHARACTERS),
 }
 
 

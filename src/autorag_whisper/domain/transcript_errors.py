@@ -21,3 +21,19 @@ class InvalidTranscript(RequestError):
     @property
     def remedy(self) -> str:
         return "give the JSON that this package writes, or another Whisper's with the times of words"
+
+
+@dataclass(eq=False)
+class TextTooLong(RequestError):
+    """A given text that nobody can say in the audio that it is for: `letters` in `duration_s`, of `most`."""
+
+    letters: int
+    duration_s: float
+    most: int
+
+    def problem(self) -> str:
+        return f"{self.letters} letters cannot be said in {self.duration_s:.1f} s of audio, {self.most} at most"
+
+    @property
+    def remedy(self) -> str:
+        return "give the text of this stretch alone, or the bounds of all that is said"

@@ -196,7 +196,8 @@ class Alignment:
     ) -> Aligned:
         """The words of `before` where their letters are heard; `before` where it is another script's letters."""
         frames = output[: (one.frames + 1) // 2]
-        heard = heard_words(classifier, frames, one.chunk, before.texts, one.language)
+        all_said = bool(self._options.given_text)
+        heard = heard_words(classifier, frames, one.chunk, before.texts, one.language, all_said=all_said)
         if heard is None:
             return before
         timed = self._timed(one, before, heard.times, WordSource.CHARACTERS, heard.kept)

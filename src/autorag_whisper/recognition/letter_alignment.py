@@ -58,11 +58,18 @@ class Heard:
 
 
 def heard_words(
-    classifier: LetterClassifier, output: NDArray[np.float32], chunk: SpeechChunk, words: Sequence[str], language: str
+    classifier: LetterClassifier,
+    output: NDArray[np.float32],
+    chunk: SpeechChunk,
+    words: Sequence[str],
+    language: str,
+    *,
+    all_said: bool = False,
 ) -> Heard | None:
     """Where `words`, all that is said in `chunk`, are heard; None where the classifier does not know their script.
 
-    `output`: float32[frames, width], the encoder's of the frames that are audio. Raises ValueError where it is of
+    `output`: float32[frames, width], the encoder's of the frames that are audio. `all_said`: no word is left out, also
+    where a repetition is not heard. Raises ValueError where it is of
     another width than the classifier was trained on, or no numbers.
     """
     heard = classifier.log_probabilities(output)
@@ -76,7 +83,7 @@ def heard_words(
     if not np.isfinite(path.likelihood):
         message = "the encoder's output has values that are no numbers"
         raise ValueError(message)
-    path, kept = hearing.as_often_as_said(path, words, ways)
+    path, kept = (path, list(range(len(words)))) if all_said else hearing.as_often_as_said(path, words, ways)
     start_s = chunk.start_s
     speech = [(seconds(span.start) - start_s, seconds(span.stop) - start_s) for span in chunk.speech]
     foreign = [(first * ENCODER_FRAME_S, stop * ENCODER_FRAME_S) for first, stop in path.foreign]

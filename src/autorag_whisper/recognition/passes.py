@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.engines.base import WhisperPipeline, WhisperSpec
 from autorag_whisper.engines.text_engine import TextEngine
+from autorag_whisper.recognition.given_text import by_text_engine, by_whisper
 from autorag_whisper.recognition.pipeline import PipelinePass
 from autorag_whisper.recognition.recognise import WhisperPass
 from autorag_whisper.recognition.text_pass import TextPass
@@ -31,7 +32,9 @@ class Pass(Protocol):
 def pass_of(engine: LoadedEngine, options: TranscribeOptions, caller: Caller) -> Pass:
     """The pass by which `engine` recognises batches of the profile of `options`."""
     if isinstance(engine, TextEngine):
-        return TextPass(engine, options, caller)
+        return (by_text_engine if options.given_text else TextPass)(engine, options, caller)
+    if options.given_text:
+        return by_whisper(whisper_model(engine), options, caller)
     if isinstance(engine, WhisperPipeline):
         return PipelinePass(engine, options, caller)
     return WhisperPass(whisper_model(engine), options, caller)

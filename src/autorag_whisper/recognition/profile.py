@@ -29,6 +29,7 @@ class BatchProfile:
     code_switching: bool
     aligner: Aligner
     batch_size: int | None
+    given_text: str
 
 
 @lru_cache(maxsize=256)
@@ -46,4 +47,5 @@ def profile_of(options: TranscribeOptions) -> BatchProfile:
         options.code_switching,
         options.aligner,
         options.batch_size,
+        options.given_text,
     )

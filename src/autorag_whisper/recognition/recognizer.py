@@ -63,6 +63,8 @@ class Recognizer:
         from autorag_whisper.recognition.passes import pass_of
 
         one_pass = pass_of(self.engine, tasks[0].options, caller)
+        if tasks[0].options.given_text:
+            return one_pass.recognise(tasks)
         return [completed(one_pass, result) for result in one_pass.recognise(tasks)]
 
     def hear_border(self, border: Border, caller: Caller) -> str:
