@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.files import sync_folder
 from autorag_whisper.jobs.job import JobState
+from autorag_whisper.jobs.listening import Listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,7 @@ class JobFiles:
         self.results, self.uploads = folder / "results", folder / "uploads"
         for made in (folder, self.results, self.uploads):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.listening = Listening(folder / "audio")
         self._free_bytes = free_bytes or (lambda: shutil.disk_usage(folder).free)
 
     def why_no_room(self) -> str:
@@ -75,7 +77,8 @@ class JobFiles:
                 (self.results / f"{claim.job.id}.{fence}.{suffix}").unlink(missing_ok=True)
 
     def remove_media(self, job: Job) -> None:
-        """Its media, if it was sent: nobody else's."""
+        """Its media, if it was sent: nobody else's. And what was decoded of it."""
+        self.listening.remove(job.id)
         path = Path(job.request.path)
         if path.parent == self.uploads:
             path.unlink(missing_ok=True)
@@ -99,14 +102,15 @@ class JobFiles:
         strays = {str(path) for path in self.uploads.iterdir() if is_old(path)}
         for state in JobState:
             before = ""
-            while state is not JobState.DONE and strays:
+            while strays:
                 page = store.newest(None, state, limit=_PAGE, before=before)
                 if not page:
                     break
-                strays -= {job.request.path for job in page}
+                strays -= {job.request.path for job in page if state is not JobState.DONE or job.media_bytes}
                 before = page[-1].id
         for stray in strays:
             Path(stray).unlink(missing_ok=True)
+        self.listening.remove_strays(lambda path: is_old(path) and store.get(path.name.partition(".")[0]) is None)
         for path in filter(is_old, self.results.iterdir()):
             job = store.get(path.name.partition(".")[0])
             in_hand = store.is_shared and job is not None and not job.state.is_final

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import threading
 from dataclasses import replace
@@ -38,6 +39,7 @@ from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.format import render
 from autorag_whisper.format.segment import segment_json
 from autorag_whisper.jobs.files import JobFiles, is_full
+from autorag_whisper.jobs.transcripts import Transcripts
 from autorag_whisper.jobs.work import JobChunks, JobInWork, Telling, events_of, unpack
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.transcriber.run_request import RunControl
@@ -83,8 +85,8 @@ class JobRunner:
     """Works until `close`, in `folder` (`jobs.files`). `watch`, which may be set at any time, is told of work.
 
     `decoding`, which may be set as well: what decoding one file may cost. Media that was sent is removed when its job
-    is done, or forgotten. `clock` gives seconds since the epoch. `most`: jobs in work at a time. `free_bytes`: of the
-    folder's disk; None asks the system.
+    is done, unless it `keeps_media`, and when it is forgotten. `clock` gives seconds since the epoch. `most`: jobs in
+    work at a time. `free_bytes`: of the folder's disk; None asks the system.
     """
 
     def __init__(
@@ -98,9 +100,11 @@ class JobRunner:
     ) -> None:
         self._store, self._transcriber, self._clock = store, transcriber, clock
         self.files = JobFiles(folder, free_bytes)
+        self.transcripts = Transcripts(store, self.files)
         self.watch: Watch | None = None
         self.telemetry = Telemetry()
         self.decoding = DecodingLimits()
+        self.keeps_media = False
         self._problem = self._stuck = ""
         self.files.remove_strays(store, clock())
         self._changed = threading.Condition()
@@ -154,6 +158,20 @@ class JobRunner:
             count += len(gone)
         return count
 
+    def drop_media(self, before_s: float, most_bytes: int | None = None) -> int:
+        """Remove kept media as `Library.drop_media` says, all of it: of how many jobs."""
+        count = 0
+        while dropped := self._store.library.drop_media(before_s, most_bytes):
+            for job in dropped:
+                self.files.remove_media(job)
+            count += len(dropped)
+        return count
+
+    def why_no_room(self) -> str:
+        """As `JobFiles.why_no_room`; media that is kept for listening makes room first."""
+        reason = self.files.why_no_room()
+        return self.files.why_no_room() if reason and self.drop_media(math.inf) else reason
+
     # ------------------------------------------------------------ a job's thread
 
     def _work(self) -> None:
@@ -195,7 +213,7 @@ class JobRunner:
     def _claimed(self) -> Claim | None:
         """The next job; None where there is none, or nothing new is to be begun."""
         try:
-            reason = self._stuck or self.files.why_no_room()
+            reason = self._stuck or self.why_no_room()
             claim = None if reason else self._store.claim(LEASE_S, self._clock())
         except (StoreUnavailable, OSError) as error:
             reason, claim = str(error), None
@@ -246,9 +264,12 @@ class JobRunner:
         whole_s, size = transcript.duration_s, result.stat().st_size
         self._patiently(lambda: active.flush(store, claim))
         self._patiently(lambda: store.renew(claim, LEASE_S, self._clock(), (whole_s, whole_s)))
-        if self._patiently(lambda: store.finish(claim, self._clock(), result.name, size)):
-            self.files.remove_media(claim.job)
+        kept = claim.job.request.media_bytes if self.keeps_media else 0
+        if self._patiently(lambda: store.finish(claim, self._clock(), result.name, size, kept)):
+            if not kept:
+                self.files.remove_media(claim.job)
             self.files.remove_older_results(claim)
+            self.transcripts.index(claim.job.id)
         else:
             result.unlink(missing_ok=True)
 

@@ -95,11 +95,11 @@ def add_routes(app: FastAPI, service: Service, jobs: Jobs) -> None:
             raise invalid("limit", limit, f"1 to {_MOST_LISTED}")
         if before and not _ID.fullmatch(before):
             raise invalid("before", before, "the id of a job")
-        wanted, client = JobState(state) if state else None, _client(request)
+        wanted, client = JobState(state) if state else None, client_of(request)
 
         def page() -> Response:
             found = jobs.store.newest(client, wanted, limit=limit, before=before)
-            data = [_shown(job, jobs) for job in found]
+            data = [shown(job, jobs) for job in found]
             return Json({"object": "list", "data": data, "has_more": len(found) == limit})
 
         return await asyncio.to_thread(page)
@@ -114,7 +114,7 @@ def _add_views(app: FastAPI, jobs: Jobs) -> None:
     @app.get("/v1/jobs/{job_id}")
     async def one(request: Request, job_id: str) -> Response:
         """Its state, progress, place in the queue, and what became of its webhook."""
-        job = await _job(request, jobs, job_id)
+        job = await job_of(request, jobs, job_id)
         told = await asyncio.to_thread(jobs.store.deliveries.of_job, job_id) if job.request.webhook else []
         more = {"position": await asyncio.to_thread(jobs.store.position, job_id)}
         hooks = [
@@ -122,20 +122,20 @@ def _add_views(app: FastAPI, jobs: Jobs) -> None:
             | ({"response": sent.response} if sent.response else {})
             for sent in told
         ]
-        return Json(_shown(job, jobs) | more | ({"webhook": hooks} if job.request.webhook else {}))
+        return Json(shown(job, jobs) | more | ({"webhook": hooks} if job.request.webhook else {}))
 
     @app.get("/v1/jobs/{job_id}/result")
     async def result(request: Request, job_id: str, format: str = "json") -> Response:  # noqa: A002 - the query's name
         """The result of one that is done, in any of the formats of `transcribe`."""
         if format not in FORMATS:
             raise invalid("format", format, ", ".join(FORMATS))
-        job = await _job(request, jobs, job_id)
+        job = await job_of(request, jobs, job_id)
         if job.state is not JobState.DONE:
             raise ApiError(409, f"The job is {job.state}, it has no result.", code="no_result", headers=_FINAL)
         try:
             text = await asyncio.to_thread(jobs.runner.files.result(job).read_text, encoding="utf-8")
         except FileNotFoundError:  # it was forgotten meanwhile
-            raise _unknown(job_id) from None
+            raise unknown_job(job_id) from None
         if format != "json":
             text = await asyncio.to_thread(lambda: render(parse(text), format))
         is_json = FORMATS[format].suffix.endswith("json")
@@ -148,7 +148,7 @@ def _add_changes(app: FastAPI, jobs: Jobs) -> None:
     @app.get("/v1/jobs/{job_id}/events")
     async def events(request: Request, job_id: str) -> Response:
         """Server-sent events: segments as they come, the end as the last. `Last-Event-ID` goes on behind that one."""
-        await _job(request, jobs, job_id)
+        await job_of(request, jobs, job_id)
         request.scope[ENDS_AT_ONCE] = True
         told = request.headers.get("last-event-id", "0")
         after = int(told) if told.isascii() and told.isdigit() and len(told) < 10 else 0
@@ -158,22 +158,22 @@ def _add_changes(app: FastAPI, jobs: Jobs) -> None:
     @app.delete("/v1/jobs/{job_id}")
     async def cancel(request: Request, job_id: str) -> Response:
         """Stop it, within a batch; one that is over stays what it is."""
-        await _job(request, jobs, job_id)
+        await job_of(request, jobs, job_id)
         job = await asyncio.to_thread(jobs.store.cancel, job_id, jobs.clock())
         if job is None:
-            raise _unknown(job_id)
+            raise unknown_job(job_id)
         if job.wants_cancel:
             jobs.runner.stop(job_id)
-        return Json(_shown(job, jobs))
+        return Json(shown(job, jobs))
 
     @app.post("/v1/jobs/{job_id}/retry")
     async def retry(request: Request, job_id: str) -> Response:
         """Queue one again that failed or was cancelled."""
-        await _job(request, jobs, job_id)
+        await job_of(request, jobs, job_id)
         job = await asyncio.to_thread(jobs.store.retry, job_id, jobs.clock())
         if job is None:
-            raise _unknown(job_id)
-        return Json(_shown(job, jobs))
+            raise unknown_job(job_id)
+        return Json(shown(job, jobs))
 
     @app.post("/v1/jobs/prune")
     async def prune(request: Request, older_than_s: float = 0.0) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def _add_changes(app: FastAPI, jobs: Jobs) -> None:
         if not 0 <= older_than_s < 1e11:
             raise invalid("older_than_s", older_than_s, "seconds from 0")
         before_s = jobs.clock() - older_than_s
-        count = await asyncio.to_thread(jobs.runner.prune, before_s, None, _client(request))
+        count = await asyncio.to_thread(jobs.runner.prune, before_s, None, client_of(request))
         return {"object": "transcription.jobs.pruned", "count": count}
 
 
@@ -213,7 +213,7 @@ async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
             given.name,
             await service.model_for(asked.model),
             plain(asked.options),
-            _client(request),
+            client_of(request),
             key,
             priority_of(given.form),
             given.size(),
@@ -223,7 +223,7 @@ async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
         )
         job, is_new = await asyncio.to_thread(_queued, given, jobs, wanted)
     status = 201 if is_new else 200
-    return Json(_shown(job, jobs), status_code=status, headers={"Location": f"/v1/jobs/{job.id}"})
+    return Json(shown(job, jobs), status_code=status, headers={"Location": f"/v1/jobs/{job.id}"})
 
 
 def _queued(given: Given, jobs: Jobs, wanted: JobRequest) -> tuple[Job, bool]:
@@ -283,35 +283,38 @@ async def _events(jobs: Jobs, job_id: str, after: int) -> AsyncIterator[bytes]:
             yield as_bytes("".join(told))
         if job is None or job.state.is_final:
             if job is not None:
-                yield as_bytes(f"event: state\ndata: {json_text(_shown(job, jobs))}\n\n")
+                yield as_bytes(f"event: state\ndata: {json_text(shown(job, jobs))}\n\n")
             return
         if job.audio_s > audio_s:
             audio_s, quiet = job.audio_s, 0
-            yield as_bytes(f"event: progress\ndata: {json_text(_shown(job, jobs)['progress'])}\n\n")
+            yield as_bytes(f"event: progress\ndata: {json_text(shown(job, jobs)['progress'])}\n\n")
         quiet += 1
         if quiet % _KEEP_ALIVE_LOOKS == 0:
             yield b": still at work\n\n"
         await asyncio.sleep(_LOOK_S)
 
 
-async def _job(request: Request, jobs: Jobs, job_id: str) -> Job:
+async def job_of(request: Request, jobs: Jobs, job_id: str) -> Job:
+    """A job of this client's. Raises ApiError (404)."""
     is_id = _ID.fullmatch(job_id) is not None  # a store is asked for nothing else
-    job = await asyncio.to_thread(jobs.store.get, job_id, _client(request)) if is_id else None
+    job = await asyncio.to_thread(jobs.store.get, job_id, client_of(request)) if is_id else None
     if job is None:
-        raise _unknown(job_id)
+        raise unknown_job(job_id)
     return job
 
 
-def _unknown(job_id: str) -> ApiError:
+def unknown_job(job_id: str) -> ApiError:
+    """There is no such job, or it is another client's (404)."""
     return ApiError(404, f"There is no job {job_id[:64]!r}.", param="job_id", code="job_not_found")
 
 
-def _client(request: Request) -> str:
+def client_of(request: Request) -> str:
     """Whose request it is: a part of its key's digest, "" where none is asked for."""
     return str(request.scope.get("client_id", ""))
 
 
-def _shown(job: Job, jobs: Jobs) -> dict[str, Any]:
+def shown(job: Job, jobs: Jobs) -> dict[str, Any]:
+    """A job as its client sees it."""
     body = job_json(job)
     left_s = job.left_s(jobs.clock())
     body["progress"]["left_s"] = None if left_s is None else round(left_s, 1)
