@@ -134,7 +134,7 @@ def test_the_page_on_architecture_says_of_every_lock_when_it_is_held() -> None:
     }
     table = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("\n| lock |")[2].partition("\n\n")[0]
     told = {name for row in table.splitlines() for name in re.findall(r"`([\w.]+)`", row.split(" | ")[0])}
-    assert told == found | {"CtcAligner._gates"}  # a dictionary of locks
+    assert told == found | {"CtcAligner._gates", "Listening._making"}  # dictionaries of locks
 
 
 def test_a_tests_name_is_a_sentence() -> None:
