@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from autorag_whisper.align import letter_search
 from autorag_whisper.align.letter_edges import sharpened
 from autorag_whisper.align.letter_path import LetterPath, words_by_letters
 from autorag_whisper.align.letter_text import FOREIGN, GAP, letter_text
 from autorag_whisper.align.onset_spelling import with_onsets
 from autorag_whisper.align.text_normalization import readings
-from letter_hearing import ALPHABET, planted, reading_classifier
+from letter_hearing import ALPHABET, SURE, planted, reading_classifier
 
 GREEK = tuple("αβγδεζηθικλμνξοπρστυφχψω")
 KANA = tuple("あいうえおかきくけこさしすせそたちつてとなにぬねのまみむめもらりるれろわをん\u3099")
@@ -153,6 +154,29 @@ def test_what_energy_calls_silent_is_no_letter() -> None:
     found = words_by_letters(classifier.log_probabilities(heard), classifier, [[("cat",)]], quiet)
     assert found is not None
     assert found.spans.tolist() == [[2, 10]]
+
+
+def test_a_silence_that_energy_knows_is_silence_though_the_classifier_hears_a_letter_in_it() -> None:
+    """Energy counts for silence as well as against letters: each alone is outweighed by an echo of three nats."""
+    classifier = reading_classifier()
+    heard = planted("..ccaatttt..ddoogg..", classifier)
+    heard[8:12] *= 3 / SURE  # what was heard behind "cat" is a weak "t", and hardly that of a silence
+    heard[10:12] = heard[9]
+    quiet = np.asarray([1, 1, *[0] * 6, *[1] * 4, *[0] * 6, 1, 1], np.float32)
+    found = words_by_letters(classifier.log_probabilities(heard), classifier, [[("cat",)], [("dog",)]], quiet)
+    assert found is not None
+    assert found.spans.tolist() == [[2, 8], [12, 18]]
+
+
+def test_a_letter_must_be_missed_only_where_its_word_is_said_in_one_way() -> None:
+    """Whether "12" is "twelve" or "one two" is found by what is heard: neither may cost what a lost word costs."""
+    ways = [("twelve",), ("one", "two")]
+    text = letter_text([[("a", "b")], ways, [("cd",)]], ALPHABET)
+    assert text is not None
+    assert text.owners[text.expected].tolist() == [0, 0, 2, 2]
+    prices = np.diff(letter_search.prices(text))
+    assert set(prices[text.owners == 1]) == {1.0}
+    assert set(prices[text.expected]) == {letter_search.LEFT_OUT}
 
 
 def test_no_frames_have_no_path() -> None:

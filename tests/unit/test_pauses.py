@@ -72,6 +72,15 @@ def test_a_hum_that_never_ends_hides_no_pause() -> None:
     assert end == pytest.approx(1.1, abs=0.011)
 
 
+def test_a_hum_that_swells_hides_no_pause_and_no_speech() -> None:
+    """A band in which speech does not stand out is not asked, however its own level wavers."""
+    swell = 1 + 0.5 * np.sin(2 * np.pi * 1.5 * np.arange(round(1.8 * 16_000)) / 16_000)
+    heard = tone((0.6, 0.02), (0.5, 1e-4), (0.7, 0.02)) + (swell * hum(1.8, 300.0, 0.5)).astype(np.float32)
+    [(start, end)] = SoundLevel.of(heard).silences([])
+    assert start == pytest.approx(0.6, abs=0.02)
+    assert end == pytest.approx(1.1, abs=0.02)
+
+
 def test_frames_in_a_pause_are_quiet_and_frames_of_speech_are_not() -> None:
     quiet = SoundLevel.of(tone((0.6, 0.2), (0.4, 1e-4), (0.6, 0.2))).quiet_frames(90)
     assert quiet.shape == (90,)
