@@ -80,7 +80,7 @@ FAULTS: tuple[tuple[str, str, str], ...] = (
     ("align/edges.py", "length = 0 if word in seen.several", "length = 0 if word not in seen.several"),
     ("align/edges.py", "clock.seconds(ends, behind=False)", "clock.seconds(ends, behind=True)"),
     ("align/edges.py", "clock.seconds(starts, behind=True)", "clock.seconds(starts, behind=False)"),
-    ("align/words.py", "place.clamp(end_s)", "end_s"),
+    ("align/words.py", "max(begins_s + least_s, end_s)", "max(end_s, begins_s + least_s)"),
     ("align/words.py", "earliest_s = starts[-1] + least_s", "earliest_s = starts[-1]"),
     ("align/words.py", "latest_s = begins_s", "pass"),
     ("align/words.py", "min(start_s, latest_s - least_s)", "start_s"),

@@ -51,6 +51,22 @@ def test_where_either_side_has_room_the_mark_in_the_text_tells_where_the_pause_i
         assert found[1][0] == pytest.approx(side, abs=0.006)
 
 
+@pytest.mark.parametrize(("last_letter", "side"), [(0.49, 1.5), (0.25, 0.43)])
+def test_a_word_seen_in_a_pause_takes_no_sound_of_the_last_letter_before_it(last_letter: float, side: float) -> None:
+    """No mark tells on which side of the pause it is: "try" was put into the "ing" of the word before."""
+    marks = hand_drawn((0.0, 0.1, last_letter, last_letter + 0.01), (0.6, 0.7, 0.8, 0.9), (2.0, 2.1, 2.3))
+    assert word_spans(marks, [(0.5, 1.5)], 9.0)[1, 0] == pytest.approx(side, abs=0.011)
+
+
+def test_words_crowded_before_a_pause_all_have_their_room_there() -> None:
+    """Two that are seen late outweigh the last one, which was left with half of its sound."""
+    crowd = [(at, *(at + 0.002 * n for n in range(1, 12)), at + 0.05) for at in (1.6, 1.65, 1.7)]
+    marks = replace(hand_drawn(*crowd, (3.0, 3.1, 3.4)), marked=frozenset({2}))
+    spans = word_spans(marks, [(2.0, 3.0)], 9.0)
+    assert spans[2, 1] == 2.0
+    assert (spans[:3, 1] - spans[:3, 0] >= 0.2).all()
+
+
 def test_words_at_the_end_that_have_no_sound_stay_where_the_path_has_them() -> None:
     """ "Thank you." in the silence behind the last word: a rule of `recognition.hallucinations` asks where they are."""
     marks = hand_drawn((0.0, 0.2, 0.45, 0.5), (2.8, 2.81, 2.82), (2.83, 2.84, 2.85))

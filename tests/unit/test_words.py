@@ -74,6 +74,11 @@ def test_a_word_before_the_one_that_precedes_it_is_moved_behind_its_start() -> N
     assert found[2] == pytest.approx((12.02, 12.04))
 
 
+def test_a_word_whose_end_is_no_number_has_the_least_length_and_not_all_up_to_the_next() -> None:
+    found = times([(10.0, 10.5), (10.5, math.nan), (11.5, 12.0), (12.0, math.nan)])
+    assert found[1::2] == [pytest.approx((10.5, 10.52)), pytest.approx((12.0, 12.02))]
+
+
 any_time = st.floats(0.0, 20.0) | st.sampled_from([math.nan, math.inf, -math.inf, -5.0])
 
 

@@ -122,7 +122,8 @@ def in_order(spans: Sequence[tuple[float, float]], place: Place) -> list[tuple[f
     latest_s = place.end_s
     for start_s, (_, end_s) in zip(reversed(starts), reversed(spans), strict=True):
         begins_s = max(place.start_s, min(start_s, latest_s - least_s))
-        found.append((begins_s, min(latest_s, max(begins_s + least_s, place.clamp(end_s)))))
+        # An end that is no number loses against the one before it: `max` keeps what nothing is greater than.
+        found.append((begins_s, min(latest_s, max(begins_s + least_s, end_s))))
         latest_s = begins_s
     return found[::-1]
 
