@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from autorag_whisper.align.letter_edges import sharpened
-from autorag_whisper.align.letter_path import words_by_letters
+from autorag_whisper.align.letter_path import likeliest_readings, words_by_letters
 from autorag_whisper.align.pauses import SoundLevel
 from autorag_whisper.align.text_normalization import readings
 from autorag_whisper.audio.decode import MediaDecoder
@@ -76,8 +76,8 @@ def labelled(
     pieces = np.split(samples, cuts(samples))
     heard = np.concatenate([by.log_probabilities(frames(piece).astype(np.float32)) for piece in pieces])
     quiet = np.concatenate([SoundLevel.of(piece).quiet_frames(len(piece) // FRAME_SAMPLES) for piece in pieces])
-    texts = row["text"].split()
-    found = words_by_letters(heard, by, readings(texts, row["language"]), quiet)
+    texts = said(row["text"].split(), row["language"], heard, by, quiet)
+    found = words_by_letters(heard, by, [[(text,)] for text in texts], quiet)
     if found is None:
         return
     foreign = [(first * FRAME_S, stop * FRAME_S) for first, stop in found.foreign]
@@ -95,6 +95,18 @@ def labelled(
         first = at // FRAME_SAMPLES
         yield Labelled(piece, words, taught[first : first + count])
         at += len(piece)
+
+
+def said(written: list[str], language: str, heard: np.ndarray, by: LetterClassifier, quiet: np.ndarray) -> list[str]:
+    """Written words as they are spoken: of a number the words of the reading that fits best what `by` has `heard`.
+
+    "1455" is four words with their letters; as it is written it would be taught as one letter of no alphabet.
+    """
+    ways = readings(written, language)
+    path = words_by_letters(heard, by, ways, quiet)
+    if path is not None:
+        ways = likeliest_readings(path, heard, by, ways, quiet)
+    return [part for way in ways for part in (way[0] if way else ())]
 
 
 def cuts(samples: np.ndarray) -> list[int]:

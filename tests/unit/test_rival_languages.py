@@ -15,7 +15,17 @@ from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkResult, C
 from autorag_whisper.recognition.language import LanguageChoice, choose
 from autorag_whisper.recognition.recognise import WhisperPass
 from autorag_whisper.recognition.recognizer import Caller
-from autorag_whisper.recognition.rival_languages import Reading, is_doubtful, likeliest
+from autorag_whisper.recognition.rival_languages import (
+    CLEARLY,
+    SURE_TEXT,
+    TRIAL_LOSS,
+    TRIAL_TOKENS,
+    Reading,
+    is_doubtful,
+    likeliest,
+    most_promising,
+    trial_cap,
+)
 from autorag_whisper.testing import FakeWhisper, speech_samples
 
 if TYPE_CHECKING:
@@ -67,34 +77,80 @@ def test_a_text_that_is_not_sound_says_nothing_for_its_language() -> None:
     assert likeliest([reading("en", 0.6, SENTENCE, -0.5), reading("ja", 0.2, "29340", -0.1)]) == 0
 
 
+def doubted(text: str, attempt: Attempt, voice: float = 0.99) -> bool:
+    return is_doubtful(text, attempt, chunk(voice), TranscribeOptions())
+
+
 def test_only_a_voice_with_an_unsure_text_leaves_the_language_in_doubt() -> None:
     unsure = replace(GOOD, avg_logprob=-0.6)
-    assert is_doubtful(WELSH, unsure, chunk())
-    assert is_doubtful(WELSH, replace(GOOD, avg_logprob=-0.1, rejected_for="compression_ratio"), chunk())
-    assert not is_doubtful(WELSH, replace(GOOD, avg_logprob=-0.1), chunk())
-    assert not is_doubtful(WELSH, unsure, chunk(voice=0.6))
-    assert not is_doubtful("2 9 3 4 0", unsure, chunk())
+    assert doubted(WELSH, unsure)
+    assert doubted(WELSH, replace(GOOD, avg_logprob=-0.1, rejected_for="compression_ratio", compression_ratio=4.0))
+    assert doubted(WELSH, replace(GOOD, avg_logprob=-0.1, rejected_for="token_cap"))
+    assert not doubted(WELSH, replace(GOOD, avg_logprob=-0.1))
+    assert not doubted(WELSH, unsure, voice=0.6)
+    assert not doubted("2 9 3 4 0", unsure)
+
+
+@pytest.mark.parametrize(("avg_logprob", "is_in_doubt"), [(-0.19, False), (SURE_TEXT - 0.01, True)])
+def test_a_sentence_that_is_there_twice_is_in_doubt_only_where_it_is_unsure(
+    avg_logprob: float, *, is_in_doubt: bool
+) -> None:
+    """Its fault had a Nynorsk reading of an English sentence, less likely by token, speak for the whole file."""
+    twice = replace(GOOD, avg_logprob=avg_logprob, rejected_for="compression_ratio", compression_ratio=1.8)
+    assert doubted(f"{SENTENCE} {SENTENCE}", twice) is is_in_doubt
+
+
+def test_a_trial_ends_a_little_behind_the_first_text_and_no_later_than_any() -> None:
+    assert trial_cap(12, 90) == 12 + TRIAL_TOKENS
+    assert trial_cap(88, 90) == 90
+
+
+def test_a_trial_promises_something_where_a_wider_search_might_put_it_ahead() -> None:
+    first = reading("cy", 0.6, WELSH, -0.9)
+    enough = -0.9 + CLEARLY - TRIAL_LOSS
+    assert most_promising(first, [reading("la", 0.1, SENTENCE, -1.5), reading("en", 0.1, SENTENCE, enough + 0.3)]) == 1
+    assert most_promising(first, [reading("en", 0.5, SENTENCE, enough + 0.01, tokens=9)]) == 0
+    assert most_promising(first, [reading("en", 0.5, SENTENCE, enough - 0.01, tokens=9)]) is None
+    assert most_promising(first, []) is None
+    assert most_promising(first, [reading("en", 0.5, "29340", -0.1)]) is None
 
 
 class Speaks(FakeWhisper):
     """Writes `texts[language]`, with its mean log-probability, whatever it hears."""
 
     texts: dict[str, tuple[str, float]]
+    calls: list[tuple[list[str], int, int]]
+    """The languages, the beam and the cap of each call."""
 
     def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
         found = super().generate(encoded, prompts, decoding)
-        said = [self.texts[("en", "de", "ja")[prompt[-3] - 0x120000]] for prompt in prompts]
+        languages = [("en", "de", "ja")[prompt[-3] - 0x120000] for prompt in prompts]
+        self.calls.append((languages, decoding.beam_size, decoding.max_new_tokens))
+        cap = decoding.max_new_tokens
         return [
-            replace(hypothesis, token_ids=tuple(map(ord, text)), avg_logprob=probability, cap_hit=False)
-            for hypothesis, (text, probability) in zip(found, said, strict=True)
+            replace(
+                hypothesis,
+                token_ids=tuple(map(ord, self.texts[language][0]))[:cap],
+                avg_logprob=self.texts[language][1],
+                cap_hit=len(self.texts[language][0]) >= cap,
+            )
+            for hypothesis, language in zip(found, languages, strict=True)
         ]
 
 
 def recognised(detected: float, texts: dict[str, tuple[str, float]], *, vote: bool) -> tuple[ChunkResult, list[str]]:
     """What comes of a chunk that sounds like `detected` German, and what its file's language was said to be."""
-    told: list[str] = []
+    return recognised_by(speaking(detected, texts), vote=vote)
+
+
+def speaking(detected: float, texts: dict[str, tuple[str, float]]) -> Speaks:
     engine = Speaks(language=("de", detected))
-    engine.texts = texts
+    engine.texts, engine.calls = texts, []
+    return engine
+
+
+def recognised_by(engine: Speaks, *, vote: bool) -> tuple[ChunkResult, list[str]]:
+    told: list[str] = []
     caller = Caller(on_language=lambda _file, choice: told.append(choice.code), cancelled=lambda: False)
     ask = AskLanguage.TOGETHER if vote else AskLanguage.IF_SURE
     task = ChunkTask(0, chunk(), None, ask)
@@ -124,3 +180,41 @@ def test_where_no_other_language_is_near_none_is_tried() -> None:
     result, told = recognised(0.96, {"de": ("mae yn i er el", -0.9)}, vote=False)
     assert (result.language, told) == ("de", ["de"])
     assert np.isclose(result.attempts[0].avg_logprob, -0.9)
+
+
+def test_rivals_are_tried_in_one_short_call_and_only_the_one_ahead_is_decoded_as_the_first_was() -> None:
+    """Each was decoded in full, alone: on clips of a few seconds a tenth of all time."""
+    long = "es ist eine sehr lange Geschichte, die niemand je zu Ende erzählt hat, weil sie nicht aufhört."
+    texts = {"de": ("mae yn i er el", -0.9), "en": (SENTENCE, -0.1), "ja": (long, -1.5)}
+    engine = speaking(0.6, texts)
+    result, _ = recognised_by(engine, vote=False)
+    first, trials, again = engine.calls[:3]
+    assert first[:2] == (["de"], TranscribeOptions().effort.beam_size)
+    assert trials == (["ja", "en"], 1, len("mae yn i er el") + TRIAL_TOKENS)
+    assert again == (["en"], *first[1:])
+    assert len(engine.calls) == 3
+    assert result.text == SENTENCE  # all of it, though the trial was cut
+
+
+def test_where_no_trial_is_ahead_nothing_more_is_decoded() -> None:
+    engine = speaking(0.6, {"de": ("mae yn i er el", -0.9), "en": (SENTENCE, -1.2), "ja": ("sono", -1.5)})
+    result, told = recognised_by(engine, vote=False)
+    assert (result.language, told) == ("de", ["de"])
+    assert len(engine.calls) == 2
+
+
+def test_a_rival_that_turns_out_no_likelier_than_it_began_leaves_the_language() -> None:
+    class Begins(Speaks):
+        """Goes on worse than it began."""
+
+        def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
+            found = super().generate(encoded, prompts, decoding)
+            is_trial = decoding.beam_size == 1
+            return [replace(one, avg_logprob=one.avg_logprob + (0.7 if is_trial else 0.0)) for one in found]
+
+    engine = Begins(language=("de", 0.6))
+    engine.texts = {"de": ("mae yn i er el", -0.9), "en": (SENTENCE, -1.2), "ja": ("sono", -2.5)}
+    engine.calls = []
+    result, told = recognised_by(engine, vote=False)
+    assert (result.language, result.text, told) == ("de", "mae yn i er el", ["de"])
+    assert len(result.attempts) == 1

@@ -77,6 +77,11 @@ def test_a_sentence_that_is_said_fast_the_second_time_stays() -> None:
     assert kept(ONCE + "mary.roled.the.barel..", "Mary rolled the barrel. Mary rolled the barrel.").count("Mary") == 2
 
 
+def test_two_signs_that_are_said_differently_are_no_repetition() -> None:
+    assert kept("..mmaarryy..aanndd....ttoomm..", "Mary & @ Tom") == "Mary & @ Tom"
+    assert kept("..mmaarryy..aanndd....ttoomm..", "Mary & & Tom") == "Mary & Tom"
+
+
 def test_what_has_no_letters_is_never_taken_out() -> None:
     assert kept("..oonnee..", "one 🎉 🎉 🎉") == "one 🎉 🎉 🎉"
 

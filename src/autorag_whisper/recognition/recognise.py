@@ -20,7 +20,7 @@ from autorag_whisper.recognition.hearing import Hearing, language_by_itself, lan
 from autorag_whisper.recognition.judging import Judge, speech_s
 from autorag_whisper.recognition.loops import runaway, without
 from autorag_whisper.recognition.quality import Fault, best_of
-from autorag_whisper.recognition.rival_languages import Reading, is_doubtful, likeliest
+from autorag_whisper.recognition.rival_languages import Reading, is_doubtful, likeliest, most_promising, trial_cap
 from autorag_whisper.recognition.sampling import seed_of
 from autorag_whisper.recognition.search import Asked, TextSearch
 from autorag_whisper.recognition.windows import features_of
@@ -157,13 +157,12 @@ class WhisperPass:
 
         `encoded` has this row alone.
         """
-        assert row.hypothesis is not None
-        rows = [row]
-        if is_doubtful(self._judge.text(row.hypothesis.token_ids), row.attempts[-1], row.task.chunk):
-            rows += [Row(row.task, rival.code, choice=rival) for rival in choice.rivals]
-        for rival in rows[1:]:
-            self._judged(rival, self._generate(encoded, [rival], decoding)[0], decoding)
-        best = rows[likeliest([self._reading(one) for one in rows])]
+        best = row
+        rival = self._most_promising(encoded, row, choice, decoding)
+        if rival is not None:
+            other = Row(row.task, rival.code, choice=rival)
+            self._judged(other, self._generate(encoded, [other], decoding)[0], decoding)
+            best = (row, other)[likeliest([self._reading(row), self._reading(other)])]
         if best is not row:
             row.attempts = [replace(row.attempts[-1], rejected_for=Fault.LANGUAGE.value), *best.attempts]
             row.hypothesis, row.kept = best.hypothesis, len(row.attempts) - 1
@@ -171,6 +170,25 @@ class WhisperPass:
             row.task = replace(row.task, stretches=row.task.in_one(row.language))
         assert best.choice is not None
         self._caller.on_language(row.task.file, best.choice)
+
+    def _most_promising(
+        self, encoded: Encoded, row: Row, choice: LanguageChoice, decoding: Decoding
+    ) -> LanguageChoice | None:
+        """The rival whose trial is likelier than the row's doubtful text; None where no other is, or none in doubt."""
+        assert row.hypothesis is not None
+        text, task = self._judge.text(row.hypothesis.token_ids), row.task
+        if not choice.rivals or not is_doubtful(text, row.attempts[-1], task.chunk, task.options):
+            return None
+        trials = [Row(task, rival.code, choice=rival) for rival in choice.rivals]
+        cap = trial_cap(len(row.hypothesis.token_ids), decoding.max_new_tokens)
+        short = replace(decoding, beam_size=1, max_new_tokens=cap)
+        # All in one call, whose steps take about as long with several rows as with one.
+        frames = task.window(strict=self._strict_window) // 2
+        together = self._engine.excerpts(encoded, [(0, 0)] * len(trials), frames, 1)
+        for trial, hypothesis in zip(trials, self._generate(together, trials, short), strict=True):
+            self._judged(trial, replace(hypothesis, cap_hit=False), short)  # at its cap it is no worse for that
+        found = most_promising(self._reading(row), [self._reading(trial) for trial in trials])
+        return None if found is None else choice.rivals[found]
 
     def _reading(self, row: Row) -> Reading:
         assert row.choice is not None

@@ -1,21 +1,25 @@
 """Whether a file's first text says that its language was mistaken, and which of the next likely ones it is in then.
 
 Over noise and in rooms English is taken for Welsh, Latin or Nynorsk, with probabilities up to 0.9, and comes out as
-syllables of these. The text in the right language is far likelier, so a doubtful one is tried in the rivals too.
+syllables of these. The text in the right language is far likelier, so a doubtful one is tried in the rivals too: by a
+greedy search that ends about where the first text did (a trial), and only the one that this leaves ahead as the first
+text was.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.recognition.hallucinations import FAINT_VOICE, is_loop
+from autorag_whisper.recognition.quality import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from autorag_whisper.domain.audio import SpeechChunk
+    from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Attempt
     from autorag_whisper.recognition.language import LanguageChoice
 
@@ -23,14 +27,28 @@ SURE_TEXT, CLEARLY = -0.3, 0.1
 """Mean log-probability from which a text leaves its language in no doubt, and by how much another's must be better."""
 
 
-def is_doubtful(text: str, attempt: Attempt, chunk: SpeechChunk) -> bool:
+TRIAL_TOKENS, TRIAL_LOSS = 8, 0.1
+"""A trial may be so many tokens longer than the first text; a wider search would find one likelier by so much."""
+
+
+def is_doubtful(text: str, attempt: Attempt, chunk: SpeechChunk, options: TranscribeOptions) -> bool:
     """Whether the first text of a file puts its detected language in doubt.
 
     Only where a voice is heard: over other sounds no language is right, and each would be one more text to reject. And
-    only where there are letters: "2 9 3" is of every language.
+    only where there are letters: "2 9 3" is of every language. A sure sentence that is there twice has a fault, and is
+    no worse in its language for it.
     """
     is_told = chunk.voice >= FAINT_VOICE and any(character.isalpha() for character in text)
-    return is_told and (bool(attempt.rejected_for) or attempt.avg_logprob < SURE_TEXT)
+    is_twice = (
+        attempt.rejected_for == Fault.REPETITION and attempt.compression_ratio <= options.compression_ratio_threshold
+    )
+    has_fault = bool(attempt.rejected_for) and not is_twice
+    return is_told and (has_fault or attempt.avg_logprob < SURE_TEXT)
+
+
+def trial_cap(tokens: int, cap: int) -> int:
+    """New tokens of a trial beside a first text of so many `tokens`, and `cap` at most."""
+    return min(cap, tokens + TRIAL_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +85,15 @@ def likeliest(readings: Sequence[Reading]) -> int:
         enough = first.attempt.avg_logprob + CLEARLY
         rivals = [0, *(n for n in rivals if readings[n].attempt.avg_logprob > enough)]
     return max(rivals or [0], key=lambda n: readings[n].together)
+
+
+def most_promising(first: Reading, trials: Sequence[Reading]) -> int | None:
+    """Which of the `trials` may turn out likelier than the first reading; None where none may.
+
+    A trial is the beginning of a text that was not searched for as widely.
+    """
+    lifted = [
+        replace(one, attempt=replace(one.attempt, avg_logprob=one.attempt.avg_logprob + TRIAL_LOSS)) for one in trials
+    ]
+    best = likeliest([first, *lifted])
+    return best - 1 if best else None
