@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes as c
 import fcntl
 import os
+import platform
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARY, REQUIRE = "AUTORAG_WHISPER_KERNELS", "AUTORAG_WHISPER_REQUIRE_NATIVE"
-NAMES = ("scalar", "avx2", "avx_vnni", "avx512_vnni", "avx512_bf16", "neon_dotprod")
+_X86 = ("avx2", "avx_vnni", "avx512_vnni", "avx512_bf16")
+NAMES = ("scalar", *(("neon_dotprod",) if platform.machine() in {"aarch64", "arm64"} else _X86))
+"""The tables that are built for this kind of processor; it need not run them all."""
 STORE, ADD, GELU = 0, 1, 2
 HEAD = 64
 
@@ -92,6 +95,12 @@ def library() -> c.CDLL:
 def available() -> tuple[str, ...]:
     """The instruction sets that are built and that this processor runs."""
     return tuple(name for name in NAMES if library().awk_kernels(name.encode()))
+
+
+def objects(name: str) -> list[Path]:
+    """What was compiled of one table: a file, or none where it is of another processor or the library was named."""
+    library()
+    return [] if os.environ.get(LIBRARY) else list((ROOT / "build" / "kernels").rglob(f"{name}.cpp.o"))
 
 
 class _QuantizedRows(c.Structure):

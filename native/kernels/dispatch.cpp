@@ -10,6 +10,8 @@ namespace awc {
 // One for each file of this folder that CMakeLists.txt builds with flags of its own.
 #if defined(__x86_64__) || defined(_M_X64)
 extern const Kernels kAvx2, kAvxVnni, kAvx512Vnni, kAvx512Bf16;
+#elif defined(__aarch64__)
+extern const Kernels kNeonDotprod;
 #endif
 
 void* Buffer::reserve(size_t bytes) {
@@ -44,6 +46,8 @@ const Kernels* kernels_for(const char* name) {
       {&kAvx512Vnni, here.avx512_vnni},
       {&kAvxVnni, here.avx_vnni},
       {&kAvx2, here.avx2},
+#elif defined(__aarch64__)
+      {&kNeonDotprod, here.neon_dotprod},
 #endif
       {&kScalar, true},
   };

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import native_kernels as nk
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 seeds = st.integers(0, 2**32 - 1)
 scales = st.sampled_from([1e-42, 1e-38, 1e-20, 1e-3, 1.0, 30.0, 1e20, 1e37])
 specials = st.sampled_from([0.0, -0.0, 1e-45, -1e-40, np.inf, -np.inf, np.nan, 3.4e38])
+
+# On each instruction set; `make explore` tries more.
+few = settings(max_examples=25)
 
 
 @pytest.fixture(scope="module", params=nk.NAMES)
@@ -46,6 +49,7 @@ def gelu(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return x / 2 * np.vectorize(math.erfc)(-x / math.sqrt(2))
 
 
+@few
 @given(seed=seeds, rows=st.integers(1, 5), width=st.integers(1, 130), scale=st.sampled_from([1e-3, 1.0, 1e3]))
 def test_layer_norm_is_numpys(kernels: nk.Kernels, seed: int, rows: int, width: int, scale: float) -> None:
     x, gamma, beta = normal(seed, rows, width, scale=scale), normal(seed + 1, width), normal(seed + 2, width)
@@ -54,6 +58,7 @@ def test_layer_norm_is_numpys(kernels: nk.Kernels, seed: int, rows: int, width: 
     np.testing.assert_allclose(kernels.layer_norm(x, gamma, beta), wanted, rtol=2e-4, atol=2e-4)
 
 
+@few
 @given(
     seed=seeds,
     rows=st.integers(1, 4),
@@ -73,6 +78,7 @@ def test_quantisation_is_exact(
     np.testing.assert_array_equal(found.sums, values.sum(1, dtype=np.int32))
 
 
+@few
 @given(seed=seeds, count=st.integers(1, 70), scale=st.sampled_from([1e-30, 1.0, 1e30, 3e38]), odd=specials)
 def test_bfloat16_is_the_nearest(kernels: nk.Kernels, seed: int, count: int, scale: float, odd: float) -> None:
     x = normal(seed, count, scale=scale)
@@ -86,6 +92,7 @@ def test_bfloat16_is_the_nearest(kernels: nk.Kernels, seed: int, count: int, sca
     assert (np.abs(found[tiny]) < 1.3e-38).all()
 
 
+@few
 @given(
     seed=seeds,
     rows=st.one_of(st.integers(1, 14), st.sampled_from([40, 95, 97])),
@@ -113,6 +120,7 @@ def test_sums_of_products_are_exact(
         np.testing.assert_array_equal(kernels.linear_row(packed, n), w[n].astype(np.float32))
 
 
+@few
 @given(
     seed=seeds,
     rows=st.integers(1, 30),
@@ -144,6 +152,7 @@ def test_any_part_of_a_linear_layer_is_stored_added_or_through_gelu(
     np.testing.assert_array_equal(out[:, last - first :], before[:, last - first :])
 
 
+@few
 @given(seed=seeds, rows=st.integers(2, 29), row=st.integers(0, 28))
 def test_a_row_is_the_same_alone_and_in_a_batch(kernels: nk.Kernels, seed: int, rows: int, row: int) -> None:
     row %= rows
