@@ -123,8 +123,7 @@ class _Transcriber:
     ) -> Iterator[Any]:
         assert control.supervised is not None
         assert control.on_progress is not None
-        on_segment = control.supervised.on_segment
-        assert on_segment is not None
+        on_segment = control.supervised.on_segment or (lambda _source, _segment: None)
         for outcome in self.transcribe_many(sources, options, model=model, on_progress=control.on_progress):
             for segment in outcome.transcript.segments if outcome.transcript else ():
                 on_segment(outcome.source, segment)

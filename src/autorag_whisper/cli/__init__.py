@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _COMMANDS: dict[str, tuple[str, str]] = {
     "transcribe": ("autorag_whisper.cli.transcribe:transcribe", "Turn media files into subtitles, text and words."),
+    "archive": ("autorag_whisper.cli.archive:archive", "Recognise archives of any size, in shards on many machines."),
     "convert": ("autorag_whisper.cli.convert:convert", "Turn results in JSON into other formats, without recognising."),
     "serve": ("autorag_whisper.cli.serve:serve", "Serve OpenAI's audio API to programs on this machine."),
     "jobs": ("autorag_whisper.cli.jobs:jobs", "Queue files on such a server, follow them, fetch results."),

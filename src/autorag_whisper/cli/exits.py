@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from autorag_whisper.domain.archive_errors import NothingFound, OutputFolderUnwritable, OutputIsInput, OutputsMeet
+from autorag_whisper.domain.archive_errors import (
+    InvalidPlan,
+    MergeTargetExists,
+    NoSuchShard,
+    NothingFound,
+    OutputFolderUnwritable,
+    OutputIsInput,
+    OutputsMeet,
+    PlanExists,
+    ResultsNotFound,
+    ResultsOfAnotherPlan,
+)
 from autorag_whisper.domain.errors import (
     AutoragWhisperError,
     ExtraNotInstalled,
@@ -64,12 +75,18 @@ _USAGE = (
     BadUsage,
     ExtraNotInstalled,
     InvalidOption,
+    InvalidPlan,
     InvalidSettings,
+    MergeTargetExists,
     ModelNotFound,
+    NoSuchShard,
     NothingFound,
     OutputFolderUnwritable,
     OutputIsInput,
     OutputsMeet,
+    PlanExists,
+    ResultsNotFound,
+    ResultsOfAnotherPlan,
 )
 """What is wrong with the command line or the environment."""
 

@@ -107,3 +107,125 @@ class DiskFull(UnavailableError):
     @property
     def remedy(self) -> str:
         return "make room there, or choose another output folder; what is recognised so far is not lost"
+
+
+# ---------------------------------------------------------------- plans, shards and their results
+
+
+@dataclass(eq=False)
+class InvalidPlan(RequestError):
+    """A plan, or a list of recordings, that cannot be read or makes no sense. `line`: from 1, 0 is none."""
+
+    name: str
+    reason: str
+    line: int = 0
+
+    def problem(self) -> str:
+        return f"{self.name}{f', line {self.line}' if self.line else ''}: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "make it with `autorag-whisper archive plan`"
+
+
+@dataclass(eq=False)
+class PlanExists(RequestError):
+    """A file has the name that a plan is to get, and is not to be lost."""
+
+    name: str
+
+    def problem(self) -> str:
+        return f"{self.name} exists"
+
+    @property
+    def remedy(self) -> str:
+        return "name another file, or --extend it by what is new"
+
+
+@dataclass(eq=False)
+class NoSuchShard(RequestError):
+    """A part of the shards that there is not: `--shard 4/4`."""
+
+    given: str
+
+    def problem(self) -> str:
+        return f"--shard {self.given}: no such part"
+
+    @property
+    def remedy(self) -> str:
+        return "use I/N with I from 0 to N-1, as SLURM_ARRAY_TASK_ID/SLURM_ARRAY_TASK_COUNT"
+
+
+@dataclass(eq=False)
+class ResultsOfAnotherPlan(RequestError):
+    """The folder holds results of another plan, whose shards are others."""
+
+    folder: str
+
+    def problem(self) -> str:
+        return f"{self.folder} holds the results of another plan"
+
+    @property
+    def remedy(self) -> str:
+        return "name another output folder; new files come into a plan by `archive plan --extend OLD`"
+
+
+@dataclass(eq=False)
+class ResultsNotFound(RequestError):
+    """There are no results, or those of several runs, where one run's were asked for."""
+
+    folder: str
+    runs: tuple[str, ...] = ()
+
+    def problem(self) -> str:
+        if self.runs:
+            return f"{self.folder} holds results of {len(self.runs)} runs: {', '.join(self.runs)}"
+        return f"{self.folder} holds no results of `archive run`"
+
+    @property
+    def remedy(self) -> str:
+        return "name one of these folders" if self.runs else "name the folder that was given to `archive run -o`"
+
+
+@dataclass(eq=False)
+class ResultsDamaged(UnavailableError):
+    """A file of results that is not as it was written."""
+
+    name: str
+    reason: str
+
+    def problem(self) -> str:
+        return f"{self.name} is damaged: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "remove it and run again: what it held is recognised anew"
+
+
+@dataclass(eq=False)
+class MergeTargetExists(RequestError):
+    """A file or folder that no merge has made stands where the merged results belong."""
+
+    name: str
+
+    def problem(self) -> str:
+        return f"{self.name} exists, and no merge has made it"
+
+    @property
+    def remedy(self) -> str:
+        return "name a new folder"
+
+
+@dataclass(eq=False)
+class MediaUnreachable(UnavailableError):
+    """Media in a storage that does not answer, or not as it should. `name` is shown to people."""
+
+    name: str
+    reason: str
+
+    def problem(self) -> str:
+        return f"{self.name} cannot be fetched: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "try again (`archive retry`), or check the storage's address and keys"

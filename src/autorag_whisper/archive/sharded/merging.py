@@ -1,0 +1,346 @@
+"""Merged results: tables in Parquet, JSON lines, and files in the usual formats, in the order of the plan.
+
+What is merged depends on the plan and the results alone, not on who recognised what, when, or how often.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from autorag_whisper.archive.sharded.records import transcript_of
+from autorag_whisper.archive.sharded.rows import dumps, is_remote, shown
+from autorag_whisper.domain.archive_errors import MergeTargetExists, OutputFolderUnwritable
+from autorag_whisper.domain.errors import InvalidOption
+from autorag_whisper.files import sync_folder, system_reason
+from autorag_whisper.format import FORMATS, render
+from autorag_whisper.format.options import SubtitleOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from autorag_whisper.archive.sharded.plan_file import PlanFile
+    from autorag_whisper.archive.sharded.results import Results
+    from autorag_whisper.archive.sharded.rows import Row
+    from autorag_whisper.domain.transcript import Segment, Transcript
+
+MERGE_FILE = "merge.json"
+PARQUET, JSONL = "parquet", "jsonl"
+TABLES = (PARQUET, JSONL)
+_SEGMENTS_A_FILE = 5_000_000  # of a table: about 1 GB of words
+
+
+@dataclass(frozen=True, slots=True)
+class MergeRequest:
+    """What to write: `parquet`, `jsonl` and names of `format.FORMATS`. Raises InvalidOption."""
+
+    formats: tuple[str, ...]
+    subtitles: SubtitleOptions = field(default_factory=SubtitleOptions)
+
+    def __post_init__(self) -> None:
+        for name in self.formats:
+            if name not in FORMATS and name not in TABLES:
+                raise InvalidOption("--format", name, ", ".join([*TABLES, *FORMATS]))
+
+
+@dataclass
+class Merged:
+    """What was merged. `left`: recordings without a result."""
+
+    done: int = 0
+    failed: int = 0
+    left: int = 0
+
+
+def merge(plan: PlanFile, results: Results, target: Path, request: MergeRequest) -> Merged:
+    """Write the results of a plan into a new folder `target`, or in the place of an earlier merge.
+
+    The folder is there when all of it is written. One shard is in memory at a time.
+
+    Raises:
+        MergeTargetExists: something else has that name.
+        OutputFolderUnwritable: it cannot be written.
+        ResultsDamaged: a file of results is not as it was written.
+        ExtraNotInstalled: for Parquet, without the extra `archive`.
+    """
+    if os.path.lexists(target) and not (target / MERGE_FILE).is_file():
+        raise MergeTargetExists(str(target))
+    names = Names(plan) if any(name in FORMATS for name in request.formats) else None
+    building = target.with_name(f".autorag-whisper-{secrets.token_hex(6)}.tmp")
+    merged = Merged()
+    try:
+        building.mkdir(parents=True)
+        with contextlib.ExitStack() as stack:
+            writers = [stack.enter_context(writer) for writer in _writers(building, request, names)]
+            for number, rows in plan.shards():
+                _merge_shard(rows, results.records(number), writers, merged)
+        facts = {"plan": plan.head.plan, "results": results.folder.name, **vars(merged)}
+        (building / MERGE_FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+        _put_in_place(building, target)
+    except OSError as error:
+        raise OutputFolderUnwritable(str(target), system_reason(error)) from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return merged
+
+
+def _merge_shard(
+    rows: Sequence[Row], records: Mapping[str, Mapping[str, Any]], writers: Sequence[_Writer], merged: Merged
+) -> None:
+    for row in rows:
+        record = records.get(row.id)
+        if record is None:
+            merged.left += 1
+            continue
+        transcript = None if "error" in record else transcript_of(record)
+        merged.done += transcript is not None
+        merged.failed += transcript is None
+        for writer in writers:
+            writer.add(row, record, transcript)
+
+
+def _put_in_place(building: Path, target: Path) -> None:
+    """Give a folder its name; the former one of a merge is removed when the new one is there."""
+    former = None
+    if os.path.lexists(target):
+        former = building.with_name(f"{building.name}.former")
+        target.rename(former)
+    building.rename(target)
+    sync_folder(target.parent)
+    if former is not None:
+        shutil.rmtree(former, ignore_errors=True)
+
+
+class Names:
+    """The names of files that are made of recordings: those of their places below the folder that all share.
+
+    `talk.mp3` gives `talk.srt`, and `talk.mp3.srt` where something else would give that, too.
+    """
+
+    def __init__(self, plan: PlanFile) -> None:
+        places = (uri for row in plan.rows() for uri in (row.uri, *row.also))
+        self._common: tuple[str, ...] | None = None
+        stems: Counter[bytes] = Counter()
+        for uri in places:
+            folder = _parts(uri)[:-1]
+            shared = folder if self._common is None else self._common
+            self._common = tuple(part for part, _ in _while_equal(shared, folder))
+            stems[_digest(_stem(uri))] += 1
+        self._twice = frozenset(key for key, count in stems.items() if count > 1)
+
+    def of(self, uri: str, suffix: str) -> PurePosixPath:
+        """The file with this suffix, relative to the merged folder."""
+        base = shown(uri) if _digest(_stem(uri)) in self._twice else _stem(uri)
+        below = _parts(base)[len(self._common or ()) :]
+        return PurePosixPath(*below[:-1], below[-1] + suffix)
+
+
+def _parts(uri: str) -> tuple[str, ...]:
+    """The parts of a place. None is one that leads out of a folder."""
+    text = shown(uri).replace("://", "/") if is_remote(uri) else shown(uri)
+    return tuple(part for part in text.split("/") if part not in ("", ".", ".."))
+
+
+def _stem(uri: str) -> str:
+    place = PurePosixPath(shown(uri))
+    return shown(uri).removesuffix(place.suffix) if place.stem else shown(uri)
+
+
+def _while_equal(one: Sequence[str], other: Sequence[str]) -> Iterator[tuple[str, str]]:
+    for pair in zip(one, other, strict=False):
+        if pair[0] != pair[1]:
+            return
+        yield pair
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+# ---------------------------------------------------------------- writers
+
+
+class _Writer(contextlib.AbstractContextManager["_Writer"]):
+    """Takes results in the order of the plan."""
+
+    def add(self, row: Row, record: Mapping[str, Any], transcript: Transcript | None) -> None:
+        raise NotImplementedError
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def _writers(folder: Path, request: MergeRequest, names: Names | None) -> Iterator[_Writer]:
+    formats = tuple(name for name in request.formats if name in FORMATS)
+    if PARQUET in request.formats:
+        yield _Parquet(folder)
+    if JSONL in request.formats:
+        yield _JsonLines(folder / "results.jsonl")
+    if formats:
+        assert names is not None
+        yield _Files(folder / "texts", formats, names, request.subtitles)
+
+
+class _JsonLines(_Writer):
+    """A line for each recording, as it is in the parts."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb")
+
+    def add(self, row: Row, record: Mapping[str, Any], transcript: Transcript | None) -> None:  # noqa: ARG002 - the record has it
+        self._file.write(dumps(record).encode() + b"\n")
+
+    def __exit__(self, *_: object) -> None:
+        _close(self._file)
+
+
+class _Files(_Writer):
+    """Every recording in the usual formats, at all its places."""
+
+    def __init__(self, folder: Path, formats: Sequence[str], names: Names, subtitles: SubtitleOptions) -> None:
+        self._folder, self._formats, self._names, self._subtitles = folder, formats, names, subtitles
+
+    def add(self, row: Row, record: Mapping[str, Any], transcript: Transcript | None) -> None:  # noqa: ARG002 - the place is the row's
+        if transcript is None:
+            return
+        for name in self._formats:
+            text = render(transcript, name, self._subtitles).encode()
+            for uri in (row.uri, *row.also):
+                path = self._folder / self._names.of(uri, FORMATS[name].suffix)
+                if os.path.lexists(path):  # "talk.mp3.srt" is of talk.mp3 beside talk.wav, and of talk.mp3.flac
+                    path = self._folder / self._names.of(uri, f".{row.id[:16]}{FORMATS[name].suffix}")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("xb") as file:
+                    file.write(text)
+
+
+class _Parquet(_Writer):
+    """Three tables: one row for each file, segment and word. A table goes on in another file when one is large."""
+
+    def __init__(self, folder: Path) -> None:
+        from autorag_whisper.archive.sharded import tables
+
+        self._tables = tables
+        self._schemas = {"files": tables.FILES, "segments": tables.SEGMENTS, "words": tables.WORDS}
+        self._folder, self._number, self._segments = folder, 0, 0
+        self._open: contextlib.ExitStack = contextlib.ExitStack()
+        self._writers: dict[str, Any] = {}
+        self._begin()
+
+    def add(self, row: Row, record: Mapping[str, Any], transcript: Transcript | None) -> None:
+        self._writers["files"].add([_file_row(row, record, transcript)])
+        if transcript is None:
+            return
+        segments = transcript.segments
+        self._writers["segments"].add(_segment_row(row.id, number, one) for number, one in enumerate(segments))
+        self._writers["words"].add(
+            row_of_word for number, one in enumerate(segments) for row_of_word in _word_rows(row.id, number, one)
+        )
+        self._segments += len(segments)
+        if self._segments >= _SEGMENTS_A_FILE:
+            self._open.close()
+            self._number, self._segments = self._number + 1, 0
+            self._begin()
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
+
+    def _begin(self) -> None:
+        self._open = contextlib.ExitStack()
+        for name, schema in self._schemas.items():
+            folder = self._folder / name
+            folder.mkdir(exist_ok=True)
+            file = self._open.enter_context(contextlib.closing(_Synced(folder / f"part-{self._number:05d}.parquet")))
+            self._writers[name] = self._open.enter_context(self._tables.TableWriter(file.file, schema))
+
+
+class _Synced:
+    """A file that is on the disk when it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("xb")
+
+    def close(self) -> None:
+        _close(self.file)
+
+
+def _close(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+    file.close()
+
+
+def _file_row(row: Row, record: Mapping[str, Any], transcript: Transcript | None) -> dict[str, Any]:
+    known: dict[str, Any] = {
+        "id": row.id,
+        "uri": _utf8(row.uri),
+        "also": [_utf8(uri) for uri in row.also],
+        "shard": row.shard,
+        "status": "failed" if transcript is None else "done",
+        "attempt": record["attempt"],
+        "duration_s": row.duration_s,
+    }
+    if transcript is None:
+        error = record["error"]
+        later = error["may_succeed_later"]
+        return known | {"error_type": error["type"], "error": _utf8(error["message"]), "may_succeed_later": later}
+    return known | {
+        "duration_s": transcript.duration_s,
+        "language": transcript.language,
+        "language_probability": transcript.language_probability,
+        "text": transcript.text,
+        "segments": len(transcript.segments),
+        "words": len(transcript.words),
+        "speech_s": transcript.coverage.speech_s,
+        "skipped_s": transcript.coverage.skipped_s,
+        "model": transcript.model,
+        "device": transcript.device,
+        "compute_type": transcript.compute_type,
+        "engine_s": transcript.engine_s,
+        "notes": [note.text for note in transcript.notes],
+    }
+
+
+def _segment_row(who: str, number: int, segment: Segment) -> dict[str, Any]:
+    return {
+        "id": who,
+        "segment": number,
+        "start_s": segment.start_s,
+        "end_s": segment.end_s,
+        "text": segment.text,
+        "language": segment.language,
+        "avg_logprob": segment.avg_logprob,
+        "compression_ratio": segment.compression_ratio,
+        "no_speech_prob": segment.no_speech_prob,
+        "temperature": segment.temperature,
+    }
+
+
+def _word_rows(who: str, number: int, segment: Segment) -> Iterator[dict[str, Any]]:
+    for index, word in enumerate(segment.words):
+        yield {
+            "id": who,
+            "segment": number,
+            "word": index,
+            "text": word.text,
+            "start_s": word.start_s,
+            "end_s": word.end_s,
+            "probability": word.probability,
+            "source": word.source.value,
+            "score": word.score,
+            "space_before": word.space_before,
+        }
+
+
+def _utf8(text: str) -> str:
+    """Text that Parquet can hold, with U+FFFD in the place of what is none."""
+    return text.encode("utf-8", "replace").decode()

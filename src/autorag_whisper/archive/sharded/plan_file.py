@@ -1,0 +1,163 @@
+"""A plan as a file: JSON lines, or Parquet where its name ends so. Rows stand in the order of their shards."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import operator
+import os
+import secrets
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from autorag_whisper.archive.sharded.rows import Head, Row, dumps
+from autorag_whisper.domain.archive_errors import InvalidPlan, NoSuchShard
+from autorag_whisper.files import sync_folder, system_reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+PARQUET = ".parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The shards of one of several processes: number `index`, from 0, of `count`. Raises NoSuchShard."""
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise NoSuchShard(f"{self.index}/{self.count}")
+
+    @classmethod
+    def parse(cls, text: str) -> Share:
+        """Of `I/N`. Raises NoSuchShard."""
+        index, _, count = text.partition("/")
+        if not (index.strip().isdecimal() and count.strip().isdecimal()):
+            raise NoSuchShard(text)
+        return cls(int(index), int(count))
+
+    def has(self, shard: int) -> bool:
+        """Whether a shard is its: neighbours, which cost about the same, go to different processes."""
+        return shard % self.count == self.index
+
+
+ALL = Share()
+
+
+class PlanFile:
+    """A plan on the disk. Nothing of it is kept in memory but its head.
+
+    Raises:
+        InvalidPlan: at once, or while rows are read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.head = self._read_head()
+
+    def rows(self, share: Share = ALL) -> Iterator[Row]:
+        """Every recording of a share's shards, shard by shard."""
+        source = self._parquet_rows(share) if self.path.suffix == PARQUET else self._json_rows(share)
+        before = -1
+        for line, row in source:
+            if row.shard < before or row.shard >= self.head.shards:
+                raise InvalidPlan(self.path.name, "its recordings do not stand in the order of their shards", line)
+            before = row.shard
+            yield row
+
+    def shards(self, share: Share = ALL) -> Iterator[tuple[int, list[Row]]]:
+        """Every shard of a share that has recordings, with these."""
+        for shard, rows in itertools.groupby(self.rows(share), operator.attrgetter("shard")):
+            yield shard, list(rows)
+
+    def _read_head(self) -> Head:
+        try:
+            if self.path.suffix == PARQUET:
+                from autorag_whisper.archive.sharded.tables import plan_head
+
+                return Head.of(plan_head(self.path))
+            with self.path.open("rb") as file:
+                return Head.of(json.loads(file.readline(1 << 16) or b"null"))
+        except OSError as error:
+            raise InvalidPlan(str(self.path), system_reason(error)) from error
+        except ValueError as error:
+            reason = "it is no plan" if isinstance(error, json.JSONDecodeError | UnicodeDecodeError) else str(error)
+            raise InvalidPlan(self.path.name, reason) from error
+
+    def _json_rows(self, share: Share) -> Iterator[tuple[int, Row]]:
+        with self.path.open("rb") as file:
+            file.readline()
+            for number, line in enumerate(file, 2):
+                shard = _shard_of(line)
+                if shard is not None and not share.has(shard):
+                    continue
+                try:
+                    row = Row.of(json.loads(line))
+                except ValueError as error:
+                    raise InvalidPlan(self.path.name, str(error), number) from error
+                if share.has(row.shard):
+                    yield number, row
+
+    def _parquet_rows(self, share: Share) -> Iterator[tuple[int, Row]]:
+        from autorag_whisper.archive.sharded.tables import plan_rows
+
+        for number, data in enumerate(plan_rows(self.path), 1):
+            if share.has(data["shard"]):
+                try:
+                    yield number, Row.of(data)
+                except ValueError as error:
+                    raise InvalidPlan(self.path.name, str(error), number) from error
+
+
+def write_plan(path: Path, head: Head, lines: Iterable[tuple[int, str]]) -> None:
+    """Write a plan, whole or not at all.
+
+    `lines`: (shard, `rows.dumps` of a row's `facts`), in the order of the shards.
+
+    Raises:
+        InvalidPlan: it cannot be written, or not so that it can be read again (Parquet knows text alone).
+        ExtraNotInstalled: for Parquet, without the extra `archive`.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == PARQUET:
+            from autorag_whisper.archive.sharded.tables import write_plan_table
+
+            with replaced(path) as file:
+                write_plan_table(file, head.facts(), ({"shard": n, **json.loads(line)} for n, line in lines))
+            return
+        with replaced(path) as file:
+            file.write(dumps(head.facts()).encode() + b"\n")
+            for shard, line in lines:
+                file.write(b'{"shard":%d,%b\n' % (shard, line[1:].encode()))
+    except OSError as error:
+        raise InvalidPlan(str(path), f"it cannot be written: {system_reason(error)}") from error
+    except UnicodeEncodeError as error:
+        raise InvalidPlan(path.name, "Parquet holds no names that are no UTF-8: give it the ending .jsonl") from error
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[BinaryIO]:
+    """A file that gets its name when it is whole and on the disk; nothing is left of it where that fails."""
+    temporary = path.with_name(f".autorag-whisper-{secrets.token_hex(6)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _shard_of(line: bytes) -> int | None:
+    """The shard of a line as `write_plan` writes it, without reading the rest; None where it is written otherwise."""
+    start, _, rest = line.partition(b":")
+    number = rest.partition(b",")[0]
+    return int(number) if start == b'{"shard"' and number.isdigit() else None

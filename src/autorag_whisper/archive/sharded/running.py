@@ -1,0 +1,240 @@
+"""Shards of a plan on a transcriber: what is left of them is recognised, and kept a few recordings at a time."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import closing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from autorag_whisper.archive.checkpoints import CheckpointFolder
+from autorag_whisper.archive.reservations import Reservations
+from autorag_whisper.archive.sharded.opening import Opener
+from autorag_whisper.archive.sharded.records import record_of
+from autorag_whisper.domain.archive_errors import DiskFull
+from autorag_whisper.domain.errors import MediaError
+from autorag_whisper.domain.transcript import Segment
+from autorag_whisper.files import system_reason
+from autorag_whisper.transcriber.cancellation import CancelToken
+from autorag_whisper.transcriber.checkpoint import Supervised
+from autorag_whisper.transcriber.run_request import RunControl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+    from typing import Any
+
+    from autorag_whisper.archive.request import BatchRequest
+    from autorag_whisper.archive.sharded.results import Results
+    from autorag_whisper.archive.sharded.rows import Row
+    from autorag_whisper.audio.source import MediaSource
+    from autorag_whisper.transcriber import FileOutcome, Progress
+    from autorag_whisper.transcriber.supervised import SupervisedTranscriber
+
+FILES_A_RUN = 5_000
+"""Of the engine: at the end of one it waits for its last batches, and what it keeps of each file goes."""
+KEPT_AT_ONCE, KEPT_EVERY_S = 64, 2.0
+"""Results are kept when there are so many, or when the first of them is so old: what a kill can cost."""
+
+
+@dataclass
+class Tally:
+    """What a run did. `elsewhere`: shards that another process has. `seconds` of audio are of what was recognised."""
+
+    done: int = 0
+    failed: int = 0
+    shards: int = 0
+    finished_before: int = 0
+    elsewhere: int = 0
+    seconds: float = 0.0
+    engine_s: float = 0.0
+
+
+@dataclass
+class _Shard:
+    """A shard at work: how many recordings have no outcome yet, and results not kept yet."""
+
+    number: int
+    open: int = 0
+    records: list[Mapping[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a run tells its caller, in the caller's thread.
+
+    `on_record`: a recording's result, before it is kept. `on_progress`: as a transcriber's. `on_shard`: a shard is
+    complete, its number.
+    """
+
+    on_record: Callable[[Mapping[str, Any]], None] = lambda _record: None
+    on_progress: Callable[[Progress], None] = lambda _progress: None
+    on_shard: Callable[[int], None] = lambda _shard: None
+
+
+class ShardedRun:
+    """Recognises what is left of shards. One process has a shard at a time, where the file system has locks.
+
+    A process that is killed loses the recordings in hand and what it has recognised in the last two seconds; finished
+    chunks of long recordings are kept in the cache directory. Results are kept before anything else is done with them.
+    """
+
+    def __init__(
+        self,
+        results: Results,
+        request: BatchRequest,
+        *,
+        attempt: int,
+        cache_dir: Path,
+        clock: Callable[[], float],
+        hooks: Hooks = Hooks(),
+    ) -> None:
+        """`request`: the model, device, options and settings. `clock`: seconds of any origin."""
+        self._results, self._request, self._attempt = results, request, attempt
+        self._cache_dir, self._clock, self._hooks = cache_dir, clock, hooks
+        self._claims = Reservations(results.folder / "claims")
+        self._in_hand: dict[MediaSource, list[tuple[Row, _Shard, int]]] = {}
+        self._waiting: list[_Shard] = []
+        self._oldest_s: float | None = None
+        self.tally = Tally()
+
+    def run(self, shards: Iterable[tuple[int, list[Row]]], transcriber: SupervisedTranscriber) -> Tally:
+        """Recognise what is left of `shards`.
+
+        Raises:
+            DiskFull: results cannot be kept.
+            UnavailableError, RequestError: the model cannot be had; what fails for one recording is its result.
+        """
+        model = transcriber.model(self._request.model, self._request.device)
+        with Opener() as opener, self._claims:
+            work = self._work(shards, opener)
+            try:
+                # A first file is taken from `work` to find out that there is one; the run takes the others.
+                while (first := next(work, None)) is not None:
+                    checkpoints = self._checkpoints()
+                    sources = self._begun(
+                        itertools.chain((first,), itertools.islice(work, FILES_A_RUN - 1)), checkpoints
+                    )
+                    supervised = Supervised(checkpoints, lambda wait: wait())
+                    control = RunControl(CancelToken(), self._on_progress, supervised=supervised)
+                    events = transcriber.events(sources, self._request.options, model, control)
+                    with closing(events):
+                        for event in events:
+                            if not isinstance(event, Segment):
+                                self._settle(event, checkpoints)
+            finally:
+                self._keep()
+        return self.tally
+
+    def _work(
+        self, shards: Iterable[tuple[int, list[Row]]], opener: Opener
+    ) -> Iterator[tuple[_Shard, Row, MediaSource]]:
+        """Every recording that is left, with its shard."""
+        of_row: dict[str, _Shard] = {}
+
+        def rows() -> Iterator[Row]:
+            for number, todo in self._left(shards):
+                shard = _Shard(number, open=len(todo))
+                for row in todo:
+                    of_row[row.id] = shard
+                    yield row
+
+        for row, source in opener.sources(rows()):
+            yield of_row.pop(row.id), row, source
+
+    def _left(self, shards: Iterable[tuple[int, list[Row]]]) -> Iterator[tuple[int, list[Row]]]:
+        for number, rows in shards:
+            if not self._results.left(number, rows, self._attempt):
+                self.tally.finished_before += len(rows)
+                continue
+            if not self._claims.take(self._place(number)):
+                self.tally.elsewhere += 1
+                continue
+            todo = self._results.left(number, rows, self._attempt, anew=True)  # another may have done it meanwhile
+            self.tally.finished_before += len(rows) - len(todo)
+            if todo:
+                yield number, todo
+            else:
+                self._finish(number)
+
+    def _begun(
+        self, work: Iterable[tuple[_Shard, Row, MediaSource]], checkpoints: CheckpointFolder
+    ) -> Iterator[MediaSource]:
+        for shard, row, source in work:
+            number = checkpoints.begin(source.path)
+            self._in_hand.setdefault(source, []).append((row, shard, number))
+            yield source
+
+    def _settle(self, outcome: FileOutcome, checkpoints: CheckpointFolder) -> None:
+        """Take an outcome: a result of its shard, kept soon, or at once with the last of the shard."""
+        waiting = self._in_hand[outcome.source]
+        row, shard, number = waiting.pop(0)
+        if not waiting:
+            del self._in_hand[outcome.source]
+        result = outcome.transcript if outcome.transcript is not None else outcome.error
+        assert result is not None
+        record = record_of(row, self._attempt, result)
+        if outcome.transcript is not None:
+            self.tally.done += 1
+            self.tally.seconds += outcome.transcript.duration_s
+            self.tally.engine_s += outcome.transcript.engine_s
+        else:
+            self.tally.failed += 1
+        self._hooks.on_record(record)
+        if not shard.records:
+            self._waiting.append(shard)
+        shard.records.append(record)
+        shard.open -= 1
+        if outcome.transcript is not None or isinstance(outcome.error, MediaError):
+            checkpoints.forget(number)
+        if self._oldest_s is None:
+            self._oldest_s = self._clock()
+        if shard.open == 0:
+            self._keep()
+            self._finish(shard.number)
+            self.tally.shards += 1
+            self._hooks.on_shard(shard.number)
+        elif sum(len(one.records) for one in self._waiting) >= KEPT_AT_ONCE:
+            self._keep()
+        else:
+            self._keep_in_time()
+
+    def _on_progress(self, progress: Progress) -> None:
+        self._keep_in_time()
+        self._hooks.on_progress(progress)
+
+    def _keep_in_time(self) -> None:
+        if self._oldest_s is not None and self._clock() - self._oldest_s >= KEPT_EVERY_S:
+            self._keep()
+
+    def _keep(self) -> None:
+        """Write results that are not kept yet; they are on the disk then."""
+        while self._waiting:
+            shard = self._waiting[0]
+            self._on_disk(partial(self._results.add, shard.number, shard.records))
+            shard.records = []
+            self._waiting.pop(0)
+        self._oldest_s = None
+
+    def _finish(self, number: int) -> None:
+        self._on_disk(partial(self._results.join, number))
+        self._claims.release(self._place(number))
+
+    def _on_disk(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            raise DiskFull(str(self._results.folder), system_reason(error)) from error
+
+    def _place(self, number: int) -> Path:
+        return self._results.folder / f"shard-{number}"
+
+    def _checkpoints(self) -> CheckpointFolder:
+        request = self._request
+        facts = {
+            "options": request.text_digest(),
+            "device": request.device,
+            "compute_type": request.settings.compute_type,
+        }
+        return CheckpointFolder(self._cache_dir.absolute() / "unfinished", facts)
