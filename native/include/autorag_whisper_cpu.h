@@ -103,7 +103,7 @@ AWC_API const char *awc_model_instruction_set(const awc_model *model);
 
 /* ---------------------------------------------------------------------------------------------------------- memory */
 
-/* Bytes of a packed model of this shape, told before it is loaded: within 2 % of what awc_model_bytes tells after. */
+/* Bytes of a packed model of this shape for the best instruction set here, told before it is loaded: within 2 % of what awc_model_bytes tells after. */
 AWC_API size_t awc_model_bytes_for(const awc_shape *shape);
 /* Bytes that the model holds now, work space kept from earlier calls included. */
 AWC_API size_t awc_model_bytes(const awc_model *model);
@@ -156,7 +156,7 @@ typedef struct awc_search {
   int32_t max_new_tokens;           /* 1..448, a prefix included; less where a prompt leaves less room */
   const int32_t *suppressed;        /* never written; their probability is 0 for the others too */
   int32_t suppressed_count;
-  const int32_t *suppressed_first;  /* never the first (SuppressBlank); a prefix is not suppressed */
+  const int32_t *suppressed_first;  /* not the first after a prefix (blanks) */
   int32_t suppressed_first_count;
 } awc_search;
 
