@@ -54,7 +54,7 @@ class Packer {
   Linear linear(const std::string& name, int64_t N, int64_t K, bool biased = true) const {
     const Quantized W = weights_.quantized(name + "/weight", N, K);
     std::vector<float> bias;
-    if (biased && weights_.has(name + "/bias")) bias = weights_.floats(name + "/bias", {N});
+    if (biased) bias = weights_.floats(name + "/bias", {N});
     Linear result{static_cast<int>(N), static_cast<int>(K), {}};
     kernels_.linear_pack(W.values, W.factors.data(), bias.empty() ? nullptr : bias.data(), result.N, result.K,
                          result.packed.get<char>(kernels_.linear_bytes(result.N, result.K)));

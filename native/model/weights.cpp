@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <set>
 
 #include "failure.h"
 
@@ -96,9 +97,17 @@ std::vector<int64_t> Weights::shape(const std::string& name, int rank) const {
 }
 
 int Weights::layers(const std::string& part) const {
-  int count = 0;
-  while (has(part + "/layer_" + std::to_string(count) + "/self_attention/linear_0/weight")) ++count;
-  return count;
+  std::set<std::string> found;  // "encoder/layer_0", "encoder/layer_1", ...
+  const std::string start = part + "/layer_";
+  for (const auto& [name, tensor] : tensors_) {
+    if (name.compare(0, start.size(), start) == 0 && name != part + "/layer_norm/gamma" && name != part + "/layer_norm/beta") {
+      found.insert(name.substr(0, name.find('/', start.size())));
+    }
+  }
+  for (size_t n = 0; n < found.size(); ++n) {
+    if (!found.count(start + std::to_string(n))) bad(start + std::to_string(n), "is missing");
+  }
+  return static_cast<int>(found.size());
 }
 
 std::vector<float> Weights::floats(const std::string& name, const std::vector<int64_t>& shape) const {

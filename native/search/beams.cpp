@@ -124,11 +124,9 @@ class BeamSearch {
       if (ends || last) {
         if (k == 0) hunt.top_finished = true;
         finish(hunt, *way, ends);
-        for (; secondary < ways.size(); ++secondary) {
-          if (ways[secondary].next.token == end) continue;
-          way = &ways[secondary++];
-          break;
-        }
+        while (secondary < ways.size() && ways[secondary].next.token == end) ++secondary;
+        if (secondary == ways.size()) continue;  // of fewer ways than 2 x beams
+        way = &ways[secondary++];
       }
       const Beam& from = hunt.beams[way->from];
       next.push_back({followed(from.text, *way, true), from.slots, way->next.token});
