@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
+import socket
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
+import uvicorn
+from fastapi.responses import StreamingResponse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,16 +24,19 @@ from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.jobs.job import KEY_PREFIX
 from autorag_whisper.jobs.memory import MemoryJobStore
 from autorag_whisper.jobs.runner import JobRunner
+from autorag_whisper.server import keys
 from autorag_whisper.server.app import Engine, create_app
+from autorag_whisper.server.connection import Connection
 from autorag_whisper.server.jobs import Jobs, JobSettings
 from autorag_whisper.server.pace import Pace
+from autorag_whisper.server.running import config_of
 from autorag_whisper.server.settings import ServerSettings
 from autorag_whisper.testing import speech_samples, write_speech
 from http_world import TRANSCRIPTIONS, Exchange, app_of, client_of, error_of, post, until
 from run_world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from fastapi import FastAPI
@@ -255,3 +264,141 @@ def test_whatever_is_asked_for_in_json_is_a_job_that_can_be_read_or_an_error_of_
         strangers.post("/v1/jobs/prune")
     else:
         error_of(answer)
+
+
+# ---------------------------------------------------------------- over a real socket
+
+
+class Quick(Connection):
+    """Does not wait long."""
+
+    head_s = unread_s = 0.2
+
+
+@contextmanager
+def serving(app: FastAPI) -> Iterator[tuple[str, int]]:
+    """The address of an application on loopback."""
+    config = config_of(app, ServerSettings(port=0))
+    config.http = Quick
+    server, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    until(lambda: server.started)
+    try:
+        yield listener.getsockname()
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join()
+        listener.close()
+
+
+def said(connection: socket.socket) -> bytes:
+    """All that it says until it ends."""
+    answer = b""
+    with suppress(ConnectionError):
+        while piece := connection.recv(1 << 16):
+            answer += piece
+    return answer
+
+
+def poured(address: tuple[str, int], *pieces: bytes, most: int = 64 << 20) -> tuple[int, bytes]:
+    """How much of `pieces`, the last one again and again, was taken before the connection ended; what was said."""
+    with socket.create_connection(address) as connection:
+        sent = 0
+        with suppress(ConnectionError):
+            for piece in (*pieces[:-1], *itertools.repeat(pieces[-1], most // len(pieces[-1]))):
+                connection.sendall(piece)
+                sent += len(piece)
+        return sent, said(connection)
+
+
+HEAD = b"POST /v1/audio/transcriptions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+CHUNKED = b"Content-Type: multipart/form-data; boundary=x\r\nTransfer-Encoding: chunked\r\n\r\n"
+FIELD = b"10\r\n--x\r\nContent-Dis\r\n"
+ENDLESS = {
+    "a line of the head": (b"GET /livez?", b"x" * 65_536),
+    "a header": (HEAD + b"X-A: ", b"x" * 65_536),
+    "headers": (HEAD, b"X-A: b\r\n" * 8192),
+    "the line of a chunk": (HEAD + CHUNKED + FIELD, b"1;" + b"x" * 65_536),
+    "trailers": (HEAD + CHUNKED + b"0\r\n", b"X-A: b\r\n" * 8192),
+    "a header of a part": (HEAD + CHUNKED + b"10\r\n--x\r\nContent-Dis\r\n", b"10000\r\n" + b"x" * 65_536 + b"\r\n"),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_what_has_no_end_is_ended_early_whichever_parser_is_installed(world: World, name: str) -> None:
+    """httptools, which uvicorn takes where it is installed, has no limit for a head: it filled the memory."""
+    with serving(app_of(world, max_upload_bytes=32 << 20)) as address:
+        sent, answer = poured(address, *ENDLESS[name])
+        # What sockets hold between the two; the rest of a body that is refused is read, for a while, and thrown away.
+        assert sent < (16 << 20) or name == "a header of a part"
+        assert not answer or (answer.startswith(b"HTTP/1.1 400 ") and b'"code": ' in answer.replace(b'":"', b'": "'))
+        with socket.create_connection(address) as good:
+            good.sendall(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            assert said(good).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize(
+    "text", [b"\0\1\2\3\r\n\r\n", b"GET /livez\r\n\r\n", b"GET /livez HTTP/1.1\r\nHost: a\r\nHost : b\r\n\r\n"]
+)
+def test_what_is_no_http_is_told_in_the_shape_of_every_error(world: World, text: bytes) -> None:
+    with serving(app_of(world)) as address, socket.create_connection(address) as evil:
+        evil.sendall(text)
+        head, _, body = said(evil).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 ")
+        assert json.loads(body)["error"]["code"] == "invalid_http"
+
+
+def test_a_web_socket_is_no_way_around_the_key(world: World) -> None:
+    app = app_of(world, key_digests=(keys.digest("sk-1"),))
+    with serving(app) as address, socket.create_connection(address) as evil:
+        upgrade = b"Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+        evil.sendall(b"GET /v1/models HTTP/1.1\r\nHost: a\r\n" + upgrade + b"Sec-WebSocket-Key: YQ==\r\n\r\n")
+        assert said(evil).startswith(b"HTTP/1.1 401 ")
+
+
+def test_who_does_not_read_the_answer_is_let_go_and_his_place_is_free(world: World) -> None:
+    """He held it, and his request's memory, for as long as he liked."""
+    app, at_work = app_of(world), list[int]()
+
+    @app.post("/detect-language-of-many")
+    async def many() -> StreamingResponse:
+        async def lines() -> AsyncIterator[bytes]:
+            at_work.append(1)
+            try:
+                while True:
+                    yield bytes(1 << 20)
+                    await asyncio.sleep(0)
+            finally:
+                at_work.pop()
+
+        return StreamingResponse(lines())
+
+    with serving(app) as address, socket.create_connection(address) as lazy:
+        lazy.sendall(b"POST /detect-language-of-many HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n")
+        until(lambda: bool(at_work))
+        until(lambda: not at_work)
+
+
+def test_followers_of_jobs_are_counted(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speech: bytes
+) -> None:
+    monkeypatch.setattr("autorag_whisper.server.jobs.MOST_FOLLOWERS", 2)
+    with (
+        serving(app_with_jobs(world, tmp_path)) as (host, port),
+        httpx.Client(base_url=f"http://{host}:{port}") as client,
+    ):
+        job = client.post("/v1/jobs", files={"file": ("a", speech)}).json()["id"]
+        with client.stream("GET", f"/v1/jobs/{job}/events") as one, client.stream("GET", f"/v1/jobs/{job}/events"):
+            assert one.status_code == 200
+            third = client.get(f"/v1/jobs/{job}/events")
+            assert (third.status_code, error_of(third)["code"]) == (503, "overloaded")
+            assert third.headers["retry-after"]
+        until(lambda: head_of(client, f"/v1/jobs/{job}/events") == 200)  # those who left are counted no more
+        client.delete(f"/v1/jobs/{job}")
+        assert "event: state" in client.get(f"/v1/jobs/{job}/events").text
+
+
+def head_of(client: httpx.Client, path: str) -> int:
+    with client.stream("GET", path) as answer:
+        return answer.status_code

@@ -22,7 +22,6 @@ from urllib.parse import quote
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
 from autorag_whisper import __version__
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from autorag_whisper.domain.request import TranscribeOptions
-    from autorag_whisper.server.access import Receive, Scope, Send
     from autorag_whisper.server.jobs import Jobs
     from autorag_whisper.server.settings import ServerSettings
     from autorag_whisper.server.work import Recognition
@@ -259,20 +257,7 @@ async def _streamed(
         async for event in source:
             yield as_bytes(event)
 
-    headers |= {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return _Events(kept, body(), headers)
-
-
-class _Events(StreamingResponse):
-    """Leaves `kept` when it ends, however, also where nothing of it was sent."""
-
-    def __init__(self, kept: AsyncExitStack, body: AsyncIterator[bytes], headers: dict[str, str]) -> None:
-        super().__init__(body, media_type="text/event-stream", headers=headers)
-        self._kept = kept
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._kept:
-            await super().__call__(scope, receive, send)
+    return events.EventStream(kept, body(), headers)
 
 
 def _add_health(app: FastAPI, service: Service, folders: Sequence[Path]) -> None:

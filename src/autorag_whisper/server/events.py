@@ -7,14 +7,19 @@ import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from fastapi.responses import StreamingResponse
+
 from autorag_whisper.server import errors
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Mapping
+    from contextlib import AsyncExitStack
 
     from autorag_whisper.domain.transcript import Segment
+    from autorag_whisper.server.access import Receive, Scope, Send
     from autorag_whisper.server.work import Recognition
 
+_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 KEEP_ALIVE_S = 10.0
 """Without an event for so long a comment is sent: proxies and clients end what is silent."""
 
@@ -60,6 +65,18 @@ async def _kept_alive(work: Recognition) -> AsyncIterator[Segment | None]:
             waiting.cancel()
             with suppress(asyncio.CancelledError, StopAsyncIteration):
                 await waiting
+
+
+class EventStream(StreamingResponse):
+    """An answer of events. It leaves `kept` when it ends, however, also where nothing of it was sent."""
+
+    def __init__(self, kept: AsyncExitStack, body: AsyncIterator[bytes], headers: Mapping[str, str]) -> None:
+        super().__init__(body, media_type="text/event-stream", headers={**headers, **_HEADERS})
+        self._kept = kept
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async with self._kept:
+            await super().__call__(scope, receive, send)
 
 
 def _event(data: dict[str, Any]) -> str:

@@ -6,12 +6,12 @@ import asyncio
 import logging
 import re
 import uuid
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import StreamingResponse
 
 from autorag_whisper.domain.job_errors import QueueFull, QuotaExceeded
 from autorag_whisper.format import FORMATS, parse, render
@@ -19,9 +19,11 @@ from autorag_whisper.jobs.job import KEY_PREFIX, NO_LIMITS, Job, JobRequest, Job
 from autorag_whisper.jobs.shown import job_json
 from autorag_whisper.jobs.webhooks import check_url
 from autorag_whisper.server import documents
+from autorag_whisper.server.admission import Admission
 from autorag_whisper.server.answers import Json, as_bytes, json_text
 from autorag_whisper.server.draining import ENDS_AT_ONCE
 from autorag_whisper.server.errors import ApiError
+from autorag_whisper.server.events import EventStream
 from autorag_whisper.server.job_requests import (
     asked_of,
     fingerprint,
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _ID = re.compile("[0-9a-f]{32}")
+MOST_FOLLOWERS = 100
+"""Of jobs' events at a time: each looks at the store twice a second."""
 _LOOK_S = 0.5
 _TIDY_S = 3600.0
 _KEEP_ALIVE_LOOKS = 20
@@ -105,7 +109,7 @@ def add_routes(app: FastAPI, service: Service, jobs: Jobs) -> None:
         return await asyncio.to_thread(page)
 
     _add_views(app, jobs)
-    _add_changes(app, jobs)
+    _add_changes(app, service, jobs)
 
 
 def _add_views(app: FastAPI, jobs: Jobs) -> None:
@@ -142,8 +146,10 @@ def _add_views(app: FastAPI, jobs: Jobs) -> None:
         return Response(text, media_type="application/json" if is_json else "text/plain; charset=utf-8")
 
 
-def _add_changes(app: FastAPI, jobs: Jobs) -> None:
+def _add_changes(app: FastAPI, service: Service, jobs: Jobs) -> None:
     """What follows a job, and what is done to it."""
+    of_one = MOST_FOLLOWERS // 2 if len(service.settings.key_digests) > 1 else MOST_FOLLOWERS
+    followers = Admission(MOST_FOLLOWERS, of_one, service.engine.clock)
 
     @app.get("/v1/jobs/{job_id}/events")
     async def events(request: Request, job_id: str) -> Response:
@@ -152,8 +158,12 @@ def _add_changes(app: FastAPI, jobs: Jobs) -> None:
         request.scope[ENDS_AT_ONCE] = True
         told = request.headers.get("last-event-id", "0")
         after = int(told) if told.isascii() and told.isdigit() and len(told) < 10 else 0
-        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(_events(jobs, job_id, after), media_type="text/event-stream", headers=headers)
+        who = _client(request) or (request.client.host if request.client else "")
+        if (refusal := followers.refusal(who)) is not None:
+            raise refusal
+        kept = AsyncExitStack()
+        kept.enter_context(followers.slot(who))
+        return EventStream(kept, _events(jobs, job_id, after), {})
 
     @app.delete("/v1/jobs/{job_id}")
     async def cancel(request: Request, job_id: str) -> Response:

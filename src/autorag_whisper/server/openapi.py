@@ -91,7 +91,7 @@ ANSWERS: dict[tuple[str, str], tuple[dict[int, dict[str, Any]], tuple[int, ...]]
         {200: _both(_json("Transcript"), {"content": {"application/json": {"schema": {}}}}, _text("text/plain"))},
         (400, 409, *_JOB),
     ),
-    ("get", "/v1/jobs/{job_id}/events"): ({200: _EVENTS}, _JOB),
+    ("get", "/v1/jobs/{job_id}/events"): ({200: _EVENTS}, (429, *_JOB)),
     ("delete", "/v1/jobs/{job_id}"): ({200: _json("Job")}, _JOB),
     ("post", "/v1/jobs/{job_id}/retry"): ({200: _json("Job")}, _JOB),
     ("post", "/v1/jobs/prune"): ({200: _json("Pruned")}, (400, 503)),

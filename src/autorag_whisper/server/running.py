@@ -55,6 +55,7 @@ def config_of(app: FastAPI, settings: ServerSettings) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=Connection,
+        ws="none",
         host=settings.host,
         port=settings.port,
         log_config=None,
