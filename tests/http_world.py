@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from fastapi.testclient import TestClient
 
+from autorag_whisper.isolation.pool import pool
 from autorag_whisper.server.app import Engine, create_app
 from autorag_whisper.server.settings import ServerSettings
 from autorag_whisper.testing import FakeWhisper
@@ -86,6 +89,21 @@ def until(condition: Callable[[], bool]) -> None:
             return
         threading.Event().wait(0.01)
     raise AssertionError("it did not happen")
+
+
+def decoder_of(size: int, process_id: int | None = None) -> int:
+    """The decoder process of a recording of so many bytes, of a fork server (this process's)."""
+    found: list[int] = []
+
+    def look() -> bool:
+        for child in psutil.Process(process_id or pool().process_id).children():
+            with suppress(OSError):  # it has ended by now
+                sizes = [entry.stat().st_size for entry in Path(f"/proc/{child.pid}/fd").iterdir()]
+                found.extend([child.pid] if size in sizes else [])
+        return bool(found)
+
+    until(look)
+    return found[0]
 
 
 class Exchange:

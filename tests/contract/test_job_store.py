@@ -160,6 +160,21 @@ def test_a_failure_is_tried_again_at_its_moment_or_is_the_end(store: JobStore) -
     assert (failed.state, failed.error) == (JobState.FAILED, '{"code": "x"}')
 
 
+def test_a_process_that_crashed_counts_as_a_death_and_not_as_a_failure(store: JobStore) -> None:
+    store.add(TALK, 0.0)
+    claim = store.claim(LEASE_S, 0.0)
+    assert claim is not None
+    assert store.fail(claim, "{}", 1.0, again_s=60.0, crashed=True)
+    assert store.claim(LEASE_S, 59.0) is None
+    again = store.claim(LEASE_S, 60.0)
+    assert again is not None
+    assert (again.job.failures, again.job.deaths) == (0, 1)
+    assert store.renew(again, LEASE_S, 61.0, (5.0, 9.0)) is not None
+    found = store.get(again.job.id)
+    assert found is not None
+    assert found.deaths == 0  # it got on
+
+
 def test_a_queued_job_is_cancelled_at_once_and_a_running_one_by_its_holder(store: JobStore) -> None:
     queued = store.cancel(store.add(TALK, 0.0).id, 1.0)
     assert queued is not None

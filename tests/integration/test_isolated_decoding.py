@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import struct
 import subprocess
 import sys
@@ -32,13 +33,14 @@ from autorag_whisper.domain.errors import (
     MediaTooLong,
     NoAudioStream,
 )
-from autorag_whisper.domain.media_errors import DecoderDied, MediaOverLimit, ReaderFailed
+from autorag_whisper.domain.media_errors import DecoderDied, DecoderKilled, MediaOverLimit, ReaderFailed
 from autorag_whisper.domain.notes import Note, NoteKind
 from autorag_whisper.isolation import messages
 from autorag_whisper.isolation.decoder import IsolatedDecoder
 from autorag_whisper.isolation.pool import DecoderPool
 from autorag_whisper.testing import speech_samples, write_speech
 from autorag_whisper.worker.spool import Spool, arrived
+from http_world import decoder_of
 from made_media import write as write_tracks
 from pcm_files import RATE
 from run_world import World
@@ -222,6 +224,19 @@ def test_a_decoder_that_crashes_costs_its_recording_alone(
         assert_same(
             here(neighbour), ([first, *other], other.info, other.damage, other.notes, other.expected_duration_s)
         )
+
+
+def test_a_decoder_that_the_system_kills_is_no_fault_of_its_recording(decoders: DecoderPool, tmp_path: Path) -> None:
+    long = MediaSource.from_path(write_speech(tmp_path / "long.wav", speech_samples(1500)))
+    with IsolatedDecoder(long, LIMITS, decoders=decoders) as decoder:
+        next(decoder)
+        assert long.path is not None
+        own = decoder_of(long.path.stat().st_size, decoders.process_id)
+        assert Path(f"/proc/{own}/oom_score_adj").read_text().strip() == "1000"  # before the server itself
+        os.kill(own, signal.SIGKILL)
+        with pytest.raises(DecoderKilled, match="memory runs out"):
+            for _ in decoder:
+                pass
 
 
 def test_an_endless_loop_and_a_process_that_says_nothing_are_ended(obedient: DecoderPool) -> None:

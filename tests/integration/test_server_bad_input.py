@@ -19,12 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
-import psutil
 import pytest
 import uvicorn
 
 from autorag_whisper.domain.decoding import DecodingLimits
-from autorag_whisper.isolation.pool import pool
 from autorag_whisper.jobs.memory import MemoryJobStore
 from autorag_whisper.jobs.runner import JobRunner
 from autorag_whisper.server import keys
@@ -35,7 +33,19 @@ from autorag_whisper.server.pace import Pace
 from autorag_whisper.server.running import config_of
 from autorag_whisper.server.settings import ServerSettings
 from autorag_whisper.testing import speech_samples, write_speech
-from http_world import TRANSCRIPTIONS, Exchange, Gate, app_of, client_of, error_of, form, held_world, post, until
+from http_world import (
+    TRANSCRIPTIONS,
+    Exchange,
+    Gate,
+    app_of,
+    client_of,
+    decoder_of,
+    error_of,
+    form,
+    held_world,
+    post,
+    until,
+)
 from run_world import World
 
 if TYPE_CHECKING:
@@ -129,7 +139,13 @@ def test_what_would_cost_too_much_to_decode_is_told_with_413(
             assert not code or (error_of(response)["code"], error_of(response)["param"]) == (code, "file")
 
 
-def test_a_decoder_that_crashes_costs_one_request(tmp_path: Path, speech: bytes) -> None:
+@pytest.mark.parametrize(
+    ("number", "status", "code", "told"),
+    [(signal.SIGSEGV, 400, "decoder_crashed", "SIGSEGV"), (signal.SIGKILL, 503, "unavailable", "memory runs out")],
+)
+def test_a_decoder_that_ends_costs_one_request(
+    tmp_path: Path, speech: bytes, number: int, status: int, code: str, told: str
+) -> None:
     long = write_speech(tmp_path / "long.wav", speech_samples(1500)).read_bytes()
     gate = Gate()
     with held_world(gate) as world, client_of(app_of(world)) as client, nothing_left():
@@ -137,27 +153,12 @@ def test_a_decoder_that_crashes_costs_one_request(tmp_path: Path, speech: bytes)
         asking = threading.Thread(target=lambda: answers.append(post(client, long)))
         asking.start()
         assert gate.asked.acquire(timeout=60)  # it is being recognised, and decoded on
-        os.kill(decoder_of(len(long)), signal.SIGSEGV)
+        os.kill(decoder_of(len(long)), number)
         gate.let.set()
         asking.join()
-        assert (answers[0].status_code, error_of(answers[0])["code"]) == (400, "decoder_crashed")
-        assert "SIGSEGV" in error_of(answers[0])["message"]
+        assert (answers[0].status_code, error_of(answers[0])["code"]) == (status, code)
+        assert told in error_of(answers[0])["message"]
         assert post(client, speech).json()["text"]
-
-
-def decoder_of(size: int) -> int:
-    """The decoder process of a recording of so many bytes."""
-    found: list[int] = []
-
-    def look() -> bool:
-        for child in psutil.Process(pool().process_id).children():
-            with suppress(OSError):  # it has ended by now
-                sizes = [entry.stat().st_size for entry in Path(f"/proc/{child.pid}/fd").iterdir()]
-                found.extend([child.pid] if size in sizes else [])
-        return bool(found)
-
-    until(look)
-    return found[0]
 
 
 @pytest.mark.parametrize(

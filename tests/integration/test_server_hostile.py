@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -21,7 +22,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.request import TranscribeOptions
-from autorag_whisper.jobs.job import KEY_PREFIX
+from autorag_whisper.jobs.job import KEY_PREFIX, JobRequest, JobState
 from autorag_whisper.jobs.memory import MemoryJobStore
 from autorag_whisper.jobs.runner import JobRunner
 from autorag_whisper.server import keys
@@ -32,7 +33,7 @@ from autorag_whisper.server.pace import Pace
 from autorag_whisper.server.running import config_of
 from autorag_whisper.server.settings import ServerSettings
 from autorag_whisper.testing import speech_samples, write_speech
-from http_world import TRANSCRIPTIONS, Exchange, app_of, client_of, error_of, post, until
+from http_world import TRANSCRIPTIONS, Exchange, Gate, app_of, client_of, decoder_of, error_of, held_world, post, until
 from run_world import World
 
 if TYPE_CHECKING:
@@ -264,6 +265,43 @@ def test_whatever_is_asked_for_in_json_is_a_job_that_can_be_read_or_an_error_of_
         strangers.post("/v1/jobs/prune")
     else:
         error_of(answer)
+
+
+def test_a_job_whose_decoder_the_system_kills_is_tried_again(tmp_path: Path) -> None:
+    """It failed for good: memory that ran out was taken for a fault of the file's."""
+    long = write_speech(tmp_path / "long.wav", speech_samples(1500)).read_bytes()
+    gate = Gate()
+    with held_world(gate) as world, jobs_client(world, tmp_path, most=1) as client:
+        own = post(client, long, "/v1/jobs").headers["location"]
+        assert gate.asked.acquire(timeout=60)  # it is being recognised, and decoded on
+        os.kill(decoder_of(len(long)), signal.SIGKILL)
+        gate.let.set()
+        until(lambda: client.get(own).json()["state"] == "queued")
+        assert client.get(own).json()["attempts"] == {"deaths": 1, "failures": 0}
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0])
+def test_a_clock_that_is_set_takes_no_job_out_of_its_hands(tmp_path: Path, jump_s: float) -> None:
+    """Whoever claimed the next job then took one's own for a dead process's: its lease seemed to have run out."""
+    now, gate, store = [1e9], Gate(), MemoryJobStore()
+    talk = write_speech(tmp_path / "talk.wav", speech_samples(5))
+    with held_world(gate) as world:
+        runner = JobRunner(store, world.transcriber, tmp_path / "data", lambda: now[0], most=2)
+        try:
+            first = store.add(JobRequest(str(talk), "talk.wav"), now[0]).id
+            assert gate.asked.acquire(timeout=60)
+            now[0] += jump_s
+            second = store.add(JobRequest(str(talk), "talk.wav", options={"language": "en"}), now[0]).id
+            until(lambda: (found := store.get(second)) is not None and found.state is JobState.RUNNING)
+            gate.let.set()
+            until(lambda: all((found := store.get(job)) and found.state is JobState.DONE for job in (first, second)))
+        finally:
+            gate.let.set()
+            runner.close()
+        found = store.get(first)
+        assert found is not None
+        written = [path.name for path in runner.files.results.iterdir() if first in path.name]
+        assert (found.deaths, written) == (0, [f"{first}.1.json"])
 
 
 # ---------------------------------------------------------------- over a real socket

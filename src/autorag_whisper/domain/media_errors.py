@@ -71,6 +71,20 @@ class DecoderDied(MediaError):
 
 
 @dataclass(eq=False)
+class DecoderKilled(UnavailableError):
+    """The process that decoded this file was killed from outside: by the system, which does so without memory."""
+
+    name: str
+
+    def problem(self) -> str:
+        return f"{self.name}: the process that decoded it was killed, as the system does when memory runs out"
+
+    @property
+    def remedy(self) -> str:
+        return "try again; where it happens again, have fewer requests in work at a time, or lower the decoder's memory"
+
+
+@dataclass(eq=False)
 class DecoderUnavailable(UnavailableError):
     """No process could be had to decode in."""
 

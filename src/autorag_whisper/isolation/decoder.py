@@ -17,7 +17,7 @@ from autorag_whisper.audio.decode import MediaDecoder
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, MediaDamage
 from autorag_whisper.domain.errors import MediaTooLong, MediaUnreadable
 from autorag_whisper.domain.interruptions import let_signals_through
-from autorag_whisper.domain.media_errors import DecoderDied, DecoderUnavailable, MediaOverLimit
+from autorag_whisper.domain.media_errors import DecoderDied, DecoderKilled, DecoderUnavailable, MediaOverLimit
 from autorag_whisper.files import system_reason
 from autorag_whisper.isolation.messages import (
     END,
@@ -121,7 +121,7 @@ def _can_isolate() -> bool:
 class IsolatedDecoder:
     """Iterate it once; `close` ends its process at any time.
 
-    Beside the errors of `MediaDecoder` it raises MediaOverLimit, DecoderDied and DecoderUnavailable.
+    Beside the errors of `MediaDecoder` it raises MediaOverLimit, DecoderDied, DecoderKilled and DecoderUnavailable.
     """
 
     def __init__(
@@ -256,6 +256,8 @@ class IsolatedDecoder:
         code = int(STATUS.unpack(told)[0])
         if code == -signal.SIGXCPU:
             return MediaOverLimit(self._name, "decoding it takes more processor time than is allowed")
+        if code == -signal.SIGKILL:  # none of its limits ends it so, and we only where nobody listens
+            return DecoderKilled(self._name)
         return DecoderDied(self._name, f"signal {signal_name(-code)}" if code < 0 else f"exit code {code}")
 
 

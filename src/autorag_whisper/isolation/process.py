@@ -119,6 +119,7 @@ def run(line: socket.socket, mapped_bytes: int, decode: Decode, *, in_advance: b
     code = 1
     try:
         _close_all_but(line.fileno())
+        confinement.go_first()
         if in_advance:
             rehearse()
         serve_one(line, mapped_bytes, decode)

@@ -224,7 +224,9 @@ class MemoryJobStore:
             is_own = kept is not None and kept.fence == claim.fence + 1 and kept.job.state is JobState.DONE
             return kept is not None and is_own and kept.job.result == result
 
-    def fail(self, claim: Claim, error: str, now_s: float, again_s: float | None = None) -> bool:
+    def fail(
+        self, claim: Claim, error: str, now_s: float, again_s: float | None = None, *, crashed: bool = False
+    ) -> bool:
         if again_s is None:
             return self._end(claim, JobState.FAILED, now_s, error=error)
         with self._lock:
@@ -232,7 +234,8 @@ class MemoryJobStore:
             if kept is not None:
                 kept.fence += 1
                 kept.ready_s = again_s
-                kept.job = replace(kept.job, state=JobState.QUEUED, failures=kept.job.failures + 1)
+                deaths, failures = kept.job.deaths + crashed, kept.job.failures + (not crashed)
+                kept.job = replace(kept.job, state=JobState.QUEUED, deaths=deaths, failures=failures)
             return kept is not None
 
     def hand_back(self, claim: Claim) -> bool:

@@ -205,10 +205,13 @@ class PostgresJobStore:
         own = "SELECT 1 FROM jobs WHERE id = %s AND fence = %s AND state = 'done' AND result = %s"
         return bool(self._rows(own, claim.job.id, claim.fence + 1, result))
 
-    def fail(self, claim: Claim, error: str, now_s: float, again_s: float | None = None) -> bool:
+    def fail(
+        self, claim: Claim, error: str, now_s: float, again_s: float | None = None, *, crashed: bool = False
+    ) -> bool:
         if again_s is None:
             return self._end(claim, "state = 'failed', finished_s = %s, error = %s", now_s, storable(error))
-        changes = "state = 'queued', failures = failures + 1, ready_s = %s, turn_s = %s - priority * %s"
+        counter = "deaths" if crashed else "failures"
+        changes = f"state = 'queued', {counter} = {counter} + 1, ready_s = %s, turn_s = %s - priority * %s"
         return self._end(claim, changes, again_s, again_s, WAITING_WORTH_S)
 
     def hand_back(self, claim: Claim) -> bool:

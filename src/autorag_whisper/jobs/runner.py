@@ -35,6 +35,7 @@ from autorag_whisper.domain.errors import (
     UnavailableError,
 )
 from autorag_whisper.domain.job_errors import StoreUnavailable
+from autorag_whisper.domain.media_errors import DecoderKilled
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.format import render
 from autorag_whisper.format.segment import segment_json
@@ -110,6 +111,7 @@ class JobRunner:
         self._changed = threading.Condition()
         self._active: list[JobInWork] = []
         self._ending = False
+        self._renewed_s = clock()
         self._look = 0  # grows whenever there may be something to do
         self._threads = [
             threading.Thread(target=self._work, name=f"autorag-whisper-job-{n}", daemon=True) for n in range(most)
@@ -214,6 +216,8 @@ class JobRunner:
         """The next job; None where there is none, or nothing new is to be begun."""
         try:
             reason = self._stuck or self.why_no_room()
+            if self._clock() - self._renewed_s > LEASE_S / 2:  # it was set, or the machine slept: no lease ran out
+                self._renew_all()
             claim = None if reason else self._store.claim(LEASE_S, self._clock())
         except (StoreUnavailable, OSError) as error:
             reason, claim = str(error), None
@@ -312,12 +316,13 @@ class JobRunner:
         self._patiently(end or (lambda: self._store.hand_back(claim)))
 
     def _failed(self, claim: Claim, active: JobInWork, error: Exception) -> None:
-        failures, again_s = claim.job.failures + 1, None
+        crashed, again_s = isinstance(error, DecoderKilled), None
+        tries = 1 + (claim.job.deaths if crashed else claim.job.failures)
         may_pass = isinstance(error, UnavailableError | OSError)
-        if may_pass and failures < MOST_FAILURES:
-            again_s = self._clock() + FIRST_WAIT_S * 2 ** (failures - 1)
+        if may_pass and tries < MOST_FAILURES:
+            again_s = self._clock() + FIRST_WAIT_S * 2 ** (tries - 1)
         told = json.dumps(_told(error), ensure_ascii=False)
-        self._let_go(claim, active, lambda: self._store.fail(claim, told, self._clock(), again_s))
+        self._let_go(claim, active, lambda: self._store.fail(claim, told, self._clock(), again_s, crashed=crashed))
 
     def _patiently(self, action: Callable[[], _Kept]) -> _Kept:
         """Do it as soon as there is room, and nothing new meanwhile. Raises what is in the way if this process ends."""
@@ -345,14 +350,18 @@ class JobRunner:
                 self._changed.wait_for(lambda: self._ending and not self._active, _TICK_S)
                 if self._ending and not self._active and not any(thread.is_alive() for thread in self._threads):
                     return
-                held = list(self._active)
-            for active in held:
-                try:
-                    self._renew(active)
-                except StoreUnavailable as error:
-                    self._note(str(error))
-                except Exception:  # noqa: BLE001 - the next moment may find it mended
-                    _log.exception("a lease could not be renewed")
+            try:
+                self._renew_all()
+            except StoreUnavailable as error:
+                self._note(str(error))
+            except Exception:  # noqa: BLE001 - the next moment may find it mended
+                _log.exception("a lease could not be renewed")
+
+    def _renew_all(self) -> None:
+        with self._changed:
+            held, self._renewed_s = list(self._active), self._clock()
+        for active in held:
+            self._renew(active)
 
     def _renew(self, active: JobInWork) -> None:
         claim = active.claim

@@ -230,11 +230,16 @@ class SqliteJobStore:
             database.execute("DELETE FROM chunks WHERE job = ?", (claim.job.id,))
             return True
 
-    def fail(self, claim: Claim, error: str, now_s: float, again_s: float | None = None) -> bool:
+    def fail(
+        self, claim: Claim, error: str, now_s: float, again_s: float | None = None, *, crashed: bool = False
+    ) -> bool:
         with self._file.writing() as database:
             if again_s is None:
                 return self._end(database, claim, "state = 'failed', finished_s = ?, error = ?", now_s, storable(error))
-            changes = "state = 'queued', delayed = 1, failures = failures + 1, ready_s = ?, turn_s = ? - priority * ?"
+            counter = "deaths" if crashed else "failures"
+            changes = (
+                f"state = 'queued', delayed = 1, {counter} = {counter} + 1, ready_s = ?, turn_s = ? - priority * ?"
+            )
             return self._end(database, claim, changes, again_s, again_s, WAITING_WORTH_S)
 
     def hand_back(self, claim: Claim) -> bool:

@@ -142,8 +142,13 @@ class JobStore(Protocol):
         """
         ...
 
-    def fail(self, claim: Claim, error: str, now_s: float, again_s: float | None = None) -> bool:
-        """It failed with `error` (JSON); tried again from `again_s` on, if that is given."""
+    def fail(
+        self, claim: Claim, error: str, now_s: float, again_s: float | None = None, *, crashed: bool = False
+    ) -> bool:
+        """It failed with `error` (JSON); tried again from `again_s` on, if that is given.
+
+        Then it counts among the job's `failures`, or its `deaths` where a process that worked on it `crashed`.
+        """
         ...
 
     def hand_back(self, claim: Claim) -> bool:

@@ -70,7 +70,7 @@ def of(error: AutoragWhisperError) -> ApiError:
     | decoding it would cost too much (MediaOverLimit) | 413 | media_over_limit |
     | its decoder crashed (DecoderDied) | 400 | decoder_crashed |
     | another fault of the request (RequestError) | 400 | invalid_request |
-    | not now (UnavailableError), with Retry-After | 503 | unavailable |
+    | not now (UnavailableError; memory ran out, DecoderKilled), with Retry-After | 503 | unavailable |
     | the work was stopped (Cancelled), not to be retried | 503 | cancelled |
     | anything else | 500 | internal_error |
     """

@@ -158,7 +158,7 @@ def _add_changes(app: FastAPI, service: Service, jobs: Jobs) -> None:
         request.scope[ENDS_AT_ONCE] = True
         told = request.headers.get("last-event-id", "0")
         after = int(told) if told.isascii() and told.isdigit() and len(told) < 10 else 0
-        who = _client(request) or (request.client.host if request.client else "")
+        who = client_of(request) or (request.client.host if request.client else "")
         if (refusal := followers.refusal(who)) is not None:
             raise refusal
         kept = AsyncExitStack()
