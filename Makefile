@@ -50,4 +50,5 @@ lock: ## pin the dependencies again (requirements/*.txt)
 
 clean: ## remove .venv and what tools left behind
 	rm -rf .venv .cache site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist demo-output
+	rm -f src/autorag_whisper/engines/*autorag_whisper_cpu.*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

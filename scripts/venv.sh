@@ -19,10 +19,32 @@ fail() {
 key() { { pwd && cat "$1" pyproject.toml; } | cksum; }
 fresh() { [ "$(cat ".venv/.made-from-$1" 2>/dev/null)" = "$(key "requirements/$1.txt")" ]; }
 
+# The native library is compiled where it can be (hatch_build.py). Its stamp: sources, tools, and whether it lies there.
+native_key() {
+  {
+    set +e # what is not there is part of the key too
+    cat hatch_build.py
+    find native -type f | LC_ALL=C sort | while IFS= read -r file; do cksum "$file"; done
+    printf '%s\n' "${CXX-}" "${AUTORAG_WHISPER_NATIVE_BUILD-}"
+    for tool in c++ g++ clang++ cmake; do command -v "$tool"; done
+    ls src/autorag_whisper/engines/*autorag_whisper_cpu.*
+  } 2>/dev/null | cksum
+}
+native_fresh() { [ ! -d native ] || [ "$(cat .venv/.native-from 2>/dev/null)" = "$(native_key)" ]; }
+
+# The checkout itself. Not its dependencies: --require-hashes refuses -e, and nothing unpinned is fetched.
+install_checkout() {
+  "$python" -m pip install -qq --no-deps --no-build-isolation -e .
+  if [ -d native ]; then native_key >.venv/.native-from; fi
+}
+
 python=.venv/bin/python
 if new_enough "$python"; then
   # dev holds all of demo, at the same versions
-  if fresh "$wanted" || { [ "$wanted" = demo ] && fresh dev; }; then exit 0; fi
+  if fresh "$wanted" || { [ "$wanted" = demo ] && fresh dev; }; then
+    native_fresh || install_checkout
+    exit 0
+  fi
 else
   system=
   for candidate in "${PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11; do
@@ -40,7 +62,6 @@ else
 fi
 
 printf 'Setting up .venv from %s (once; a few hundred MB to fetch) ...\n' "$requirements" >&2
-# Two steps, because --require-hashes refuses -e; nothing unpinned is fetched in either. -qq: errors only.
-"$python" -m pip install -qq --require-hashes -r "$requirements"
-"$python" -m pip install -qq --no-deps --no-build-isolation -e .
+"$python" -m pip install -qq --require-hashes -r "$requirements" # -qq: errors only
+install_checkout
 key "$requirements" >".venv/.made-from-$wanted"

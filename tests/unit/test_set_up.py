@@ -108,3 +108,27 @@ def test_a_python_that_is_too_old_is_refused_with_its_version(checkout: Checkout
     assert done.returncode == 1
     assert done.stderr.startswith("autorag-whisper needs Python 3.11 or newer; ")
     assert "Python 3.9.0" in done.stderr
+
+
+def test_a_change_of_the_native_sources_installs_the_checkout_again_and_fetches_nothing(checkout: Checkout) -> None:
+    source = checkout.folder / "native" / "kernel.cpp"
+    source.parent.mkdir()
+    source.write_text("one")
+    checkout.set_up("dev")
+    checkout.pip_calls()
+    checkout.set_up("demo")
+    assert checkout.pip_calls() == []
+    source.write_text("two")
+    checkout.set_up("demo")
+    (ourselves,) = checkout.pip_calls()
+    assert ourselves.endswith("--no-deps --no-build-isolation -e .")
+    checkout.set_up("dev")
+    assert checkout.pip_calls() == []
+
+
+def test_a_compiler_that_appears_builds_what_was_left_out(checkout: Checkout) -> None:
+    (checkout.folder / "native").mkdir()
+    checkout.set_up("dev")
+    checkout.pip_calls()
+    checkout.set_up("dev", CXX="another-c++")
+    assert len(checkout.pip_calls()) == 1
