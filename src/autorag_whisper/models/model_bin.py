@@ -38,11 +38,14 @@ class ForeignFileError(BrokenFileError):
 
 
 class Kind(IntEnum):
-    """The type ids that this package knows of."""
+    """The type ids that the engine writes."""
 
     FLOAT32 = 0
     INT8 = 1
+    INT16 = 2
+    INT32 = 3
     FLOAT16 = 4
+    BFLOAT16 = 5
 
 
 @dataclass(frozen=True, slots=True)
