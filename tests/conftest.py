@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
     from benchmarks.postgres_server import PostgresServer
 
+    from autorag_whisper.engines.native_library import NativeLibrary
+
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache"
 KIT, REQUIRE_KIT = "AUTORAG_WHISPER_KIT", "AUTORAG_WHISPER_REQUIRE_KIT"
 REQUIRE_POSTGRES = "AUTORAG_WHISPER_REQUIRE_POSTGRES"
-KEPT = {KIT, REQUIRE_KIT, REQUIRE_POSTGRES, "AUTORAG_WHISPER_REQUIRE_NATIVE", "AUTORAG_WHISPER_KERNELS"}
+REQUIRE_NATIVE = "AUTORAG_WHISPER_REQUIRE_NATIVE"
+KEPT = {KIT, REQUIRE_KIT, REQUIRE_POSTGRES, REQUIRE_NATIVE, "AUTORAG_WHISPER_KERNELS"}
 
 # No deadline: two cores are shared with whatever else runs, and a slow example is no wrong one.
 settings.register_profile(
@@ -110,6 +113,27 @@ def tiny_en_folder() -> Path:
 def base_folder() -> Path:
     """Whisper base, from its two packages, joined."""
     return _weights("base")
+
+
+@pytest.fixture(scope="session")
+def tiny_en_int8_folder(tiny_en_folder: Path) -> Path:
+    """The same in 8 bits, as a CPU's loads have it: converting it takes a second."""
+    from autorag_whisper.loading.int8_weights import with_int8_weights
+
+    return with_int8_weights(tiny_en_folder, CACHE / "models")
+
+
+@pytest.fixture(scope="session")
+def native_library() -> NativeLibrary:
+    """The native engine's library. Without it the test is skipped, or fails where it is demanded (`.ci/run`)."""
+    from autorag_whisper.loading.whisper_loader import find_library
+
+    found = find_library()
+    if not isinstance(found, str):
+        return found
+    if os.environ.get(REQUIRE_NATIVE):
+        pytest.fail(f"{found} ({REQUIRE_NATIVE} demands it)")
+    pytest.skip(found)
 
 
 @pytest.fixture(scope="session")

@@ -22,8 +22,9 @@ from autorag_whisper.gpu.card_memory import CardReader
 from autorag_whisper.gpu.card_sharing import CardSharing, WhisperTenant
 from autorag_whisper.gpu.llm.release import LlmTenant
 from autorag_whisper.gpu.llm.spec import llm_server
-from autorag_whisper.loading.loaders import alignment_loader, ctranslate2_loader, whisperx_loader, with_load_spans
+from autorag_whisper.loading.loaders import alignment_loader, whisperx_loader, with_load_spans
 from autorag_whisper.loading.model_finder import ModelFinder
+from autorag_whisper.loading.whisper_loader import EngineSetting, WhisperLoader
 from autorag_whisper.models.store import ModelStore, default_cache_dir
 from autorag_whisper.residency.alignment_models import AlignmentModels
 from autorag_whisper.residency.footprints import Footprints
@@ -80,8 +81,11 @@ def build_parts(
         return footprints.copy(key, residency.held_bytes(key.device))
 
     is_whisperx = settings.engine == "whisperx"
+    setting = EngineSetting(settings.engine, settings.native_isa)
     prepare = (
-        whisperx_loader(models, workers) if is_whisperx else ctranslate2_loader(models, workers, store.cache_dir, room)
+        whisperx_loader(models, workers)
+        if is_whisperx
+        else WhisperLoader(models, workers, store.cache_dir, room, setting)
     )
     residency = RecognitionModels(with_load_spans(prepare, models, telemetry), budget=footprints)
     alignment_models = build_alignment_models(settings, telemetry, environ)

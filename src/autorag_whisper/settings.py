@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 ENVIRONMENT: dict[str, str] = {
     "AUTORAG_WHISPER_DEVICE": "auto (default), cuda or cpu; read whenever a device is decided on",
-    "AUTORAG_WHISPER_ENGINE": "what recognises: ctranslate2 (default), or whisperx (extra `[whisperx]`)",
+    "AUTORAG_WHISPER_ENGINE": "recognises: auto (default), ctranslate2, native (CPUs) or whisperx (extra `[whisperx]`)",
+    "AUTORAG_WHISPER_NATIVE_ISA": "the native engine's instructions: avx512_vnni, avx2, scalar, ...; default: the best",
+    "AUTORAG_WHISPER_NATIVE_BUILD": "compile it at installation: auto (default, where that can be), require or off",
     "AUTORAG_WHISPER_COMPUTE_TYPE": "default, int8, int8_float16, float16, bfloat16 or float32",
     "AUTORAG_WHISPER_THREADS": "CPU workers of one thread each; 256 at most; default: the cores this process may use",
     "AUTORAG_WHISPER_CACHE_DIR": "where joined and converted weights are kept; default: the user's cache directory",
@@ -47,7 +49,7 @@ ENVIRONMENT: dict[str, str] = {
 
 COMPUTE_TYPES = ("default", "int8", "int8_float32", "int8_float16", "int8_bfloat16", "float16", "bfloat16", "float32")
 
-ENGINES = ("ctranslate2", "whisperx")
+ENGINES = ("auto", "ctranslate2", "native", "whisperx")
 ARBITERS = ("machine", "process", "off")
 GPU_BUSY = ("cpu", "wait", "fail")
 
@@ -64,11 +66,13 @@ _FALSE = {"", "0", "false", "no", "off"}
 class Settings:
     """What the operator decided for this process.
 
-    `threads` 0 means all cores that it may use; `align_models`: language code -> hub id or folder of a CTC checkpoint.
+    `native_isa` "": the native engine takes the best instructions that there are. `threads` 0 means all cores that it
+    may use; `align_models`: language code -> hub id or folder of a CTC checkpoint.
     Raises InvalidOption for a number that is none, or out of its range.
     """
 
-    engine: str = "ctranslate2"
+    engine: str = "auto"
+    native_isa: str = ""
     compute_type: str = "default"
     threads: int = 0
     cache_dir: Path | None = None
@@ -103,7 +107,8 @@ class Settings:
         """
         reader = _Reader(environ)
         settings = cls(
-            engine=reader.choice("AUTORAG_WHISPER_ENGINE", ENGINES, "ctranslate2"),
+            engine=reader.choice("AUTORAG_WHISPER_ENGINE", ENGINES, "auto"),
+            native_isa=reader.text("AUTORAG_WHISPER_NATIVE_ISA").lower(),
             compute_type=reader.choice("AUTORAG_WHISPER_COMPUTE_TYPE", COMPUTE_TYPES, "default"),
             threads=int(reader.number("AUTORAG_WHISPER_THREADS", 0, whole=True, most=MAX_THREADS)),
             cache_dir=reader.path("AUTORAG_WHISPER_CACHE_DIR"),

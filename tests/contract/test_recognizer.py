@@ -21,7 +21,7 @@ from autorag_whisper.domain.device import CPU, CUDA, FailureCause
 from autorag_whisper.domain.errors import Cancelled, DeviceError, EngineError
 from autorag_whisper.domain.request import Aligner, TranscribeOptions
 from autorag_whisper.domain.transcript import WordSource, join_words
-from autorag_whisper.engines import whisperx
+from autorag_whisper.engines import native, whisperx
 from autorag_whisper.engines.base import DECODING_OPTIONS
 from autorag_whisper.engines.ctranslate2 import LoadRequest, load
 from autorag_whisper.recognition.border_hearing import Border
@@ -52,7 +52,7 @@ FAKES = {
     "fake-text-without-times": lambda **given: FakeTextEngine(times_words=False, **given),
 }
 STAGES = {"fake-whisper": "generate", "fake-pipeline": "generate"}
-ENGINES = [*FAKES, "tiny.en", pytest.param("whisperx", marks=needs_whisperx)]
+ENGINES = [*FAKES, "tiny.en", "native", pytest.param("whisperx", marks=needs_whisperx)]
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -66,8 +66,10 @@ def make(kind: str, request: pytest.FixtureRequest) -> Callable[[], Recognizer]:
     """Makes a recogniser; each call a new one."""
     if kind in FAKES:
         return lambda: Recognizer(FAKES[kind]())
-    tiny = request.getfixturevalue("tiny_en_folder")
-    loader = whisperx.load if kind == "whisperx" else load
+    tiny = request.getfixturevalue("tiny_en_int8_folder" if kind == "native" else "tiny_en_folder")
+    if kind == "native":
+        request.getfixturevalue("native_library")
+    loader = {"whisperx": whisperx.load, "native": native.load}.get(kind, load)
     wanted = LoadRequest(tiny, "tiny.en", CPU, "int8", 2, strict_window=kind == "whisperx")
     return lambda: Recognizer(loader(wanted))
 

@@ -13,7 +13,7 @@ import pytest
 from autorag_whisper.audio.features import log_mel
 from autorag_whisper.domain.device import CPU, CUDA
 from autorag_whisper.domain.errors import EngineError
-from autorag_whisper.engines import whisperx
+from autorag_whisper.engines import native, whisperx
 from autorag_whisper.engines.base import LEAST_FRAMES, Decoding
 from autorag_whisper.engines.ctranslate2 import LoadRequest, load
 from autorag_whisper.testing import FakeWhisper, FakeWhisperPipeline, speech_samples
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 needs_whisperx = pytest.mark.skipif(find_spec("whisperx") is None, reason="needs whisperX: scripts/whisperx_env.sh")
 ENGINES = [
     "fake", "fake-cuda", "fake-pipeline", "tiny.en", pytest.param("base", marks=pytest.mark.slow),
-    pytest.param("whisperx", marks=needs_whisperx),
+    "native", pytest.param("native-base", marks=pytest.mark.slow), pytest.param("whisperx", marks=needs_whisperx),
 ]  # fmt: skip
 
 
@@ -42,8 +42,17 @@ def make(request: pytest.FixtureRequest) -> Callable[[], WhisperModel]:
     if request.param == "whisperx":
         tiny = request.getfixturevalue("tiny_en_folder")
         return lambda: whisperx.load(LoadRequest(tiny, "tiny.en", CPU, "int8", 2, strict_window=True))
-    folder = request.getfixturevalue({"tiny.en": "tiny_en_folder", "base": "base_folder"}[request.param])
-    return lambda: load(LoadRequest(folder, request.param, CPU, "int8", 2, strict_window=False))
+    if request.param.startswith("native"):
+        request.getfixturevalue("native_library")
+    of = {
+        "tiny.en": "tiny_en_folder",
+        "base": "base_folder",
+        "native": "tiny_en_int8_folder",
+        "native-base": "base_folder",
+    }
+    wanted = LoadRequest(request.getfixturevalue(of[request.param]), "tiny.en", CPU, "int8", 2, strict_window=False)
+    loader = native.load if request.param.startswith("native") else load
+    return lambda: loader(wanted)
 
 
 @pytest.fixture
@@ -75,10 +84,10 @@ def test_what_is_sampled_depends_on_the_seed_and_not_on_what_was_sampled_before(
     engine: WhisperModel, rows: np.ndarray
 ) -> None:
     def sample(seed: int) -> tuple[int, ...]:
-        return decode(engine, rows[:1], Decoding(beam_size=2, temperature=1.0, max_new_tokens=40, seed=seed))[0]
+        return decode(engine, rows[:1], Decoding(beam_size=1, temperature=1.0, max_new_tokens=40, seed=seed))[0]
 
     first = sample(1)
-    assert sample(2) != first or engine.spec.model.startswith("fake"), "seeds that change nothing"
+    assert {sample(seed) for seed in (2, 3, 4)} != {first} or engine.spec.model.startswith("fake"), "seeds of no effect"
     assert sample(1) == first
 
 
@@ -272,7 +281,13 @@ def test_greedy_search_tells_each_tokens_probability_and_alignment_agrees(
     assert found.first(2).probabilities == found.probabilities[:2]
 
 
-def test_beams_tell_no_probabilities(engine: WhisperModel, rows: np.ndarray) -> None:
+def test_what_beams_tell_of_probabilities_is_what_alignment_tells(engine: WhisperModel, rows: np.ndarray) -> None:
     prompt = engine.tokenizer.prompt("en", "transcribe")
-    [found] = engine.generate(engine.encode(rows[:1]), [prompt], Decoding(beam_size=2))
-    assert found.probabilities is None
+    encoded = engine.encode(rows[:1])
+    [found] = engine.generate(encoded, [prompt], Decoding(beam_size=2))
+    if found.probabilities is None:
+        return
+    assert len(found.probabilities) == len(found.token_ids) > 5
+    start = engine.tokenizer.start_sequence("en", "transcribe")
+    [aligned] = engine.align(encoded, start, [found.token_ids], [800])
+    assert np.abs(np.array(found.probabilities) - aligned.probabilities).mean() < 0.03

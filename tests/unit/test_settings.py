@@ -47,4 +47,4 @@ def test_every_bad_value_is_in_one_error() -> None:
 
 def test_an_engine_is_chosen_by_name_in_any_case() -> None:
     assert Settings.from_env({"AUTORAG_WHISPER_ENGINE": " WhisperX "}).engine == "whisperx"
-    assert Settings.from_env({}).engine == "ctranslate2"
+    assert Settings.from_env({}).engine == "auto"

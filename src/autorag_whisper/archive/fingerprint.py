@@ -64,10 +64,15 @@ class Stamp:
 def options_digest(options: TranscribeOptions, settings: Settings, *, model: str) -> str:
     """A digest of all that a transcript depends on but the file. `model`: see `model_identity`."""
     facts = _changed(options)
-    facts |= {"model": model, "engine": settings.engine}
+    facts |= {"model": model, "engine": _engine(settings)}
     if settings.align_models:
         facts["align_models"] = dict(settings.align_models)
     return _digest(facts)
+
+
+def _engine(settings: Settings) -> str:
+    """The engine's name; what `auto` takes is noted as CTranslate2, the default of before: nothing is redone for it."""
+    return "ctranslate2" if settings.engine == "auto" else settings.engine
 
 
 def layout_digest(digest: str, subtitles: SubtitleOptions) -> str:
@@ -89,7 +94,7 @@ def digests_of_0_1_0(options: TranscribeOptions, settings: Settings, *, model: s
     facts |= {
         "model": model,
         "version": "0.1.0",
-        "engine": settings.engine,
+        "engine": _engine(settings),
         "align_models": dict(settings.align_models),
     }
     places = itertools.product(sorted({device, "auto", "cpu", "cuda", *(f"cuda:{n}" for n in range(8))}), COMPUTE_TYPES)

@@ -129,7 +129,7 @@ _OPTIONS = (
         "Text that packs better repeats itself and is redone.",
     ),
     click.option("--device", default="auto", show_default=True, metavar="DEVICE", help="auto, cpu, cuda or cuda:N."),
-    click.option("--engine", type=click.Choice(ENGINES), help="Default: ctranslate2; whisperx is an extra."),
+    click.option("--engine", type=click.Choice(ENGINES), help="Default: auto; native is for CPUs, whisperx an extra."),
     click.option("--compute-type", type=click.Choice(COMPUTE_TYPES), help="Default: the best that the device has."),
     click.option("--threads", type=click.IntRange(0, MAX_THREADS), help="CPU workers; 0: one for each core."),
     click.option("--batch-size", type=int, help="Pieces of audio at a time."),

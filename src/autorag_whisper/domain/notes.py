@@ -48,6 +48,9 @@ class NoteKind(StrEnum):
     COMPUTE_TYPE_NOT_USED = "compute_type_not_used"
     """Another compute type was asked for than the one that was used: the device does not offer it, or has no room."""
 
+    ENGINE_NOT_USED = "engine_not_used"
+    """The native engine would have been used, and another one was."""
+
 
 @dataclass(frozen=True, slots=True)
 class Note:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from autorag_whisper.align.letters import LetterClassifier
     from autorag_whisper.domain.audio import Samples
     from autorag_whisper.domain.device import Device
+    from autorag_whisper.domain.notes import Note
 
 ENCODER_FRAME_S = 0.02
 WINDOW_FRAMES, LEAST_FRAMES = 3000, 2
@@ -58,7 +59,7 @@ class RecognizerSpec:
     `redoes`: it can decode a chunk again with more care; else its first text is final, whatever fault it has.
     `hears_borders`: it can be asked what it hears across the border of two chunks.
     `vocabulary`: how many tokens it has, 0 where it knows of none. `options`: the fields of `TranscribeOptions` about
-    decoding that it obeys, of `DECODING_OPTIONS`.
+    decoding that it obeys, of `DECODING_OPTIONS`. `notes`: what each result of it is to say.
     """
 
     model: str
@@ -75,6 +76,7 @@ class RecognizerSpec:
     hears_borders: bool = False
     vocabulary: int = 0
     options: frozenset[str] = frozenset()
+    notes: tuple[Note, ...] = ()
 
     @property
     def one_window(self) -> bool:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.align.letters import LetterClassifier
     from autorag_whisper.domain.device import Device
+    from autorag_whisper.domain.notes import Note
     from autorag_whisper.engines.base import CharacterHeads, Decoding, Hypothesis, TokenTimes
 
 _ENGINE = "ctranslate2"
@@ -76,6 +77,8 @@ class LoadRequest:
     speller: SmallVocabulary | None = None
     room: Callable[[], AbstractContextManager[None]] = nullcontext
     """Around a second copy that is loaded for one call: raises DeviceError where the device's budget has no room."""
+    notes: tuple[Note, ...] = ()
+    """What results of this engine are to say, as another one was wanted."""
 
 
 def probe_hardware() -> Hardware:
@@ -127,6 +130,7 @@ def describe(
         letters=request.letters,
         spells_below=request.speller.kept if request.speller else None,
         vocabulary=tokenizer.size,
+        notes=request.notes,
     )
 
 

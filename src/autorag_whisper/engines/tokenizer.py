@@ -58,6 +58,17 @@ class WhisperTokenizer:
         """The codes that this model has a token for."""
         return frozenset(code for code in LANGUAGES if self._tokenizer.token_to_id(f"<|{code}|>") is not None)
 
+    @property
+    def special_tokens(self) -> tuple[int, int, int, int]:
+        """Start of transcript, end of text, no speech, no timestamps; of a model without the third, its end of text."""
+        names = ("<|nospeech|>", "<|nocaptions|>")
+        silent = next((found for name in names if (found := self._tokenizer.token_to_id(name)) is not None), self.end)
+        return self._start, self.end, silent, self._no_timestamps
+
+    def language_token(self, code: str) -> int:
+        """The token of a language that it has; of a model without such tokens, the start of transcript."""
+        return self._special(f"<|{code}|>") if self._multilingual else self._start
+
     def prompt(self, language: str, task: str, previous: str = "", hotwords: str = "") -> tuple[int, ...]:
         said = " ".join(filter(None, (previous.strip(), hotwords.strip())))
         before = (self._previous, *self.encode(f" {said}")[-_MAX_PREVIOUS:]) if said else ()

@@ -39,7 +39,10 @@ _INT8 = frozenset({"int8", "int8_float32"})
 
 
 def load_request(files: ModelFiles, key: ModelKey, workers: int, cache_dir: Path) -> ctranslate2.LoadRequest:
-    """What to load for `files`: with the alignment heads for single letters that are known, or found now."""
+    """What to load for `files`: with the alignment heads for single letters that are known, or found now.
+
+    Without a smaller decoder, which `with_speller` adds for an engine that has a use for it.
+    """
     folder = _weights(files, key, cache_dir)
     heads = _known_heads(files) or _found_heads(files, folder, key, cache_dir)
     return _request(files, folder, key, workers, cache_dir, heads)
@@ -77,8 +80,14 @@ def _request(
         files.strict_window,
         characters=heads,
         letters=letter_classifiers.classifier_for(files.folder, cache_dir),
-        speller=_speller(folder, files.name, cache_dir) if heads is not None and not key.device.is_cuda else None,
     )
+
+
+def with_speller(request: ctranslate2.LoadRequest, cache_dir: Path) -> ctranslate2.LoadRequest:
+    """The same with a smaller decoder that aligns letters, where there are heads for it and it can be made."""
+    if request.characters is None or request.device.is_cuda:
+        return request
+    return replace(request, speller=_speller(request.folder, request.name, cache_dir))
 
 
 def _known_heads(files: ModelFiles) -> CharacterHeads | None:
@@ -112,8 +121,7 @@ def _calibrated(files: ModelFiles, folder: Path, key: ModelKey) -> KeptHeads:
 
         @contextmanager
         def load(heads: CharacterHeads) -> Iterator[WhisperModel]:
-            request = replace(_request(files, folder, key, 1, Path(scratch), heads), speller=None)
-            recognizer = ctranslate2.load(request)
+            recognizer = ctranslate2.load(_request(files, folder, key, 1, Path(scratch), heads))
             try:
                 yield recognizer
             finally:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from autorag_whisper import telemetry as names
 from autorag_whisper.engines import ctranslate2
-from autorag_whisper.loading.load_requests import load_request
 from autorag_whisper.recognition.recognizer import Recognizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from autorag_whisper.domain.device import Device, LoadReason, ModelKey
@@ -26,18 +23,6 @@ if TYPE_CHECKING:
     Load = Callable[[], LoadedEngine]
     Prepare = Callable[[ModelKey], Load]
     """Makes ready what a load needs (weights, alignment heads; once a machine), and gives the load itself."""
-
-
-def ctranslate2_loader(
-    models: ModelFinder, workers: int, cache_dir: Path, room: Callable[[ModelKey], AbstractContextManager[None]]
-) -> Prepare:
-    """Loads by CTranslate2. `room(key)` is entered while a second copy of a model is in memory (for sampling)."""
-
-    def prepare(key: ModelKey) -> Load:
-        request = load_request(models.of(key), key, workers, cache_dir)
-        return partial(ctranslate2.load, replace(request, room=partial(room, key)))
-
-    return prepare
 
 
 def whisperx_loader(models: ModelFinder, workers: int) -> Prepare:

@@ -229,7 +229,7 @@ class Assembly:
             coverage=self.coverage,
             device_fallbacks=tuple(self.steps),
             engine_s=self.recognise_s + self.align_s,
-            notes=(*self.notes, *decoder.notes, *self._own_notes(seconds(decoder.samples_out))),
+            notes=(*self.notes, *spec.notes, *decoder.notes, *self._own_notes(seconds(decoder.samples_out))),
             clips=self.clips,
             unspoken=tuple(self.unspoken),
         )
