@@ -91,6 +91,8 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "auto_e
 @click.option("--client-jobs", type=click.IntRange(0), default=0, help="Jobs of one client that are not over; 0: any.")
 @click.option("--client-gb", type=click.FloatRange(0), default=0.0, help="Media and results of one client; 0: any.")
 @click.option("--keep-gb", type=click.FloatRange(0), default=0.0, help="Media and results in all; 0: any.")
+@click.option("--keep-media-days", type=click.FloatRange(0, 36_500), default=7.0, help="Recordings of done jobs.")
+@click.option("--keep-media-gb", type=click.FloatRange(0), default=20.0, help="Of them in all; 0: any.")
 @click.option("--webhook-allow", multiple=True, metavar="NETWORK", help="Private network that webhooks may lead to.")
 @click.option("--keep-days", type=click.FloatRange(0, 36_500), default=30.0, help="Jobs that are over, and results.")
 def serve(**given: Any) -> None:
@@ -217,7 +219,7 @@ def _durable(given: dict[str, Any], transcriber: ResumableTranscriber, stack: Ex
 
 
 def _job_settings(given: dict[str, Any], *, tells: bool) -> JobSettings:
-    from autorag_whisper.jobs.job import QueueLimits
+    from autorag_whisper.jobs.job import KeptMedia, QueueLimits
     from autorag_whisper.server.jobs import JobSettings
 
     for folder in given["allow_path"]:
@@ -225,7 +227,8 @@ def _job_settings(given: dict[str, Any], *, tells: bool) -> JobSettings:
             raise InvalidOption("--allow-path", folder, "a folder that is there")
     own, whole = (round(given[name] * 1e9) or None for name in ("client_gb", "keep_gb"))
     limits = QueueLimits(given["max_queued"], given["client_jobs"] or None, own, whole)
-    return JobSettings(given["allow_path"], limits, whole, tells)
+    kept = KeptMedia(given["keep_media_days"] * 86_400, round(given["keep_media_gb"] * 1e9) or None)
+    return JobSettings(given["allow_path"], limits, whole, tells, kept)
 
 
 def _settings(given: dict[str, Any]) -> ServerSettings:

@@ -148,6 +148,14 @@ NO_LIMITS = QueueLimits()
 
 
 @dataclass(frozen=True, slots=True)
+class KeptMedia:
+    """How long media that was sent is kept once its job is done, and how much of all jobs; None has no limit."""
+
+    keep_s: float = 0.0
+    most_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What is in a store, of one client or of all: jobs in each state, and the bytes that they take of the disk."""
 

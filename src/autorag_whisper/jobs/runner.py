@@ -40,6 +40,7 @@ from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.format import render
 from autorag_whisper.format.segment import segment_json
 from autorag_whisper.jobs.files import JobFiles, is_full
+from autorag_whisper.jobs.job import KeptMedia
 from autorag_whisper.jobs.transcripts import Transcripts
 from autorag_whisper.jobs.work import JobChunks, JobInWork, Telling, events_of, unpack
 from autorag_whisper.telemetry import Telemetry
@@ -85,9 +86,9 @@ class Watch(Protocol):
 class JobRunner:
     """Works until `close`, in `folder` (`jobs.files`). `watch`, which may be set at any time, is told of work.
 
-    `decoding`, which may be set as well: what decoding one file may cost. Media that was sent is removed when its job
-    is done, unless it `keeps_media`, and when it is forgotten. `clock` gives seconds since the epoch. `most`: jobs in
-    work at a time. `free_bytes`: of the folder's disk; None asks the system.
+    `decoding` and `kept_media`, which may be set as well: what decoding one file may cost, and for how long media that
+    was sent is kept once its job is done; it is removed with its job. `clock` gives seconds since the epoch. `most`:
+    jobs in work at a time. `free_bytes`: of the folder's disk; None asks the system.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class JobRunner:
         self.watch: Watch | None = None
         self.telemetry = Telemetry()
         self.decoding = DecodingLimits()
-        self.keeps_media = False
+        self.kept_media = KeptMedia()
         self._problem = self._stuck = ""
         self.files.remove_strays(store, clock())
         self._changed = threading.Condition()
@@ -159,6 +160,13 @@ class JobRunner:
                 self.files.remove(job)
             count += len(gone)
         return count
+
+    def forget(self, job_id: str) -> bool:
+        """Forget a job that is over, with all that is kept of it; False where it is not over, or not there."""
+        job = self._store.library.forget(job_id)
+        if job is not None:
+            self.files.remove(job)
+        return job is not None
 
     def drop_media(self, before_s: float, most_bytes: int | None = None) -> int:
         """Remove kept media as `Library.drop_media` says, all of it: of how many jobs."""
@@ -268,10 +276,12 @@ class JobRunner:
         whole_s, size = transcript.duration_s, result.stat().st_size
         self._patiently(lambda: active.flush(store, claim))
         self._patiently(lambda: store.renew(claim, LEASE_S, self._clock(), (whole_s, whole_s)))
-        kept = claim.job.request.media_bytes if self.keeps_media else 0
+        kept = claim.job.request.media_bytes if self.kept_media.keep_s else 0
         if self._patiently(lambda: store.finish(claim, self._clock(), result.name, size, kept)):
             if not kept:
                 self.files.remove_media(claim.job)
+            elif self.kept_media.most_bytes is not None:
+                self.drop_media(-math.inf, self.kept_media.most_bytes)
             self.files.remove_older_results(claim)
             self.transcripts.index(claim.job.id)
         else:

@@ -19,12 +19,15 @@ def job_json(job: Job) -> dict[str, Any]:
         "object": "transcription.job",
         "state": job.state.value,
         "name": job.request.name,
+        "folder": job.request.folder,
         "model": job.request.model,
         "priority": job.request.priority,
         "created_at": job.created_s,
         "progress": {"audio_s": job.audio_s, "total_s": job.total_s or None},
         "attempts": {"deaths": job.deaths, "failures": job.failures},
         "notes": list(job.notes),
+        "version": job.version,
+        "edited": job.version > 1,
     }
     moments = {"started_at": job.started_s, "finished_at": job.finished_s}
     body |= {name: moment for name, moment in moments.items() if moment}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from autorag_whisper.server import keys, origins
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.server.admission import Admission
     from autorag_whisper.server.draining import Draining
+    from autorag_whisper.server.links import MediaLinks
     from autorag_whisper.server.settings import ServerSettings
 
     Scope = MutableMapping[str, Any]
@@ -29,6 +31,12 @@ OPEN = frozenset({"/livez", "/readyz"})
 
 WORK = frozenset(("/v1/audio/transcriptions", "/v1/audio/translations", "/asr", "/detect-language", "/v1/jobs"))
 """What takes a slot when it is POSTed to."""
+_ALIGN = re.compile(r"/v1/jobs/[^/]+/align")
+
+
+def is_work(method: str, path: str) -> bool:
+    """Whether a request takes a slot: one that uploads, or has the engine work."""
+    return method == "POST" and (path in WORK or _ALIGN.fullmatch(path) is not None)
 
 
 class Gate(NamedTuple):
@@ -42,8 +50,11 @@ class Gate(NamedTuple):
 class Access:
     """ASGI middleware around the application."""
 
-    def __init__(self, application: Application, settings: ServerSettings, gate: Gate) -> None:
-        self._application, self._settings, self._gate = application, settings, gate
+    def __init__(
+        self, application: Application, settings: ServerSettings, gate: Gate, links: MediaLinks | None = None
+    ) -> None:
+        """`links`: addresses that need no key."""
+        self._application, self._settings, self._gate, self._links = application, settings, gate, links
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is refused; count the bytes of what is not, and end it with the service."""
@@ -51,14 +62,19 @@ class Access:
             await self._application(scope, receive, send)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
-        error = self._refusal(scope["path"], headers)
+        linked = self._linked(scope)
+        error = (
+            linked
+            if isinstance(linked, ApiError)
+            else self._refusal(scope["path"], headers, is_linked=linked is not None)
+        )
         if error is not None:
             await send_error(error, send)
             return
-        scope["client_id"] = self._client(headers)
+        scope["client_id"] = self._client(headers) if linked is None else linked
         application = head_as_get(self._application) if scope["method"] == "HEAD" else self._application
         limited = _Limited(receive, self._settings.max_upload_bytes)
-        if scope["method"] != "POST" or scope["path"] not in WORK:
+        if not is_work(scope["method"], scope["path"]):
             await self._gate.draining.run(application, scope, limited, send)
             return
         who = scope["client_id"] or (scope.get("client") or ("",))[0]
@@ -73,12 +89,25 @@ class Access:
         """Whose jobs are whose: a part of the key's digest; "" where everybody is let in."""
         return keys.client_id(keys.digest(_key(headers))) if self._settings.key_digests else ""
 
-    def _refusal(self, path: str, headers: dict[bytes, bytes]) -> ApiError | None:
+    def _linked(self, scope: Scope) -> str | ApiError | None:
+        """Whose recording it is that a signed address opens, or why it does not any more; None where it is none."""
+        if self._links is None or not self._settings.key_digests or scope["method"] not in ("GET", "HEAD"):
+            return None
+        found = self._links.read(scope["path"], scope.get("query_string", b""))
+        known = {keys.client_id(digest) for digest in self._settings.key_digests}
+        if found is None or found.client not in known:  # its key may have been taken out since
+            return None
+        if not found.is_expired:
+            return found.client
+        message = "The address of the recording holds no more. Ask for another one (POST .../media-link)."
+        return ApiError(401, message, "authentication_error", code="link_expired")
+
+    def _refusal(self, path: str, headers: dict[bytes, bytes], *, is_linked: bool) -> ApiError | None:
         if path not in OPEN:
             foreign = origins.refusal(headers, self._settings)
             if foreign is not None:
                 return foreign
-        if self._settings.key_digests and path not in OPEN:
+        if self._settings.key_digests and path not in OPEN and not is_linked:
             key = _key(headers)
             if not key or not keys.is_known(key, self._settings.key_digests):
                 told = "Incorrect API key provided." if key else "You didn't provide an API key."

@@ -26,7 +26,7 @@ from starlette.exceptions import HTTPException
 
 from autorag_whisper import __version__
 from autorag_whisper.domain.errors import AutoragWhisperError
-from autorag_whisper.server import asr, documents, events, jobs, uploads
+from autorag_whisper.server import asr, catalogue, documents, edited, events, jobs, recordings, take_out, uploads
 from autorag_whisper.server.access import Access, Gate
 from autorag_whisper.server.admission import Admission
 from autorag_whisper.server.answers import Json, as_bytes
@@ -35,6 +35,7 @@ from autorag_whisper.server.draining import Draining
 from autorag_whisper.server.errors import ApiError, answer_to
 from autorag_whisper.server.fields import INTERACTIVE, Asked, read
 from autorag_whisper.server.health import Health
+from autorag_whisper.server.links import MediaLinks, secret_of
 from autorag_whisper.server.metrics import Metrics
 from autorag_whisper.server.observing import Observed, Observers, add_metrics, note_audio
 from autorag_whisper.server.openapi import document
@@ -160,19 +161,33 @@ def create_app(
     _handle_errors(app)
     _add_openai(app, service)
     asr.add_routes(app, service)
+    links = None
     if durable is not None:
         durable.runner.watch, durable.runner.decoding = service.health, settings.decoding
-        jobs.add_routes(app, service, durable)
+        links = _add_jobs(app, service, durable)
     folders = [Path(tempfile.gettempdir()), *([durable.runner.files.uploads] if durable is not None else [])]
     _add_health(app, service, folders)
     _observe(app, service, durable)
     gate = Gate(service.admission, service.draining, lambda: service.health.draining)
-    app.add_middleware(Access, settings=settings, gate=gate)
+    app.add_middleware(Access, settings=settings, gate=gate, links=links)
     if settings.allowed_origins:
         origins = list(settings.allowed_origins)
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
     app.add_middleware(Observed, observers=service.observers)
     return app
+
+
+def _add_jobs(app: FastAPI, service: Service, durable: Jobs) -> MediaLinks:
+    """Routes of durable jobs, and of what becomes of their transcripts. What signs addresses of recordings."""
+    durable.runner.kept_media = durable.settings.kept_media
+    made, clock = recordings.Recordings(durable), durable.clock
+    links = MediaLinks(secret_of(durable.runner.files.uploads.parent), clock)
+    catalogue.add_routes(app, service.settings, durable)
+    jobs.add_routes(app, service, durable)
+    take_out.add_routes(app, service.settings, durable)
+    recordings.add_routes(app, durable, made, links)
+    edited.add_routes(app, service, durable, made)
+    return links
 
 
 async def _hand_back(durable: Jobs, draining: Draining) -> None:

@@ -64,6 +64,7 @@ _JOB_FIELDS: dict[str, Any] = {
     "priority": {"type": "integer", "minimum": -100, "maximum": 100, "default": 0},
     "task": _TEXT | {"enum": ["transcribe", "translate"], "default": "transcribe"},
     "options": _TEXT | {"description": "a JSON object with fields of TranscribeOptions"},
+    "folder": _TEXT | {"maxLength": 200, "description": "under which you keep the job; no file lies there"},
     "webhook": _TEXT | {"description": "is told of the end, where the operator lets webhooks be sent"},
 }
 JOB_FORM["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"] |= _JOB_FIELDS

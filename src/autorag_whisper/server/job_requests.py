@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import unicodedata
 from contextlib import aclosing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 _MOST_JSON_BYTES = 1 << 20
 _TASKS = ("transcribe", "translate")
-_OF_JOBS = frozenset(("path", "task", "options", "priority", "webhook"))
+_OF_JOBS = frozenset(("path", "task", "options", "priority", "webhook", "folder"))
+_LONGEST_FOLDER = 200
 _OPTIONS = frozenset(field.name for field in fields(TranscribeOptions))
 
 Form = dict[str, list[str]]
@@ -155,6 +157,14 @@ def priority_of(form: Form) -> int:
     if not -100 <= number <= 100:
         raise invalid("priority", text, "a whole number from -100 to 100")
     return number
+
+
+def folder_of(form: Form) -> str:
+    """`folder`: under which the client keeps the job; no file lies there. Raises ApiError (400)."""
+    name = (form.get("folder") or [""])[-1].strip()
+    if len(name) > _LONGEST_FOLDER or any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in name):
+        raise invalid("folder", name, f"a name of {_LONGEST_FOLDER} characters at most, on one line")
+    return name
 
 
 def invalid(param: str, value: object, allowed: str) -> ApiError:

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response  # noqa: TC002 - FastAPI looks for them here
 
 from autorag_whisper.domain.job_errors import QueueFull, QuotaExceeded
-from autorag_whisper.format import FORMATS, parse, render
-from autorag_whisper.jobs.job import KEY_PREFIX, NO_LIMITS, Job, JobRequest, JobState, QueueLimits
+from autorag_whisper.jobs.job import KEY_PREFIX, NO_LIMITS, Job, JobRequest, JobState, KeptMedia, QueueLimits
 from autorag_whisper.jobs.shown import job_json
 from autorag_whisper.jobs.webhooks import check_url
 from autorag_whisper.server import documents
@@ -27,6 +26,7 @@ from autorag_whisper.server.events import EventStream
 from autorag_whisper.server.job_requests import (
     asked_of,
     fingerprint,
+    folder_of,
     invalid,
     keep_media,
     no_room,
@@ -46,7 +46,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_ID = re.compile("[0-9a-f]{32}")
+ID = re.compile("[0-9a-f]{32}")
+"""Of a job."""
 MOST_FOLLOWERS = 100
 """Of jobs' events at a time: each looks at the store twice a second."""
 _LOOK_S = 0.5
@@ -64,13 +65,14 @@ class JobSettings:
 
     `roots`: folders whose files may be named by path. `limits`: what clients may have. `most_bytes`: media and results
     of jobs that are over, the oldest of which are forgotten; None keeps them for their time. `tells`: whether webhooks
-    are sent.
+    are sent. `kept_media`: how long recordings that were sent are kept once their job is done, and how much of them.
     """
 
     roots: Sequence[Path] = ()
     limits: QueueLimits = NO_LIMITS
     most_bytes: int | None = None
     tells: bool = False
+    kept_media: KeptMedia = KeptMedia()  # noqa: RUF009 - a frozen value
 
 
 class Jobs(NamedTuple):
@@ -89,24 +91,6 @@ def add_routes(app: FastAPI, service: Service, jobs: Jobs) -> None:
     async def add(request: Request) -> Response:
         """Queue a file; fields as for a transcription, and those of jobs. One `Idempotency-Key` is one job."""
         return await _add(request, service, jobs)
-
-    @app.get("/v1/jobs")
-    async def listed(request: Request, state: str = "", limit: int = 100, before: str = "") -> Response:
-        """The newest first; `before`: the last one of the page before."""
-        if state and state not in list(JobState):
-            raise invalid("state", state, ", ".join(JobState))
-        if not 1 <= limit <= _MOST_LISTED:
-            raise invalid("limit", limit, f"1 to {_MOST_LISTED}")
-        if before and not _ID.fullmatch(before):
-            raise invalid("before", before, "the id of a job")
-        wanted, client = JobState(state) if state else None, client_of(request)
-
-        def page() -> Response:
-            found = jobs.store.newest(client, wanted, limit=limit, before=before)
-            data = [shown(job, jobs) for job in found]
-            return Json({"object": "list", "data": data, "has_more": len(found) == limit})
-
-        return await asyncio.to_thread(page)
 
     _add_views(app, jobs)
     _add_changes(app, service, jobs)
@@ -127,23 +111,6 @@ def _add_views(app: FastAPI, jobs: Jobs) -> None:
             for sent in told
         ]
         return Json(shown(job, jobs) | more | ({"webhook": hooks} if job.request.webhook else {}))
-
-    @app.get("/v1/jobs/{job_id}/result")
-    async def result(request: Request, job_id: str, format: str = "json") -> Response:  # noqa: A002 - the query's name
-        """The result of one that is done, in any of the formats of `transcribe`."""
-        if format not in FORMATS:
-            raise invalid("format", format, ", ".join(FORMATS))
-        job = await job_of(request, jobs, job_id)
-        if job.state is not JobState.DONE:
-            raise ApiError(409, f"The job is {job.state}, it has no result.", code="no_result", headers=_FINAL)
-        try:
-            text = await asyncio.to_thread(jobs.runner.files.result(job).read_text, encoding="utf-8")
-        except FileNotFoundError:  # it was forgotten meanwhile
-            raise unknown_job(job_id) from None
-        if format != "json":
-            text = await asyncio.to_thread(lambda: render(parse(text), format))
-        is_json = FORMATS[format].suffix.endswith("json")
-        return Response(text, media_type="application/json" if is_json else "text/plain; charset=utf-8")
 
 
 def _add_changes(app: FastAPI, service: Service, jobs: Jobs) -> None:
@@ -199,20 +166,24 @@ async def keep_tidy(jobs: Jobs, keep_s: float) -> None:
     """Forget what has been over for so long, or is too much, now and every hour. Ends when it is cancelled."""
     while True:
         try:
-            await asyncio.to_thread(jobs.runner.prune, jobs.clock() - keep_s, jobs.settings.most_bytes)
+            await asyncio.to_thread(_tidy, jobs, keep_s)
         except Exception:  # noqa: BLE001 - it is tried again in an hour
             _log.exception("old jobs could not be forgotten")
         await asyncio.sleep(_TIDY_S)
 
 
-_FINAL = {"x-should-retry": "false"}
+def _tidy(jobs: Jobs, keep_s: float) -> None:
+    kept = jobs.settings.kept_media
+    jobs.runner.prune(jobs.clock() - keep_s, jobs.settings.most_bytes)
+    jobs.runner.drop_media(jobs.clock() - kept.keep_s, kept.most_bytes)
+    jobs.runner.transcripts.index_all()
 
 
 async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
     key = request.headers.get("idempotency-key", "")
     if len(key) > _LONGEST_KEY or key.startswith(KEY_PREFIX):
         raise invalid("Idempotency-Key", key[:20], f"at most {_LONGEST_KEY} characters, without {KEY_PREFIX} before it")
-    if reason := await asyncio.to_thread(jobs.runner.files.why_no_room):
+    if reason := await asyncio.to_thread(jobs.runner.why_no_room):
         raise no_room(reason)
     given = await receive(request, service.settings, jobs.settings.roots)
     with given:
@@ -229,6 +200,7 @@ async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
             given.size(),
             _webhook(given.form, jobs.settings),
             traceparent(),
+            folder=folder_of(given.form),
             no_links=given.path is not None,
         )
         job, is_new = await asyncio.to_thread(_queued, given, jobs, wanted)
@@ -306,7 +278,7 @@ async def _events(jobs: Jobs, job_id: str, after: int) -> AsyncIterator[bytes]:
 
 async def job_of(request: Request, jobs: Jobs, job_id: str) -> Job:
     """A job of this client's. Raises ApiError (404)."""
-    is_id = _ID.fullmatch(job_id) is not None  # a store is asked for nothing else
+    is_id = ID.fullmatch(job_id) is not None  # a store is asked for nothing else
     job = await asyncio.to_thread(jobs.store.get, job_id, client_of(request)) if is_id else None
     if job is None:
         raise unknown_job(job_id)
@@ -328,4 +300,11 @@ def shown(job: Job, jobs: Jobs) -> dict[str, Any]:
     body = job_json(job)
     left_s = job.left_s(jobs.clock())
     body["progress"]["left_s"] = None if left_s is None else round(left_s, 1)
-    return body
+    until_s = job.finished_s + jobs.settings.kept_media.keep_s if job.media_bytes else None
+    return body | {"has_media": has_media(job), "media_until": until_s}
+
+
+def has_media(job: Job) -> bool:
+    """Whether its recording is still there."""
+    was_sent = bool(job.request.media_bytes)
+    return bool(not was_sent or job.media_bytes or job.state is not JobState.DONE) and Path(job.request.path).is_file()

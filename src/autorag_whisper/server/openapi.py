@@ -25,14 +25,18 @@ _STATUSES = {
     404: "no such thing, or another client's",
     408: "the upload stands still, or is too slow",
     409: "the job has no result",
+    412: "somebody else has changed it meanwhile",
     413: "larger than the limit, or too much to decode",
     422: "the `Idempotency-Key` was that of another request",
+    416: "the recording ends before that range",
+    428: "needs `If-Match`",
     429: "more in work than one client may have; `Retry-After`",
     500: "a fault of the server's, which its log has",
     503: "not now: full, ending, or without what it needs; `Retry-After`",
 }
 _WORK = (400, 408, 413, 429, 503)
 _JOB = (404, 503)
+_BODY = (400, 408, 413)
 
 
 def _json(name: str, description: str = "done") -> dict[str, Any]:
@@ -41,6 +45,11 @@ def _json(name: str, description: str = "done") -> dict[str, Any]:
 
 def _text(*kinds: str, description: str = "done") -> dict[str, Any]:
     return {"description": description, "content": {kind: {"schema": {"type": "string"}} for kind in kinds}}
+
+
+def _binary(*kinds: str) -> dict[str, Any]:
+    schema = {"type": "string", "format": "binary"}
+    return {"description": "done", "content": {kind: {"schema": schema} for kind in kinds}}
 
 
 def _both(one: dict[str, Any], *others: dict[str, Any]) -> dict[str, Any]:
@@ -59,6 +68,12 @@ _TRANSCRIPTION = _both(
     _text("text/plain", "application/x-subrip", "text/vtt"),
     _EVENTS,
 )
+_ETAG = {"ETag": {"description": "the version", "schema": {"type": "string"}}}
+_SAVED = {
+    200: _json("Version", "saved") | {"headers": _ETAG},
+    412: _json("Conflict", "somebody saved meanwhile: nothing was changed") | {"headers": _ETAG},
+}
+_MEDIA = _binary("audio/*", "video/*", "application/octet-stream")
 _MODEL_HEADER = {
     "X-Autorag-Whisper-Model": {
         "description": "with which model it was done, where the request named another or none",
@@ -91,6 +106,24 @@ ANSWERS: dict[tuple[str, str], tuple[dict[int, dict[str, Any]], tuple[int, ...]]
         {200: _both(_json("Transcript"), {"content": {"application/json": {"schema": {}}}}, _text("text/plain"))},
         (400, 409, *_JOB),
     ),
+    ("patch", "/v1/jobs/{job_id}"): ({200: _json("Job")}, (*_BODY, *_JOB)),
+    ("post", "/v1/jobs/{job_id}/forget"): ({200: _json("Forgotten")}, (409, *_JOB)),
+    ("get", "/v1/jobs/search"): ({200: _json("SearchResults")}, (400, 503)),
+    ("post", "/v1/jobs/archive"): ({200: _binary("application/zip")}, (*_BODY, *_JOB)),
+    ("get", "/v1/jobs/{job_id}/transcript"): (
+        {200: _json("TranscriptVersion") | {"headers": _ETAG}, 304: {"description": "it is the newest still"}},
+        (400, 409, *_JOB),
+    ),
+    ("patch", "/v1/jobs/{job_id}/transcript"): (_SAVED, (*_BODY, 409, 428, *_JOB)),
+    ("get", "/v1/jobs/{job_id}/versions"): ({200: _json("Versions")}, (409, *_JOB)),
+    ("post", "/v1/jobs/{job_id}/versions/{number}/restore"): (_SAVED, (*_BODY, 409, 428, *_JOB)),
+    ("post", "/v1/jobs/{job_id}/align"): ({200: _json("Alignment")}, (*_BODY, 409, 429, *_JOB)),
+    ("get", "/v1/jobs/{job_id}/media"): (
+        {200: _MEDIA, 206: _MEDIA | {"description": "the range of it that was asked for"}},
+        (416, *_JOB),
+    ),
+    ("post", "/v1/jobs/{job_id}/media-link"): ({200: _json("MediaLink")}, _JOB),
+    ("get", "/v1/jobs/{job_id}/peaks"): ({200: _json("Peaks")}, (400, 413, *_JOB)),
     ("get", "/v1/jobs/{job_id}/events"): ({200: _EVENTS}, (429, *_JOB)),
     ("delete", "/v1/jobs/{job_id}"): ({200: _json("Job")}, _JOB),
     ("post", "/v1/jobs/{job_id}/retry"): ({200: _json("Job")}, _JOB),

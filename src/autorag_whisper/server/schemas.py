@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from autorag_whisper.domain.transcript import WordSource
 from autorag_whisper.jobs.job import JobState
 
 _TEXT, _NUMBER, _WHOLE = {"type": "string"}, {"type": "number"}, {"type": "integer"}
@@ -59,12 +60,40 @@ _JOB = {
     "attempts": _object({"deaths": _WHOLE, "failures": _WHOLE}, is_open=True),
     "position": _or_null(_WHOLE) | {"description": "how many are claimed before it; null once it is claimed"},
     "error": _object({"message": _TEXT, "code": _TEXT}, is_open=True),
+    "folder": _TEXT,
+    "version": _WHOLE | {"description": "the newest of its transcript; 0 while there is none"},
+    "edited": {"type": "boolean"},
+    "has_media": {"type": "boolean", "description": "its recording can be played"},
+    "media_until": _or_null(_NUMBER),
 }
 
+_VERSION = {
+    "object": _TEXT | {"const": "transcription.version"},
+    "job": _TEXT,
+    "version": _WHOLE,
+    "created_at": _NUMBER,
+    "author": _TEXT,
+    "draft": {"type": "boolean"},
+    "note": _TEXT,
+    "words": _WHOLE,
+}
+_TIMED_WORD = {
+    "word": _TEXT,
+    "start": _SECONDS,
+    "end": _SECONDS,
+    "probability": _SHARE,
+    "source": _TEXT | {"enum": list(WordSource)},
+    "score": _or_null(_NUMBER),
+    "space_before": {"type": "boolean"},
+    "changed": {"type": "boolean"},
+}
+_MATCH = {"segment": _WHOLE, "start": _SECONDS, "before": _TEXT, "match": _TEXT, "after": _TEXT}
+
+_YES, _LIST = {"type": "boolean"}, {"object": _TEXT | {"const": "list"}}
+_ERROR = _object({"message": _TEXT, "type": _TEXT, "param": _or_null(_TEXT), "code": _or_null(_TEXT)})
+
 SCHEMAS: dict[str, dict[str, Any]] = {
-    "Error": _object(
-        {"error": _object({"message": _TEXT, "type": _TEXT, "param": _or_null(_TEXT), "code": _or_null(_TEXT)})}
-    ),
+    "Error": _object({"error": _ERROR}),
     "Usage": _object({"type": _TEXT | {"const": "duration"}, "seconds": _WHOLE | {"minimum": 0}}),
     "Word": _object({"word": _TEXT, "start": _SECONDS, "end": _SECONDS}),
     "Segment": _object(_SEGMENT),
@@ -92,6 +121,54 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Ready": _object({"status": _TEXT | {"const": "ready"}}),
     "NotReady": _object({"status": _TEXT | {"const": "not ready"}, "reason": _TEXT}),
     "Job": _object(_JOB, optional=("started_at", "finished_at", "position", "error"), is_open=True),
-    "Jobs": _object({"object": _TEXT | {"const": "list"}, "data": _list(ref("Job")), "has_more": {"type": "boolean"}}),
+    "Jobs": _object(
+        {
+            "object": _TEXT | {"const": "list"},
+            "data": _list(ref("Job")),
+            "has_more": {"type": "boolean"},
+            "total": _WHOLE,
+        },
+        optional=("total",),
+    ),
+    "Forgotten": _object({"object": _TEXT | {"const": "transcription.job.forgotten"}, "id": _TEXT}),
+    "Version": _object(_VERSION),
+    "Versions": _object({"object": _TEXT | {"const": "list"}, "data": _list(ref("Version"))}),
+    "Conflict": _object({"error": _ERROR, "latest": ref("Version")}),
+    "TranscriptVersion": _object(
+        _VERSION
+        | {
+            "object": _TEXT | {"const": "transcription.transcript"},
+            "latest": _WHOLE,
+            "transcript": {"type": "object", "description": "as `Transcript`, without the list of all words"},
+        }
+    ),
+    "Alignment": _object(
+        {
+            "object": _TEXT | {"const": "transcription.alignment"},
+            "version": _WHOLE,
+            "start": _SECONDS,
+            "end": _SECONDS,
+            "estimated": _WHOLE,
+            "words": _list(_object(_TIMED_WORD)),
+        }
+    ),
+    "MediaLink": _object(
+        {"object": _TEXT | {"const": "transcription.media_link"}, "url": _TEXT, "expires_at": _NUMBER}
+    ),
+    "Peaks": _object(
+        {
+            "object": _TEXT | {"const": "transcription.peaks"},
+            "duration": _SECONDS,
+            "per_second": _NUMBER,
+            "peaks": _list(_WHOLE | {"minimum": 0, "maximum": 100}),
+        }
+    ),
+    "SearchResults": _object(
+        {
+            "object": _TEXT | {"const": "list"},
+            "data": _list(_object({"job": ref("Job"), "matches": _list(_object(_MATCH))})),
+            "has_more": {"type": "boolean"},
+        }
+    ),
     "Pruned": _object({}, is_open=True),
 }
