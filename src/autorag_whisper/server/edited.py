@@ -16,6 +16,7 @@ from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.language import parse_language
 from autorag_whisper.domain.transcript import Word, WordSource, join_words
 from autorag_whisper.domain.transcript_errors import InvalidTranscript, TextTooLong
+from autorag_whisper.format.text import encodable
 from autorag_whisper.jobs.job import JobState
 from autorag_whisper.jobs.library import Version
 from autorag_whisper.jobs.transcript_json import edited, transcript_of
@@ -214,11 +215,12 @@ class _Alignment:
         self._job, self._recordings = of
 
     async def answer(self, request: Request, body: Node) -> Response:
-        span, text = self._span(body), body.get("text")
-        if len(text.text()) > LONGEST_TEXT:
-            raise text.wrong(f"has more than {LONGEST_TEXT:,} characters")
+        span, given = self._span(body), body.get("text")
+        text = encodable(given.text())
+        if len(text) > LONGEST_TEXT:
+            raise given.wrong(f"has more than {LONGEST_TEXT:,} characters")
         try:
-            check_length(text.text(), span[1] - span[0])
+            check_length(text, span[1] - span[0])
         except (TextTooLong, InvalidOption) as error:
             code = "text_too_long" if isinstance(error, TextTooLong) else "invalid_value"
             raise ApiError(400, str(error), param="text", code=code) from error
@@ -230,7 +232,7 @@ class _Alignment:
             raise no_media(self._job, 409)
         words = await asyncio.to_thread(lambda: transcript_of(document).words)
         language = self._language(body, document, span)
-        found, changed = await self._aligned(request, words, (text.text(), language, span))
+        found, changed = await self._aligned(request, words, (text, language, span))
         estimated = sum(
             new and word.source is WordSource.INTERPOLATED for word, new in zip(found, changed, strict=True)
         )
