@@ -59,7 +59,7 @@ def test_every_operation_says_what_it_answers_and_with_which_errors(committed: d
             assert ("429" in answers) == is_work(method.upper(), path), path
         for status, answer in answers.items():
             assert answer["description"], (path, status)
-            assert answer["content"], (path, status)
+            assert status in ("204", "304") or answer["content"], (path, status)  # those have no body
 
 
 def test_the_document_that_is_served_is_the_same_but_for_what_is_not_asked_for(

@@ -228,7 +228,7 @@ def test_a_store_that_fails_for_a_moment_ends_no_worker_of_jobs(tmp_path: Path, 
     served = Served(tmp_path)
     finish = served.store.finish
 
-    def fail(claim: Claim, now_s: float, result: str = "", result_bytes: int = 0) -> bool:
+    def fail(claim: Claim, now_s: float, result: str = "", result_bytes: int = 0, media_bytes: int = 0) -> bool:
         served.store.finish = finish  # type: ignore[method-assign]  # it fails once
         raise OSError(28, "No space left on device")
 
