@@ -161,10 +161,7 @@ def create_app(
     _handle_errors(app)
     _add_openai(app, service)
     asr.add_routes(app, service)
-    links = None
-    if durable is not None:
-        durable.runner.watch, durable.runner.decoding = service.health, settings.decoding
-        links = _add_jobs(app, service, durable)
+    links = _add_jobs(app, service, durable) if durable is not None else None
     folders = [Path(tempfile.gettempdir()), *([durable.runner.files.uploads] if durable is not None else [])]
     _add_health(app, service, folders)
     _observe(app, service, durable)
@@ -179,6 +176,7 @@ def create_app(
 
 def _add_jobs(app: FastAPI, service: Service, durable: Jobs) -> MediaLinks:
     """Routes of durable jobs, and of what becomes of their transcripts. What signs addresses of recordings."""
+    durable.runner.watch, durable.runner.decoding = service.health, service.settings.decoding
     durable.runner.kept_media = durable.settings.kept_media
     made, clock = recordings.Recordings(durable), durable.clock
     links = MediaLinks(secret_of(durable.runner.files.uploads.parent), clock)

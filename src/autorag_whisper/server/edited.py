@@ -73,6 +73,20 @@ def add_routes(app: FastAPI, service: Service, jobs: Jobs, recordings: Recording
         except InvalidTranscript as error:
             raise wrong(error) from error
 
+    _add_versions(app, service, jobs)
+
+    @app.post("/v1/jobs/{job_id}/align", openapi_extra=body_of(_ALIGN, required=("start", "end", "text")))
+    async def align(request: Request, job_id: str) -> Response:
+        """Word times for the text of an edited span; nothing is recognised, and nothing saved."""
+        body = await json_object(request, service.settings)
+        job = await _done(request, jobs, job_id)
+        try:
+            return await _Alignment(service, jobs, (job, recordings)).answer(request, body)
+        except InvalidTranscript as error:
+            raise wrong(error) from error
+
+
+def _add_versions(app: FastAPI, service: Service, jobs: Jobs) -> None:
     @app.get("/v1/jobs/{job_id}/versions")
     async def versions(request: Request, job_id: str) -> Response:
         """All versions of the transcript, the newest first."""
@@ -91,16 +105,6 @@ def add_routes(app: FastAPI, service: Service, jobs: Jobs, recordings: Recording
         except InvalidTranscript as error:
             raise wrong(error) from error
         return await asyncio.to_thread(_restore, jobs, job, base, (old, who))
-
-    @app.post("/v1/jobs/{job_id}/align", openapi_extra=body_of(_ALIGN, required=("start", "end", "text")))
-    async def align(request: Request, job_id: str) -> Response:
-        """Word times for the text of an edited span; nothing is recognised, and nothing saved."""
-        body = await json_object(request, service.settings)
-        job = await _done(request, jobs, job_id)
-        try:
-            return await _Alignment(service, jobs, (job, recordings)).answer(request, body)
-        except InvalidTranscript as error:
-            raise wrong(error) from error
 
 
 # ------------------------------------------------------------ versions
