@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
@@ -213,6 +213,34 @@ def test_a_name_that_leads_to_this_machine_is_not_told(port: int) -> None:
     with pytest.raises(NotSent, match="private network"):
         WebhookHttp()(f"http://127.0.0.1:{port}/", {}, b"")
     assert Receiver.seen == []
+
+
+def test_a_receiver_whose_answer_drips_is_not_listened_to_for_ever() -> None:
+    """A byte every few seconds held a thread for days, and both of them all webhooks."""
+    over = threading.Event()
+
+    class Dripping(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            with suppress(OSError):
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+                while not over.is_set():
+                    self.wfile.write(b"x")
+                    over.wait(0.01)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Dripping) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            http = WebhookHttp(read_networks(["127.0.0.1"]), most_s=0.3)
+            with pytest.raises(NotSent, match=r"no answer within 0\.3 s"):
+                http(f"http://127.0.0.1:{server.server_port}/", {}, b"told")
+        finally:
+            over.set()
+            server.shutdown()
+            thread.join()
 
 
 def test_a_receiver_that_is_not_there_is_told_in_words() -> None:

@@ -6,6 +6,7 @@ should answer within seconds by a status of 2xx, and may be told again: `webhook
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -38,10 +39,10 @@ _log = logging.getLogger(__name__)
 DELAYS_S = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 50_400.0, 72_000.0, 86_400.0)
 """Between one attempt and the next; behind the last it is given up, after three days in all."""
 LEASE_S = 120.0
-_TIMEOUT_S = 15.0
 _TICK_S = 1.0
 _LONGEST_URL = 2000
 _GONE = 410
+_UNICAST = ipaddress.IPv6Network("2000::/3")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _ALLOWED = "base64 of 24 to 64 bytes, with whsec_ before it; several with blanks between them"
 
@@ -101,6 +102,8 @@ def is_allowed(text: str, allowed: Sequence[Network]) -> bool:
     address = _inner(ipaddress.ip_address(text.partition("%")[0]))
     if any(address.version == network.version and address in network for network in allowed):
         return True
+    if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
+        return False  # site-local, IPv4-compatible and the like, which the library takes for global
     return address.is_global and not address.is_multicast
 
 
@@ -122,11 +125,13 @@ def resolve(host: str, port: int) -> list[str]:
 class WebhookHttp:
     """Posts to the internet, and to `allowed` networks. No redirects, no proxies.
 
-    A name is looked up once, and what was found and looked at is what is connected to.
+    A name is looked up once, and what was found and looked at is what is connected to. `most_s`: from the connection to
+    the head of the answer in all, however it drips.
     """
 
     allowed: Sequence[Network] = ()
     resolve: Resolve = resolve
+    most_s: float = 15.0
 
     def __call__(self, url: str, headers: Mapping[str, str], body: bytes) -> int:
         """The status of the answer, whose body is not read. Raises NotSent."""
@@ -137,14 +142,21 @@ class WebhookHttp:
         address = self._address(parsed.host, port)
         headers = {**headers, "Host": parsed.netloc.decode("ascii")}
         extensions = {"sni_hostname": parsed.host} if parsed.scheme == "https" else {}
-        try:
-            with (
-                httpx2.Client(timeout=_TIMEOUT_S, trust_env=False, follow_redirects=False) as client,
+
+        async def posted() -> int:
+            async with (
+                asyncio.timeout(self.most_s),
+                httpx2.AsyncClient(timeout=self.most_s, trust_env=False, follow_redirects=False) as client,
                 client.stream(
                     "POST", parsed.copy_with(host=address), headers=headers, content=body, extensions=extensions
                 ) as answer,
             ):
                 return int(answer.status_code)
+
+        try:
+            return asyncio.run(posted())
+        except TimeoutError as error:
+            raise NotSent(f"there was no answer within {self.most_s:g} s") from error
         except (httpx2.HTTPError, OSError) as error:
             raise NotSent(f"{type(error).__name__}: {error}"[:200]) from error
 
