@@ -309,6 +309,16 @@ def test_logprobs_are_there_where_they_are_asked_for(client: TestClient, speech:
     assert error_of(post(client, speech, **{"include[]": "usage"}))["param"] == "include"
 
 
+def test_logprobs_of_a_stream_are_those_of_each_delta_and_of_the_whole(client: TestClient, speech: bytes) -> None:
+    lines = post(client, speech, stream="true", **{"include[]": "logprobs"}).text.split("\n\n")
+    *deltas, done = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    assert deltas
+    for event, text in ((done, done["text"]), *((delta, delta["delta"]) for delta in deltas)):
+        assert "".join(item["token"] for item in event["logprobs"]) == text
+    assert [i["logprob"] for delta in deltas for i in delta["logprobs"]] == [i["logprob"] for i in done["logprobs"]]
+    assert "logprobs" not in post(client, speech, stream="true").text
+
+
 def test_whoever_says_that_nobody_waits_goes_behind(client: TestClient, speech: bytes) -> None:
     assert post(client, speech, service_tier="flex").json() == post(client, speech, service_tier="auto").json()
     assert error_of(post(client, speech, service_tier="gold"))["param"] == "service_tier"

@@ -1,4 +1,4 @@
-"""These tests need schemathesis: `scripts/schemathesis_env.sh` runs them in an environment that has it."""
+"""These tests need schemathesis and others: `scripts/schemathesis_env.sh` runs them in an environment that has them."""
 
 from __future__ import annotations
 

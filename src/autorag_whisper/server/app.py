@@ -259,7 +259,7 @@ async def _streamed(
     upload, asked, model = given
     async with AsyncExitStack() as stack:
         work = await stack.enter_async_context(service.recognised(upload, asked.options, model, asked.priority))
-        source = events.stream(work)
+        source = events.stream(work, logprobs=asked.logprobs)
         first = await unless_gone(request, anext(source))
         if work.failed:
             await work.transcript()

@@ -76,11 +76,14 @@ def json_body(transcript: Transcript, asked: Asked) -> dict[str, Any]:
     return body
 
 
-def logprobs_of(words: Sequence[Word]) -> list[dict[str, Any]]:
-    """`include[]=logprobs`: an item for each word, with its blank, which together are the text."""
+def logprobs_of(words: Sequence[Word], *, goes_on: bool = False) -> list[dict[str, Any]]:
+    """`include[]=logprobs`: an item for each word, with its blank, which together are the text.
+
+    `goes_on`: there is text before it, so that the first one has its blank too.
+    """
     found: list[dict[str, Any]] = []
     for word in words:
-        token = f" {word.text}" if word.space_before and found else word.text
+        token = f" {word.text}" if word.space_before and (found or goes_on) else word.text
         logprob = math.log(max(word.probability, _LEAST))
         found.append({"token": token, "logprob": logprob, "bytes": list(token.encode())})
     return found

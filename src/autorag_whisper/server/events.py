@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi.responses import StreamingResponse
 
 from autorag_whisper.server import errors
+from autorag_whisper.server.bodies import logprobs_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -24,23 +25,28 @@ KEEP_ALIVE_S = 10.0
 """Without an event for so long a comment is sent: proxies and clients end what is silent."""
 
 
-async def stream(work: Recognition) -> AsyncIterator[str]:
-    """The deltas together are the text of `done`. Where it fails, an event with the error is the last one."""
+async def stream(work: Recognition, *, logprobs: bool = False) -> AsyncIterator[str]:
+    """The deltas together are the text of `done`. Where it fails, an event with the error is the last one.
+
+    `logprobs`: each of them, and `done`, has those of its words.
+    """
     first = True
     async for segment in _kept_alive(work):
         if segment is None:
             yield ": still at work\n\n"
             continue
         gap = "" if first or not segment.words or not segment.words[0].space_before else " "
+        told = {"logprobs": logprobs_of(segment.words, goes_on=not first)} if logprobs else {}
         first = False
-        yield _event({"type": "transcript.text.delta", "delta": gap + segment.text})
+        yield _event({"type": "transcript.text.delta", "delta": gap + segment.text} | told)
     try:
         transcript = await work.transcript()
         text = await asyncio.to_thread(lambda: transcript.text)
+        told = {"logprobs": await asyncio.to_thread(logprobs_of, transcript.words)} if logprobs else {}
     except Exception as error:  # noqa: BLE001 - it is told in the stream, whose status has been sent
         yield _event(errors.answer_to(error).body())
         return
-    yield _event({"type": "transcript.text.done", "text": text})
+    yield _event({"type": "transcript.text.done", "text": text} | told)
 
 
 async def _kept_alive(work: Recognition) -> AsyncIterator[Segment | None]:

@@ -51,6 +51,8 @@ _KNOWN = frozenset(
     )
 )
 _UNREAD = frozenset(("file", "chunking_strategy", "known_speaker_names", "known_speaker_references"))
+FIELDS = _KNOWN | _UNREAD
+"""Every field that is taken, though some say nothing here."""
 INTERACTIVE, BATCH = 1, 0
 """Priorities at the engine: somebody waits, or nobody does, who has a turn in every 16th batch at the latest."""
 _TIERS = {"auto": INTERACTIVE, "default": INTERACTIVE, "priority": INTERACTIVE, "flex": BATCH}
@@ -114,7 +116,7 @@ def read(form: Form, task: str, max_audio_s: float, *, strict: bool = False) -> 
 def _refuse_unheeded(values: Form, response_format: ResponseFormat) -> None:
     """Raise ApiError (400) for what would be ignored."""
     for name, given in values.items():
-        if given and name not in _KNOWN | _UNREAD and not name.startswith("chunking_strategy["):
+        if given and name not in FIELDS and not name.startswith("chunking_strategy["):
             raise ApiError(400, f"There is no field {name[:100]!r}.", param=name[:100], code="unknown_parameter")
     is_verbose = response_format is ResponseFormat.VERBOSE_JSON
     if values.get("timestamp_granularities") and not is_verbose:
