@@ -18,7 +18,8 @@ def rows() -> list[str]:
     with click.Context(serve, info_name="serve", auto_envvar_prefix="AUTORAG_WHISPER_SERVE") as context:
         for option in serve.params:
             assert isinstance(option, click.Option)
-            variable = option.envvar or f"AUTORAG_WHISPER_SERVE_{(option.name or '').upper()}"
+            variable = f"AUTORAG_WHISPER_SERVE_{(option.name or '').upper()}"
+            assert variable == (option.envvar or [variable])[0]
             told = option.get_default(context)
             default = ", ".join(map(str, told)) if isinstance(told, list | tuple) else str(told)
             default = "" if told in (None, False, "", (), []) or "UNSET" in default else f"`{default}`"

@@ -11,9 +11,11 @@ import pytest
 
 from autorag_whisper.archive.request import BatchRequest
 from autorag_whisper.domain.archive_errors import OutputFolderUnwritable, WatchedFolderMissing
+from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.format import render
 from autorag_whisper.jobs.job import Job, JobState
 from autorag_whisper.jobs.memory import MemoryJobStore
+from autorag_whisper.server.keys import client_id, digest, key_of
 from autorag_whisper.server.watched import Desk, WatchedFolder, being_written, failure_note, watching
 from autorag_whisper.testing import speech_samples, write_speech
 from run_world import World
@@ -316,6 +318,23 @@ def test_a_folder_that_is_not_there_or_cannot_be_written_is_told_at_the_start(wo
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputFolderUnwritable):
         WatchedFolder(tmp_path, desk, BatchRequest(("srt",), tmp_path / "file"), {})
+
+
+def test_its_jobs_are_those_of_the_key_that_is_named(world: World, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("sk-1 # anna\nsk-2 # ben\nsk-3 # ben\n", encoding="utf-8")
+    anna, store = key_of("anna", str(tmp_path / "keys")), MemoryJobStore()
+    desk = Desk(store, lambda: None, lambda _: "", lambda: 0.0, anna)
+    (tmp_path / "in").mkdir()
+    folder = WatchedFolder(tmp_path / "in", desk, BatchRequest(("srt",)), {})
+    write_speech(tmp_path / "in" / "talk.wav", speech_samples(1))
+    folder.look()
+    folder.look()
+    assert [job.request.name for job in store.newest(client_id(digest("sk-1")))] == ["talk.wav"]
+    assert store.newest("") == store.newest(client_id(digest("sk-2"))) == []
+    assert key_of("", "") == ""
+    for name in ("nobody", "ben"):
+        with pytest.raises(InvalidOption, match="watch-key"):
+            key_of(name, str(tmp_path / "keys"))
 
 
 def test_it_is_looked_at_by_itself_and_a_fault_of_one_look_ends_nothing(watched: Watched) -> None:

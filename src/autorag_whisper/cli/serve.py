@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound="Callable[..., Any]")
 
-_KEYS = "AUTORAG_WHISPER_API_KEYS"
+_KEYS, _PREFIX = "AUTORAG_WHISPER_API_KEYS", "AUTORAG_WHISPER_SERVE"
 _EPILOG = """\b
 GET /readyz says whether it can be used, POST /v1/audio/transcriptions is OpenAI's, /asr Bazarr's, /docs all of it.
 Keys come from AUTORAG_WHISPER_API_KEYS: a file with a key a line, or SHA-256 digests set apart by commas.
@@ -43,11 +43,12 @@ Exit codes: 0 ended, 1 it could not begin (the address is taken), 2 bad usage, 1
 
 def _limit(flag: str, kind: Any, default: float, meaning: str) -> Callable[[_Command], _Command]:
     """An option that a variable of the environment sets, too."""
-    variable = f"AUTORAG_WHISPER_{flag.removeprefix('--').replace('-', '_').upper()}"
-    return click.option(flag, type=kind, default=default, envvar=variable, show_envvar=True, help=meaning)
+    name = flag.removeprefix("--").replace("-", "_").upper()
+    variables = [f"{_PREFIX}_{name}", f"AUTORAG_WHISPER_{name}"]  # as every option's, and as of old
+    return click.option(flag, type=kind, default=default, envvar=variables, show_envvar=True, help=meaning)
 
 
-_CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "auto_envvar_prefix": "AUTORAG_WHISPER_SERVE"}
+_CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "auto_envvar_prefix": _PREFIX}
 
 
 @click.command(epilog=_EPILOG, context_settings=_CONTEXT)
@@ -70,7 +71,8 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "auto_e
 @click.option("--drain", type=click.FloatRange(0, 3600), default=30.0, help="Seconds that work may take at the end.")
 @click.option("--data", type=click.Path(path_type=Path), help="Folder of durable jobs; none has no /v1/jobs.")
 @click.option(
-    "--store", default="", envvar="AUTORAG_WHISPER_JOB_STORE", metavar="URL", show_default=False,
+    "--store", default="", envvar=[f"{_PREFIX}_STORE", "AUTORAG_WHISPER_JOB_STORE"], metavar="URL",
+    show_default=False,
     help="Durable jobs in PostgreSQL, which servers with one --data may share; default: a file in --data.",
 )  # fmt: skip
 @click.option("--jobs", type=click.IntRange(1, 64), default=2, help="Durable jobs in work at a time.")
@@ -78,6 +80,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "auto_e
 @click.option("--output-dir", type=click.Path(path_type=Path), help="For their results; none: beside them.")
 @click.option("--watch-format", multiple=True, default=("srt", "json"), metavar="NAME", help="As for `transcribe -f`.")
 @click.option("--watch-language", default="", metavar="CODE", help="Of these recordings; none detects it.")
+@click.option("--watch-key", default="", metavar="NAME", help="Whose these jobs are: a key's name; none: nobody's.")
 @click.option("--wyoming", type=click.IntRange(0, 65535), help="Port for Home Assistant's protocol; none has no such.")
 @click.option("--wyoming-host", default="127.0.0.1", help="Its address; others than loopback need --insecure.")
 @click.option("--access-log", default="-", metavar="FILE", help="A line of JSON a request; - standard output; none.")
@@ -149,6 +152,7 @@ def _watching(
     """Looks at the watched folder; its results are written as `transcribe` writes them."""
     from autorag_whisper.archive.request import BatchRequest
     from autorag_whisper.domain.request import TranscribeOptions
+    from autorag_whisper.server.keys import key_of
     from autorag_whisper.server.watched import Desk, WatchedFolder, watching
 
     assert durable is not None
@@ -161,7 +165,11 @@ def _watching(
         settings=settings,
     )
     desk = Desk(
-        durable.store, durable.runner.wake, lambda job: durable.runner.files.result(job).read_text(), durable.clock
+        durable.store,
+        durable.runner.wake,
+        lambda job: durable.runner.files.result(job).read_text(),
+        durable.clock,
+        key_of(given["watch_key"], os.environ.get(_KEYS, "")),
     )
     return watching(WatchedFolder(given["watch"], desk, request, told))
 

@@ -54,6 +54,18 @@ def client_id(key_digest: str) -> str:
     return key_digest[:16]
 
 
+def key_of(name: str, given: str) -> str:
+    """The `client_id` of the key called `name` in what `read_keys` reads; "" for no name.
+
+    Raises InvalidOption for a name that no key has, or several.
+    """
+    named = [of for of, called in read_keys(given).items() if name and called == name]
+    if name and len(named) != 1:
+        allowed = "the name of one key: KEY # NAME in the file of AUTORAG_WHISPER_API_KEYS"
+        raise InvalidOption("--watch-key", name, allowed)
+    return client_id(named[0]) if named else ""
+
+
 def is_known(key: str, digests: Sequence[str]) -> bool:
     """Whether `key` is one of them. Takes as long for every key: all of them are compared."""
     own = digest(key)

@@ -61,12 +61,16 @@ _MARK = "autorag-whisper could not transcribe this file."
 
 
 class Desk(NamedTuple):
-    """Where jobs are queued. `wake` is called when there is one more; `result` gives the JSON of one that is done."""
+    """Where jobs are queued. `wake` is called when there is one more; `result` gives the JSON of one that is done.
+
+    `client`: whose they are (`server.keys.client_id`), "" where there are no keys, or nobody's.
+    """
 
     store: JobStore
     wake: Callable[[], None]
     result: Callable[[Job], str]
     clock: Callable[[], float]
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +176,8 @@ class WatchedFolder:
             return job
         if self._is_being_written(path):
             return None
-        wanted = JobRequest(str(path), encodable(path.name), self._request.model, self._options, idempotency_key=key)
+        about = str(path), encodable(path.name), self._request.model, self._options, self._desk.client
+        wanted = JobRequest(*about, idempotency_key=key)
         job = self._desk.store.add(wanted, self._desk.clock())
         self._jobs[key] = job.id
         if job.state is JobState.QUEUED:
