@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import jiwer
 
+from autorag_whisper.domain.language import CHINESE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -54,11 +56,24 @@ def count_errors(reference: str, heard: str, language: str) -> Errors:
 
 
 def normalise(text: str, language: str) -> str:
-    """Small letters, no punctuation, English spelling and numbers made one; numbers said in pieces are joined."""
+    """Small letters, no punctuation, English spelling and numbers made one; numbers said in pieces are joined.
+
+    Chinese is simplified: which characters a model writes is by chance, and no error in what it heard.
+    """
+    if language in CHINESE:
+        text = _simplifier()(text)
     if language in BY_CHARACTER:
         return " ".join(_normaliser("characters")(text).split())
     spoken = _normaliser("english" if language == "en" else "basic")(text)
     return " ".join(re.sub(r"(?<=\d)[ ,](?=\d)", "", spoken).split())
+
+
+@cache
+def _simplifier() -> Callable[[str], str]:
+    from opencc import OpenCC
+
+    convert: Callable[[str], str] = OpenCC("t2s").convert
+    return convert
 
 
 @cache
