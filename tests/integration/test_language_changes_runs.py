@@ -128,6 +128,79 @@ def test_a_turn_of_a_few_seconds_that_comes_out_in_the_language_around_it_is_tol
         assert "sound like German, recognised as English" in transcript.notes[0].text
 
 
+class LikelyGerman(FakeWhisper):
+    """Hears German with no more than 0.85, and writes it in German with this mean log-probability, else with -0.8."""
+
+    german = -0.2
+    calls = 0
+
+    def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
+        votes = super().detect_languages(encoded)
+        return [vote if vote["en"] > 0.5 else {"de": 0.85, "en": 0.05} for vote in votes]
+
+    def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
+        german = self.tokenizer.prompt("de", "transcribe")
+        type(self).calls += 1
+        found = []
+        for one, row, prompt in zip(super().generate(encoded, prompts, decoding), encoded.value, prompts, strict=True):
+            is_high = by_pitch(row)[0] == "de"
+            likely = self.german if tuple(prompt) == german else -0.8
+            found.append(replace(one, avg_logprob=likely) if is_high else one)
+        return found
+
+
+def heard_by(engine: type[LikelyGerman], talk: Path, options: TranscribeOptions = RUNNING) -> Transcript:
+    engine.calls = 0
+    return World(engine=engine, language=by_pitch).transcriber.transcribe(talk, options, model="fake")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [(ENGLISH_HZ, 40), (GERMAN_HZ, 6)],
+        [(ENGLISH_HZ, 40), (GERMAN_HZ, 6), (ENGLISH_HZ, 12)],
+        [(ENGLISH_HZ, 40), (GERMAN_HZ, 6), (ENGLISH_HZ, 8), (GERMAN_HZ, 7), (ENGLISH_HZ, 40)],
+    ],
+    ids=["behind", "between", "two"],
+)
+def test_a_turn_of_a_few_seconds_is_in_its_own_language_where_its_text_is_likelier(
+    tmp_path: Path, parts: list[tuple[float, int]]
+) -> None:
+    talk = recording(tmp_path, *parts)
+    transcript = heard_by(LikelyGerman, talk)
+    assert spoken(transcript) == [("de" if pitch == GERMAN_HZ else "en", words) for pitch, words in parts]
+    assert transcript.notes == ()
+    assert transcript.language == "en"
+    shares = {share.language: share for share in transcript.languages}
+    assert shares["de"].recognised_s == pytest.approx(shares["de"].heard_s, rel=0.35)
+    around = heard_by(LikelyGerman, talk, replace(RUNNING, language="en"))
+    assert spoken(around) == [("en", sum(words for _, words in parts))]
+    # The words around a turn are those that they were; the last one before it and the first one behind it end there.
+    of_word = [segment.language for segment in transcript.segments for _ in segment.words]
+    pairs = zip(of_word, transcript.words, around.words, strict=True)
+    english = [(now, before) for language, now, before in pairs if language == "en"]
+    assert all(now.text == before.text for now, before in english)
+    assert sum(now != before for now, before in english) <= 2 * (len(parts) // 2)
+    assert [word.end_s for word in transcript.words] == sorted(word.end_s for word in transcript.words)
+
+
+def test_a_turn_whose_text_is_no_likelier_in_the_language_that_it_sounds_like_stays(tmp_path: Path) -> None:
+    class Unlikely(LikelyGerman):
+        german = -0.75
+
+    transcript = heard_by(Unlikely, recording(tmp_path, (ENGLISH_HZ, 40), (GERMAN_HZ, 6)))
+    assert spoken(transcript) == [("en", 46)]
+    assert [note.kind for note in transcript.notes] == [NoteKind.OTHER_LANGUAGE]
+
+
+def test_where_nothing_sounds_like_another_language_nothing_more_is_recognised(tmp_path: Path) -> None:
+    talk = recording(tmp_path, (ENGLISH_HZ, 60))
+    heard_by(LikelyGerman, talk, replace(RUNNING, language="en"))
+    needed = LikelyGerman.calls
+    heard_by(LikelyGerman, talk)
+    assert LikelyGerman.calls == needed
+
+
 def test_a_language_that_was_given_stays_and_is_told_where_it_is_contradicted(tmp_path: Path) -> None:
     talk = recording(tmp_path, (GERMAN_HZ, 20))
     options = replace(RUNNING, language="en")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.recognition.holes import within
 from autorag_whisper.recognition.language import LEAST_TOLD, PIECE_FRAMES, Piece, piece_frames, pieces_of
-from autorag_whisper.recognition.language_changes import Speaking, follow
+from autorag_whisper.recognition.language_changes import Speaking, follow, short_turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -196,3 +196,36 @@ def test_what_a_piece_sounds_like_if_hardly_like_what_it_was_recognised_in(
 ) -> None:
     piece = Piece(0, 5 * HZ, speech_s, tuple(told), tuple(told.values()))
     assert piece.sounds_unlike("en") == other
+
+
+LIKELY_DE, LIKELY_FR = {"de": 0.85, "en": 0.05}, {"fr": 0.85, "en": 0.05}
+
+
+@pytest.mark.parametrize(
+    ("votes", "found"),
+    [
+        ([SURE_EN, LIKELY_DE, SURE_EN], ["en", "de", "en"]),
+        ([SURE_EN, LIKELY_DE, LIKELY_DE], ["en", "de"]),
+        ([LIKELY_DE, SURE_EN, LIKELY_FR], ["de", "en", "fr"]),
+        ([LIKELY_DE, LIKELY_DE], ["de"]),
+        ([SURE_EN, {"de": 0.7, "en": 0.25}, SURE_EN], []),
+        ([], []),
+    ],
+)
+def test_short_turns_are_the_pieces_that_sound_like_another_language(
+    votes: list[dict[str, float]], found: list[str]
+) -> None:
+    chunk = chunk_of(votes) if votes else chunk_of([SURE_EN])
+    turns = short_turns(chunk, heard(chunk, votes) if votes else (), "en")
+    assert [turn.language for turn in turns] == found
+    if turns:
+        assert (turns[0].start, turns[-1].stop) == (chunk.start, chunk.stop)
+        assert all(a.stop == b.start for a, b in itertools.pairwise(turns))
+        assert not any(span.start < turn.start < span.stop for turn in turns[1:] for span in chunk.speech)
+
+
+def test_a_turn_that_no_pause_parts_from_what_is_around_it_stays_in_its_language() -> None:
+    votes = [SURE_EN, LIKELY_DE, SURE_EN]
+    length = 15 * HZ
+    chunk = SpeechChunk(0, 0, np.zeros(length, np.float32), (SpeechSpan(0, length),))
+    assert short_turns(chunk, heard(chunk, votes), "en") == ()

@@ -16,7 +16,8 @@ A chunk that is done in parts (`recognition.parts`) pays for each of them as for
 itself, and a part that is cut again for its own. The parts of one level have together no more than the chunk's audio,
 and so about its caps; their windows are no shorter than a chunk's shortest. There are `parts.MOST_CUTS` levels at most,
 and of 30 s halved and halved again 14 parts: the worst sound costs 30 encoder passes and 4 times 7 caps. Of the kit's
-chunks one in fifty has parts at all. A chunk in several languages is done in parts alone.
+chunks one in fifty has parts at all. A chunk in several languages is done in parts alone. Where pieces of a chunk sound
+like another language, these alone are recognised twice more, in both (of the kit's chunks in one language none).
 """
 
 from __future__ import annotations

@@ -102,6 +102,20 @@ def follow(speaking: Speaking, chunk: SpeechChunk, pieces: Sequence[Piece]) -> t
     return speaking, _stretches(chunk, pieces, languages or [speaking.language])
 
 
+def short_turns(chunk: SpeechChunk, pieces: Sequence[Piece], language: str) -> tuple[Stretch, ...]:
+    """The stretches of a chunk in `language`, with those apart that sound like another; () where none does.
+
+    They are too short or unsure for the file to go on in another language, so their texts have to be compared. Each
+    lies between two pauses, or reaches to an end of the chunk: else words of the language around it would be in it.
+    """
+    sounds = [piece.sounds_unlike(language) or language for piece in pieces]
+    if not any(sound != language for sound in sounds):
+        return ()
+    found = _stretches(chunk, pieces, sounds)
+    is_apart = not any(span.start < one.start < span.stop for one in found[1:] for span in chunk.speech)
+    return found if is_apart else ()
+
+
 def _heard(speaking: Speaking, piece: Piece, n: int) -> dict[str, Evidence]:
     """What there is for each other language after the `n`-th piece of a chunk."""
     told, own = piece.told, family(speaking.language)

@@ -4,7 +4,9 @@ What is missing is found by `recognition.holes`; what was cut by the token cap i
 judged by the same rules as any chunk, and cut again where they have a hole or a cut text themselves. Each time they
 cost as much again as the chunk did, `MOST_CUTS` times at most. The part around a hole comes first: where nothing was
 said in it, the others are not recognised again. Of the others each keeps the words that the whole chunk had there
-where its own leave more speech without words.
+where its own leave more speech without words. A short turn that sounds like another language
+(`language_changes.short_turns`) is recognised in both: it has the words of the other where that text is clearly
+likelier, the rest of the chunk keeps its own.
 
 A chunk of sure speech without a word, and such a part around a hole, is done in halves, once: what a rule rejected may
 have been the text of two utterances.
@@ -29,7 +31,9 @@ from autorag_whisper.recognition.hallucinations import DOUBT, doubt_of
 from autorag_whisper.recognition.hearing import follows
 from autorag_whisper.recognition.holes import around, halves, holes, missing_s, within
 from autorag_whisper.recognition.language import another
+from autorag_whisper.recognition.language_changes import short_turns
 from autorag_whisper.recognition.quality import Fault
+from autorag_whisper.recognition.rival_languages import CLEARLY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,7 +66,8 @@ def completed(one_pass: Pass, result: ChunkResult, *, cuts: int = 0, is_half: bo
     if result.task.changes_language:
         return _by_language(one_pass, result, cuts)
     try:
-        return _in_another_language(one_pass, _completed(one_pass, result, cuts, is_half=is_half), cuts)
+        done = _in_another_language(one_pass, _completed(one_pass, result, cuts, is_half=is_half), cuts)
+        return _with_short_turns(one_pass, done, cuts)
     except (AutoragWhisperError, MemoryError) as error:
         if isinstance(error, Cancelled | DeviceError):
             raise
@@ -145,10 +150,15 @@ def _words_in(result: ChunkResult, parts: Sequence[SpeechChunk]) -> list[tuple[T
 
 def _no_worse(part: ChunkResult, whole: ChunkResult, words: tuple[TimedWord, ...]) -> ChunkResult:
     """`part`, or with `words`, what `whole` has there, if its own leave more of its speech without words."""
+    before = _with_words(part, whole, words)
+    return before if _has_more(part.task.chunk, before, part) else part
+
+
+def _with_words(part: ChunkResult, whole: ChunkResult, words: tuple[TimedWord, ...]) -> ChunkResult:
+    """`part` with `words`, what `whole` has there."""
     text = join_words([timed.word for timed in words])
     aligned = replace(whole.aligned, words=words, unspoken=part.aligned.unspoken)
-    before = replace(part, text=text, words=words, attempts=(), rejected=(), aligned=aligned, spoken=())
-    return before if _has_more(part.task.chunk, before, part) else part
+    return replace(part, text=text, words=words, attempts=(), rejected=(), aligned=aligned, spoken=())
 
 
 def _in_another_language(one_pass: Pass, result: ChunkResult, cuts: int) -> ChunkResult:
@@ -174,6 +184,41 @@ def _in_another_language(one_pass: Pass, result: ChunkResult, cuts: int) -> Chun
         time=_time(result.time, [found.time]),
         spoken=(WordsIn(language, len(found.words)),),
     )
+
+
+def _with_short_turns(one_pass: Pass, result: ChunkResult, cuts: int) -> ChunkResult:
+    """`result`, with the words of short turns in another language in that."""
+    task, language = result.task, result.language
+    is_in_one = all(code == language for code, _ in result.by_language)
+    if not result.words or not is_in_one or result.needs_redo or cuts or task.translates or not follows(task.options):
+        return result
+    turns = short_turns(task.chunk, task.heard, language)
+    if not turns:
+        return result
+    parts = within(task.chunk, turns)
+    here = _words_in(result, [part for _, part in parts])
+    found: list[ChunkResult] = []
+    for (stretch, part), words in zip(parts, here, strict=True):
+        heard = [one for one in result.aligned.unspoken if part.start_s <= one.start_s < seconds(part.stop)]
+        own = ChunkResult(task.alone(part, language), language, aligned=Aligned(unspoken=tuple(heard)))
+        kept = _with_words(own, result, words)
+        found.append(kept if stretch.language == language else _turn(one_pass, kept, stretch.language))
+    if all(one.language == language for one in found):
+        return result
+    joined = _joined(result, found)
+    return replace(joined, rejected=(*result.rejected, *joined.rejected))
+
+
+def _turn(one_pass: Pass, kept: ChunkResult, language: str) -> ChunkResult:
+    """What a part is in `language`, where that is clearly likelier than in its own; else as it was `kept`."""
+    own, other = (
+        _alone(one_pass, kept.task.alone(kept.task.chunk, code), MOST_CUTS) for code in (kept.language, language)
+    )
+    if not other.words or other.attempt is None or other.attempt.rejected_for:
+        return kept
+    if own.words and own.attempt and other.attempt.avg_logprob <= own.attempt.avg_logprob + CLEARLY:
+        return kept
+    return replace(other, attempts=(*own.attempts, *other.attempts), kept=len(own.attempts) + other.kept)
 
 
 def _if_believed(result: ChunkResult) -> ChunkResult:

@@ -7,16 +7,17 @@ chunk is recognised again, before its text leaves. So the text depends on the fi
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from autorag_whisper.domain.audio import seconds
+from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, seconds
 from autorag_whisper.domain.language import LANGUAGES, WELL_KNOWN
 from autorag_whisper.domain.notes import Note, NoteKind
 from autorag_whisper.domain.transcript import LanguageShare
 from autorag_whisper.recognition.language import LEAST_TOLD, PIECE_S
-from autorag_whisper.recognition.language_changes import Speaking, follow
+from autorag_whisper.recognition.language_changes import Speaking, Stretch, follow
 from autorag_whisper.recognition.quality import Fault
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class LanguageTrack:
 
     def _note(self, result: ChunkResult) -> None:
         task = result.task
-        stretches = task.stretches if task.changes_language else task.in_one(result.language)
+        stretches = task.stretches if task.changes_language else _recognised(result)
         for stretch in stretches:
             for span in task.chunk.speech:
                 if span.sure and (result.words or len(stretches) > 1):
@@ -107,10 +108,12 @@ class LanguageTrack:
         for piece in task.heard:
             middle = (piece.start + piece.stop) // 2
             used = next((s.language for s in stretches if s.start <= middle < s.stop), result.language)
-            self._note_piece(piece, used)
+            self._note_piece(piece, used, result.language)
 
-    def _note_piece(self, piece: Piece, used: str) -> None:
-        recognised, language = self._of(used), piece.sounds_unlike(used) or piece.sure_of
+    def _note_piece(self, piece: Piece, used: str, of_chunk: str) -> None:
+        # What tells that a piece is unlike the language of its chunk is heard, also where it was recognised in its own.
+        language = piece.sounds_unlike(used) or piece.sounds_unlike(of_chunk) or piece.sure_of
+        recognised = self._of(used)
         recognised.vote(piece)
         if language:
             self._of(language).heard_s += piece.speech_s
@@ -148,6 +151,19 @@ class LanguageTrack:
                 why = "too short or unsure to go by" if self.follows else "the language that was asked for"
                 what = f"{one.foreign_s:.0f} s of speech sound like {sounds}, recognised as {_name(code)}: {why}"
                 yield Note(NoteKind.OTHER_LANGUAGE, what)
+
+
+def _recognised(result: ChunkResult) -> tuple[Stretch, ...]:
+    """The stretches of a chunk by the languages of its words: a short turn may have another than the chunk."""
+    chunk, runs = result.task.chunk, [(code, words) for code, words in result.by_language if words]
+    if len(runs) < 2:
+        return result.task.in_one(runs[0][0] if runs else result.language)
+    edges = [
+        round((before[-1].word.end_s + after[0].word.start_s) / 2 * SAMPLE_RATE_HZ)
+        for (_, before), (_, after) in itertools.pairwise(runs)
+    ]
+    bounds = itertools.pairwise((chunk.start, *edges, chunk.stop))
+    return tuple(Stretch(code, start, stop) for (code, _), (start, stop) in zip(runs, bounds, strict=True))
 
 
 def _name(code: str) -> str:
