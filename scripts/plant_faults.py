@@ -4,8 +4,8 @@
     .venv/bin/python scripts/plant_faults.py [PART OF A FILE'S NAME]
 
 What is planted stands in `planted_faults.py`: faults in the aligners, in what finds speech without words and does
-something about it, in the rules against text that nobody said, and in what keeps NumPy on one thread. Works on a copy
-of `src/`; a fault that no test notices is printed with its line, and the exit code is 1.
+something about it, in the rules against text that nobody said and for languages, and in what keeps NumPy on one thread.
+Works on a copy of `src/`; a fault that no test notices is printed with its line, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ NEAREST = {
         "integration/test_parts_runs.py",
         "integration/test_language_changes_runs.py",
     ),
+    "recognition/rival_languages.py": ("unit/test_rival_languages.py",),
+    "recognition/recognise.py": ("unit/test_rival_languages.py",),
+    "recognition/language_changes.py": ("unit/test_language_changes.py", "integration/test_language_changes_runs.py"),
     "blas_threads.py": ("integration/test_blas_threads.py",),
     "recognition/windows.py": ("unit/test_parts.py", "integration/test_parts_runs.py"),
     "recognition/loops.py": ("unit/test_loops.py", "unit/test_hallucinations.py"),
@@ -89,6 +92,7 @@ TESTS = (
     "unit/test_hallucinations.py",
     "unit/test_unheard_repeats.py",
     "integration/test_unheard_repeats_runs.py",
+    "unit/test_rival_languages.py",
     "unit/test_language_changes.py",
     "integration/test_language_changes_runs.py",
     "unit/test_holes.py",

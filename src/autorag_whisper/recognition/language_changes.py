@@ -112,7 +112,7 @@ def short_turns(chunk: SpeechChunk, pieces: Sequence[Piece], language: str) -> t
     if not any(sound != language for sound in sounds):
         return ()
     found = _stretches(chunk, pieces, sounds)
-    is_apart = not any(span.start < one.start < span.stop for one in found[1:] for span in chunk.speech)
+    is_apart = not any(span.start < one.start < span.stop for one in found for span in chunk.speech)
     return found if is_apart else ()
 
 
