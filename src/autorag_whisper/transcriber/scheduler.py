@@ -216,6 +216,7 @@ class Scheduler:
 
     def _dispatch(self) -> None:
         """Hand jobs to the workers, and let runs read on."""
+        self._workers.interrupt_unwanted()
         while self._workers.wants_a_spare and self._submit_next():
             pass
         for work in self._runs:

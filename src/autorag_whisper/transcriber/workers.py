@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from autorag_whisper import telemetry as names
+from autorag_whisper.engines.interruption import Interruption
 from autorag_whisper.recognition.recognizer import Caller
 from autorag_whisper.transcriber.own_threads import mark_as_ours
 
@@ -97,6 +98,7 @@ class Workers:
         self.count = count
         self._session, self._telemetry, self._post = session, telemetry, post
         self._pool, self._retired = _threads(count), list[ThreadPoolExecutor]()
+        self._interruptions: dict[Interruption, OnBehalf] = {}
         self.in_flight = 0
 
     @property
@@ -118,24 +120,38 @@ class Workers:
 
     def submit(self, job: EngineJob, on_behalf: OnBehalf) -> None:
         """Hand a job to the threads."""
-        self._pool.submit(self._work, job, on_behalf)
+        interruption = Interruption()
+        self._interruptions[interruption] = on_behalf
+        self._pool.submit(self._work, job, on_behalf, interruption)
         self.in_flight += 1
+
+    def interrupt_unwanted(self) -> None:
+        """Have the calls end, within a step where their engine can do so, whose result nobody wants any more."""
+        for interruption, on_behalf in self._interruptions.copy().items():
+            if on_behalf.cancelled():
+                interruption.set()
 
     def close(self) -> None:
         """Until no thread is left: an engine is never torn down under a batch."""
         for pool in (*self._retired, self._pool):
             pool.shutdown(wait=True)
 
-    def _work(self, job: EngineJob, on_behalf: OnBehalf) -> None:
+    def _work(self, job: EngineJob, on_behalf: OnBehalf, interruption: Interruption) -> None:
         key = self._session.key
         try:
-            with self._telemetry.attached(on_behalf.context), self._session.compute() as (key, recognizer):
+            with (
+                interruption.around(),
+                self._telemetry.attached(on_behalf.context),
+                self._session.compute() as (key, recognizer),
+            ):
                 done = self._done(job, on_behalf, key, recognizer)
                 self._count(job, key)
         except BaseException as error:  # noqa: BLE001 - the scheduler judges it, in its own thread
             self._post(EngineJobFailed(job, key, error))
         else:
             self._post(done)
+        finally:
+            self._interruptions.pop(interruption, None)
 
     def _count(self, job: EngineJob, key: ModelKey) -> None:
         device = {names.MODEL_DEVICE: str(key.device)}
