@@ -56,12 +56,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         clip = arguments.clip or five_seconds(Path(scratch, "clip.wav"))
         rows = {}
-        for case in cases(clip, arguments.long, arguments.model):
+        for case in cases(clip, arguments.long, arguments.model, arguments.engine):
             seconds = [timed(case) for _ in range(arguments.repeats + 1)][1:]
             rows[case.name] = row = figures(case, seconds)
             print(line(case, row))
     result = {
         "model": arguments.model,
+        "engine": arguments.engine,
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores",
         "date": time.strftime("%Y-%m-%d"),
         "cases": rows,
@@ -73,6 +74,7 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="base")
+    parser.add_argument("--engine", default="auto", help="as AUTORAG_WHISPER_ENGINE has it")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--clip", type=Path, help="default: the first 5 s of samples/demo.flac")
     parser.add_argument(
@@ -82,10 +84,10 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def cases(clip: Path, long: Path, model: str) -> list[Case]:
+def cases(clip: Path, long: Path, model: str, engine: str = "auto") -> list[Case]:
     """What is timed."""
     command, python = str(COMMAND), sys.executable
-    transcribe = (command, "transcribe", "-m", model, "-f", "txt", "-o", "-")
+    transcribe = (command, "transcribe", "--engine", engine, "-m", model, "-f", "txt", "-o", "-")
     found = [
         Case("autorag-whisper --help", (command, "--help"), 0.2),
         Case("python -c 'import autorag_whisper'", (python, "-c", "import autorag_whisper"), 0.1),

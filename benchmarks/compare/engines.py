@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,8 @@ def load(job: Job) -> Loaded:
 
 
 def count_calls() -> Callable[[], dict[str, float]]:
-    """From now on every Whisper model of CTranslate2 is timed; the function gives the seconds inside it by call so far.
+    """From now on every Whisper model of CTranslate2, and ours on the native engine, is timed; the function gives the
+    seconds inside it by call so far.
 
     The same for all engines, so their own book-keeping does not matter. To be called before one is loaded.
     """
@@ -45,8 +47,8 @@ def count_calls() -> Callable[[], dict[str, float]]:
     names = ("encode", "generate", "align", "detect_language")
     total, lock = dict.fromkeys(names, 0.0), threading.Lock()
 
-    def timed(name: str) -> Callable[..., Any]:
-        method = getattr(ctranslate2.models.Whisper, name)
+    def timed(name: str, owner: Any, called: str) -> Callable[..., Any]:
+        method = getattr(owner, called)
 
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             began = time.perf_counter()
@@ -58,7 +60,14 @@ def count_calls() -> Callable[[], dict[str, float]]:
 
         return call
 
-    ctranslate2.models.Whisper = type("Whisper", (ctranslate2.models.Whisper,), {name: timed(name) for name in names})
+    theirs = ctranslate2.models.Whisper
+    ctranslate2.models.Whisper = type("Whisper", (theirs,), {name: timed(name, theirs, name) for name in names})
+    with suppress(ModuleNotFoundError):  # peers run in environments of their own
+        from autorag_whisper.engines.native_model import NativeModel
+
+        for name, called in (*zip(names[:3], names[:3], strict=True), (names[3], "first_token_probabilities")):
+            setattr(NativeModel, called, timed(name, NativeModel, called))
+        NativeModel.audio = timed("generate", NativeModel, "audio")  # type: ignore[method-assign]  # keys and values
     return total.copy
 
 
@@ -69,13 +78,15 @@ def _ours(job: Job) -> Loaded:
     from autorag_whisper.settings import Settings
 
     tune_allocator()  # as the command does
+    values = job.engine.values()
     environ = os.environ | {
+        "AUTORAG_WHISPER_ENGINE": values.pop("engine", "auto"),
         "AUTORAG_WHISPER_THREADS": str(job.threads),
         "AUTORAG_WHISPER_COMPUTE_TYPE": COMPUTE_TYPE,
         "AUTORAG_WHISPER_DEVICE": "cpu",
     }
     transcriber = build_transcriber(Settings.from_env(environ), environ=environ)
-    options = TranscribeOptions(**job.engine.values())
+    options = TranscribeOptions(**values)
     transcriber.load(transcriber.model(job.model))
 
     def run(files: Sequence[str]) -> Iterator[Heard]:

@@ -183,16 +183,21 @@ def _range(values: Iterable[float]) -> Range:
     return Range(median(known), min(known), max(known))
 
 
+def pairs(engines: Sequence[str]) -> list[tuple[str, str]]:
+    """What is compared: every variant of ours with every peer, and the others of ours with the first of them."""
+    mine = [engine for engine in engines if engine.partition(":")[0] == OURS]
+    peers = [engine for engine in engines if engine not in mine]
+    return [(engine, peer) for engine in mine for peer in peers] + [(engine, mine[0]) for engine in mine[1:]]
+
+
 def _differences(members: Sequence[Recording], counts: Mapping[str, Mapping[str, Errors]]) -> dict[str, Interval]:
-    """Every variant of ours against every peer, on the files that have a reference."""
+    """Of every pair, on the files that have a reference."""
     names = [r.name for r in members if r.speech and r.scored]
-    mine = [engine for engine in counts if engine.partition(":")[0] == OURS]
-    pairs = [(engine, peer) for engine in mine for peer in counts if peer not in mine]
     if not names:
         return {}
     return {
         f"{engine} - {peer}": bootstrap.difference([counts[engine][n] for n in names], [counts[peer][n] for n in names])
-        for engine, peer in pairs
+        for engine, peer in pairs(tuple(counts))
     }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.compare.job import ENGINES
 from benchmarks.compare.recordings import GROUPS
-from benchmarks.compare.summary import OURS
+from benchmarks.compare.summary import pairs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -37,16 +37,14 @@ def markdown(comparison: Comparison) -> str:
 
 
 def _times_as_fast(comparison: Comparison) -> str:
-    """Every variant of ours against every peer, by the medians."""
-    mine = [engine for engine in comparison.engines if engine.partition(":")[0] == OURS]
-    pairs = [(engine, peer) for engine in mine for peer in comparison.engines if peer not in mine]
-    rows = []
+    """Of every pair, by the medians."""
+    rows, wanted = [], pairs(comparison.engines)
     for group, engines in comparison.groups.items():
         speeds = {engine: figures.cost.speed.median for engine, figures in engines.items() if figures.cost}
         if speeds:
-            rows.append([GROUPS[group][0], *(f"{speeds[engine] / speeds[peer]:.1f}" for engine, peer in pairs)])
-    heads = [f"{engine} / {peer}" for engine, peer in pairs]
-    return f"**Times as fast**\n\n{_table(['', *heads], rows)}" if pairs and rows else ""
+            rows.append([GROUPS[group][0], *(f"{speeds[engine] / speeds[peer]:.1f}" for engine, peer in wanted)])
+    heads = [f"{engine} / {peer}" for engine, peer in wanted]
+    return f"**Times as fast**\n\n{_table(['', *heads], rows)}" if wanted and rows else ""
 
 
 def _section(title: str, comparison: Comparison, cell: Callable[[Figures], str]) -> str:

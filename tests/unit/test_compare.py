@@ -14,7 +14,7 @@ from benchmarks.compare.job import EngineChoice, Heard, Job, Run
 from benchmarks.compare.launch import Done
 from benchmarks.compare.recordings import GROUPS, Recording, chosen, in_sets, limited, read_folder
 from benchmarks.compare.scoring import Errors, count_errors
-from benchmarks.compare.summary import Comparison, Figures, compare
+from benchmarks.compare.summary import Comparison, Figures, compare, pairs
 from benchmarks.compare.tables import markdown
 from hypothesis import given
 from hypothesis import strategies as st
@@ -249,3 +249,12 @@ def test_what_is_no_engine_is_refused(text: str) -> None:
 def test_a_job_and_a_run_survive_the_way_to_another_process() -> None:
     job = Job(EngineChoice.parse("ours:beam_size=2"), "base", "folder", 2, ("a", "b"), "w")
     assert Job.from_json(json.loads(json.dumps(job.to_json()))) == job
+
+
+def test_variants_of_ours_are_compared_with_every_peer_and_with_the_first_of_them() -> None:
+    assert pairs(("ours", "fw-batched", "ours:engine=native")) == [
+        ("ours", "fw-batched"),
+        ("ours:engine=native", "fw-batched"),
+        ("ours:engine=native", "ours"),
+    ]
+    assert pairs(("fw-batched", "whisperx")) == []
