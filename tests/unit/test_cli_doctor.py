@@ -18,6 +18,8 @@ from autorag_whisper.domain.device import Hardware
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from autorag_whisper.engines.native_library import NativeLibrary
+
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
@@ -55,7 +57,7 @@ def test_the_text_names_every_section_and_ends_with_the_verdict(
     assert run(["doctor"], CommandContext(environ)) == 0
     lines = capsys.readouterr().out.splitlines()
     headings = [line for line in lines if line.endswith(":") and not line.startswith(" ")]
-    assert headings == ["system:", "packages:", "environment:", "device:", "models:", "media:"]
+    assert headings == ["system:", "packages:", "environment:", "device:", "engine:", "models:", "media:"]
     assert lines[-1] == "Everything that was looked at is in order."
 
 
@@ -155,3 +157,26 @@ def test_every_setting_that_a_transcription_would_refuse_is_wrong(
     assert problem["problem"] == "AUTORAG_WHISPER_LLM cannot be 'foo'"
     assert "ollama:http" in problem["remedy"]
     report({**environ, "AUTORAG_WHISPER_LLM": "ollama:http://127.0.0.1:11434"}, capsys, 0)
+
+
+def test_it_says_which_engine_computes_and_why(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str], native_library: NativeLibrary
+) -> None:
+    wanted = environ | {"AUTORAG_WHISPER_ENGINE": "native"}
+    found = report(wanted, capsys, 0)["engine"]
+    assert found["wanted"] == "native"
+    assert found["native engine"].startswith(native_library.path.name)
+    assert found["on a CPU"].startswith("native: ")
+    scalar = report(wanted | {"AUTORAG_WHISPER_NATIVE_ISA": "scalar"}, capsys, 0)["engine"]
+    assert scalar["native engine"].endswith("computes by scalar")
+
+
+def test_an_engine_that_is_wanted_and_not_here_is_wrong(
+    environ: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = environ | {"AUTORAG_WHISPER_ENGINE": "native", "AUTORAG_WHISPER_NATIVE_ISA": "of_another_age"}
+    found = report(wanted, capsys, 1)
+    assert not found["ok"]
+    [problem] = [one for one in found["problems"] if one["section"] == "engine"]
+    assert "cannot be used" in problem["problem"]
+    assert "C++ compiler" in problem["remedy"]

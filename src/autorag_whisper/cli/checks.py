@@ -10,6 +10,7 @@ from importlib import import_module, metadata
 from typing import TYPE_CHECKING
 
 from autorag_whisper import __version__
+from autorag_whisper.cli.engine_check import Fact, Wrong, check_engine
 from autorag_whisper.domain.errors import InvalidSettings
 from autorag_whisper.domain.notes import NoteKind
 from autorag_whisper.engines.native_threads import usable_cores
@@ -44,22 +45,6 @@ _OTHERS = ("HF_HUB_OFFLINE", "HF_HOME", "HF_HUB_CACHE", "HF_ENDPOINT", "CUDA_VIS
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
-    """A line of the report that is no problem."""
-
-    name: str
-    value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wrong:
-    """Something that is broken, and what mends it."""
-
-    what: str
-    remedy: str
-
-
-@dataclass(frozen=True, slots=True)
 class Section:
     """Facts and problems under one heading."""
 
@@ -77,6 +62,7 @@ def examine(context: CommandContext) -> tuple[Section, ...]:
             ("packages", _packages(context)),
             ("environment", _environment(context)),
             ("device", _device(context)),
+            ("engine", check_engine(_settings(context), context.environ)),
             ("models", _models(context)),
             ("media", _media()),
         )

@@ -73,7 +73,7 @@ class KeptTrials:
     """Trials of this machine, kept by what they depend on: processor, library, instruction set, weights."""
 
     def __init__(self, cache_dir: Path, library: Path, instruction_set: str) -> None:
-        self._cache_dir, self._library, self._instruction_set = cache_dir, library, instruction_set
+        self._places, self._library, self._instruction_set = cache_dir / "engine_trials", library, instruction_set
 
     def kept(self, folder: Path) -> Trial | None:
         """The trial of this model; None where there was none, or anything is another now."""
@@ -83,6 +83,16 @@ class KeptTrials:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
+    def all(self) -> list[tuple[Path, Trial]]:
+        """Every trial that still holds, with the folder of its weights."""
+        found = []
+        for file in sorted(self._places.glob("*.json")):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                folder = Path(json.loads(file.read_bytes())["folder"])
+                trial = self.kept(folder) if self._place(folder) == file else None
+                found += [(folder, trial)] if trial is not None else []
+        return found
+
     def keep(self, trial: Trial, folder: Path) -> None:
         """Keep it, whole or not at all; where it cannot be kept the next start tries again."""
         with contextlib.suppress(OSError):
@@ -90,7 +100,8 @@ class KeptTrials:
             temporary = place.with_name(f".{place.name}.tmp-{os.getpid()}-{threading.get_ident()}")
             place.parent.mkdir(parents=True, exist_ok=True)
             try:
-                temporary.write_text(json.dumps(asdict(trial)), encoding="utf-8")
+                told = asdict(trial) | {"folder": str(folder.absolute())}
+                temporary.write_text(json.dumps(told), encoding="utf-8")
                 temporary.replace(place)
             finally:
                 temporary.unlink(missing_ok=True)
@@ -102,7 +113,7 @@ class KeptTrials:
             stat = file.stat()
             parts += [str(file.absolute()), str(stat.st_size), str(stat.st_mtime_ns)]
         name = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-        return self._cache_dir / "engine_trials" / f"{name}.json"
+        return self._places / f"{name}.json"
 
 
 def processor() -> str:
