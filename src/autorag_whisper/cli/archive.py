@@ -108,6 +108,12 @@ def plan(**given: Any) -> int:
 @_plan
 @_results
 @click.option("--shard", "share", default="0/1", metavar="I/N", help="Shards of process I (from 0) of N.")
+@click.option(
+    "--ray", is_flag=False, flag_value="local", metavar="[ADDRESS]", help="On a Ray cluster; its own, or ADDRESS."
+)
+@click.option("--actors", type=click.IntRange(1), help="With --ray: how many engines; default: one a node, or a card.")
+@click.option("--actor-cpus", type=float, metavar="N", help="With --ray: CPU slots of an engine; one has to stay free.")
+@click.option("--actor-gpus", type=float, metavar="N", help="With --ray: cards, or the part of one, of an engine.")
 @recognition_options()
 @_as_json
 @quiet_option
@@ -115,10 +121,10 @@ def plan(**given: Any) -> int:
 @click.pass_obj
 def run(context: CommandContext | None, /, **given: Any) -> int:
     """Recognise what is left of a plan's shards."""
-    from autorag_whisper.cli.archive_run import run_here
+    from autorag_whisper.cli.archive_run import run_here, run_on_cluster
     from autorag_whisper.cli.context import CommandContext
 
-    return run_here(context or CommandContext(), given)
+    return (run_on_cluster if given["ray"] else run_here)(context or CommandContext(), given)
 
 
 @archive.command()

@@ -12,7 +12,7 @@ import click
 from autorag_whisper.archive.request import BatchRequest
 from autorag_whisper.archive.sharded.plan_file import PlanFile, Share
 from autorag_whisper.archive.sharded.results import Results, RunFacts
-from autorag_whisper.archive.sharded.running import Hooks, ShardedRun
+from autorag_whisper.archive.sharded.running import Hooks, ShardedRun, Tally
 from autorag_whisper.cli.exits import KEPT, SUCCESS, Terminated
 from autorag_whisper.cli.progress import clock_time, complain, say, speed_text
 from autorag_whisper.cli.recognition_options import device_of, options_of, settings_of
@@ -50,7 +50,42 @@ def run_here(context: CommandContext, given: dict[str, Any]) -> int:
         except (KeyboardInterrupt, Terminated, DiskFull):
             complain(f"stopped; {run.tally.done} recordings are done, the same command goes on from there")
             raise
-    tally, passed_s = run.tally, context.clock() - started_s
+    return _report(given, results, run.tally, context.clock() - started_s)
+
+
+def run_on_cluster(context: CommandContext, given: dict[str, Any]) -> int:
+    """Recognise the shards that the command line names on a Ray cluster; the exit code."""
+    from autorag_whisper.archive.sharded.on_ray import RayRequest, run_on_ray
+
+    plan, share = PlanFile(given["plan_path"]), Share.parse(given["share"])
+    request = request_of(given, context)
+    results = Results.begin(given["output_dir"], facts_of(plan, request))
+    attempt, started_s = plan.head.attempt, context.clock()
+    finished, shards = 0, list[int]()
+    for number, rows in plan.shards(share):
+        left = results.left(number, rows, attempt)
+        finished += len(rows) - len(left)
+        if left:
+            shards.append(number)
+    asked = RayRequest(
+        plan.path.absolute(),
+        results.folder.absolute(),
+        request,
+        (request.settings.cache_dir or default_cache_dir(context.environ)).absolute(),
+        given["ray"],
+        given["actors"],
+        given["actor_cpus"],
+        given["actor_gpus"],
+        environ={name: text for name, text in context.environ.items() if name.startswith("AUTORAG_WHISPER_")},
+    )
+    tally = run_on_ray(
+        asked, shards, lambda said: say(f"shard {said['shard']}: {said['done']} done, {said['failed']} failed")
+    )
+    tally.finished_before = finished
+    return _report(given, results, tally, context.clock() - started_s)
+
+
+def _report(given: dict[str, Any], results: Results, tally: Tally, passed_s: float) -> int:
     if given["as_json"]:
         click.echo(json.dumps({"results": str(results.folder), "wall_s": round(passed_s, 3)} | asdict(tally)))
     say(f"{results.folder}: {tally.done} done, {tally.failed} failed, {tally.finished_before} finished before")

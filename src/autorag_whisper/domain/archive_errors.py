@@ -229,3 +229,31 @@ class MediaUnreachable(UnavailableError):
     @property
     def remedy(self) -> str:
         return "try again (`archive retry`), or check the storage's address and keys"
+
+
+@dataclass(eq=False)
+class ClusterFailed(UnavailableError):
+    """A Ray cluster that cannot be reached, or was lost."""
+
+    reason: str
+
+    def problem(self) -> str:
+        return f"the Ray cluster failed: {self.reason}"
+
+    @property
+    def remedy(self) -> str:
+        return "what is done stays done: when the cluster is there the same command goes on"
+
+
+@dataclass(eq=False)
+class ClusterStuck(UnavailableError):
+    """A Ray cluster on which nothing is done: its actors wait for resources that nothing gives back, mostly."""
+
+    waited_s: float
+
+    def problem(self) -> str:
+        return f"nothing was done on the Ray cluster for {self.waited_s:.0f} s"
+
+    @property
+    def remedy(self) -> str:
+        return "see `ray status`; fewer --actors, or fewer --actor-cpus, leave a slot for Ray's own tasks"

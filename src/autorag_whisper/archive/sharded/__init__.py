@@ -9,5 +9,5 @@
    JSON lines, or files in the usual formats.
 
 Recognition happens at least once: two processes that do the same shard give the same results, and each recording is
-counted once. Nothing here knows a scheduler.
+counted once. Nothing here knows a scheduler; `sharded.on_ray` alone knows Ray.
 """

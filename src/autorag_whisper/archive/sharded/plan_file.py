@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PARQUET = ".parquet"
+_NEAR_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,23 @@ class PlanFile:
         """Every shard of a share that has recordings, with these."""
         for shard, rows in itertools.groupby(self.rows(share), operator.attrgetter("shard")):
             yield shard, list(rows)
+
+    def rows_of(self, shard: int) -> list[Row]:
+        """The recordings of one shard, found without reading the others."""
+        if self.path.suffix == PARQUET:
+            from autorag_whisper.archive.sharded.tables import plan_rows_of
+
+            return [Row.of(data) for data in plan_rows_of(self.path, shard)]
+        with self.path.open("rb") as file:
+            file.seek(_place_of(file, shard))
+            rows: list[Row] = []
+            for line in file:
+                row = Row.of(json.loads(line))
+                if row.shard > shard:
+                    break
+                if row.shard == shard:
+                    rows.append(row)
+            return rows
 
     def _read_head(self) -> Head:
         try:
@@ -154,6 +172,25 @@ def replaced(path: Path) -> Iterator[BinaryIO]:
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _place_of(file: BinaryIO, shard: int) -> int:
+    """Where a line begins before which no recording of the shard stands: by halving, as shards stand in order."""
+    low = len(file.readline())  # all lines that begin before it are of lower shards
+    high = file.seek(0, os.SEEK_END)
+    while high - low > _NEAR_BYTES:
+        middle = (low + high) // 2
+        file.seek(middle)
+        file.readline()
+        at, line = file.tell(), file.readline()
+        number = _shard_of(line)
+        if line and number is None:
+            number = Row.of(json.loads(line)).shard
+        if number is not None and number < shard:
+            low = at
+        else:
+            high = middle
+    return low
 
 
 def _shard_of(line: bytes) -> int | None:

@@ -110,6 +110,12 @@ def plan_rows(path: Path) -> Iterator[dict[str, Any]]:
     return _rows(path)
 
 
+def plan_rows_of(path: Path, shard: int) -> list[dict[str, Any]]:
+    """The rows of one shard of a plan; groups of rows that have none of it are not read."""
+    rows: list[dict[str, Any]] = pq.read_table(path, filters=[("shard", "=", shard)]).to_pylist()
+    return rows
+
+
 def listed_rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of any table. Raises InvalidPlan."""
     from autorag_whisper.domain.archive_errors import InvalidPlan

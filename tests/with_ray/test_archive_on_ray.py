@@ -1,0 +1,176 @@
+"""Shards on a Ray cluster of the test's own: the words are those of one process, whatever is killed meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+from benchmarks.archive import COMMAND, cut_clips, merged, run
+
+from autorag_whisper.archive.sharded.plan_file import PlanFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytest.importorskip("ray", reason="scripts/ray_env.sh makes the environment")
+
+CLIPS = 24
+TINY = ("-m", "tiny.en")
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory, demo_sample: Path) -> Path:
+    """A folder with a plan of clips and of one that is broken, and their results by one process in `alone`."""
+    folder = tmp_path_factory.mktemp("archive")
+    cut_clips(demo_sample, folder / "clips", CLIPS, 4.0)
+    (folder / "clips" / "broken.mp3").write_bytes(b"broken")
+    options = ("--shard-minutes", "1", "--speed", "0.3")
+    assert run("archive", "plan", folder / "clips", "-o", folder / "plan.jsonl", *options)["code"] == 0
+    assert run("archive", "run", folder / "plan.jsonl", "-o", folder / "alone", *TINY, "-q")["code"] == 0
+    assert PlanFile(folder / "plan.jsonl").head.shards >= 4
+    return folder
+
+
+def heard(archive: Path, out: str, scratch: Path) -> dict[str, Any]:
+    return merged(archive / "plan.jsonl", archive / out, scratch)
+
+
+def started(archive: Path, out: str, log: Path) -> subprocess.Popen[bytes]:
+    """`archive run --ray` on a cluster of its own, in a session of its own."""
+    command = [
+        *COMMAND,
+        "archive",
+        "run",
+        str(archive / "plan.jsonl"),
+        "-o",
+        str(archive / out),
+        *TINY,
+        "--ray",
+        "--json",
+    ]
+    with log.open("ab") as file:
+        return subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
+
+
+def below(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(process.pid).children(recursive=True)
+    return []
+
+
+def named(process: psutil.Process, *parts: str) -> bool:
+    with contextlib.suppress(psutil.Error):
+        return any(part in " ".join(process.cmdline()) for part in parts)
+    return False
+
+
+def until(what: Callable[[], Any], process: subprocess.Popen[bytes], log: Path, patience_s: float = 180.0) -> Any:
+    """What `what` gives once it is true, while the process runs."""
+    ends = time.monotonic() + patience_s
+    while not (found := what()):
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < ends, log.read_text()
+        threading.Event().wait(0.05)
+    return found
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """A driver that was killed leaves its cluster: end what is in its session."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_cluster_of_its_own_gives_the_words_of_one_process(archive: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    process = started(archive, "ray", log)
+    try:
+        until(lambda: any(named(child, "ray::", "Recognise") for child in below(process)), process, log)
+        ports = {
+            connection.laddr.ip
+            for child in (psutil.Process(process.pid), *below(process))
+            for connection in _listening(child)
+        }
+        assert process.wait(300) == 0, log.read_text()
+    finally:
+        end(process)
+    said = json.loads(next(line for line in log.read_text().splitlines() if line.startswith("{")))
+    assert (said["done"], said["failed"]) == (CLIPS, 1)
+    assert heard(archive, "ray", tmp_path / "m") == heard(archive, "alone", tmp_path / "n")
+    assert ports, "a cluster listens"
+    assert {address.removeprefix("::ffff:") for address in ports} <= {"127.0.0.1", "::1"}, "on loopback alone"
+
+
+def _listening(process: psutil.Process) -> list[Any]:
+    with contextlib.suppress(psutil.Error):
+        return [each for each in process.net_connections("inet") if each.status == psutil.CONN_LISTEN]
+    return []
+
+
+@pytest.mark.parametrize("victim", ["actor", "driver", "head"])
+def test_whatever_is_killed_every_recording_ends_once_with_the_same_words(
+    archive: Path, tmp_path: Path, victim: str
+) -> None:
+    log, out = tmp_path / "log", f"killed-{victim}"
+    chance = random.Random(victim)
+    process = started(archive, out, log)
+    try:
+        until(lambda: list((archive / out).glob("*/parts/*/*.gz")), process, log)
+        threading.Event().wait(chance.uniform(0, 1))  # at random: whatever is in work then
+        if victim == "driver":
+            process.kill()
+        else:
+            parts = ("ray::", "Recognise") if victim == "actor" else ("gcs_server",)
+            for child in below(process):
+                if named(child, *parts):
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        child.kill()
+        code = process.wait(300)
+    finally:
+        end(process)
+    if code != 0:
+        assert victim != "actor", f"an actor is begun again: {log.read_text()}"
+        again = started(archive, out, log)
+        try:
+            assert again.wait(300) == 0, log.read_text()
+        finally:
+            end(again)
+    assert heard(archive, out, tmp_path / "m") == heard(archive, "alone", tmp_path / "n")
+
+
+def test_what_is_done_is_not_begun_again_and_needs_no_cluster(archive: Path, tmp_path: Path) -> None:
+    found = run("archive", "run", archive / "plan.jsonl", "-o", archive / "alone", *TINY, "--ray", "--json")
+    assert found["code"] == 0
+    assert json.loads(found["said"])["finished_before"] == CLIPS + 1
+
+
+def test_a_cluster_that_is_not_there_is_told_in_a_line(archive: Path, tmp_path: Path) -> None:
+    found = subprocess.run(
+        [
+            *COMMAND,
+            "archive",
+            "run",
+            str(archive / "plan.jsonl"),
+            "-o",
+            str(tmp_path / "o"),
+            *TINY,
+            "--ray",
+            "127.0.0.1:1",
+        ],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=300,
+    )
+    assert found.returncode == 1
+    assert "the Ray cluster failed" in found.stderr
