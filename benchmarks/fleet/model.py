@@ -1,0 +1,158 @@
+"""A fleet over an archive in shards, event by event. Pure: all chance comes from a seed.
+
+Workers come up one after another, load the model, and take shards from the front of the plan (or have a share of their
+own each). A worker may be lost: what it had in hand is lost with it, what it had kept is not; another one comes up in
+its place. The storage takes so many writes a second, which all workers share.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from autorag_whisper.archive.sharded.cutting import Sizing, cut
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What was measured on one worker.
+
+    `start_s`: from the command to the model in memory. `speed`: audio seconds recognised in a second. `each_s`: for a
+    recording whatever its length. `shard_s`: for a shard whatever is in it (the last batches, joining its parts).
+    `spread`: standard deviation of the logarithm of a recording's time over what its length says. `write_s`: of the
+    storage for one part.
+    """
+
+    start_s: float
+    speed: float
+    each_s: float = 0.0
+    shard_s: float = 0.0
+    spread: float = 0.2
+    write_s: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """Who does it.
+
+    `workers`: at a time. `ramp_s`: between the starts of two workers. `hours_to_loss`: mean of a worker's life; inf:
+    none is lost. `again_s`: until another is there in its place. `unevenness`: standard deviation of the logarithm of
+    workers' speeds. `shares`: each worker has every n-th shard, in place of who is free taking the next.
+    `writes_at_once`: how many parts the storage takes at a time; 0: any number.
+    """
+
+    workers: int
+    ramp_s: float = 0.0
+    hours_to_loss: float = math.inf
+    again_s: float = 60.0
+    unevenness: float = 0.0
+    shares: bool = False
+    writes_at_once: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`wall_s` until the last shard is done. `tail_s`: of these, since the first worker found nothing to do.
+
+    `busy`: the share of the workers' time in which recordings were recognised and kept. `lost`: workers. `lost_s`: work
+    that was done again. `waited_s`: for the storage, all workers together.
+    """
+
+    shards: int
+    wall_s: float
+    tail_s: float
+    busy: float
+    lost: int
+    lost_s: float
+    waited_s: float
+
+
+def durations(count: int, mean_s: float, seed: int, spread: float = 1.2) -> NDArray[np.float64]:
+    """Lengths of recordings as archives have them: lognormal, with a long tail of hours."""
+    drawn = np.random.default_rng(seed).lognormal(0.0, spread, count).clip(0.02, 60)
+    return drawn * (mean_s / drawn.mean())
+
+
+def shard_seconds(lengths: NDArray[np.float64], costs: Costs, sizing: Sizing, seed: int) -> NDArray[np.float64]:
+    """What each shard costs a worker of speed 1, in the order of the plan, when it is cut as `archive plan` does."""
+    order, shards = cut(sizing.costs_s(lengths), sizing.shard_minutes * 60)
+    chance = np.random.default_rng(seed)
+    noise = np.exp(chance.normal(0.0, costs.spread, len(lengths)) - costs.spread**2 / 2)
+    real = lengths[order] / costs.speed * noise + costs.each_s
+    return np.bincount(shards, weights=real) + costs.shard_s
+
+
+def many_shard_seconds(count: int, mean_s: float, costs: Costs, sizing: Sizing, seed: int) -> NDArray[np.float64]:
+    """As `shard_seconds`, for so many recordings that a sample stands for all: its shards, drawn again and again."""
+    sample = shard_seconds(durations(200_000, mean_s, seed), costs, sizing, seed)
+    shards = max(1, round(len(sample) * count / 200_000))
+    return np.random.default_rng(seed).choice(sample, shards)
+
+
+class _Storage:
+    """So many writes at a time: when a write that is asked for now will be over."""
+
+    def __init__(self, at_once: int, write_s: float) -> None:
+        self._write_s, self._free = write_s, [0.0] * at_once
+
+    def done_at(self, now_s: float) -> float:
+        if not self._free:
+            return now_s + self._write_s
+        begin = max(now_s, self._free[0])
+        heapq.heapreplace(self._free, begin + self._write_s)
+        return begin + self._write_s
+
+
+def simulate(
+    shards: NDArray[np.float64], fleet: Fleet, costs: Costs, seed: int = 1, kept_every_s: float = 2.0
+) -> Outcome:
+    """Run a fleet over shards. `kept_every_s`: how much work the loss of a worker costs at most."""
+    chance = np.random.default_rng(seed)
+    slow = np.exp(chance.normal(0.0, fleet.unevenness, fleet.workers)) if fleet.unevenness else np.ones(fleet.workers)
+    storage = _Storage(fleet.writes_at_once, costs.write_s)
+    queues = _queues(len(shards), fleet)
+    left = shards.tolist()
+    begins = [(n * fleet.ramp_s + costs.start_s, n) for n in range(fleet.workers)]
+    dies = [_life(chance, fleet) + begin for begin, _ in begins]
+    heapq.heapify(begins)
+    wall_s = busy_s = lost_s = waited_s = 0.0
+    first_idle_s, lost = math.inf, 0
+    while begins:
+        now_s, worker = heapq.heappop(begins)
+        queue = queues[worker if fleet.shares else 0]
+        shard = next(queue, None)
+        if shard is None:
+            first_idle_s = min(first_idle_s, now_s)
+            continue
+        work_s = left[shard] * slow[worker]
+        while dies[worker] < now_s + work_s:  # it is done by who comes in its place, behind what was kept
+            done_s = max(0.0, dies[worker] - now_s)
+            again = min(done_s, float(chance.uniform(0, kept_every_s)))
+            busy_s, lost_s, lost = busy_s + done_s - again, lost_s + again, lost + 1
+            work_s -= done_s - again
+            now_s = dies[worker] + fleet.again_s + costs.start_s
+            dies[worker] = now_s + _life(chance, fleet)
+        busy_s += work_s
+        over_s = storage.done_at(now_s + work_s)
+        waited_s += over_s - now_s - work_s - costs.write_s
+        wall_s = max(wall_s, over_s)
+        heapq.heappush(begins, (over_s, worker))
+    tail_s = max(0.0, wall_s - first_idle_s) if math.isfinite(first_idle_s) else 0.0
+    return Outcome(len(shards), wall_s, tail_s, busy_s / (wall_s * fleet.workers), lost, lost_s, waited_s)
+
+
+def _queues(count: int, fleet: Fleet) -> list[object]:
+    if not fleet.shares:
+        return [iter(range(count))]
+    return [iter(range(worker, count, fleet.workers)) for worker in range(fleet.workers)]
+
+
+def _life(chance: np.random.Generator, fleet: Fleet) -> float:
+    return math.inf if math.isinf(fleet.hours_to_loss) else float(chance.exponential(fleet.hours_to_loss * 3600))
