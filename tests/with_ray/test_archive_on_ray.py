@@ -95,7 +95,7 @@ def test_a_cluster_of_its_own_gives_the_words_of_one_process(archive: Path, tmp_
     log = tmp_path / "log"
     process = started(archive, "ray", log)
     try:
-        until(lambda: any(named(child, "ray::", "Recognise") for child in below(process)), process, log)
+        until(lambda: any(named(child, "MapBatches(Recognise)") for child in below(process)), process, log)
         ports = {
             connection.laddr.ip
             for child in (psutil.Process(process.pid), *below(process))
@@ -130,7 +130,7 @@ def test_whatever_is_killed_every_recording_ends_once_with_the_same_words(
         if victim == "driver":
             process.kill()
         else:
-            parts = ("ray::", "Recognise") if victim == "actor" else ("gcs_server",)
+            parts = ("MapBatches(Recognise)",) if victim == "actor" else ("gcs_server",)
             for child in below(process):
                 if named(child, *parts):
                     with contextlib.suppress(psutil.NoSuchProcess):

@@ -189,8 +189,6 @@ def _stream(ray: Any, request: RayRequest, shards: Sequence[int], pool: Pool) ->
         compute=ray.data.ActorPoolStrategy(size=pool.actors, max_tasks_in_flight_per_actor=2),
         num_cpus=pool.cpus,
         num_gpus=pool.gpus,
-        max_restarts=-1,
-        max_task_retries=-1,
     )
     yield from dataset.iter_rows()
 

@@ -115,7 +115,7 @@ class PlanFile:
                 if shard is not None and not share.has(shard):
                     continue
                 try:
-                    row = Row.of(json.loads(line))
+                    row = Row.of(json.loads(line.decode()))
                 except ValueError as error:
                     raise InvalidPlan(self.path.name, str(error), number) from error
                 if share.has(row.shard):

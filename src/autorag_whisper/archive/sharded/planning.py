@@ -20,6 +20,8 @@ from autorag_whisper.domain.archive_errors import InvalidPlan, NothingFound
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from numpy.typing import NDArray
+
     from autorag_whisper.archive.sharded.listing import Candidate
     from autorag_whisper.archive.sharded.plan_file import PlanFile
 
@@ -75,9 +77,10 @@ def make_plan(candidates: Iterable[Candidate], request: PlanRequest, old: PlanFi
     gathered.write_places()
     if not gathered.lines and old is None:
         raise NothingFound("plan", tuple(f"{p.shown}: {p.reason}" for p in gathered.problems) or ("no recording",))
+    identity_of_plan = gathered.close()
     durations = np.asarray(gathered.durations, np.float64)
     order, shards = cut(request.sizing.costs_s(durations), request.sizing.shard_minutes * 60)
-    head = _head(gathered, shards, request, old)
+    head = _head(identity_of_plan, len(gathered.lines), shards, request, old)
 
     def lines() -> Iterator[tuple[int, str]]:
         first = 0
@@ -91,13 +94,12 @@ def make_plan(candidates: Iterable[Candidate], request: PlanRequest, old: PlanFi
     return NewPlan(head, lines(), len(gathered.lines), seconds, gathered.same, tuple(gathered.problems))
 
 
-def _head(gathered: _Gathered, shards: np.ndarray, request: PlanRequest, old: PlanFile | None) -> Head:
-    count = int(shards.max()) + 1 if len(shards) else 0
-    sizing = request.sizing
+def _head(plan: str, added: int, shards: NDArray[np.int64], request: PlanRequest, old: PlanFile | None) -> Head:
+    count, sizing = int(shards.max()) + 1 if len(shards) else 0, request.sizing
     if old is not None:
-        rows = old.head.rows + len(gathered.lines)
-        return Head(old.head.plan, old.head.shards + count, rows, 1, sizing.shard_minutes, sizing.speed)
-    return Head(gathered.digest(), count, len(gathered.lines), 1, sizing.shard_minutes, sizing.speed)
+        numbers = old.head.shards + count, old.head.rows + added
+        return Head(old.head.plan, *numbers, 1, sizing.shard_minutes, sizing.speed)
+    return Head(plan, count, added, 1, sizing.shard_minutes, sizing.speed)
 
 
 class _Gathered:
@@ -150,11 +152,12 @@ class _Gathered:
         for index, places in self._places.items():
             self.lines[index] = dumps(json.loads(self.lines[index]) | {"also": places})
 
-    def digest(self) -> str:
-        """A plan's identity: a digest of its recordings."""
+    def close(self) -> str:
+        """Forget what is only needed to gather; a plan's identity: a digest of its recordings."""
         digest = hashlib.sha256()
         for key in sorted(self._index_of):
             digest.update(key)
+        self._index_of, self._places = {}, {}
         return digest.hexdigest()[:16]
 
     def _take_same(self, index: int, candidate: Candidate) -> None:
