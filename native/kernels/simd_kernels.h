@@ -139,14 +139,18 @@ void to_bfloat16(const float* x, size_t count, uint16_t* y) {
 // Weights lie in panels of 16 columns: [N/16][groups][16][4 bytes], a group being 4 int8, 2 bfloat16 or 1 float32 of the
 // inputs of each column. Rows are plain: `groups` x 4 bytes, `stride` bytes apart.
 
-// One tile: R rows x P panels. start(r, p) -> accumulator; finish(r, p, accumulator).
+// One tile: R rows x P panels. start(r, p) -> accumulator; finish(r, p, accumulator). `soon`: the
+// panels that are wanted next, if they may not be at hand, or null.
 template <class Product, int R, int P, class Start, class Finish>
-INLINE void tile(Bytes x, size_t stride, Bytes w, size_t panel, int groups, Start start, Finish finish) {
+INLINE void tile(Bytes x, size_t stride, Bytes w, size_t panel, int groups, Bytes soon, Start start, Finish finish) {
   typename Product::Accumulator acc[R][P];
   UNROLL for (int r = 0; r < R; ++r) {
     UNROLL for (int p = 0; p < P; ++p) acc[r][p] = start(r, p);
   }
   for (int g = 0; g < groups; ++g) {
+    if (soon) {
+      UNROLL for (int p = 0; p < P; ++p) __builtin_prefetch(soon + p * panel + times(g, kGroup), 0, 2);
+    }
     typename Product::Weights b[P];
     UNROLL for (int p = 0; p < P; ++p) b[p] = Product::weights(w + p * panel + times(g, kGroup));
     UNROLL for (int r = 0; r < R; ++r) {
@@ -176,18 +180,20 @@ struct AnyTile {
   Bytes w;
   size_t panel;
   int groups;
+  Bytes soon;
   Start start;
   Finish finish;
 
   template <int R>
   __attribute__((noinline)) void run() const {
-    tile<Product, R, P>(x, stride, w, panel, groups, start, finish);
+    tile<Product, R, P>(x, stride, w, panel, groups, soon, start, finish);
   }
 };
 
 template <class Product, int P, int Most, class Start, class Finish>
-INLINE void any_tile(int rows, Bytes x, size_t stride, Bytes w, size_t panel, int groups, Start start, Finish finish) {
-  with_rows<Most>(rows, AnyTile<Product, P, Start, Finish>{x, stride, w, panel, groups, start, finish});
+INLINE void any_tile(int rows, Bytes x, size_t stride, Bytes w, size_t panel, int groups, Bytes soon, Start start,
+                     Finish finish) {
+  with_rows<Most>(rows, AnyTile<Product, P, Start, Finish>{x, stride, w, panel, groups, soon, start, finish});
 }
 
 // All rows x panels first .. last (in columns): start(row), finish(row, column, accumulator).
@@ -198,10 +204,13 @@ INLINE void product(int R, Bytes x, size_t stride, Bytes w, int groups, int firs
   for (int block = 0; block < R; block += kRowBlock) {
     const int end = least(R, block + kRowBlock);
     for (int n = first; n < last; n += P * kLanes) {
+      const Bytes here = w + n / kLanes * panel;
       for (int r = block; r < end;) {
         const int tiles = (end - r + Most - 1) / Most, rows = (end - r + tiles - 1) / tiles;  // of nearly equal height
+        // While the first rows are multiplied the next panels come from memory.
+        const Bytes soon = r == block && n + P * kLanes < last ? here + P * panel : nullptr;
         any_tile<Product, P, Most>(
-            rows, x + r * stride, stride, w + n / kLanes * panel, panel, groups,
+            rows, x + r * stride, stride, here, panel, groups, soon,
             [=](int i, int) { return start(r + i); },
             [=](int i, int p, typename Product::Accumulator acc) { finish(r + i, n + p * kLanes, acc); });
         r += rows;
@@ -494,7 +503,7 @@ INLINE void encoder_weights(const HeadWork& work, int rows, int T, int TP) {
     any_tile<FloatProduct, P, Most>(
         rows, reinterpret_cast<Bytes>(work.queries), kHeadWidth * sizeof(Number),
         reinterpret_cast<Bytes>(work.keys) + t / kLanes * kPanel, kPanel, kHeadWidth / kTogether,
-        [](int, int) { return all(0.0f); },
+        nullptr, [](int, int) { return all(0.0f); },
         [=](int r, int p, F acc) { store(scores + times(r, TP) + static_cast<size_t>(t + p * kLanes), acc); });
   }
   for (int r = 0; r < rows; ++r) {
@@ -521,7 +530,7 @@ INLINE void encoder_values(const HeadWork& work, int rows, int TP, float* out, s
     any_tile<FloatProduct, P, Most>(
         rows, reinterpret_cast<Bytes>(work.weights), static_cast<size_t>(TP) * sizeof(Number),
         reinterpret_cast<Bytes>(work.values) + d / kLanes * panel, panel, TP / kTogether,
-        [](int, int) { return all(0.0f); },
+        nullptr, [](int, int) { return all(0.0f); },
         [=](int r, int p, F acc) { store(out + r * ld + static_cast<size_t>(d + p * kLanes), mul(acc, all(inverse[r]))); });
   }
 }
@@ -693,7 +702,7 @@ INLINE void score(const Cross& head, int TP, const Queries& q, int rows, float* 
   for (int t = 0; t < TP; t += P * kLanes) {
     any_tile<Int8Product, P, kQueries>(
         rows, reinterpret_cast<Bytes>(q.values), kHeadWidth, head.keys + t / kLanes * kPanel, kPanel, kHeadWidth / 4,
-        [=](int r, int) { return all_int(-Int8Product::kOffset * sums[r]); },
+        t + P * kLanes < TP ? head.keys + (t / kLanes + P) * kPanel : nullptr, [=](int r, int) { return all_int(-Int8Product::kOffset * sums[r]); },
         [=](int r, int p, I acc) {
           const int at = t + p * kLanes;
           const F scale = mul(load(key_scales + at), all(query_scales[r]));
@@ -728,13 +737,13 @@ INLINE void attend(const Cross& head, int TP, const uint8_t* high, const uint8_t
   for (int d = 0; d < kHeadWidth; d += P * kLanes) {
     const Bytes values = reinterpret_cast<Bytes>(head.values) + d / kLanes * panel;
     any_tile<ProbabilityProduct, P, kQueries>(
-        rows, high, static_cast<size_t>(TP), values, panel, TP / 4, [](int, int) { return all_int(0); },
+        rows, high, static_cast<size_t>(TP), values, panel, TP / 4, nullptr, [](int, int) { return all_int(0); },
         [=](int r, int p, I acc) {
           const F factor = all(static_cast<float>(1 << ProbabilityProduct::kBits));
           store(out + r * ld + static_cast<size_t>(d + p * kLanes), mul(to_float(acc), factor));
         });
     any_tile<ProbabilityProduct, P, kQueries>(
-        rows, low, static_cast<size_t>(TP), values, panel, TP / 4, [](int, int) { return all_int(0); },
+        rows, low, static_cast<size_t>(TP), values, panel, TP / 4, nullptr, [](int, int) { return all_int(0); },
         [=](int r, int p, I acc) {
           float* to = out + r * ld + static_cast<size_t>(d + p * kLanes);
           const F scale = mul(load(value_scales + d + p * kLanes), all(inverse[r]));
