@@ -52,7 +52,7 @@ AWC_API int32_t awc_abi(void);
 /* ------------------------------------------------------------------------------------------------ instruction sets */
 
 /* The instruction set that is chosen for `name`, or for NULL or "" the best one here: "scalar", "avx2", "avx_vnni",
- * "avx512_vnni", "neon_dotprod". NULL where this build or this processor has none of that name. */
+ * "avx512_vnni", "avx512_bf16", "neon_dotprod". NULL where this build or this processor has none of that name. */
 AWC_API const char *awc_instruction_set(const char *name);
 
 /* ----------------------------------------------------------------------------------------------------------- model */

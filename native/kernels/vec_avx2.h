@@ -79,6 +79,15 @@ INLINE unsigned greater(F x, F y) {
   return static_cast<unsigned>(a | b << 8);
 }
 
+INLINE I load_int(const int32_t* p) {
+  const __m256i* q = reinterpret_cast<const __m256i*>(p);
+  return {_mm256_loadu_si256(q), _mm256_loadu_si256(q + 1)};
+}
+INLINE void store_int(int32_t* p, I x) {
+  __m256i* q = reinterpret_cast<__m256i*>(p);
+  _mm256_storeu_si256(q, x.a);
+  _mm256_storeu_si256(q + 1, x.b);
+}
 INLINE I all_int(int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
 INLINE I add_int(I x, I y) { return {_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
 INLINE int32_t sum_int(I x) {
@@ -141,6 +150,7 @@ INLINE __m256i dot_unsigned_signed(__m256i acc, __m256i u, __m256i s) {  // in a
 
 struct Int8Product {  // w: unsigned (weight + 128), x: signed
   using Accumulator = I;
+  using Sum = int32_t;
   using Weights = I;
   static constexpr int kOffset = 128;
   static constexpr int kRows = 6, kPanels = 1;
@@ -152,6 +162,7 @@ struct Int8Product {  // w: unsigned (weight + 128), x: signed
 
 struct ProbabilityProduct {
   using Accumulator = I;
+  using Sum = int32_t;
   using Weights = I;
   static constexpr int kBits = 8;
   static constexpr int kRows = 5, kPanels = 1;
@@ -172,6 +183,7 @@ INLINE __m256i dot_below_128(__m256i acc, __m256i unsigned7, __m256i signed8) {
 
 struct Int8Product {  // w and x: signed, -127 .. 127; w x = |w| (x with the sign of w)
   using Accumulator = I;
+  using Sum = int32_t;
   struct Weights { I value, magnitude; };
   static constexpr int kOffset = 0;
   static constexpr int kRows = 4, kPanels = 1;
@@ -187,6 +199,7 @@ struct Int8Product {  // w and x: signed, -127 .. 127; w x = |w| (x with the sig
 
 struct ProbabilityProduct {
   using Accumulator = I;
+  using Sum = int32_t;
   using Weights = I;
   static constexpr int kBits = 7;
   static constexpr int kRows = 4, kPanels = 1;
@@ -199,6 +212,7 @@ struct ProbabilityProduct {
 
 struct FloatProduct {  // one float32 each
   using Accumulator = F;
+  using Sum = float;
   using Weights = F;
   using Number = float;
   static constexpr int kRows = 6, kPanels = 1;

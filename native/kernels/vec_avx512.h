@@ -46,6 +46,8 @@ INLINE float sum(F a) { return _mm512_reduce_add_ps(a); }
 INLINE float highest(F a) { return _mm512_reduce_max_ps(a); }
 INLINE unsigned greater(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }  // a bit for each lane
 
+INLINE I load_int(const int32_t* p) { return _mm512_loadu_si512(p); }
+INLINE void store_int(int32_t* p, I a) { _mm512_storeu_si512(p, a); }
 INLINE I all_int(int32_t x) { return _mm512_set1_epi32(x); }
 INLINE I add_int(I a, I b) { return _mm512_add_epi32(a, b); }
 INLINE int32_t sum_int(I a) { return _mm512_reduce_add_epi32(a); }
@@ -92,6 +94,7 @@ INLINE I dot_unsigned_signed(I acc, I u, I s) {
 
 struct Int8Product {  // w: unsigned (weight + 128), x: signed
   using Accumulator = I;
+  using Sum = int32_t;
   using Weights = I;
   static constexpr int kOffset = 128;
   static constexpr int kRows = 12, kPanels = 2;  // a tile keeps 24 of the 32 registers as accumulators
@@ -101,6 +104,7 @@ struct Int8Product {  // w: unsigned (weight + 128), x: signed
 
 struct ProbabilityProduct {  // w: signed values, x: unsigned parts of probabilities
   using Accumulator = I;
+  using Sum = int32_t;
   using Weights = I;
   static constexpr int kBits = 8;  // of each of the two parts
   static constexpr int kRows = 5, kPanels = 4;
@@ -111,6 +115,7 @@ struct ProbabilityProduct {  // w: signed values, x: unsigned parts of probabili
 #ifdef __AVX512BF16__
 struct FloatProduct {  // two bfloat16 each
   using Accumulator = F;
+  using Sum = float;
   using Weights = I;
   using Number = uint16_t;
   static constexpr int kRows = 12, kPanels = 2;
@@ -123,6 +128,7 @@ struct FloatProduct {  // two bfloat16 each
 #else
 struct FloatProduct {  // one float32 each
   using Accumulator = F;
+  using Sum = float;
   using Weights = F;
   using Number = float;
   static constexpr int kRows = 12, kPanels = 2;

@@ -86,6 +86,8 @@ INLINE unsigned greater(F x, F y) {
   return bits;
 }
 
+INLINE I load_int(const int32_t* p) { return each<I>([=](int i) INLINE_LAMBDA { return vld1q_s32(p + 4 * i); }); }
+INLINE void store_int(int32_t* p, I x) { EACH vst1q_s32(p + 4 * i, x.v[i]); }
 INLINE I all_int(int32_t x) { return each<I>([=](int) INLINE_LAMBDA { return vdupq_n_s32(x); }); }
 INLINE I add_int(I x, I y) { return each<I>([=](int i) INLINE_LAMBDA { return vaddq_s32(x.v[i], y.v[i]); }); }
 INLINE int32_t sum_int(I x) {
@@ -130,6 +132,7 @@ INLINE int8x16_t four_bytes(const void* p) {
 
 struct SignedProduct {  // both signed
   using Accumulator = I;
+  using Sum = int32_t;
   struct Weights { int8x16_t v[4]; };
   static INLINE Weights weights(const void* p) {
     const int8_t* bytes = static_cast<const int8_t*>(p);
@@ -152,6 +155,7 @@ struct ProbabilityProduct : SignedProduct {
 
 struct FloatProduct {  // one float32 each
   using Accumulator = F;
+  using Sum = float;
   using Weights = F;
   using Number = float;
   static constexpr int kRows = 6, kPanels = 1;

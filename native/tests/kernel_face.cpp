@@ -1,4 +1,4 @@
-// What tests/native/kernel_library.py opens: the tables of kernels themselves, their work space, and the rule by which
+// What tests/native_kernels.py opens: the tables of kernels themselves, their work space, and the rule by which
 // instruction sets are found. Not part of the wheel.
 #include <cstring>
 
