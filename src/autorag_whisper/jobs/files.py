@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper.files import sync_folder
 from autorag_whisper.jobs.job import JobState
 from autorag_whisper.jobs.listening import Listening
+from autorag_whisper.jobs.partial import PartialUploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,15 +41,16 @@ class JobFiles:
         self.results, self.uploads = folder / "results", folder / "uploads"
         for made in (folder, self.results, self.uploads):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.listening = Listening(folder / "audio")
+        self.listening, self.partial = Listening(folder / "audio"), PartialUploads(folder / "partial")
         self._free_bytes = free_bytes or (lambda: shutil.disk_usage(folder).free)
 
-    def why_no_room(self) -> str:
-        """Why nothing new is to be begun; "" if there is room."""
-        free = self._free_bytes()
+    def why_no_room(self, more_bytes: int = 0) -> str:
+        """Why nothing new is to be begun, or `more_bytes` not to be taken in; "" if there is room."""
+        free = self._free_bytes() - more_bytes
         if free >= LEAST_FREE_BYTES:
             return ""
-        return f"the disk of durable jobs is nearly full: {free >> 20} MB are free, {LEAST_FREE_BYTES >> 20} are needed"
+        left, least = max(0, free) >> 20, LEAST_FREE_BYTES >> 20
+        return f"the disk of durable jobs is nearly full: {left} MB are free, {least} are needed"
 
     def result(self, job: Job) -> Path:
         """Where the result of a DONE job is."""

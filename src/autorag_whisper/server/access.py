@@ -36,6 +36,8 @@ _ALIGN = re.compile(r"/v1/jobs/[^/]+/align")
 
 def is_work(method: str, path: str) -> bool:
     """Whether a request takes a slot: one that uploads, or has the engine work."""
+    if method == "PATCH":
+        return path.startswith("/v1/uploads/")
     return method == "POST" and (path in WORK or _ALIGN.fullmatch(path) is not None)
 
 

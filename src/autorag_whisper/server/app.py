@@ -26,7 +26,18 @@ from starlette.exceptions import HTTPException
 
 from autorag_whisper import __version__
 from autorag_whisper.domain.errors import AutoragWhisperError
-from autorag_whisper.server import asr, catalogue, documents, edited, events, jobs, recordings, take_out, uploads
+from autorag_whisper.server import (
+    asr,
+    catalogue,
+    documents,
+    edited,
+    events,
+    jobs,
+    recordings,
+    resumable,
+    take_out,
+    uploads,
+)
 from autorag_whisper.server.access import Access, Gate
 from autorag_whisper.server.admission import Admission
 from autorag_whisper.server.answers import Json, as_bytes
@@ -182,6 +193,7 @@ def _add_jobs(app: FastAPI, service: Service, durable: Jobs) -> MediaLinks:
     links = MediaLinks(secret_of(durable.runner.files.uploads.parent), clock)
     catalogue.add_routes(app, service.settings, durable)
     jobs.add_routes(app, service, durable)
+    resumable.add_routes(app, service.settings, durable)
     take_out.add_routes(app, service.settings, durable)
     recordings.add_routes(app, durable, made, links)
     edited.add_routes(app, service, durable, made)

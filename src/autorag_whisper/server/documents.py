@@ -71,10 +71,11 @@ JOB_FORM["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"
 JOB_FORM["requestBody"]["content"]["application/json"] = {
     "schema": {
         "type": "object",
-        "required": ["path"],
+        "anyOf": [{"required": ["path"]}, {"required": ["upload"]}],
         "properties": {
             "path": _TEXT
             | {"description": "absolute, of a file on the server under a folder that its operator allows"},
+            "upload": _TEXT | {"description": "the id of an upload that is whole (`POST /v1/uploads`)"},
             "model": _TEXT,
             "language": _TEXT,
             **_JOB_FIELDS,

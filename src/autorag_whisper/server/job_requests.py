@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -22,17 +23,18 @@ from autorag_whisper.server.errors import ApiError, unavailable
 from autorag_whisper.server.fields import read
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fastapi import Request
 
     from autorag_whisper.jobs.job import JobRequest
+    from autorag_whisper.jobs.partial import Partial
     from autorag_whisper.server.fields import Asked
     from autorag_whisper.server.settings import ServerSettings
 
 _MOST_JSON_BYTES = 1 << 20
 _TASKS = ("transcribe", "translate")
-_OF_JOBS = frozenset(("path", "task", "options", "priority", "webhook", "folder"))
+_OF_JOBS = frozenset(("path", "task", "options", "priority", "webhook", "folder", "upload"))
 _LONGEST_FOLDER = 200
 _OPTIONS = frozenset(field.name for field in fields(TranscribeOptions))
 
@@ -43,6 +45,8 @@ Form = dict[str, list[str]]
 class Given:
     """A request, received: `name` for people, and either the `path` of a file that is here or an open `file`.
 
+    `upload`: the whole upload that this file is.
+
     A context manager, which closes the file.
     """
 
@@ -50,6 +54,7 @@ class Given:
     form: Form
     path: Path | None = None
     file: BinaryIO | None = None
+    upload: Partial | None = None
 
     def size(self) -> int:
         """How many bytes were sent."""
@@ -63,11 +68,19 @@ class Given:
             self.file.close()
 
 
-async def receive(request: Request, settings: ServerSettings, roots: Sequence[Path]) -> Given:
-    """A request's media and fields. Raises ApiError."""
+async def receive(
+    request: Request, settings: ServerSettings, roots: Sequence[Path], uploaded: Callable[[str], Given]
+) -> Given:
+    """A request's media and fields; `uploaded` gives the upload of an id. Raises ApiError."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json":
         form = await _json_form(request, settings)
+        if form.get("upload"):
+            if form.get("path"):
+                raise invalid("path", form["path"][-1], "either a path or an upload")
+            given = await asyncio.to_thread(uploaded, form["upload"][-1])
+            given.form = form
+            return given
         path = await asyncio.to_thread(_under, form.get("path", [""])[-1], roots)
         return Given(encodable(path.name), form, path=path)
     upload = await uploads.receive(request, settings)
@@ -78,6 +91,11 @@ def keep_media(given: Given, place: Path) -> None:
     """What was sent, on the disk at `place`; nothing where a file of here was named. Raises ApiError."""
     if given.file is None:
         return
+    if given.upload is not None:
+        with contextlib.suppress(OSError):  # no such links there: it is copied
+            os.link(given.file.name, place)
+            sync_folder(place.parent)
+            return
     try:
         given.file.seek(0)
         with place.open("xb") as file:

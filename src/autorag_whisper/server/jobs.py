@@ -15,6 +15,7 @@ from fastapi import FastAPI, Request, Response  # noqa: TC002 - FastAPI looks fo
 
 from autorag_whisper.domain.job_errors import QueueFull, QuotaExceeded
 from autorag_whisper.jobs.job import KEY_PREFIX, NO_LIMITS, Job, JobRequest, JobState, KeptMedia, QueueLimits
+from autorag_whisper.jobs.partial import KEPT_S
 from autorag_whisper.jobs.shown import job_json
 from autorag_whisper.jobs.webhooks import check_url
 from autorag_whisper.server import documents
@@ -24,6 +25,7 @@ from autorag_whisper.server.draining import ENDS_AT_ONCE
 from autorag_whisper.server.errors import ApiError
 from autorag_whisper.server.events import EventStream
 from autorag_whisper.server.job_requests import (
+    Given,
     asked_of,
     fingerprint,
     folder_of,
@@ -39,10 +41,10 @@ from autorag_whisper.telemetry import traceparent
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from autorag_whisper.jobs.partial import Partial
     from autorag_whisper.jobs.runner import JobRunner
     from autorag_whisper.jobs.store import JobStore
     from autorag_whisper.server.app import Service
-    from autorag_whisper.server.job_requests import Given
 
 _log = logging.getLogger(__name__)
 
@@ -176,6 +178,7 @@ def _tidy(jobs: Jobs, keep_s: float) -> None:
     kept = jobs.settings.kept_media
     jobs.runner.prune(jobs.clock() - keep_s, jobs.settings.most_bytes)
     jobs.runner.drop_media(jobs.clock() - kept.keep_s, kept.most_bytes)
+    jobs.runner.files.partial.remove_old(jobs.clock() - KEPT_S)
     jobs.runner.transcripts.index_all()
 
 
@@ -185,8 +188,11 @@ async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
         raise invalid("Idempotency-Key", key[:20], f"at most {_LONGEST_KEY} characters, without {KEY_PREFIX} before it")
     if reason := await asyncio.to_thread(jobs.runner.why_no_room):
         raise no_room(reason)
-    given = await receive(request, service.settings, jobs.settings.roots)
+    given = await receive(request, service.settings, jobs.settings.roots, lambda of: _uploaded(request, jobs, of))
     with given:
+        if given.upload is not None and given.upload.job:  # the answer to the first request may have been lost
+            job = await job_of(request, jobs, given.upload.job)
+            return Json(shown(job, jobs), headers={"Location": f"/v1/jobs/{job.id}"})
         asked = asked_of(given.form, service.settings.max_audio_s, strict=service.settings.strict)
         place = given.path or jobs.runner.files.uploads / uuid.uuid4().hex
         wanted = JobRequest(
@@ -203,9 +209,46 @@ async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
             folder=folder_of(given.form),
             no_links=given.path is not None,
         )
-        job, is_new = await asyncio.to_thread(_queued, given, jobs, wanted)
+        job, is_new = await asyncio.to_thread(_queued_once, given, jobs, wanted)
     status = 201 if is_new else 200
     return Json(shown(job, jobs), status_code=status, headers={"Location": f"/v1/jobs/{job.id}"})
+
+
+def _uploaded(request: Request, jobs: Jobs, upload_id: str) -> Given:
+    """An upload that came in pieces, whole. Raises ApiError."""
+    partial = jobs.runner.files.partial
+    found = partial.get(upload_id, client_of(request))
+    if found is None:
+        raise ApiError(404, f"There is no upload {upload_id[:64]!r}.", param="upload", code="upload_not_found")
+    if found.job:
+        return Given(found.name, {}, upload=found)
+    if not found.is_whole:
+        message = f"Only {found.offset:,} of {found.length:,} bytes of the upload have come."
+        raise ApiError(409, message, param="upload", code="upload_incomplete")
+    return Given(found.name, {}, file=partial.part(found.id).open("rb"), upload=found)
+
+
+def _queued_once(given: Given, jobs: Jobs, wanted: JobRequest) -> tuple[Job, bool]:
+    """As `_queued`; an upload that came in pieces is one job, however often it is asked for."""
+    if given.upload is None:
+        return _queued(given, jobs, wanted)
+    partial = jobs.runner.files.partial
+    try:
+        with partial.writing(given.upload):
+            return _became(given.upload, jobs) or _queued(given, jobs, wanted)
+    except BlockingIOError:
+        raise ApiError(423, "Another request has this upload.", param="upload", code="upload_locked") from None
+    except FileNotFoundError:  # another request was first
+        if (found := _became(given.upload, jobs)) is None:
+            raise ApiError(404, "There is no such upload.", param="upload", code="upload_not_found") from None
+        return found
+
+
+def _became(upload: Partial, jobs: Jobs) -> tuple[Job, bool] | None:
+    """The job that an upload is by now, which is not new."""
+    now = jobs.runner.files.partial.get(upload.id, upload.client)
+    job = jobs.store.get(now.job, upload.client) if now is not None and now.job else None
+    return (job, False) if job is not None else None
 
 
 def _queued(given: Given, jobs: Jobs, wanted: JobRequest) -> tuple[Job, bool]:
@@ -231,6 +274,8 @@ def _queued(given: Given, jobs: Jobs, wanted: JobRequest) -> tuple[Job, bool]:
     if not is_new and job.request.fingerprint not in ("", wanted.fingerprint):
         message = "This Idempotency-Key has been used for another file, or with other fields. Send a new key."
         raise ApiError(422, message, param="Idempotency-Key", code="idempotency_key_reused")
+    if given.upload is not None:
+        jobs.runner.files.partial.became(given.upload, job.id)
     return job, is_new
 
 

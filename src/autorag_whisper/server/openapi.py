@@ -28,7 +28,9 @@ _STATUSES = {
     412: "somebody else has changed it meanwhile",
     413: "larger than the limit, or too much to decode",
     422: "the `Idempotency-Key` was that of another request",
+    415: "not the content type that is asked for",
     416: "the recording ends before that range",
+    423: "another request writes to it",
     428: "needs `If-Match`",
     429: "more in work than one client may have; `Retry-After`",
     500: "a fault of the server's, which its log has",
@@ -69,6 +71,8 @@ _TRANSCRIPTION = _both(
     _EVENTS,
 )
 _ETAG = {"ETag": {"description": "the version", "schema": {"type": "string"}}}
+_NO_BODY = {"description": "done"}
+_TUS = {"Tus-Resumable": {"description": "the version of the protocol", "schema": {"type": "string"}}}
 _SAVED = {
     200: _json("Version", "saved") | {"headers": _ETAG},
     412: _json("Conflict", "somebody saved meanwhile: nothing was changed") | {"headers": _ETAG},
@@ -97,8 +101,8 @@ ANSWERS: dict[tuple[str, str], tuple[dict[int, dict[str, Any]], tuple[int, ...]]
     ),
     ("post", "/detect-language"): ({200: _json("DetectedLanguage")}, _WORK),
     ("post", "/v1/jobs"): (
-        {200: _json("Job", "the job of this `Idempotency-Key`"), 201: _json("Job", "queued")},
-        (*_WORK, 404, 422),
+        {200: _json("Job", "the job of this `Idempotency-Key`, or upload"), 201: _json("Job", "queued")},
+        (*_WORK, 404, 409, 422, 423),
     ),
     ("get", "/v1/jobs"): ({200: _json("Jobs")}, (400, 503)),
     ("get", "/v1/jobs/{job_id}"): ({200: _json("Job")}, _JOB),
@@ -106,6 +110,11 @@ ANSWERS: dict[tuple[str, str], tuple[dict[int, dict[str, Any]], tuple[int, ...]]
         {200: _both(_json("Transcript"), {"content": {"application/json": {"schema": {}}}}, _text("text/plain"))},
         (400, 409, *_JOB),
     ),
+    ("options", "/v1/uploads"): ({204: _NO_BODY}, ()),
+    ("post", "/v1/uploads"): ({201: _json("Upload") | {"headers": _TUS}}, (400, 412, 413, 429, 503)),
+    ("get", "/v1/uploads/{upload_id}"): ({200: _json("Upload") | {"headers": _TUS}}, _JOB),
+    ("patch", "/v1/uploads/{upload_id}"): ({204: _NO_BODY}, (*_BODY, 409, 412, 415, 423, 429, *_JOB)),
+    ("delete", "/v1/uploads/{upload_id}"): ({204: _NO_BODY}, (412, *_JOB)),
     ("patch", "/v1/jobs/{job_id}"): ({200: _json("Job")}, (*_BODY, *_JOB)),
     ("post", "/v1/jobs/{job_id}/forget"): ({200: _json("Forgotten")}, (409, *_JOB)),
     ("get", "/v1/jobs/search"): ({200: _json("SearchResults")}, (400, 503)),

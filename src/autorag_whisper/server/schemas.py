@@ -130,6 +130,17 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         },
         optional=("total",),
     ),
+    "Upload": _object(
+        {
+            "object": _TEXT | {"const": "upload"},
+            "id": _TEXT,
+            "name": _TEXT,
+            "offset": _WHOLE,
+            "length": _WHOLE,
+            "job": _TEXT,
+        },
+        optional=("job",),
+    ),
     "Forgotten": _object({"object": _TEXT | {"const": "transcription.job.forgotten"}, "id": _TEXT}),
     "Version": _object(_VERSION),
     "Versions": _object({"object": _TEXT | {"const": "list"}, "data": _list(ref("Version"))}),

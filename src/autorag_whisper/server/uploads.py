@@ -92,7 +92,7 @@ async def receive(request: Request, settings: ServerSettings, file_field: str = 
             file.file.close()
         message = f"There {'are several parts' if files else 'is no part'} called {file_field} with a file in the form."
         raise ApiError(400, message, param=file_field, code="missing_file")
-    return Upload(files[0].file, _shown(files[0].filename), fields, pcm, settings.decoding)
+    return Upload(files[0].file, shown_name(files[0].filename), fields, pcm, settings.decoding)
 
 
 class _Parser(MultiPartParser):
@@ -163,6 +163,6 @@ def _too_slow(pace: Pace, file_field: str, *, stalled: bool) -> ApiError:
     return ApiError(408, f"The upload is too slow: {why}.", param=file_field, code="upload_timeout", headers=headers)
 
 
-def _shown(name: str | None) -> str:
+def shown_name(name: str | None) -> str:
     """The last part of the name that a client gave."""
     return (name or "").replace("\\", "/").rpartition("/")[2][:200] or "audio"
