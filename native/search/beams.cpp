@@ -125,7 +125,7 @@ class BeamSearch {
         if (k == 0) hunt.top_finished = true;
         finish(hunt, *way, ends);
         while (secondary < ways.size() && ways[secondary].next.token == end) ++secondary;
-        if (secondary == ways.size()) continue;  // of fewer ways than 2 x beams
+        if (secondary >= ways.size()) continue;  // of fewer ways than 2 x beams
         way = &ways[secondary++];
       }
       const Beam& from = hunt.beams[way->from];
