@@ -323,7 +323,7 @@ def test_its_spec_says_what_it_can_do(recognizer: Recognizer) -> None:
     assert spec.workers >= 1
     assert spec.batch_size >= 1
     assert spec.options <= DECODING_OPTIONS.keys()
-    assert spec.one_window is (spec.strict_window or not spec.has_windows)
+    assert spec.one_window is (spec.strict_window or spec.mixes_windows or not spec.has_windows)
     assert spec.only_language == ("en" if spec.languages == {"en"} else None)
 
 

@@ -145,6 +145,24 @@ def test_excerpts_are_stretches_of_rows_and_can_be_heard(engine: WhisperModel, r
         assert found == pytest.approx(other, abs=1e-3)
 
 
+def test_windows_of_different_lengths_share_a_batch_where_the_engine_mixes_them(
+    engine: WhisperModel, rows: np.ndarray
+) -> None:
+    if not engine.spec.mixes_windows:
+        pytest.skip("a batch has one window")
+    windows = [rows[0], rows[2, :, :600], rows[1, :, :200]]
+    mixed, alone = engine.encode(windows), [engine.encode(window[None]) for window in windows]
+    output = engine.as_array(mixed)
+    for n, one in enumerate(alone):
+        frames = windows[n].shape[1] // 2
+        np.testing.assert_array_equal(output[n, :frames], engine.as_array(one)[0])
+        assert not output[n, frames:].any()
+    prompt, decoding = engine.tokenizer.prompt("en", "transcribe"), Decoding(beam_size=2)
+    assert engine.generate(mixed, [prompt] * 3, decoding) == [
+        engine.generate(one, [prompt], decoding)[0] for one in alone
+    ]
+
+
 def test_the_encoder_output_is_an_array_of_its_rows_on_the_host_that_nobody_writes_to(
     engine: WhisperModel, rows: np.ndarray
 ) -> None:

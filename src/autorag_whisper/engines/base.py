@@ -56,6 +56,7 @@ class RecognizerSpec:
     `translates`: it can say in English what was said in another language.
     `has_windows`: it computes a chunk in a window of one of a few lengths, and a batch has one of them; else chunks of
     any lengths go together. `strict_window`: that window is always the full one, 30 s.
+    `mixes_windows`: a batch may have chunks of different windows.
     `redoes`: it can decode a chunk again with more care; else its first text is final, whatever fault it has.
     `hears_borders`: it can be asked what it hears across the border of two chunks.
     `vocabulary`: how many tokens it has, 0 where it knows of none. `options`: the fields of `TranscribeOptions` about
@@ -72,6 +73,7 @@ class RecognizerSpec:
     translates: bool = False
     has_windows: bool = False
     strict_window: bool = False
+    mixes_windows: bool = False
     redoes: bool = False
     hears_borders: bool = False
     vocabulary: int = 0
@@ -81,7 +83,7 @@ class RecognizerSpec:
     @property
     def one_window(self) -> bool:
         """Whether chunks of all lengths go through it together."""
-        return self.strict_window or not self.has_windows
+        return self.strict_window or self.mixes_windows or not self.has_windows
 
     @property
     def only_language(self) -> str | None:
@@ -280,8 +282,11 @@ class WhisperModel(LoadedEngine, Protocol):
     @property
     def tokenizer(self) -> Tokenizer: ...
 
-    def encode(self, features: NDArray[np.float32]) -> Encoded:
-        """Encode float32[rows, n_mels, frames]: rows >= 1, frames even, 2..3000."""
+    def encode(self, features: NDArray[np.float32] | Sequence[NDArray[np.float32]]) -> Encoded:
+        """Encode float32[rows, n_mels, frames]: rows >= 1, frames even, 2..3000.
+
+        Where the spec has `mixes_windows`, also a sequence of float32[n_mels, frames] of different frames.
+        """
         ...
 
     def select(self, encoded: Encoded, rows: Sequence[int]) -> Encoded:
@@ -293,7 +298,10 @@ class WhisperModel(LoadedEngine, Protocol):
         ...
 
     def as_array(self, encoded: Encoded) -> NDArray[np.float32]:
-        """The encoder output as float32[rows, frames, width] on the host, not to be written to; a card's is copied."""
+        """The encoder output as float32[rows, frames, width] on the host, not to be written to; a card's is copied.
+
+        Of windows of different lengths as many frames as the longest has; a shorter one's last are 0.
+        """
         ...
 
     def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:

@@ -224,13 +224,14 @@ class CTranslate2Whisper:
     def tokenizer(self) -> WhisperTokenizer:
         return self._tokenizer
 
-    def encode(self, features: NDArray[np.float32]) -> Encoded:
+    def encode(self, features: NDArray[np.float32] | Sequence[NDArray[np.float32]]) -> Encoded:
+        windows = np.asarray(features, np.float32)
         with self._calls.call("encode"):
             if self._spec.device.is_cuda:
-                return Encoded(len(features), self._model.encode(_view(features)))
+                return Encoded(len(windows), self._model.encode(_view(windows)))
             # Row by row: a CPU encodes no faster in batches, and the attention over one row of 30 s takes 72 MB.
-            rows = [np.asarray(self._model.encode(_view(features[n : n + 1]))) for n in range(len(features))]
-            return Encoded(len(features), _view(np.concatenate(rows)) if len(rows) > 1 else _view(rows[0].copy()))
+            rows = [np.asarray(self._model.encode(_view(windows[n : n + 1]))) for n in range(len(windows))]
+            return Encoded(len(windows), _view(np.concatenate(rows)) if len(rows) > 1 else _view(rows[0].copy()))
 
     def select(self, encoded: Encoded, rows: Sequence[int]) -> Encoded:
         if list(rows) == list(range(encoded.rows)):

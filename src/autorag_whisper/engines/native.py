@@ -147,6 +147,7 @@ def _describe(
         compute_type=COMPUTE_TYPE,
         n_mels=shape.mels,
         strict_window=request.strict_window,
+        mixes_windows=True,
         workers=request.workers,
         batch_size=_BATCH,
         languages=tokenizer.languages if multilingual else frozenset({"en"}),
@@ -207,11 +208,10 @@ class NativeWhisper:
         with self._workers, self._calls.call(stage):
             yield
 
-    def encode(self, features: NDArray[np.float32]) -> Encoded:
-        _require(features.ndim == 3 and len(features) > 0 and features.shape[1] == self._spec.n_mels, "windows of mels")
-        _require(
-            features.shape[2] % 2 == 0 < features.shape[2] <= _WINDOW, "an even number of mel frames, 3000 at most"
-        )
+    def encode(self, features: NDArray[np.float32] | Sequence[NDArray[np.float32]]) -> Encoded:
+        mels, lengths = self._spec.n_mels, [window.shape[-1] for window in features]
+        _require(bool(lengths) and all(one.ndim == 2 and len(one) == mels for one in features), "windows of mels")
+        _require(all(n % 2 == 0 < n <= _WINDOW for n in lengths), "an even number of mel frames, 3000 at most")
         with self._call("encode"):
             return _encoded([_Row(self._model.encode(window)) for window in features])
 
@@ -228,7 +228,8 @@ class NativeWhisper:
     def as_array(self, encoded: Encoded) -> NDArray[np.float32]:
         with self._call("as_array"):
             outputs = [row.output for row in _rows(encoded)]
-            array = outputs[0][None].view() if len(outputs) == 1 else np.stack(outputs)
+            longest = max(map(len, outputs))
+            array = np.stack([np.pad(output, ((0, longest - len(output)), (0, 0))) for output in outputs])
         array.flags.writeable = False
         return array
 

@@ -52,7 +52,10 @@ class WhisperPass:
         self._judge = Judge(model.tokenizer)
 
     def recognise(self, tasks: Sequence[ChunkTask]) -> list[ChunkResult]:
-        """What comes of chunks of one window. Raises what the engine raises, and Cancelled between two engine calls."""
+        """What comes of chunks, of one window unless the engine mixes them.
+
+        Raises what the engine raises, and Cancelled between two engine calls.
+        """
         started = time.perf_counter()
         if all(task.changes_language for task in tasks):  # in which languages they are is known, their parts are next
             return [ChunkResult(task, task.stretches[0].language) for task in tasks]
@@ -90,8 +93,11 @@ class WhisperPass:
     def _encode(self, tasks: Sequence[ChunkTask], *, full: bool = False) -> Encoded:
         self._caller.check()
         spec = self._engine.spec
-        frames = tasks[0].window(strict=full or self._strict_window)
-        return self._engine.encode(features_of([task.chunk for task in tasks], spec.n_mels, frames))
+        windows = [task.window(strict=full or self._strict_window) for task in tasks]
+        if spec.mixes_windows:
+            pairs = zip(tasks, windows, strict=True)
+            return self._engine.encode([features_of([task.chunk], spec.n_mels, frames)[0] for task, frames in pairs])
+        return self._engine.encode(features_of([task.chunk for task in tasks], spec.n_mels, windows[0]))
 
     def _row(self, task: ChunkTask, choice: LanguageChoice | None) -> Row:
         if choice is None:

@@ -97,11 +97,11 @@ class FakeWhisper(FakeEngine[WhisperSpec]):
     def tokenizer(self) -> FakeTokenizer:
         return self._tokenizer
 
-    def encode(self, features: NDArray[np.float32]) -> Encoded:
+    def encode(self, features: NDArray[np.float32] | Sequence[NDArray[np.float32]]) -> Encoded:
         self.faults.rows = len(features)
         with self._call("encode"):
             self.faults.batches.append(len(features))
-            return Encoded(len(features), features.copy())
+            return Encoded(len(features), np.array(features))
 
     def select(self, encoded: Encoded, rows: Sequence[int]) -> Encoded:
         with self._call("select"):
