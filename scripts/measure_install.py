@@ -17,7 +17,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SHIPPED = ("py.typed", "engines/silero_vad_v6.onnx", "format/transcript.schema.json")
+SHIPPED = ("py.typed", "engines/silero_vad_v6.onnx", "format/transcript.schema.json", "server/page/files/index.html")
 """Files that are not Python and that a wheel loses easily."""
 
 

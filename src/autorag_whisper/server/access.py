@@ -7,7 +7,7 @@ import base64
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from autorag_whisper.server import keys, origins
+from autorag_whisper.server import keys, origins, page
 from autorag_whisper.server.draining import ending
 from autorag_whisper.server.errors import INVALID, ApiError, send_error
 
@@ -109,7 +109,7 @@ class Access:
             foreign = origins.refusal(headers, self._settings)
             if foreign is not None:
                 return foreign
-        if self._settings.key_digests and path not in OPEN and not is_linked:
+        if self._settings.key_digests and path not in OPEN and not is_linked and not page.is_open(path):
             key = _key(headers)
             if not key or not keys.is_known(key, self._settings.key_digests):
                 told = "Incorrect API key provided." if key else "You didn't provide an API key."

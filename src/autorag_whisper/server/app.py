@@ -33,6 +33,7 @@ from autorag_whisper.server import (
     edited,
     events,
     jobs,
+    page,
     recordings,
     resumable,
     take_out,
@@ -170,8 +171,7 @@ def create_app(
     app.state.service = service
     app.openapi = lambda: document(app)  # type: ignore[method-assign]  # as FastAPI's manual has it
     _handle_errors(app)
-    _add_openai(app, service)
-    asr.add_routes(app, service)
+    _add_doors(app, service)
     links = _add_jobs(app, service, durable) if durable is not None else None
     folders = [Path(tempfile.gettempdir()), *([durable.runner.files.uploads] if durable is not None else [])]
     _add_health(app, service, folders)
@@ -213,6 +213,13 @@ def _observe(app: FastAPI, service: Service, durable: Jobs | None) -> None:
     if durable is not None:
         metrics.watch_jobs(durable.store.usage)
     add_metrics(app, metrics)
+
+
+def _add_doors(app: FastAPI, service: Service) -> None:
+    """What is served without durable jobs."""
+    _add_openai(app, service)
+    asr.add_routes(app, service)
+    page.add_routes(app)
 
 
 def _add_openai(app: FastAPI, service: Service) -> None:

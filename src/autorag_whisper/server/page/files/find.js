@@ -1,0 +1,128 @@
+// Find and replace. What is found is marked by the browser itself (CSS highlights): nothing in the text changes for it.
+import { retold, textOf } from "./doc.js";
+import { t } from "./strings.js";
+import { Tool, html, toast, useEffect, useRef, useSignal, useState } from "./ui.js";
+
+/** @typedef {{segment: number, start: number, end: number}} Found */
+
+const MOST = 20_000;
+
+/** @param {import("./doc.js").Doc} doc @param {string} query @param {boolean} exact @returns {Found[]} */
+export function found(doc, query, exact) {
+  const wanted = exact ? query : query.toLocaleLowerCase();
+  /** @type {Found[]} */
+  const all = [];
+  if (!wanted) return all;
+  doc.forEach((segment, at) => {
+    const text = exact ? textOf(segment) : textOf(segment).toLocaleLowerCase();
+    for (let from = text.indexOf(wanted); from >= 0 && all.length < MOST; from = text.indexOf(wanted, from + wanted.length)) {
+      all.push({ segment: at, start: from, end: from + wanted.length });
+    }
+  });
+  return all;
+}
+
+/** The same with some of it replaced. @param {import("./doc.js").Doc} doc @param {Found[]} places @param {string} by */
+export function replaced(doc, places, by) {
+  /** @type {Map<number, Found[]>} */
+  const of = new Map();
+  for (const place of places) of.set(place.segment, [...(of.get(place.segment) ?? []), place]);
+  return doc.flatMap((segment, at) => {
+    const here = of.get(at);
+    if (!here) return [segment];
+    let text = textOf(segment);
+    for (const { start, end } of [...here].reverse()) text = text.slice(0, start) + by + text.slice(end);
+    const made = retold(segment, text, true);
+    return made === null ? [segment] : made.words.length ? [made] : [];
+  });
+}
+
+/** @param {Element} element @param {number} start @param {number} end @returns {Range | null} */
+function rangeIn(element, start, end) {
+  const range = document.createRange();
+  const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT, (node) =>
+    node.parentElement?.closest(".pause") ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT);
+  let at = 0;
+  let hasStart = false;
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const { length } = /** @type {Text} */ (node);
+    if (!hasStart && start < at + length) {
+      range.setStart(node, start - at);
+      hasStart = true;
+    }
+    if (hasStart && end <= at + length) {
+      range.setEnd(node, end - at);
+      return range;
+    }
+    at += length;
+  }
+  return null;
+}
+
+/** @param {{reading: import("./reading.js").Reading, session: import("./session.js").Session, onClose: () => void}} props */
+export function Find({ reading, session, onClose }) {
+  const doc = useSignal(session.doc);
+  const [query, setQuery] = useState("");
+  const [by, setBy] = useState("");
+  const [exact, setExact] = useState(false);
+  const [at, setAt] = useState(0);
+  const field = useRef(/** @type {HTMLInputElement | null} */ (null));
+  const all = found(doc, query, exact);
+  const here = all.length ? at % all.length : 0;
+  useEffect(() => field.current?.select(), []);
+  useEffect(() => {
+    const mark = () => {
+      if (!("highlights" in CSS)) return;
+      const marks = new Highlight();
+      const current = new Highlight();
+      all.forEach((place, i) => {
+        const element = reading.view?.shown.get(reading.view.rowOf[place.segment])?.querySelector("p");
+        const range = element ? rangeIn(element, place.start, place.end) : null;
+        if (range) (i === here ? current : marks).add(range);
+      });
+      CSS.highlights.set("found", marks);
+      CSS.highlights.set("found-here", current);
+    };
+    reading.onRendered = mark;
+    mark();
+    return () => {
+      reading.onRendered = () => {};
+      if ("highlights" in CSS) CSS.highlights.clear();
+    };
+  });
+  const go = (/** @type {number} */ to) => {
+    if (!all.length) return;
+    const next = (to + all.length) % all.length;
+    setAt(next);
+    const { segment, start } = all[next];
+    const before = textOf(doc[segment]).slice(0, start);
+    const words = before.trim() ? before.trim().split(/\s+/u).length - (/\s$/u.test(before) ? 0 : 1) : 0;
+    reading.follows.value = false;
+    reading.view?.go(Math.min(reading.index.first[segment] + words, reading.index.first[segment + 1] - 1), false);
+  };
+  const change = (/** @type {any} */ event) => {
+    setQuery(event.target.value);
+    setAt(0);
+  };
+  const replace = (/** @type {Found[]} */ places) => {
+    if (!places.length) return;
+    session.change(replaced(doc, places, by));
+    toast(t("replaced", { n: places.length }), { text: t("undo"), act: () => session.undo() });
+  };
+  const keys = (/** @type {KeyboardEvent} */ event) => {
+    if (event.key === "Escape") onClose();
+    else if (event.key === "Enter") go(here + (event.shiftKey ? -1 : 1));
+    else return;
+    event.preventDefault();
+  };
+  return html`<form class="find" role="search" aria-label=${t("find")} onSubmit=${(/** @type {Event} */ event) => event.preventDefault()} onKeyDown=${keys}>
+    <input ref=${field} id="find-what" class="input" placeholder=${t("find")} aria-label=${t("find")} value=${query} onInput=${change} dir="auto" autofocus />
+    <span class="small soft tnum find-count" role="status">${query ? `${all.length ? here + 1 : 0} / ${all.length}` : ""}</span>
+    <${Tool} icon="back" label=${t("previous")} onClick=${() => go(here - 1)} /><span class="turned"><${Tool} icon="back" label=${t("next")} onClick=${() => go(here + 1)} /></span>
+    <input id="find-by" class="input" placeholder=${t("replace_by")} aria-label=${t("replace_by")} value=${by} onInput=${(/** @type {any} */ event) => setBy(event.target.value)} dir="auto" />
+    <button type="button" class="button" disabled=${!all.length} onClick=${() => replace([all[here]])}>${t("replace")}</button>
+    <button type="button" class="button" id="replace-all" disabled=${!all.length} onClick=${() => replace(all)}>${t("replace_all")}</button>
+    <span class="row"><label class="check small"><input type="checkbox" checked=${exact} onChange=${() => setExact(!exact)} />${t("match_case")}</label>
+    <${Tool} icon="close" label=${t("close")} onClick=${onClose} /></span>
+  </form>`;
+}

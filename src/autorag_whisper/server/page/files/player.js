@@ -1,0 +1,187 @@
+// The recording: the media element, its waveform, and what is played.
+import { api } from "./api.js";
+import { t } from "./strings.js";
+import { remember, remembered } from "./ui.js";
+import { signal } from "./vendor/signals-core.js";
+
+export const RATES = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3];
+
+export class Player {
+  /** @param {string} id @param {number} duration */
+  constructor(id, duration) {
+    this.id = id;
+    this.duration = signal(duration);
+    this.playing = signal(false);
+    this.rate = signal(remembered("rate", 1));
+    this.hasVideo = signal(false);
+    /** Why nothing can be played; "" while it can. */
+    this.problem = signal("");
+    this.loop = signal(/** @type {{start: number, end: number} | null} */ (null));
+    this.stop = new AbortController();
+    /** @type {any} */
+    this.wave = null;
+    /** @type {any} */
+    this.regions = null;
+    this.renewed = 0;
+    const media = document.createElement("video");
+    media.preload = "auto";
+    media.playsInline = true;
+    media.preservesPitch = true;
+    media.setAttribute("aria-label", t("recording_itself"));
+    media.addEventListener("loadedmetadata", () => {
+      this.hasVideo.value = media.videoWidth > 0;
+      media.playbackRate = this.rate.value;
+      if (Number.isFinite(media.duration) && media.duration > 0) this.duration.value = Math.max(duration, media.duration);
+    });
+    for (const kind of ["play", "pause", "ended"]) {
+      media.addEventListener(kind, () => {
+        this.playing.value = !media.paused;
+      });
+    }
+    media.addEventListener("timeupdate", () => this.keepInLoop());
+    media.addEventListener("error", () => void this.failed());
+    this.media = media;
+  }
+
+  get time() {
+    return this.media.currentTime;
+  }
+
+  /** Where the media lies. A link holds for hours: one that ran out is asked for again. */
+  async open() {
+    try {
+      this.media.src = await api.mediaUrl(this.id);
+      this.problem.value = "";
+    } catch (error) {
+      const { code, message } = /** @type {{code?: string, message: string}} */ (error);
+      this.problem.value = code === "no_media" ? t("no_media") : message;
+    }
+  }
+
+  async failed() {
+    const { media } = this;
+    const was = media.currentTime;
+    if (media.error?.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED && this.renewed && Date.now() - this.renewed < 10_000) {
+      this.problem.value = t("cannot_play");
+      return;
+    }
+    if (Date.now() - this.renewed < 2000) return;
+    this.renewed = Date.now();
+    await this.open();
+    media.currentTime = was;
+  }
+
+  /** @param {HTMLElement} place */
+  async draw(place) {
+    const [{ default: WaveSurfer }, { default: Regions }, found] = await Promise.all([
+      import("./vendor/wavesurfer.js"),
+      import("./vendor/wavesurfer-regions.js"),
+      api.peaks(this.id, this.stop.signal),
+    ]);
+    if (this.stop.signal.aborted) return;
+    const style = getComputedStyle(document.documentElement);
+    const colour = (/** @type {string} */ name) => probe(style.getPropertyValue(name));
+    this.regions = Regions.create();
+    this.wave = WaveSurfer.create({
+      container: place,
+      media: this.media,
+      peaks: [found.peaks.map((one) => one / 100)],
+      duration: found.duration || this.duration.value,
+      height: place.clientHeight || 56,
+      waveColor: colour("--line-strong"),
+      progressColor: colour("--accent"),
+      cursorColor: colour("--ink"),
+      cursorWidth: 2,
+      barWidth: 2,
+      barGap: 1,
+      barRadius: 2,
+      normalize: true,
+      hideScrollbar: true,
+      dragToSeek: false,
+      cspNonce: nonce(),
+      plugins: [this.regions],
+    });
+    this.regions.enableDragSelection({ color: `color-mix(in srgb, ${colour("--accent")} 25%, transparent)` });
+    this.regions.on("region-created", (/** @type {any} */ made) => {
+      for (const other of this.regions.getRegions()) if (other !== made) other.remove();
+      if (!this.isSetting) this.loop.value = { start: made.start, end: made.end };
+    });
+    this.regions.on("region-updated", (/** @type {any} */ made) => {
+      this.loop.value = { start: made.start, end: made.end };
+    });
+    if (this.loop.value) this.setLoop(this.loop.value);
+  }
+
+  close() {
+    this.stop.abort();
+    this.wave?.destroy();
+    this.media.pause();
+    this.media.removeAttribute("src");
+    this.media.load();
+    this.media.remove();
+  }
+
+  /** @param {number} time @param {boolean} [plays] */
+  seek(time, plays = false) {
+    this.media.currentTime = Math.max(0, Math.min(time, this.duration.value));
+    if (plays) this.play();
+  }
+
+  play() {
+    this.media.play().catch((error) => {
+      if (error.name === "NotSupportedError") this.problem.value = t("cannot_play");
+    });
+  }
+
+  toggle() {
+    if (this.media.paused) this.play();
+    else this.media.pause();
+  }
+
+  /** @param {number} seconds */
+  skip(seconds) {
+    this.seek(this.time + seconds);
+  }
+
+  /** @param {number} rate */
+  setRate(rate) {
+    const chosen = Math.max(0.5, Math.min(3, rate));
+    this.rate.value = chosen;
+    this.media.playbackRate = chosen;
+    this.media.defaultPlaybackRate = chosen;
+    remember("rate", chosen);
+  }
+
+  /** @param {1 | -1} step */
+  stepRate(step) {
+    const at = RATES.findIndex((rate) => rate >= this.rate.value);
+    this.setRate(RATES[Math.max(0, Math.min(RATES.length - 1, at + step))]);
+  }
+
+  /** @param {{start: number, end: number} | null} loop */
+  setLoop(loop) {
+    this.loop.value = loop && loop.end - loop.start > 0.05 ? loop : null;
+    if (!this.regions) return;
+    this.isSetting = true;
+    this.regions.clearRegions();
+    if (this.loop.value) this.regions.addRegion({ ...loop, color: "rgba(90, 120, 255, .25)", drag: true, resize: true });
+    this.isSetting = false;
+  }
+
+  keepInLoop() {
+    const loop = this.loop.value;
+    if (loop && !this.media.paused && (this.time >= loop.end - 0.02 || this.time < loop.start - 0.3)) this.media.currentTime = loop.start;
+  }
+}
+
+const nonce = () => document.querySelector('meta[name="style-nonce"]')?.getAttribute("content") ?? "";
+
+/** A colour of the style sheet as a canvas takes it: `light-dark()` is decided by the page. @param {string} value */
+function probe(value) {
+  const element = document.createElement("i");
+  element.style.color = value;
+  document.body.append(element);
+  const { color } = getComputedStyle(element);
+  element.remove();
+  return color;
+}

@@ -1,0 +1,315 @@
+// One recording that is read: its job, its words as they come and as they are kept, the player, and the spoken word.
+import { api, follow, wait } from "./api.js";
+import { WordIndex, join, retold, split, startOf, textOf, tokens } from "./doc.js";
+import { edit } from "./editor.js";
+import { jobs, put } from "./jobs.js";
+import { Player } from "./player.js";
+import { Session } from "./session.js";
+import { remember, remembered, tellError } from "./ui.js";
+import { signal } from "./vendor/signals-core.js";
+import { TextView, doubt } from "./view.js";
+
+/**
+ * @typedef {import("./doc.js").Doc} Doc
+ * @typedef {import("./api.js").Job} Job
+ * @typedef {{confidence: boolean, sources: boolean, rejected: boolean, pauses: boolean}} Shown
+ */
+
+export class Reading {
+  /** @param {string} id @param {number | null} at */
+  constructor(id, at) {
+    this.id = id;
+    this.at = at;
+    this.job = signal(/** @type {Job | null} */ (null));
+    this.session = signal(/** @type {Session | null} */ (null));
+    this.player = signal(/** @type {Player | null} */ (null));
+    this.problem = signal("");
+    this.isOnline = signal(true);
+    this.follows = signal(true);
+    this.focused = signal(/** @type {import("./doc.js").Word | null} */ (null));
+    this.shown = signal(/** @type {Shown} */ (remembered("shown", { confidence: true, sources: false, rejected: false, pauses: false })));
+    this.newer = signal(0);
+    /** @type {Doc} */
+    this.doc = [];
+    this.index = new WordIndex([]);
+    /** @type {TextView | null} */
+    this.view = null;
+    this.stop = new AbortController();
+    this.frame = 0;
+    /** @type {(() => void)[]} */
+    this.endings = [];
+  }
+
+  /** @param {HTMLElement} root */
+  async open(root) {
+    this.view = new TextView(root, {
+      play: (time) => this.playFrom(time),
+      edit: (segment, word) => this.edit(segment, word),
+      focused: (word) => {
+        this.focused.value = word;
+      },
+      unfollow: () => {
+        if (this.player.value?.playing.value) this.follows.value = false;
+      },
+      rendered: () => this.onRendered(),
+    });
+    try {
+      this.setJob(await api.job(this.id));
+      const { state } = /** @type {Job} */ (this.job.value);
+      if (state === "done") await this.load();
+      else await this.live();
+    } catch (error) {
+      if (!this.stop.signal.aborted) this.problem.value = /** @type {Error} */ (error).message;
+    }
+  }
+
+  /** Told when rows were drawn: marks of what was found are put on them. */
+  onRendered = () => {};
+
+  close() {
+    this.stop.abort();
+    cancelAnimationFrame(this.frame);
+    for (const end of this.endings) end();
+    this.session.value?.close();
+    this.player.value?.close();
+    this.view?.close();
+  }
+
+  /** @param {Job} job */
+  setJob(job) {
+    put(job);
+    this.job.value = job;
+    if (!this.player.value && job.has_media) this.openPlayer(job);
+  }
+
+  /** @param {Job} job */
+  openPlayer(job) {
+    const player = new Player(this.id, job.progress.total_s ?? 0);
+    this.player.value = player;
+    const look = () => {
+      this.follow();
+      if (player.playing.value) this.frame = requestAnimationFrame(look);
+    };
+    this.endings.push(
+      player.playing.subscribe((is) => {
+        cancelAnimationFrame(this.frame);
+        if (is) look();
+      }),
+    );
+    player.media.addEventListener("seeked", () => this.follow());
+    if (this.at !== null) player.media.currentTime = this.at;
+    void player.open();
+  }
+
+  follow() {
+    const player = this.player.value;
+    if (!player || !this.view) return;
+    this.view.setNow(this.index.wordAt(player.time), this.follows.value);
+  }
+
+  /** Words as they are recognised; the transcript when they are. */
+  async live() {
+    await follow(
+      this.id,
+      (kind, data) => {
+        if (kind === "restart") this.show([]);
+        else if (kind === "segment") this.show([...this.doc, heard(data)]);
+        else if (kind === "progress" && this.job.value) this.setJob({ ...this.job.value, state: "running", progress: data });
+        else if (kind === "state") this.setJob({ .../** @type {Job} */ (this.job.value), ...data });
+      },
+      this.stop.signal,
+      (is) => {
+        this.isOnline.value = is;
+      },
+    );
+    if (this.stop.signal.aborted) return;
+    this.setJob(await api.job(this.id));
+    if (this.job.value?.state === "done") await this.load();
+  }
+
+  async load() {
+    const version = await api.transcript(this.id);
+    await wait(0); // a long one is read, and shown, in tasks of their own
+    if (this.stop.signal.aborted) return;
+    const session = new Session(this.id, version);
+    session.hasMedia = this.job.value?.has_media ?? true;
+    this.session.value = session;
+    this.show(session.doc.value);
+    this.endings.push(
+      session.doc.subscribe((doc) => this.show(doc)),
+      jobs.subscribe((all) => {
+        const newest = all.find((job) => job.id === this.id)?.version ?? 0;
+        this.newer.value = newest > session.version && !session.isBusy ? newest : 0;
+      }),
+    );
+    if (this.at !== null) this.view?.go(this.index.wordFrom(this.at), false);
+  }
+
+  /** @param {Doc} doc */
+  show(doc) {
+    const { view } = this;
+    if (!view || (doc === this.doc && doc.length)) return;
+    const isLive = !this.session.value;
+    const atEnd = view.root.scrollTop + view.root.clientHeight > view.root.scrollHeight - 120;
+    this.doc = doc;
+    this.index = new WordIndex(doc);
+    this.draw();
+    if (isLive && atEnd && doc.length > 1 && !this.player.value?.playing.value) view.root.scrollTop = view.root.scrollHeight;
+  }
+
+  draw() {
+    const rejected = this.shown.value.rejected ? (this.session.value?.transcript.rejected ?? []) : [];
+    this.view?.set(this.doc, this.index, rejected);
+    this.follow();
+  }
+
+  /** @param {keyof Shown} name */
+  toggle(name) {
+    this.shown.value = { ...this.shown.value, [name]: !this.shown.value[name] };
+    remember("shown", this.shown.value);
+    if (name === "pauses") this.view?.heights.clear();
+    if (name === "rejected" || name === "pauses") this.draw();
+  }
+
+  /** @param {number} time */
+  playFrom(time) {
+    const player = this.player.value;
+    if (!player) return;
+    this.follows.value = true;
+    const loop = player.loop.value;
+    if (loop && (time < loop.start || time >= loop.end)) player.setLoop(null);
+    player.seek(time, true);
+  }
+
+  /** Loop what is selected in the text; else the segment that is spoken or looked at. */
+  loop() {
+    const player = this.player.value;
+    const view = this.view;
+    if (!player || !view || !this.index.starts.length) return;
+    const chosen = view.selected();
+    if (player.loop.value && !chosen) {
+      player.setLoop(null);
+      return;
+    }
+    const segment = this.index.segmentOf(view.now >= 0 ? view.now : view.focus);
+    const [first, last] = chosen ?? [this.index.first[segment], this.index.first[segment + 1] - 1];
+    player.setLoop({ start: this.index.starts[first], end: this.index.ends[last] });
+    document.getSelection()?.removeAllRanges();
+    player.seek(this.index.starts[first], true);
+  }
+
+  /** The next word that the recogniser was not sure of. @param {1 | -1} step */
+  doubtful(step) {
+    const count = this.index.starts.length;
+    const { view } = this;
+    if (!view) return false;
+    const words = this.doc.flatMap((segment) => segment.words);
+    for (let i = 1; i <= count; i += 1) {
+      const at = (((view.focus + step * i) % count) + count) % count;
+      if (!doubt(words[at])) continue;
+      this.follows.value = false;
+      view.go(at);
+      this.player.value?.seek(words[at].start);
+      return true;
+    }
+    return false;
+  }
+
+  get current() {
+    const { view } = this;
+    return view && this.index.starts.length ? this.index.segmentOf(Math.max(0, view.focus)) : 0;
+  }
+
+  /** @param {number} at @param {number} word */
+  edit(at, word) {
+    const { view } = this;
+    const session = this.session.value;
+    if (!view || !session || !this.doc[at]) return;
+    this.follows.value = false;
+    const was = this.doc[at];
+    /** @param {string} text */
+    const said = (text) => {
+      const made = retold(was, text);
+      return { at: this.doc.indexOf(was), made: made ?? was, isNew: made !== null };
+    };
+    /** @param {string} text */
+    const done = (text) => {
+      const { at: place, made, isNew } = said(text);
+      if (place >= 0 && isNew) this.replace(place, 1, made.words.length ? [made] : []);
+    };
+    edit(view, at, word, {
+      done,
+      split: (text, caret) => {
+        const { at: place, made } = said(text);
+        const cut = tokens(text.slice(0, caret), was.language_code).length;
+        if (place >= 0 && cut > 0 && cut < made.words.length) this.replace(place, 1, split(made, cut));
+        else done(text);
+      },
+      join: (text) => {
+        const { at: place, made } = said(text);
+        if (place > 0) this.replace(place - 1, 2, [join(this.doc[place - 1], made)]);
+        else done(text);
+      },
+      go: (text, step) => {
+        done(text);
+        const next = at + step;
+        if (this.doc[next]) this.edit(next, this.index.first[next]);
+      },
+      play: (time) => {
+        if (time === null) this.player.value?.toggle();
+        else this.player.value?.seek(time, true);
+      },
+    });
+  }
+
+  /** @param {number} at @param {number} count @param {Doc} made */
+  replace(at, count, made) {
+    this.session.value?.change([...this.doc.slice(0, at), ...made, ...this.doc.slice(at + count)]);
+  }
+
+  /** Where the keyboard is: from that word on it is a segment of its own. */
+  splitHere() {
+    const at = this.current;
+    const cut = (this.view?.focus ?? 0) - this.index.first[at];
+    if (cut > 0) this.replace(at, 1, split(this.doc[at], cut));
+    this.view?.go(this.view.focus);
+  }
+
+  joinHere() {
+    const at = this.current;
+    if (at > 0) this.replace(at - 1, 2, [join(this.doc[at - 1], this.doc[at])]);
+    this.view?.go(this.view.focus);
+  }
+
+  /** The text for the clipboard. @param {boolean} withTimes @param {(seconds: number) => string} clock */
+  text(withTimes, clock) {
+    return this.doc.map((segment) => (withTimes ? `[${clock(startOf(segment))}] ` : "") + textOf(segment)).join("\n");
+  }
+
+  /** What somebody else saved meanwhile. */
+  async takeNewer() {
+    try {
+      const session = this.session.value;
+      await session?.sync();
+      const latest = await api.transcript(this.id);
+      if (session && latest.version > session.version) session.adopt(latest);
+      this.newer.value = 0;
+    } catch (error) {
+      tellError(error);
+    }
+  }
+}
+
+/** A segment as events have it: words without figures. @param {{text: string, language_code: string, words: {word: string, start: number, end: number}[]}} told @returns {import("./doc.js").Seg} */
+function heard({ text, language_code, words }) {
+  let from = 0;
+  return {
+    language_code,
+    words: words.map((word) => {
+      const at = text.indexOf(word.word, from);
+      const space_before = at <= 0 || /\s/u.test(text[at - 1]);
+      if (at >= 0) from = at + word.word.length;
+      return { ...word, probability: 1, source: "", score: null, space_before };
+    }),
+  };
+}

@@ -1,0 +1,149 @@
+// Laws of the page's document: node --test tests/page/doc.test.mjs
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { History, WordIndex, applied, docOf, editsBetween, join, joined, lastNotAbove, merged, retold, split, textOf, tokens } from "../../src/autorag_whisper/server/page/files/doc.js";
+import { cuesOf } from "../../src/autorag_whisper/server/page/files/cues.js";
+
+/** Numbers that are the same in every run. */
+function numbers(seed) {
+  let state = seed;
+  return (below) => {
+    state = (state * 1664525 + 1013904223) % 4294967296;
+    return Math.floor((state / 4294967296) * below);
+  };
+}
+
+const VOCABULARY = ["the", "cat", "sat", "on", "mat", "and", "it", "was", "wet", "so"];
+function segment(next, at, count = 1 + next(9)) {
+  let time = at;
+  const words = Array.from({ length: count }, () => {
+    const start = time;
+    time += 0.1 + next(5) / 10;
+    return { word: VOCABULARY[next(VOCABULARY.length)], start, end: time, probability: 0.9, source: "characters", score: 0.8, space_before: true };
+  });
+  return { words, language_code: "en" };
+}
+const doc = (next, count = 1 + next(12)) => Array.from({ length: count }, (_, i) => segment(next, i * 10));
+const words = (segments) => segments.flatMap((one) => one.words);
+
+test("an edit keeps every word that is in both texts in the same order, with the very times it had", () => {
+  for (let seed = 0; seed < 500; seed += 1) {
+    const next = numbers(seed);
+    const before = segment(next, 5);
+    const told = before.words.map(({ word }) => word);
+    for (let i = 0; i < 1 + next(3); i += 1) told.splice(next(told.length + 1), next(3), ...Array.from({ length: next(3) }, () => `new${next(9)}`));
+    const after = retold(before, told.join(" "));
+    if (after === null) {
+      assert.equal(told.join(" "), textOf(before));
+      continue;
+    }
+    assert.equal(textOf(after), told.join(" "));
+    const kept = after.words.filter((word) => !word.word.startsWith("new"));
+    for (const word of kept) assert.ok(before.words.includes(word), "a word that nobody touched is the same object");
+    let last = 0;
+    for (const { start, end } of after.words) {
+      assert.ok(start >= last - 1e-9 && end >= start, `in order: ${JSON.stringify(after.words)}`);
+      last = end;
+    }
+    assert.equal(Boolean(after.pending), after.words.some((word) => word.source === "interpolated"));
+  }
+});
+
+test("replacing words by as many others keeps their times, and asks for none", () => {
+  const before = segment(numbers(3), 0, 4);
+  const after = retold(before, `${before.words[0].word} X Y ${before.words[3].word}`, true);
+  assert.deepEqual(after.words.map(({ start, end }) => [start, end]), before.words.map(({ start, end }) => [start, end]));
+  assert.equal(after.pending, undefined);
+});
+
+test("a text without blanks becomes words, and the text again", () => {
+  for (const [language, text] of [["zh", "今天天气很好。我们去公园。"], ["ja", "今日は天気がいいです。"], ["en", "plain words, two  blanks"], ["ar", "مرحبا بكم في البرنامج"], ["zh", "我用 Whisper 转写"]]) {
+    const made = tokens(text, language);
+    assert.equal(joined(made), text.replaceAll(/\s+/gu, " "));
+    assert.ok(made.every(({ word }) => word === word.trim() && word));
+  }
+  assert.ok(tokens("今天天气很好", "zh").length > 1);
+});
+
+test("what is split and joined again is the same", () => {
+  for (let seed = 0; seed < 100; seed += 1) {
+    const next = numbers(seed);
+    const whole = segment(next, 0, 2 + next(8));
+    const [one, other] = split(whole, 1 + next(whole.words.length - 1));
+    assert.ok(one.words.length && other.words.length);
+    assert.deepEqual(join(one, other), whole);
+  }
+});
+
+test("edits between two documents make the one of the other, in order and apart", () => {
+  for (let seed = 0; seed < 1000; seed += 1) {
+    const next = numbers(seed);
+    const base = doc(next);
+    const now = [...base];
+    for (let i = 0; i < 1 + next(4); i += 1) now.splice(next(now.length + 1), next(3), ...Array.from({ length: next(3) }, () => segment(next, 1000 + next(100))));
+    const edits = editsBetween(base, now);
+    assert.deepEqual(words(applied(base, edits)), words(now));
+    edits.forEach((edit, i) => {
+      assert.ok(edit.from <= edit.to && edit.to <= base.length);
+      if (i) assert.ok(edits[i - 1].to <= edit.from);
+      assert.ok(edit.from < edit.to || edit.segments.length, "an edit that changes nothing is none");
+    });
+    assert.deepEqual(editsBetween(base, base.map((one) => ({ ...one }))), []);
+  }
+});
+
+test("one changed segment is a small edit", () => {
+  const next = numbers(1);
+  const base = doc(next, 50);
+  const now = base.with(20, segment(next, 200)).with(40, segment(next, 400));
+  assert.deepEqual(editsBetween(base, now).map(({ from, to }) => [from, to]), [[20, 21], [40, 41]]);
+});
+
+test("two people's changes of different places are both there; of the same place neither is taken silently", () => {
+  const next = numbers(7);
+  const base = doc(next, 10);
+  const [mine, theirs] = [base.with(2, segment(next, 20)), base.toSpliced(6, 2, segment(next, 60))];
+  const both = merged(base, mine, theirs);
+  assert.equal(both[2], mine[2]);
+  assert.equal(both[6], theirs[6]);
+  assert.equal(both.length, 9);
+  assert.equal(merged(base, mine, base.with(2, segment(next, 20))), null);
+  assert.equal(merged(base, base.toSpliced(3, 0, segment(next, 30)), base.toSpliced(3, 0, segment(next, 31))), null);
+});
+
+test("the spoken word is found at every time", () => {
+  const next = numbers(4);
+  const all = doc(next, 20);
+  const index = new WordIndex(all);
+  words(all).forEach((word, i) => {
+    assert.equal(index.wordAt(word.start), i);
+    assert.equal(index.wordAt((word.start + word.end) / 2), i);
+    assert.equal(index.wordFrom(word.start), i);
+    const segmentAt = index.segmentOf(i);
+    assert.ok(index.first[segmentAt] <= i && i < index.first[segmentAt + 1]);
+  });
+  assert.equal(index.wordAt(-1), -1);
+  assert.equal(lastNotAbove([1, 2, 2, 3], 2), 2);
+});
+
+test("undo and redo go the same way back and forth", () => {
+  const history = new History("a");
+  history.push("b");
+  history.push("c");
+  assert.ok(history.undo() && history.undo() && !history.undo());
+  assert.equal(history.now, "a");
+  assert.ok(history.redo());
+  history.push("d");
+  assert.ok(!history.redo());
+  assert.ok(history.undo());
+  assert.equal(history.now, "b");
+});
+
+test("a transcript's empty segments are left out", () => {
+  assert.deepEqual(docOf({ segments: [{ words: [], language_code: "en" }] }), []);
+});
+
+test("cues of WebVTT are plain text", () => {
+  const cues = cuesOf("WEBVTT\n\n1\n00:00:01.000 --> 00:00:02.500 align:start\n<c>a</c> &lt;b&gt; &amp;lt;\nline\n\n01:00.000 --> 01:01.000\nx\n");
+  assert.deepEqual(cues, [{ start: 1, end: 2.5, text: "a <b> &lt;\nline" }, { start: 60, end: 61, text: "x" }]);
+});

@@ -1,0 +1,236 @@
+"""Somebody puts a recording in, watches words come, and reads along."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+pytest.importorskip("playwright", reason="the page's tests need Playwright: scripts/page_env.sh install, then test")
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from page_world import Visitor, World
+
+Visit = "Callable[..., Visitor]"
+
+
+@pytest.fixture(scope="module")
+def talk(world: World, kit: Path) -> str:
+    """A job that is done: 42 seconds, several sentences."""
+    return world.transcribed(kit / "az_en-US_test_audio.opus", "talk.opus")
+
+
+def words_of(world: World, job: str) -> list[dict[str, Any]]:
+    return [word for segment in world.done(job)["transcript"]["segments"] for word in segment["words"]]
+
+
+def test_a_dropped_recording_is_sent_its_words_come_and_it_can_be_played(
+    visit: Callable[..., Visitor], kit: Path, world: World
+) -> None:
+    visitor = visit()
+    page = visitor.at()
+    page.wait_for_selector("#files", state="attached")
+    visitor.shoot("1-start")
+    visitor.drop(kit / "az_en-US_test_audio.opus")
+    page.locator("a.job", has_text="az_en-US_test_audio.opus").first.click()
+    page.wait_for_selector(".w", timeout=60_000)
+    page.wait_for_selector("#save-state", timeout=60_000)
+    job = page.url.rpartition("/")[2]
+    kept = words_of(world, job)
+    assert page.locator(".w").count() == len(kept)
+    word = page.locator(".w").nth(20)
+    word.click()
+    page.wait_for_function("() => !document.querySelector('video').paused")
+    assert abs(visitor.time() - kept[20]["start"]) < 1
+    visitor.shoot("2-reading")
+
+
+def test_words_appear_while_they_are_recognised(visit: Callable[..., Visitor], kit: Path, world: World) -> None:
+    """The job is long enough that its first words are there well before its last."""
+    visitor = visit()
+    job = world.add(kit.parent / "tts" / "long_10min.flac", options='{"clips": [[0, 150]]}')
+    page = visitor.at(f"/#/job/{job}")
+    page.wait_for_selector(".w", timeout=60_000)
+    page.wait_for_selector("#progress .meter")
+    first = page.locator(".w").first.inner_text()
+    visitor.shoot("3-words-come")
+    assert page.locator("#save-state").count() == 0, "it was done before its first words were seen"
+    page.get_by_label("More", exact=True).click()
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_selector(".state.cancelled")
+    page.get_by_label("More", exact=True).click()
+    page.get_by_role("button", name="Try again").click()
+    page.wait_for_selector("#save-state", timeout=110_000)
+    assert page.locator(".w").first.inner_text() == first
+
+
+@pytest.mark.parametrize("at", [0, 7, 33, 60])
+def test_a_click_on_a_word_plays_from_it(visit: Callable[..., Visitor], world: World, talk: str, at: int) -> None:
+    visitor = visit()
+    page = visitor.reads(talk)
+    start = words_of(world, talk)[at]["start"]
+    page.wait_for_function("() => document.querySelector('video').readyState >= 3")
+    page.evaluate("""() => { const media = document.querySelector('video'); media.play = () => Promise.resolve(); }""")
+    page.locator(f'[data-w="{at}"]').click()
+    assert abs(visitor.time() - start) <= 0.05
+    assert page.locator(".w.now").get_attribute("data-w") == str(at)
+
+
+def test_the_spoken_word_is_marked_and_kept_in_view(visit: Callable[..., Visitor], world: World, talk: str) -> None:
+    visitor = visit(viewport={"width": 700, "height": 480})
+    page = visitor.reads(talk)
+    words = words_of(world, talk)
+    page.locator('[data-w="0"]').click()
+    for at in (5, len(words) // 2, len(words) - 2):
+        middle = (words[at]["start"] + words[at]["end"]) / 2
+        page.evaluate("(time) => { document.querySelector('video').currentTime = time; }", middle)
+        page.wait_for_function("(at) => Number(document.querySelector('.w.now')?.dataset.w) >= at", arg=at)
+        page.wait_for_function(
+            "() => { const [word, box] = ['.w.now', '.scroller'].map((one) => document.querySelector(one)?.getBoundingClientRect());"
+            " return word && word.top >= box.top && word.bottom <= box.bottom; }"
+        )
+    assert page.locator(".w.now").count() == 1
+
+
+def test_speed_skips_and_a_loop(visit: Callable[..., Visitor], world: World, talk: str) -> None:
+    visitor = visit()
+    page = visitor.reads(talk)
+    page.wait_for_function("() => document.querySelector('video').readyState >= 3")
+    page.get_by_label("Speed").select_option("2.5")
+    assert page.evaluate(
+        "[document.querySelector('video').playbackRate, document.querySelector('video').preservesPitch]"
+    ) == [2.5, True]
+    page.keyboard.press("l")
+    page.keyboard.press("l")
+    assert visitor.time() == pytest.approx(10)
+    page.keyboard.press("j")
+    assert visitor.time() == pytest.approx(5)
+    words = words_of(world, talk)
+    page.evaluate(
+        """() => { const [from, to] = [8, 10].map((at) => document.querySelector(`[data-w="${at}"]`).firstChild);
+          document.getSelection().setBaseAndExtent(from, 0, to, to.length); }"""
+    )
+    page.keyboard.press("o")
+    page.wait_for_selector('#loop[aria-pressed="true"]')
+    seen = page.evaluate(
+        """async () => { const media = document.querySelector('video'); let [turns, last, most] = [0, media.currentTime, 0];
+          while (turns < 2) { await new Promise((then) => requestAnimationFrame(then));
+            if (media.currentTime < last) turns += 1; last = media.currentTime; most = Math.max(most, last); }
+          return most; }"""
+    )
+    assert words[8]["start"] <= visitor.time() <= words[10]["end"] + 1
+    assert seen <= words[10]["end"] + 1
+
+
+def test_doubt_is_shown_by_more_than_colour_and_can_be_gone_through(
+    visit: Callable[..., Visitor], world: World, talk: str
+) -> None:
+    visitor = visit()
+    page = visitor.reads(talk)
+    doubtful = [at for at, word in enumerate(words_of(world, talk)) if word["probability"] < 0.8]
+    assert doubtful
+    lines = page.eval_on_selector_all(
+        ".w.low, .w.mid", "(all) => all.map((one) => getComputedStyle(one).textDecorationLine)"
+    )
+    assert len(lines) == len(doubtful)
+    assert set(lines) == {"underline"}
+    page.locator('[data-w="0"]').focus()
+    for at in [one for one in doubtful if one][:3]:
+        page.keyboard.press("n")
+        assert page.evaluate("document.activeElement.dataset.w") == str(at)
+    assert "not sure" in page.locator("#word-info").inner_text()
+    page.get_by_label("View", exact=True).click()
+    page.get_by_label("Show how times were found").check()
+    page.get_by_label("Show pauses").check()
+    visitor.shoot("4-legend")
+    page.keyboard.press("Escape")
+    signs = page.eval_on_selector_all(".w", "(all) => all.map((one) => getComputedStyle(one, '::after').content)")
+    assert all(len(sign.strip('"')) == 1 for sign in signs)
+
+
+def test_a_video_is_seen_beside_its_text(
+    visit: Callable[..., Visitor], world: World, kit: Path, tmp_path: Path
+) -> None:
+    import subprocess
+
+    film = tmp_path / "film.webm"
+    made = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        "testsrc=size=320x180:rate=10",
+        "-i",
+        str(kit / "jfk.flac"),
+        "-shortest",
+        str(film),
+    ]
+    try:
+        subprocess.run(made, check=True)
+    except FileNotFoundError:
+        pytest.skip("there is no ffmpeg here to make a film with")
+    visitor = visit()
+    page = visitor.reads(world.transcribed(film))
+    page.wait_for_selector(".video video", state="visible")
+    page.locator('[data-w="4"]').click()
+    page.locator("#export").click()
+    page.wait_for_selector("#caption")
+    page.get_by_label("Characters in a line").fill("16")
+    page.wait_for_function(
+        "() => document.querySelector('#caption')?.textContent.split('\\n').every((line) => line.length <= 16)"
+    )
+    visitor.shoot("5-export")
+
+
+def test_a_search_finds_words_and_leads_to_them(visit: Callable[..., Visitor], world: World, talk: str) -> None:
+    visitor = visit()
+    page = visitor.at()
+    page.locator("#search").fill("utterances")
+    page.locator("a.hit", has_text="utterances").first.click()
+    page.wait_for_selector(".w")
+    start = next(word["start"] for word in words_of(world, talk) if word["word"] == "utterances")
+    page.wait_for_function("() => document.querySelector('video')?.readyState >= 2")
+    assert visitor.time() <= start + 0.05
+
+
+def test_a_thousand_jobs_are_a_list_of_few_rows(visit: Callable[..., Visitor]) -> None:
+    """They are the service's answer, not its work: what is tried is the list."""
+    visitor = visit()
+    one = {
+        "object": "transcription.job",
+        "state": "done",
+        "model": "tiny.en",
+        "priority": 0,
+        "notes": [],
+        "attempts": {},
+    }
+    jobs = [
+        one
+        | {
+            "id": f"{at:032x}",
+            "name": f"recording {at}",
+            "created_at": 2e9 - at,
+            "progress": {"audio_s": 60, "total_s": 60},
+        }
+        for at in range(1000)
+    ]
+
+    def answer(route: Any) -> None:
+        url = route.request.url
+        after = next((at + 1 for at, job in enumerate(jobs) if f"before={job['id']}" in url), 0)
+        limit = 200 if "limit=200" in url else 50
+        data = jobs[after : after + limit]
+        route.fulfill(json={"object": "list", "data": data, "has_more": after + limit < len(jobs)})
+
+    visitor.page.route("**/v1/jobs?*", answer)
+    page = visitor.at()
+    page.wait_for_function("() => document.querySelector('.jobs-canvas')?.offsetHeight === 72000")
+    assert page.locator("a.job").count() < 40
+    page.evaluate("document.querySelector('.jobs').scrollTop = 72000")
+    page.wait_for_selector("text=recording 999")
+    assert page.locator("a.job").count() < 40
