@@ -40,8 +40,9 @@ LONG = 30_000
 @contextmanager
 def served(folder: Path, model: str) -> Iterator[httpx.Client]:
     """A client of a server of its own."""
-    command = [sys.executable, "-m", "autorag_whisper", "serve", "--port", "0", "--model", model, "--data", str(folder)]
-    with subprocess.Popen([*command, "--access-log", "none"], stderr=subprocess.PIPE, text=True) as process:
+    program = str(Path(sys.executable).with_name("autorag-whisper"))
+    command = [program, "serve", "--port", "0", "--model", model, "--data", str(folder), "--access-log", "none"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         address = next(found[1] for line in process.stderr if (found := re.search(r"serves (http://\S+)/v1", line)))
         try:
