@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import re
 import unicodedata
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 _CONTEXT_WORDS, _CONTEXT_S = 5, 5.0
 """Kept words beside a run that are aligned with it: so many, and so far away."""
 _PAD_S = 0.25
+_OUTSIDE = 6
+"""Words beside the span that are aligned with it, for their sound."""
 _SILENT, _MARKS = frozenset("PZC"), frozenset("PZCM")
 """Categories of what is not said, and of that with the marks that are written on a letter."""
 
@@ -61,6 +64,29 @@ class Window:
     stop: int
     start_s: float
     end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done for an edited span: its `units`, with kept words beside it, whose own are [first, stop)."""
+
+    units: list[Unit]
+    runs: list[Run]
+    windows: list[Window]
+    first: int
+    stop: int
+
+
+def plan_of(words: Sequence[Word], edit: tuple[str, str], span: tuple[float, float], most_s: float) -> Plan:
+    """The plan for `edit` (a text and its language), all that is said in `span` of a recording with these words."""
+    text, language = edit
+    middles = [(word.start_s + word.end_s) / 2 for word in words]
+    first, stop = bisect_left(middles, span[0]), bisect_left(middles, span[1])
+    before = [Unit(word.text, word.space_before, word) for word in words[max(0, first - _OUTSIDE) : first]]
+    behind = [Unit(word.text, word.space_before, word) for word in words[stop : stop + _OUTSIDE]]
+    units = [*before, *units_of(words[first:stop], text, language), *behind]
+    runs = runs_of(units, span)
+    return Plan(units, runs, windows_of(units, runs, most_s), len(before), len(units) - len(behind))
 
 
 def units_of(old: Sequence[Word], text: str, language: str) -> list[Unit]:

@@ -56,6 +56,16 @@ def transcript_of(document: Document) -> Transcript:
     return parse(json.dumps(document, ensure_ascii=False))
 
 
+def words_near(document: Document, span: tuple[float, float], margin_s: float = 60.0) -> list[Word]:
+    """The words from so long before a span to so long behind it: a long transcript has many others."""
+    start_s, end_s = span[0] - margin_s, span[1] + margin_s
+    near = [one for one in document["segments"] if one["end"] >= start_s and one["start"] <= end_s]
+    found = [word for segment in near for word in segment["words"] if start_s <= word["start"] <= end_s]
+    if any(word.get("space_before") is None for word in found):  # an older version wrote it: the text tells
+        return [word for word in transcript_of(document).words if start_s <= word.start_s <= end_s]
+    return [_word(Node(word)) for word in found]
+
+
 def words_in(document: Document) -> int:
     """How many words it has."""
     return sum(len(segment["words"]) for segment in document["segments"])

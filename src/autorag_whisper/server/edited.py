@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 
-from autorag_whisper.align.edited import placed, runs_of, text_of, units_of, windows_of, words_of
+from autorag_whisper.align.edited import placed, plan_of, text_of, words_of
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.language import parse_language
-from autorag_whisper.domain.transcript import Word, WordSource, join_words
+from autorag_whisper.domain.transcript import Word, WordSource
 from autorag_whisper.domain.transcript_errors import InvalidTranscript, TextTooLong
 from autorag_whisper.format.text import encodable
 from autorag_whisper.jobs.job import JobState
 from autorag_whisper.jobs.library import Version
-from autorag_whisper.jobs.transcript_json import edited, transcript_of
+from autorag_whisper.jobs.transcript_json import edited, words_near
 from autorag_whisper.recognition.given_text import MOST_S, check_length
 from autorag_whisper.server.answers import Json, as_bytes, json_text
 from autorag_whisper.server.errors import ApiError
@@ -44,8 +44,6 @@ if TYPE_CHECKING:
 MOST_SPAN_S = 600.0
 LONGEST_TEXT = 50_000
 _ETAG = re.compile(r'(?:W/)?"(\d{1,9})"')
-_OUTSIDE = 6
-"""Words beside the span that are aligned with it, for their sound."""
 
 
 def add_routes(app: FastAPI, service: Service, jobs: Jobs, recordings: Recordings) -> None:
@@ -234,7 +232,7 @@ class _Alignment:
             raise body.get("end").wrong(f"is behind the end of the recording ({document['duration']:g} s)")
         if not self._recordings.has_media(self._job):
             raise no_media(self._job, 409)
-        words = await asyncio.to_thread(lambda: transcript_of(document).words)
+        words = await asyncio.to_thread(words_near, document, span)
         language = self._language(body, document, span)
         found, changed = await self._aligned(request, words, (text, language, span))
         estimated = sum(
@@ -279,21 +277,14 @@ class _Alignment:
     ) -> tuple[list[Word], list[bool]]:
         """The words of the span, and of each whether it is new."""
         text, language, span = asked
-        inside = [word for word in words if span[0] <= (word.start_s + word.end_s) / 2 < span[1]]
-        before = [word for word in words if word.end_s <= span[0] and word not in inside][-_OUTSIDE:]
-        behind = [word for word in words if word.start_s >= span[1] and word not in inside][:_OUTSIDE]
-        around = [units_of(side, join_words(side), language) for side in (before, behind)]
-        around = [[unit for unit in side if unit.kept is not None] for side in around]
-        units = [*around[0], *units_of(inside, text, language), *around[1]]
-        runs = runs_of(units, span)
-        found: list[Word | None] = [None] * len(units)
-        for window in windows_of(units, runs, MOST_S):
-            part = units[window.first : window.stop]
+        plan = await asyncio.to_thread(plan_of, words, (text, language), span, MOST_S)
+        found: list[Word | None] = [None] * len(plan.units)
+        for window in plan.windows:
+            part = plan.units[window.first : window.stop]
             heard = await self._heard(request, window, (text_of(part), language))
             found[window.first : window.stop] = placed(part, heard)
-        first, stop = len(around[0]), len(units) - len(around[1])
-        made = words_of(units, runs, found)[first:stop]
-        return made, [unit.kept is None for unit in units[first:stop]]
+        made = words_of(plan.units, plan.runs, found)[plan.first : plan.stop]
+        return made, [unit.kept is None for unit in plan.units[plan.first : plan.stop]]
 
     async def _heard(self, request: Request, window: Window, asked: tuple[str, str]) -> tuple[Word, ...]:
         """What the aligners make of a window, on the recording's timeline; () where they make nothing of it."""
