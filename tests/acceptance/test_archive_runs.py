@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+pytestmark = pytest.mark.timeout(1500)  # processes that are killed are begun again, on a busy machine slowly
+
+
 @pytest.mark.slow
 def test_what_is_killed_at_random_ends_with_the_words_of_one_that_is_left_alone(
     tmp_path: Path, demo_sample: Path

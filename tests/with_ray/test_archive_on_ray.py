@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 pytest.importorskip("ray", reason="scripts/ray_env.sh makes the environment")
 
+pytestmark = pytest.mark.timeout(1200)  # a cluster starts in seconds, on a busy machine in minutes
+
 CLIPS = 24
 TINY = ("-m", "tiny.en")
 
