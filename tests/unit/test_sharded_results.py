@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autorag_whisper.archive.outputs import TEMPORARY
 from autorag_whisper.archive.sharded.parts import best, entry_of, read_entries, read_records, write_part
 from autorag_whisper.archive.sharded.records import record_of, transcript_of
 from autorag_whisper.archive.sharded.results import Results, RunFacts
@@ -157,6 +159,20 @@ def test_a_part_that_goes_while_it_is_read_is_looked_for_anew(results: Results) 
     results.add(0, [record("1")])
     results.join(0)  # the part that `reader` has listed is gone
     assert reader.left(0, rows(2), 1) == []
+
+
+def test_what_killed_processes_left_half_written_is_removed_when_it_is_old(results: Results) -> None:
+    results.add(0, [record("0")])
+    folder = next(results.folder.glob("parts/*"))
+    old, new = folder / TEMPORARY.format("0a"), folder / TEMPORARY.format("0b")
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (1.0, 1.0))
+    results.add(0, [record("1")])
+    results.join(0)
+    assert not old.exists()
+    assert new.exists(), "somebody is at it"
+    assert results.left(0, rows(2), 1, anew=True) == []
 
 
 def damages(data: bytes) -> Mapping[str, bytes]:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_TEMPORARY = ".autorag-whisper-{}.tmp"
+TEMPORARY = ".autorag-whisper-{}.tmp"
+"""The name of a file that is not yet whole."""
 _LONGEST_NAME_BYTES = 255
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
 """How file systems say that they have no hard links (FAT, some network shares)."""
@@ -126,7 +127,7 @@ def _move_to_new(temporary: Path, path: Path) -> None:
 @contextlib.contextmanager
 def _temporary(folder: Path, data: bytes) -> Iterator[Path]:
     """A new file in `folder` with `data` in it, which is removed at the end unless it was renamed."""
-    path = folder / _TEMPORARY.format(secrets.token_hex(6))
+    path = folder / TEMPORARY.format(secrets.token_hex(6))
     try:
         # Not `tempfile`: its files are for their owner alone, a transcript is as open as the umask says.
         with path.open("xb") as file:

@@ -153,6 +153,7 @@ def _ray(address: str) -> Any:
     if address == LOCAL:
         # Ray listens on loopback alone where it takes itself to be on a desktop; nothing else makes it.
         told["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        told["RAY_worker_niceness"] = "0"  # else 15: engines would wait for whatever else this machine does
     for name, value in told.items():
         os.environ.setdefault(name, value)  # noqa: TID251 - Ray has no other way to be told
     try:

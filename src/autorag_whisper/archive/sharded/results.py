@@ -8,12 +8,13 @@ What is done is what the parts say. Nothing else is noted anywhere, so nothing e
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from autorag_whisper.archive.outputs import make_writable, write_together
+from autorag_whisper.archive.outputs import TEMPORARY, make_writable, write_together
 from autorag_whisper.archive.sharded.parts import SUFFIX, best, read_entries, read_records, write_part
 from autorag_whisper.domain.archive_errors import (
     OutputFolderUnwritable,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 RUN_FILE, PARTS = "run.json", "parts"
 _SHARDS_A_FOLDER = 100
+_LEFT_OVER_S = 3600.0
 _PART = re.compile(rf"(\d+)\.[0-9a-f]+{re.escape(SUFFIX)}")
 _DIGEST_DIGITS = 12
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -165,7 +167,16 @@ class Results:
         for path in parts:
             if path != joined:
                 path.unlink(missing_ok=True)
+        self._remove_left_over(joined)
         self._listed = None
+
+    def _remove_left_over(self, part: Path) -> None:
+        """Remove what processes that were killed an hour before `part` was written, or earlier, left half written."""
+        now_s = part.stat().st_mtime
+        for path in part.parent.glob(TEMPORARY.format("*")):
+            with contextlib.suppress(FileNotFoundError):
+                if now_s - path.stat().st_mtime > _LEFT_OVER_S:
+                    path.unlink()
 
     def _unless_moved(self, path: Path, shard: int) -> Iterable[Entry]:
         try:
