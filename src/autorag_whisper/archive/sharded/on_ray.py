@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import queue
+import socket
 import threading
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ LOCAL = "local"
 """In the place of an address: a cluster of this process's own, which ends with it."""
 _BLOCKS_AT_MOST = 10_000
 _LOOK_S = 5.0
+_KNOCK_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,16 @@ def _connect(ray: Any, address: str) -> None:
             address="local", num_cpus=max(2, len(os.sched_getaffinity(0))), include_dashboard=False, log_to_driver=False
         )
     else:
+        _knock(address)
         ray.init(address=address, log_to_driver=False)
+
+
+def _knock(address: str) -> None:
+    """Raise OSError where nobody listens at `HOST:PORT`: Ray itself tries for minutes."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal() and "://" not in address:
+        with socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S):
+            pass
 
 
 def _nodes(ray: Any) -> list[Node]:
