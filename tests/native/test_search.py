@@ -204,3 +204,30 @@ def test_many_threads_on_one_model_get_what_each_gets_alone(native_library: Nati
         thread.join()
     assert found == [wanted] * 30
     assert len(ended) == 10
+
+
+def test_a_batch_that_is_cancelled_at_any_point_ends_or_is_whole(native_library: NativeLibrary) -> None:
+    model, audios = world(native_library)
+    search = NativeSearch(4, 0.0, 0, 40, Search(), (END,), ())
+    wanted = model.generate(audios, [PROMPT] * 3, search).tokens
+    ended = 0
+    for turns in range(0, 4000, 100):
+        flag = Interruption()
+
+        def cancel(flag: Interruption = flag, turns: int = turns) -> None:
+            for _ in range(turns):
+                flag.is_set  # noqa: B018 - to take a little time, each round more
+            flag.set()
+
+        thread = threading.Thread(target=cancel)
+        with flag.around():
+            thread.start()
+            if turns == 0:
+                thread.join()
+            try:
+                assert model.generate(audios, [PROMPT] * 3, search).tokens == wanted
+            except Cancelled:
+                ended += 1
+        thread.join()
+    assert ended > 0
+    assert model.generate(audios, [PROMPT] * 3, search).tokens == wanted
