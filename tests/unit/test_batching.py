@@ -60,6 +60,28 @@ def test_short_windows_take_more_chunks_for_the_same_memory() -> None:
     assert [Batch(4, stretches=False).of(window) for window in (3000, 2000, 1000)] == [4, 4, 4]
 
 
+def test_where_windows_are_mixed_the_oldest_chunks_go_together_for_the_same_memory() -> None:
+    seconds = [29.0, 3.0, 15.0, 29.0, 3.0, 3.0, 29.0, 29.0]
+    mixed, alike = pool_of(*seconds), pool_of(*seconds)
+    mixed.strict_window = mixed.mixes_windows = True
+    together = next_batch([Turn(mixed)])
+    assert indices(together) == list(range(len(together)))
+    assert len(together) > mixed.size, "their windows are shorter than the full one"
+    assert sum(task.window(strict=False) for task in together) <= mixed.size * 3000
+    assert len({task.window(strict=False) for task in next_batch([Turn(alike)])}) == 1
+
+
+@given(st.lists(st.floats(0.5, 29), min_size=1, max_size=60))
+def test_where_windows_are_mixed_every_chunk_goes_once_and_memory_is_bounded(durations: list[float]) -> None:
+    pool, gone = pool_of(*durations), list[int]()
+    pool.strict_window = pool.mixes_windows = True
+    while batch := next_batch([Turn(pool)]):
+        assert sum(task.window(strict=False) for task in batch) <= 3000 * pool.size
+        pool.take(batch)
+        gone += indices(batch)
+    assert gone == list(range(len(durations)))
+
+
 def test_a_batch_that_has_to_be_full_is_whole_or_none() -> None:
     pool = pool_of(27, 27, 27)
     assert next_batch([Turn(pool)], full=True) == []

@@ -1,12 +1,13 @@
 """Which chunks go through the engine together: a pool in the order of the audio, and batches from it.
 
-A batch has one window and one profile of options (`recognition.profile`).
+A batch has one window, unless the engine mixes them, and one profile of options (`recognition.profile`).
 """
 
 from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
 from autorag_whisper.engines.base import WINDOW_FRAMES
@@ -36,6 +37,13 @@ class Batch:
         """Chunks of this window: what they take of the engine's memory is in proportion to it."""
         return self.size * WINDOW_FRAMES // window if self.stretches else self.size
 
+    def first_of(self, windows: Iterable[int]) -> int:
+        """How many of the first chunks of these windows go together, one at least."""
+        if not self.stretches:
+            return self.size
+        ends = accumulate(windows)
+        return max(1, sum(end <= self.size * WINDOW_FRAMES for end in ends))
+
 
 def batch_of(size: int, wanted: int | None, limit: int | None = None) -> Batch:
     """As large as was `wanted`, or of the device's `size`; `limit` chunks of any window where more did not fit."""
@@ -55,7 +63,8 @@ class Group(NamedTuple):
 class Pool:
     """Chunks that wait, oldest first, also of several files. Belongs to one thread.
 
-    `size`: chunks of the full window that the device takes at once; `limit`: where fewer did not fit.
+    `size`: chunks of the full window that the device takes at once; `limit`: where fewer did not fit. `mixes_windows`:
+    a batch has chunks of any windows, of all together no more than `size` full ones.
     """
 
     strict_window: bool
@@ -66,6 +75,7 @@ class Pool:
     known: dict[int, tuple[str, ...]] = field(default_factory=dict)
     asked: set[int] = field(default_factory=set)
     passed_over: int = 0
+    mixes_windows: bool = False
 
     @property
     def seconds(self) -> float:
@@ -107,9 +117,21 @@ class Pool:
             if self._is_eligible(task)
         ]
 
-    def most(self, group: Group) -> int:
-        """Chunks of a group that may go together."""
-        return batch_of(self.size, group.profile.batch_size, self.limit).of(group.window)
+    def most(self, group: Group, tasks: Sequence[ChunkTask]) -> int:
+        """Chunks of a group that may go together; `tasks` are all that wait in it."""
+        window = group.window
+        if self.mixes_windows and tasks:
+            window = sum(task.window(strict=False) for task in tasks) // len(tasks)
+        return self._batch(group).of(window)
+
+    def fitting(self, group: Group, batch: list[ChunkTask]) -> list[ChunkTask]:
+        """As many of the first of a group's chunks as the memory is for."""
+        if not self.mixes_windows:
+            return batch
+        return batch[: self._batch(group).first_of(task.window(strict=False) for task in batch)]
+
+    def _batch(self, group: Group) -> Batch:
+        return batch_of(self.size, group.profile.batch_size, self.limit)
 
     @property
     def has_eligible(self) -> bool:
@@ -173,15 +195,17 @@ def next_batch(turns: Sequence[Turn], *, full: bool = False, share: int = 1) -> 
     own = found[0]
     if not own:
         return []
+    waiting = {group: [task for each in found for task in each.get(group, ())] for group in own}
     group = next(iter(own))  # the oldest chunk's
     if pool.passed_over < MOST_PASSED_OVER:
-        group = max(own, key=lambda one: min(1.0, sum(len(each.get(one, ())) for each in found) / pool.most(one)))
-    count, size = sum(len(each.get(group, ())) for each in found), pool.most(group)
+        group = max(own, key=lambda one: min(1.0, len(waiting[one]) / pool.most(one, waiting[one])))
+    count, size = len(waiting[group]), pool.most(group, waiting[group])
     if full and count < size:
         return []
     if share > 1 and count < size * share:
         size = min(size, -(-count // share))
-    return _shared([(turn, each.get(group, [])) for turn, each in zip(turns, found, strict=True)], size)
+    own_and_others = [(turn, each.get(group, [])) for turn, each in zip(turns, found, strict=True)]
+    return pool.fitting(group, _shared(own_and_others, size))
 
 
 def _shared(waiting: Sequence[tuple[Turn, list[ChunkTask]]], size: int) -> list[ChunkTask]:

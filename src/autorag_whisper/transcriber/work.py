@@ -70,7 +70,8 @@ class RunWork:
     _reading: RunFile | None = None
 
     def __post_init__(self) -> None:
-        self.pool = Pool(self.spec.one_window, self.spec.batch_size, self.request.session.batch_limit)
+        spec, mixes = self.spec, self.spec.mixes_windows and not self.spec.strict_window
+        self.pool = Pool(spec.one_window, spec.batch_size, self.request.session.batch_limit, mixes_windows=mixes)
         self.load_steps = tuple(self.request.session.steps)
 
     @property
