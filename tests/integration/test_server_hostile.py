@@ -21,10 +21,13 @@ from fastapi.responses import StreamingResponse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from autorag_whisper.domain.errors import EngineError, PoisonedFile
+from autorag_whisper.domain.media_errors import DecoderKilled
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.jobs.job import KEY_PREFIX, JobRequest, JobState
 from autorag_whisper.jobs.memory import MemoryJobStore
 from autorag_whisper.jobs.runner import JobRunner
+from autorag_whisper.jobs.store import MOST_DEATHS
 from autorag_whisper.server import keys
 from autorag_whisper.server.app import Engine, create_app
 from autorag_whisper.server.connection import Connection
@@ -33,6 +36,7 @@ from autorag_whisper.server.pace import Pace
 from autorag_whisper.server.running import config_of
 from autorag_whisper.server.settings import ServerSettings
 from autorag_whisper.testing import speech_samples, write_speech
+from autorag_whisper.worker.process import Gone
 from http_world import TRANSCRIPTIONS, Exchange, Gate, app_of, client_of, decoder_of, error_of, held_world, post, until
 from run_world import World
 
@@ -278,6 +282,58 @@ def test_a_job_whose_decoder_the_system_kills_is_tried_again(tmp_path: Path) -> 
         gate.let.set()
         until(lambda: client.get(own).json()["state"] == "queued")
         assert client.get(own).json()["attempts"] == {"deaths": 1, "failures": 0}
+
+
+class Raising:
+    """A transcriber that fails, each time with the next of `errors`."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self._errors = iter(errors)
+
+    def resume(self, *_: Any, **__: Any) -> Any:
+        raise next(self._errors)
+
+
+KILLED = PoisonedFile("talk.wav", Gone(-signal.SIGKILL).reason)
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "attempts"),
+    [
+        (KILLED, JobState.QUEUED, (1, 0)),
+        (DecoderKilled("talk.wav"), JobState.QUEUED, (1, 0)),
+        (EngineError("fake", "load", "not now"), JobState.QUEUED, (0, 1)),
+        (PoisonedFile("talk.wav", Gone(-signal.SIGSEGV).reason), JobState.FAILED, (0, 0)),
+        (PoisonedFile("talk.wav", Gone(1).reason), JobState.FAILED, (0, 0)),
+    ],
+)
+def test_a_process_that_was_killed_from_outside_is_no_fault_of_the_job(
+    tmp_path: Path, error: Exception, state: JobState, attempts: tuple[int, int]
+) -> None:
+    """Two kills of the worker within a chunk failed a durable job for good: chaos on a slow machine found it."""
+    store = MemoryJobStore()
+    runner = JobRunner(store, Raising(error), tmp_path, lambda: 1e9, most=1)  # type: ignore[arg-type]  # `resume` alone
+    try:
+        own = store.add(JobRequest("/talk.wav", "talk.wav"), 1e9).id
+        until(lambda: (found := store.get(own)) is not None and found.state is state and runner.in_work == 0)
+        until(lambda: (found := store.get(own)) is not None and (found.deaths, found.failures) == attempts)
+        assert store.claim(30.0, 1e9) is None  # not at once
+    finally:
+        runner.close()
+
+
+def test_a_job_with_which_twenty_processes_were_killed_is_poisoned(tmp_path: Path) -> None:
+    store, now = MemoryJobStore(), itertools.count(1e9, 1000.0)
+    errors = [KILLED] * MOST_DEATHS
+    runner = JobRunner(store, Raising(*errors), tmp_path, lambda: next(now), most=1)  # type: ignore[arg-type]  # as above
+    try:
+        own = store.add(JobRequest("/talk.wav", "talk.wav"), 0.0).id
+        until(lambda: (found := store.get(own)) is not None and found.state is JobState.FAILED)
+        found = store.get(own)
+        assert found is not None
+        assert (found.deaths, json.loads(found.error)["code"]) == (MOST_DEATHS - 1, "poisoned")
+    finally:
+        runner.close()
 
 
 @pytest.mark.parametrize("jump_s", [3600.0, -3600.0])

@@ -41,6 +41,7 @@ from autorag_whisper.format import render
 from autorag_whisper.format.segment import segment_json
 from autorag_whisper.jobs.files import JobFiles, is_full
 from autorag_whisper.jobs.job import KeptMedia
+from autorag_whisper.jobs.store import MOST_DEATHS
 from autorag_whisper.jobs.transcripts import Transcripts
 from autorag_whisper.jobs.work import JobChunks, JobInWork, Telling, events_of, unpack
 from autorag_whisper.telemetry import Telemetry
@@ -64,7 +65,8 @@ LEASE_S = 30.0
 MOST_FAILURES = 5
 """Tries after errors of which each may be over soon."""
 FIRST_WAIT_S = 10.0
-"""Until the second try; doubled for each further one."""
+"""Until the second try; doubled for each further one, up to `LONGEST_WAIT_S`."""
+LONGEST_WAIT_S = 300.0
 _TICK_S = 0.5
 
 _Kept = TypeVar("_Kept")
@@ -326,11 +328,11 @@ class JobRunner:
         self._patiently(end or (lambda: self._store.hand_back(claim)))
 
     def _failed(self, claim: Claim, active: JobInWork, error: Exception) -> None:
-        crashed, again_s = isinstance(error, DecoderKilled), None
-        tries = 1 + (claim.job.deaths if crashed else claim.job.failures)
-        may_pass = isinstance(error, UnavailableError | OSError)
-        if may_pass and tries < MOST_FAILURES:
-            again_s = self._clock() + FIRST_WAIT_S * 2 ** (tries - 1)
+        crashed, again_s = _was_killed(error), None
+        before, most = (claim.job.deaths, MOST_DEATHS) if crashed else (claim.job.failures, MOST_FAILURES)
+        may_pass = crashed or isinstance(error, UnavailableError | OSError)
+        if may_pass and before + 1 < most:
+            again_s = self._clock() + min(FIRST_WAIT_S * 2**before, LONGEST_WAIT_S)
         told = json.dumps(_told(error), ensure_ascii=False)
         self._let_go(claim, active, lambda: self._store.fail(claim, told, self._clock(), again_s, crashed=crashed))
 
@@ -386,6 +388,11 @@ class JobRunner:
                 active.cancel.cancel()
         elif told.job.wants_cancel:
             active.cancel.cancel()
+
+
+def _was_killed(error: Exception) -> bool:
+    """Whether a process that worked on the job was killed from outside, which is no fault of its media."""
+    return isinstance(error, DecoderKilled) or (isinstance(error, PoisonedFile) and error.was_killed)
 
 
 def _told(error: Exception) -> dict[str, str]:
