@@ -312,7 +312,7 @@ def test_a_process_that_was_killed_from_outside_is_no_fault_of_the_job(
 ) -> None:
     """Two kills of the worker within a chunk failed a durable job for good: chaos on a slow machine found it."""
     store = MemoryJobStore()
-    runner = JobRunner(store, Raising(error), tmp_path, lambda: 1e9, most=1)  # type: ignore[arg-type]  # `resume` alone
+    runner = JobRunner(store, Raising(error), tmp_path, lambda: 1e9, most=1)  # type: ignore[arg-type]  # its `resume` alone
     try:
         own = store.add(JobRequest("/talk.wav", "talk.wav"), 1e9).id
         until(lambda: (found := store.get(own)) is not None and found.state is state and runner.in_work == 0)
@@ -332,6 +332,35 @@ def test_a_job_with_which_twenty_processes_were_killed_is_poisoned(tmp_path: Pat
         found = store.get(own)
         assert found is not None
         assert (found.deaths, json.loads(found.error)["code"]) == (MOST_DEATHS - 1, "poisoned")
+    finally:
+        runner.close()
+
+
+class SlowToAnswer(MemoryJobStore):
+    """A claim ends, and the answer to that takes so long that leases are renewed meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._renewed = threading.Event()
+
+    def renew(self, claim: Any, *given: Any) -> Any:
+        if (kept := self.get(claim.job.id)) is not None and kept.state is not JobState.RUNNING:
+            self._renewed.set()
+        return super().renew(claim, *given)
+
+    def fail(self, *given: Any, **named: Any) -> bool:
+        is_kept = super().fail(*given, **named)
+        self._renewed.wait(1.0)
+        return is_kept
+
+
+def test_a_job_that_ends_is_not_told_as_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = SlowToAnswer()
+    runner = JobRunner(store, Raising(KILLED), tmp_path, lambda: 1e9, most=1)  # type: ignore[arg-type]  # its `resume` alone
+    try:
+        own = store.add(JobRequest("/talk.wav", "talk.wav"), 1e9).id
+        until(lambda: (found := store.get(own)) is not None and found.deaths == 1 and runner.in_work == 0)
+        assert "its lease ran out" not in caplog.text
     finally:
         runner.close()
 

@@ -13,12 +13,11 @@ Where the disk is full, or the store cannot be used, nothing new is claimed; wha
 
 from __future__ import annotations
 
-import json
 import logging
 import math
-import re
 import threading
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -27,21 +26,14 @@ from opentelemetry.trace import SpanKind
 from autorag_whisper import telemetry as names
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.decoding import DecodingLimits
-from autorag_whisper.domain.errors import (
-    AutoragWhisperError,
-    Cancelled,
-    MediaUnreadable,
-    PoisonedFile,
-    UnavailableError,
-)
+from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, MediaUnreadable
 from autorag_whisper.domain.job_errors import StoreUnavailable
-from autorag_whisper.domain.media_errors import DecoderKilled
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.format import render
 from autorag_whisper.format.segment import segment_json
+from autorag_whisper.jobs import failures
 from autorag_whisper.jobs.files import JobFiles, is_full
 from autorag_whisper.jobs.job import KeptMedia
-from autorag_whisper.jobs.store import MOST_DEATHS
 from autorag_whisper.jobs.transcripts import Transcripts
 from autorag_whisper.jobs.work import JobChunks, JobInWork, Telling, events_of, unpack
 from autorag_whisper.telemetry import Telemetry
@@ -62,11 +54,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 LEASE_S = 30.0
-MOST_FAILURES = 5
-"""Tries after errors of which each may be over soon."""
-FIRST_WAIT_S = 10.0
-"""Until the second try; doubled for each further one, up to `LONGEST_WAIT_S`."""
-LONGEST_WAIT_S = 300.0
 _TICK_S = 0.5
 
 _Kept = TypeVar("_Kept")
@@ -279,7 +266,8 @@ class JobRunner:
         self._patiently(lambda: active.flush(store, claim))
         self._patiently(lambda: store.renew(claim, LEASE_S, self._clock(), (whole_s, whole_s)))
         kept = claim.job.request.media_bytes if self.kept_media.keep_s else 0
-        if self._patiently(lambda: store.finish(claim, self._clock(), result.name, size, kept)):
+        finish = partial(store.finish, claim, self._clock(), result.name, size, kept)
+        if self._patiently(lambda: active.end(finish)):
             if not kept:
                 self.files.remove_media(claim.job)
             elif self.kept_media.most_bytes is not None:
@@ -325,16 +313,17 @@ class JobRunner:
     def _let_go(self, claim: Claim, active: JobInWork, end: Callable[[], bool] | None = None) -> None:
         """Keep what is done of a job, and hand it back, or whatever `end` does."""
         self._patiently(lambda: active.flush(self._store, claim))
-        self._patiently(end or (lambda: self._store.hand_back(claim)))
+        self._patiently(lambda: active.end(end or (lambda: self._store.hand_back(claim))))
 
     def _failed(self, claim: Claim, active: JobInWork, error: Exception) -> None:
-        crashed, again_s = _was_killed(error), None
-        before, most = (claim.job.deaths, MOST_DEATHS) if crashed else (claim.job.failures, MOST_FAILURES)
-        may_pass = crashed or isinstance(error, UnavailableError | OSError)
-        if may_pass and before + 1 < most:
-            again_s = self._clock() + min(FIRST_WAIT_S * 2**before, LONGEST_WAIT_S)
-        told = json.dumps(_told(error), ensure_ascii=False)
-        self._let_go(claim, active, lambda: self._store.fail(claim, told, self._clock(), again_s, crashed=crashed))
+        judged = failures.judged(claim.job, error)
+
+        def end() -> bool:
+            now_s = self._clock()
+            again_s = None if judged.wait_s is None else now_s + judged.wait_s
+            return self._store.fail(claim, judged.told, now_s, again_s, crashed=judged.crashed)
+
+        self._let_go(claim, active, end)
 
     def _patiently(self, action: Callable[[], _Kept]) -> _Kept:
         """Do it as soon as there is room, and nothing new meanwhile. Raises what is in the way if this process ends."""
@@ -376,31 +365,15 @@ class JobRunner:
             self._renew(active)
 
     def _renew(self, active: JobInWork) -> None:
-        claim = active.claim
-        if claim is None:
-            return
-        active.flush(self._store, claim)
-        told = self._store.renew(claim, LEASE_S, self._clock(), (active.audio_s, active.total_s))
+        with active.ending:
+            claim = active.claim
+            if claim is None or active.is_over:
+                return
+            active.flush(self._store, claim)
+            told = self._store.renew(claim, LEASE_S, self._clock(), (active.audio_s, active.total_s))
         if told is None:
-            if active in self._active:
-                _log.warning("job %s is no longer this process's: its lease ran out", claim.job.id)
-                active.claim = None
-                active.cancel.cancel()
+            _log.warning("job %s is no longer this process's: its lease ran out", claim.job.id)
+            active.claim = None
+            active.cancel.cancel()
         elif told.job.wants_cancel:
             active.cancel.cancel()
-
-
-def _was_killed(error: Exception) -> bool:
-    """Whether a process that worked on the job was killed from outside, which is no fault of its media."""
-    return isinstance(error, DecoderKilled) or (isinstance(error, PoisonedFile) and error.was_killed)
-
-
-def _told(error: Exception) -> dict[str, str]:
-    """An error as its client sees it; what is not of the package is not shown, as it may hold paths."""
-    if isinstance(error, PoisonedFile):
-        return {"message": str(error), "code": "poisoned"}
-    if isinstance(error, AutoragWhisperError):
-        return {"message": str(error), "code": re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()}
-    if isinstance(error, OSError):
-        return {"message": error.strerror or str(error), "code": "not_readable"}
-    return {"message": "an internal error, which the server's log has", "code": "internal_error"}

@@ -11,7 +11,7 @@ from autorag_whisper.transcriber.cancellation import CancelToken
 from autorag_whisper.transcriber.kept_chunks import why_refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from autorag_whisper.jobs.job import Claim, JobEvent
     from autorag_whisper.jobs.store import JobStore
@@ -102,6 +102,15 @@ class JobInWork:
     total_s: float = 0.0
     events: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    ending: threading.Lock = field(default_factory=threading.Lock)
+    is_over: bool = False
+
+    def end(self, action: Callable[[], bool]) -> bool:
+        """Do what ends the claim; whoever renews it (`ending`) does so before, or not at all."""
+        with self.ending:
+            done = action()
+            self.is_over = True
+            return done
 
     def tell(self, events: list[tuple[str, str]]) -> None:
         """Have events kept with the next `flush`."""

@@ -39,7 +39,7 @@ from autorag_whisper.server.job_requests import (
 from autorag_whisper.telemetry import traceparent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
     from autorag_whisper.jobs.partial import Partial
     from autorag_whisper.jobs.runner import JobRunner
@@ -262,7 +262,7 @@ def _queued(given: Given, jobs: Jobs, wanted: JobRequest) -> tuple[Job, bool]:
         job = jobs.store.add(wanted, now_s, jobs.settings.limits)
     except BaseException as error:
         if given.file is not None:
-            _remove_unless_queued(place, jobs, wanted)
+            _remove_unless_queued(place, jobs, wanted, now_s)
         if isinstance(error, QuotaExceeded):
             raise ApiError(429, str(error), "rate_limit_error", code="quota_exceeded", headers=headers) from error
         if isinstance(error, QueueFull):
@@ -279,10 +279,20 @@ def _queued(given: Given, jobs: Jobs, wanted: JobRequest) -> tuple[Job, bool]:
     return job, is_new
 
 
-def _remove_unless_queued(place: Path, jobs: Jobs, wanted: JobRequest) -> None:
+def _added_since(store: JobStore, client: str, since_s: float) -> Iterator[Job]:
+    """The jobs of a client that were added at `since_s` or later, and a page of others."""
+    before = ""
+    while page := store.newest(client, limit=_MOST_LISTED, before=before):
+        yield from page
+        if page[-1].created_s < since_s:
+            return
+        before = page[-1].id
+
+
+def _remove_unless_queued(place: Path, jobs: Jobs, wanted: JobRequest, now_s: float) -> None:
     """A store that failed may have queued it all the same; where it cannot say, the next start looks again."""
     try:
-        newest = jobs.store.newest(wanted.client) if place.exists() else []
+        newest = list(_added_since(jobs.store, wanted.client, now_s)) if place.exists() else []
     except Exception:  # noqa: BLE001 - it failed already
         _log.warning("whether %s is a job's upload cannot be found out", place.name)
         return
