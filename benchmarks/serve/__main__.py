@@ -18,7 +18,7 @@ from benchmarks.serve import parts
 from benchmarks.serve.parts import Plan
 from benchmarks.serve.peers import CHOICES, ROOT
 from benchmarks.serve.soak import soak
-from benchmarks.serve.tables import markdown
+from benchmarks.serve.tables import markdown, put_into
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,7 +28,10 @@ KIT = Path(os.environ.get("AUTORAG_WHISPER_KIT") or ROOT.parent / "shared" / "ki
 
 def main() -> None:
     """Measure what is asked for, and say it as a table; `--json` keeps the figures."""
-    given = _parser().parse_args()
+    parser = _parser()
+    given = parser.parse_args()
+    if given.readme and "throughput" not in given.parts:
+        parser.error("--readme needs throughput")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers are ended on the way out
     plan = Plan(**{field.name: getattr(given, field.name) for field in fields(Plan)})
     measurements: Mapping[str, Callable[[Plan], dict[str, Any]]] = {
@@ -45,6 +48,8 @@ def main() -> None:
         print(json.dumps({name: found[name]}), file=sys.stderr)
         if given.json:
             given.json.write_text(json.dumps(found, indent=1) + "\n")
+    if given.readme:
+        given.readme.write_text(put_into(given.readme.read_text(encoding="utf-8"), found), encoding="utf-8")
     print(markdown(found))
 
 
@@ -53,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     names = ("latency", "throughput", "beside-a-long-job", "first-delta", "shutdown", "soak")
     parser.add_argument("parts", nargs="+", choices=names)
     parser.add_argument("--json", type=Path, help="where the figures are kept")
+    parser.add_argument("--readme", type=Path, help="which gets the table of servers (with `throughput`)")
     parser.add_argument("--kit", type=Path, default=KIT)
     parser.add_argument("--model", default=Plan.model)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))

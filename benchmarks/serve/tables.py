@@ -26,6 +26,21 @@ def markdown(found: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+BEGIN, END = "<!-- begin: python -m benchmarks.serve --readme -->", "<!-- end -->"
+"""Between these README has the table of servers."""
+
+
+def put_into(readme: str, found: Mapping[str, Any]) -> str:
+    """README with the table of servers as it was measured. Raises ValueError where it has no place for it."""
+    before, begin, rest = readme.partition(BEGIN)
+    _, end, behind = rest.partition(END)
+    if not begin or not end or END in before:
+        raise ValueError(f"README has not {BEGIN} and behind it {END}")
+    about = ", ".join(str(value) for value in found["about"].values())
+    table = "\n".join(_servers(found["throughput"]["servers"]))
+    return f"{before}{BEGIN}\n{about}\n\n{table}\n{END}{behind}"
+
+
 def _part(figures: Mapping[str, Any]) -> str:
     servers = figures.get("servers")
     rest = [f"- {name}: {value}" for name, value in figures.items() if name != "servers"]

@@ -12,7 +12,7 @@ from benchmarks.compare.recordings import Recording
 from benchmarks.serve.load import Answer, Clip, Loaded, load, quantile, require_loopback
 from benchmarks.serve.servers import ServerChoice, served
 from benchmarks.serve.soak import Soaked, report
-from benchmarks.serve.tables import markdown
+from benchmarks.serve.tables import BEGIN, END, markdown, put_into
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -121,3 +121,26 @@ def test_the_table_names_goals_and_servers() -> None:
     assert "| a server | 0.50 | 1.00 | 1.00 | 0.0 | 500 | 0 |" in text
     assert "times_best_peer: 4.5" in text
     assert "first-delta (goal: <= 2 s)" in text
+
+
+def test_readme_gets_the_table_of_servers_and_stays_what_it_is_else(root: Path) -> None:
+    row = {
+        "told": "ours",
+        "requests_per_s": 3.0,
+        "p50_ms": 1000,
+        "p95_ms": 2000,
+        "wer": 20.0,
+        "memory_mb": 1,
+        "failed": 0,
+    }
+    found = {"about": {"date": "today"}, "throughput": {"servers": {"ours": row}}}
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    written = put_into(readme, found)
+    assert "| ours | 3.00 | 1.00 | 2.00 | 20.0 | 1 | 0 |" in written
+    assert put_into(written, found) == written
+    assert (written.partition(BEGIN)[0], written.partition(END)[2]) == (
+        readme.partition(BEGIN)[0],
+        readme.partition(END)[2],
+    )
+    with pytest.raises(ValueError, match="README has not"):
+        put_into("nothing", found)
