@@ -312,7 +312,7 @@ def test_a_process_that_was_killed_from_outside_is_no_fault_of_the_job(
 ) -> None:
     """Two kills of the worker within a chunk failed a durable job for good: chaos on a slow machine found it."""
     store = MemoryJobStore()
-    runner = JobRunner(store, Raising(error), tmp_path, lambda: 1e9, most=1)  # type: ignore[arg-type]  # its `resume` alone
+    runner = JobRunner(store, Raising(error), tmp_path, lambda: 1e9, most=1)  # type: ignore[arg-type]  # it has resume alone
     try:
         own = store.add(JobRequest("/talk.wav", "talk.wav"), 1e9).id
         until(lambda: (found := store.get(own)) is not None and found.state is state and runner.in_work == 0)
@@ -356,7 +356,7 @@ class SlowToAnswer(MemoryJobStore):
 
 def test_a_job_that_ends_is_not_told_as_lost(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = SlowToAnswer()
-    runner = JobRunner(store, Raising(KILLED), tmp_path, lambda: 1e9, most=1)  # type: ignore[arg-type]  # its `resume` alone
+    runner = JobRunner(store, Raising(KILLED), tmp_path, lambda: 1e9, most=1)  # type: ignore[arg-type]  # it has resume alone
     try:
         own = store.add(JobRequest("/talk.wav", "talk.wav"), 1e9).id
         until(lambda: (found := store.get(own)) is not None and found.deaths == 1 and runner.in_work == 0)

@@ -325,11 +325,6 @@ class PoisonedFile(RequestError):
         return f"{self.name}: it killed the worker process again and again ({self.reason})"
 
     @property
-    def was_killed(self) -> bool:
-        """Whether the last process was killed from outside, as the system does without memory: no file does that."""
-        return self.reason == "ended by signal 9"
-
-    @property
     def remedy(self) -> str:
         return "report it with the file, if it can be shared"
 

@@ -18,10 +18,12 @@ MOST_FAILURES = 5
 FIRST_WAIT_S = 10.0
 """Until the second try; doubled for each further one, up to `LONGEST_WAIT_S`."""
 LONGEST_WAIT_S = 300.0
+_KILLED = "ended by signal 9"
+"""As the worker's supervision tells of SIGKILL, which the system sends without memory, and no file."""
 
 
 class Failure(NamedTuple):
-    """`wait_s`: until it is tried again; None for never. `crashed`: it counts as a death. `told`: JSON for its client."""
+    """`wait_s`: until it is tried again, None for never. `crashed`: counts as a death. `told`: JSON for the client."""
 
     wait_s: float | None
     crashed: bool
@@ -39,7 +41,7 @@ def judged(job: Job, error: Exception) -> Failure:
 
 def _was_killed(error: Exception) -> bool:
     """Whether a process that worked on the job was killed from outside, which is no fault of its media."""
-    return isinstance(error, DecoderKilled) or (isinstance(error, PoisonedFile) and error.was_killed)
+    return isinstance(error, DecoderKilled) or (isinstance(error, PoisonedFile) and error.reason == _KILLED)
 
 
 def _told(error: Exception) -> dict[str, str]:
