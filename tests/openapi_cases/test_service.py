@@ -68,6 +68,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         thread.join()
 
 
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")  # uploads in pieces
 api = schemathesis.openapi.from_path(Path(__file__).parents[2] / "docs" / "openapi.json")
 
 
