@@ -15,7 +15,8 @@ from autorag_whisper.domain.request import Effort, Quality, TranscribeOptions
 from autorag_whisper.recognition.batching import MOST_PASSED_OVER, MOST_WAITED, Batch, Pool, Turn, in_turn, next_batch
 from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkTask
 from autorag_whisper.recognition.profile import BatchProfile, profile_of
-from autorag_whisper.recognition.windows import window_frames
+from autorag_whisper.recognition.windows import features_of, window_frames, windows_of
+from autorag_whisper.testing import FakeWhisper
 
 
 def chunk(index: int, seconds: float) -> SpeechChunk:
@@ -58,6 +59,18 @@ def test_the_window_with_the_fullest_batch_goes_first() -> None:
 def test_short_windows_take_more_chunks_for_the_same_memory() -> None:
     assert [Batch(4, stretches=True).of(window) for window in (3000, 2000, 1000)] == [4, 6, 12]
     assert [Batch(4, stretches=False).of(window) for window in (3000, 2000, 1000)] == [4, 4, 4]
+
+
+@pytest.mark.parametrize("mixes", [False, True])
+def test_each_chunk_of_a_batch_is_seen_whole_in_its_own_window(mixes: bool) -> None:
+    spec = replace(FakeWhisper().spec, mixes_windows=mixes)
+    seconds = [3.0, 29.0, 12.0] if mixes else [27.5, 29.0, 28.0]
+    chunks = [chunk(n, duration) for n, duration in enumerate(seconds)]
+    frames = [window_frames(len(one.samples), strict=False) for one in chunks]
+    found = windows_of(chunks, frames, spec)
+    assert [window.shape for window in found] == [(spec.n_mels, count) for count in frames]
+    for window, one, count in zip(found, chunks, frames, strict=True):
+        np.testing.assert_array_equal(window, features_of([one], spec.n_mels, count)[0])
 
 
 def test_where_windows_are_mixed_the_oldest_chunks_go_together_for_the_same_memory() -> None:

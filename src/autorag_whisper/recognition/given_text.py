@@ -21,7 +21,7 @@ from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkResult, E
 from autorag_whisper.recognition.quality import compression_ratio
 from autorag_whisper.recognition.text_alignment import SpokenText, TextAlignment
 from autorag_whisper.recognition.text_pass import Pieces
-from autorag_whisper.recognition.windows import features_of
+from autorag_whisper.recognition.windows import windows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,8 +92,8 @@ def by_whisper(model: WhisperModel, options: TranscribeOptions, caller: Caller) 
 
     def align(tasks: Sequence[ChunkTask], languages: Sequence[str]) -> list[Aligned]:
         caller.check()
-        frames = tasks[0].window(strict=spec.strict_window)
-        encoded = model.encode(features_of([task.chunk for task in tasks], spec.n_mels, frames))
+        windows = [task.window(strict=spec.strict_window) for task in tasks]
+        encoded = model.encode(windows_of([task.chunk for task in tasks], windows, spec))
         caller.check()
         hypothesis = Hypothesis(tokens, 0.0, 0.0, cap_hit=False)
         spoken = [

@@ -23,7 +23,7 @@ from autorag_whisper.recognition.quality import Fault, best_of
 from autorag_whisper.recognition.rival_languages import Reading, is_doubtful, likeliest, most_promising, trial_cap
 from autorag_whisper.recognition.sampling import seed_of
 from autorag_whisper.recognition.search import Asked, TextSearch
-from autorag_whisper.recognition.windows import features_of
+from autorag_whisper.recognition.windows import windows_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,12 +92,8 @@ class WhisperPass:
 
     def _encode(self, tasks: Sequence[ChunkTask], *, full: bool = False) -> Encoded:
         self._caller.check()
-        spec = self._engine.spec
         windows = [task.window(strict=full or self._strict_window) for task in tasks]
-        if spec.mixes_windows:
-            pairs = zip(tasks, windows, strict=True)
-            return self._engine.encode([features_of([task.chunk], spec.n_mels, frames)[0] for task, frames in pairs])
-        return self._engine.encode(features_of([task.chunk for task in tasks], spec.n_mels, windows[0]))
+        return self._engine.encode(windows_of([task.chunk for task in tasks], windows, self._engine.spec))
 
     def _row(self, task: ChunkTask, choice: LanguageChoice | None) -> Row:
         if choice is None:

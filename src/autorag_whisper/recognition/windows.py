@@ -15,9 +15,12 @@ from autorag_whisper.audio.features import FRAMES_PER_S, frame_count, log_mel
 from autorag_whisper.engines.base import MAX_NEW_TOKENS, WINDOW_FRAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from autorag_whisper.domain.audio import SpeechChunk
+    from autorag_whisper.engines.base import WhisperSpec
 
 _SLACK_FRAMES = 200
 _WINDOWS = (1000, 1250, 1500, 1750, 2000, 2500, WINDOW_FRAMES)
@@ -49,6 +52,18 @@ def token_cap(samples: int, language: str) -> int:
     per_s = _TOKENS_PER_S.get(language, _USUAL_TOKENS_PER_S)
     most = MAX_NEW_TOKENS if per_s <= _USUAL_TOKENS_PER_S else MOST_TOKENS
     return min(most, _TOKENS_AT_LEAST + 2 * per_s * frame_count(samples) // FRAMES_PER_S)
+
+
+def windows_of(
+    chunks: Sequence[SpeechChunk], frames: Sequence[int], spec: WhisperSpec
+) -> NDArray[np.float32] | list[NDArray[np.float32]]:
+    """The features of chunks that go together, for `WhisperModel.encode`; `frames`: the window of each.
+
+    They are the same for all unless the engine mixes windows.
+    """
+    if spec.mixes_windows:
+        return [features_of([chunk], spec.n_mels, count)[0] for chunk, count in zip(chunks, frames, strict=True)]
+    return features_of(list(chunks), spec.n_mels, frames[0])
 
 
 def features_of(chunks: list[SpeechChunk], n_mels: int, frames: int) -> NDArray[np.float32]:
