@@ -107,7 +107,7 @@ class World:
 
     def done(self, job: str) -> dict[str, Any]:
         """The newest version of a job's transcript, when there is one."""
-        until(lambda: self.ask(f"/v1/jobs/{job}")["state"] in ("done", "failed"), "the job is over")
+        until(lambda: self.ask(f"/v1/jobs/{job}")["state"] in ("done", "failed"), "the job is over", 600)
         return dict(self.ask(f"/v1/jobs/{job}/transcript"))
 
     def transcribed(self, path: Path, name: str = "") -> str:

@@ -61,6 +61,7 @@ def test_an_edit_gets_its_times_from_the_sound_and_all_other_words_keep_theirs(
             assert (new["start"], new["end"], new["source"]) == (old["start"], old["end"], old["source"])
     assert abs(after[at]["start"] - before[at]["start"]) < 0.3
     assert after[at]["source"] in ("ctc", "characters", "tokens")
+    assert after[at]["probability"] == 1, "what a person wrote is not the recogniser's to doubt"
 
 
 def test_undo_redo_reload_and_export_are_the_same_text(visit: Callable[..., Visitor], world: World, job: str) -> None:

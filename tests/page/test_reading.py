@@ -48,10 +48,11 @@ def test_a_dropped_recording_is_sent_its_words_come_and_it_can_be_played(
     visitor.shoot("2-reading")
 
 
+@pytest.mark.timeout(300)
 def test_words_appear_while_they_are_recognised(visit: Callable[..., Visitor], kit: Path, world: World) -> None:
     """The job is long enough that its first words are there well before its last."""
     visitor = visit()
-    job = world.add(kit.parent / "tts" / "long_10min.flac", options='{"clips": [[0, 150]]}')
+    job = world.add(kit.parent / "tts" / "long_10min.flac", options='{"clips": [[0, 120]]}')
     page = visitor.at(f"/#/job/{job}")
     page.wait_for_selector(".w", timeout=60_000)
     page.wait_for_selector("#progress .meter")
@@ -63,7 +64,7 @@ def test_words_appear_while_they_are_recognised(visit: Callable[..., Visitor], k
     page.wait_for_selector(".state.cancelled")
     page.get_by_label("More", exact=True).click()
     page.get_by_role("button", name="Try again").click()
-    page.wait_for_selector("#save-state", timeout=110_000)
+    page.wait_for_selector("#save-state", timeout=200_000)
     assert page.locator(".w").first.inner_text() == first
 
 
@@ -108,6 +109,7 @@ def test_speed_skips_and_a_loop(visit: Callable[..., Visitor], world: World, tal
     assert visitor.time() == pytest.approx(10)
     page.keyboard.press("j")
     assert visitor.time() == pytest.approx(5)
+    page.wait_for_function("() => document.querySelector('.times').innerText === '0:05 / 0:42'")
     words = words_of(world, talk)
     page.evaluate(
         """() => { const [from, to] = [8, 10].map((at) => document.querySelector(`[data-w="${at}"]`).firstChild);

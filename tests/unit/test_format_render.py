@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import ast
 import json
 import math
 import subprocess
 import sys
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import pysubs2
 import pytest
 
+import autorag_whisper
 from autorag_whisper.domain.audio import MediaDamage, MediaInfo
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.notes import Note, NoteKind
@@ -223,3 +226,19 @@ def test_a_brace_before_a_capital_n_is_no_line_break_to_a_reader_that_strips_tag
 def test_json_keeps_control_characters_and_joins_surrogate_pairs() -> None:
     [word] = json.loads(render(one_word("a\nb\x00\ud83d\ude00\udc00"), "words"))
     assert word["w"] == "a\nb\x00\U0001f600\ufffd"
+
+
+def test_of_pysubs2_the_whole_is_imported_and_never_a_part_alone() -> None:
+    """Its parts import each other: two threads that began with two of them had an error of Python's import locks, once.
+
+    It was found by the page, which asks for WebVTT and SRT at the same time: the first of its kind was answered 500.
+    """
+    found = 0
+    for path in Path(autorag_whisper.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom):
+                names = [node.module or ""]
+            found += "pysubs2" in names
+            assert not [name for name in names if name.startswith("pysubs2.")], path
+    assert found

@@ -52,28 +52,27 @@ _TIME_OF_DAY = re.compile(r"(?<=\d:)(?=\d{1,2}[.,]\d)")
 
 def srt(transcript: Transcript, options: SubtitleOptions = DEFAULT_OPTIONS) -> str:
     """A SubRip file; empty for a transcript without words."""
-    from pysubs2.formats.subrip import SubripFormat
+    import pysubs2
 
     underlined = options.highlight is not Highlight.NONE
     style = _Style(_defused_word if underlined else _defused, "<u>", "</u>", underlined=underlined)
-    return _srt_like(SubripFormat, _events(transcript, options, style), srt_time)
+    return _srt_like(pysubs2.formats.subrip.SubripFormat, _events(transcript, options, style), srt_time)
 
 
 def vtt(transcript: Transcript, options: SubtitleOptions = DEFAULT_OPTIONS) -> str:
     """A WebVTT file; its heading alone for a transcript without words."""
-    from pysubs2.formats.webvtt import WebVTTFormat
+    import pysubs2
 
     karaoke = vtt_karaoke if options.highlight is Highlight.KARAOKE else None
     underlined = options.highlight is Highlight.UNDERLINE
     defused = _defused if options.highlight is Highlight.NONE else _defused_word
     style = _Style(lambda text: _html_escaped(defused(text)), "<u>", "</u>", underlined=underlined, karaoke=karaoke)
-    return _srt_like(WebVTTFormat, _events(transcript, options, style), vtt_time)
+    return _srt_like(pysubs2.formats.webvtt.WebVTTFormat, _events(transcript, options, style), vtt_time)
 
 
 def ass(transcript: Transcript, options: SubtitleOptions = DEFAULT_OPTIONS) -> str:
     """An Advanced SubStation Alpha file for a screen of 1920 x 1080; times in hundredths of a second."""
     import pysubs2
-    from pysubs2.formats.substation import SubstationFormat
 
     limits = options.limits(text_language(transcript))
     encoding = _ASS_ENCODING_BIDI if limits.right_to_left else _ASS_ENCODING_DEFAULT
@@ -91,7 +90,8 @@ def ass(transcript: Transcript, options: SubtitleOptions = DEFAULT_OPTIONS) -> s
     style = _Style(_ass_escaped, r"{\u1}", r"{\u0}", underlined=underlined, karaoke=karaoke, tick_ms=ASS_TICK_MS)
     subs.events = _events(transcript, options, style)
     file = io.StringIO()
-    _with_long_hours(SubstationFormat, ass_time).to_file(subs, file, "ass", header_notice=_NOTICE)
+    writer = _with_long_hours(pysubs2.formats.substation.SubstationFormat, ass_time)
+    writer.to_file(subs, file, "ass", header_notice=_NOTICE)
     return file.getvalue()
 
 

@@ -35,7 +35,7 @@ export function PlayerBar({ player, skip, onLoop, follows, onFollow }) {
     <input ref=${range} class="seek only-heard" type="range" min="0" max=${duration} step="0.1" aria-label=${t("position_in_recording")}
       onInput=${(/** @type {any} */ event) => player.seek(Number(event.target.value))} />
     <div class="row controls" dir="ltr">
-      <span class="tnum times"><span ref=${time}>0:00</span><span class="soft"> / ${clock(duration)}</span></span>
+      <span class="tnum times"><span ref=${time}></span><span class="soft"> / ${clock(duration)}</span></span>
       <span class="grow"></span>
       <${Tool} icon="rewind" label=${t("back_n", { n: skip })} onClick=${() => player.skip(-skip)} disabled=${!!problem} />
       <button type="button" id="play" class="play" aria-label=${playing ? t("pause") : t("play")} title=${playing ? t("pause") : t("play")}

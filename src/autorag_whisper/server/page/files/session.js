@@ -153,7 +153,8 @@ export class Session {
       try {
         const body = { start, end, text: textOf(segment), language: segment.language_code || undefined, version: this.version };
         const found = await api.align(this.id, body);
-        words = found.words.map(({ changed, ...word }) => word);
+        // What a person wrote is not the recogniser's to doubt.
+        words = found.words.map(({ changed, ...word }) => (changed ? { ...word, probability: 1 } : word));
       } catch (error) {
         const { status = -1, code = "" } = /** @type {import("./api.js").ApiError} */ (error);
         if (code === "no_media") this.hasMedia = false;
