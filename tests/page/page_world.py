@@ -90,7 +90,7 @@ class World:
             | (headers or {})
         )
         asked = urllib.request.Request(self.base + path, data=data, method=method, headers=given)
-        with urllib.request.urlopen(asked, timeout=60) as answer:
+        with urllib.request.urlopen(asked, timeout=600) as answer:
             text = answer.read()
             return json.loads(text) if "json" in answer.headers.get("Content-Type", "") else text.decode()
 

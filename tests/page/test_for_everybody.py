@@ -141,7 +141,7 @@ def test_it_speaks_the_browsers_language_and_can_be_told_another(visit: Callable
     assert page.evaluate("document.documentElement.lang") == "de"
     page.get_by_label("Sprache dieser Seite").click()
     page.get_by_role("button", name="English").click()
-    page.wait_for_selector("text=Search all transcripts", state="attached")
+    page.wait_for_selector('[placeholder="Search all transcripts"]')
     page.reload()
     page.wait_for_selector("#save-state")
     assert page.locator("#save-state").inner_text() == "Saved"

@@ -414,7 +414,7 @@ const timeOf = (row) => (row.kind === "segment" ? startOf(row.segment) : row.rej
 
 /** @param {number} seconds */
 function pause(seconds) {
-  const made = document.createElement("span");
+  const made = document.createElement("bdi"); // which says nothing of the direction of the text around it
   made.className = "pause";
   made.textContent = `${seconds.toFixed(1)} s`;
   made.title = t("pause_of", { n: seconds.toFixed(1) });
