@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = "chromium"
 SCREENSHOTS = Path(os.environ.get("PAGE_SCREENSHOTS", ROOT / "tests" / "page" / "screenshots"))
 _SERVE = ("autorag-whisper", "serve", "--model", "tiny.en", "--access-log", "none")
-_EXPECTED = re.compile(r"net::ERR_|status of (?:401|404|409|412|5\d\d)")
+_EXPECTED = re.compile(r"net::ERR_|status of (?:400|401|404|409|412|5\d\d)")
 
 
 class World:

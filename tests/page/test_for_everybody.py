@@ -171,7 +171,7 @@ def test_text_from_right_to_left_and_text_without_blanks(
         {"edits": [{"from": 0, "to": count, "segments": segments}]},
         {"If-Match": '"1"'},
     )
-    visitor = visit()
+    visitor = visit(may_fail=True)  # a model of English aligns no Chinese: its times are estimates
     page = visitor.reads(job)
     directions = page.eval_on_selector_all(".seg p", "(all) => all.map((one) => getComputedStyle(one).direction)")
     assert directions == ["rtl", "ltr", "ltr"]
