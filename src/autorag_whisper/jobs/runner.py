@@ -17,7 +17,6 @@ import logging
 import math
 import threading
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -266,8 +265,7 @@ class JobRunner:
         self._patiently(lambda: active.flush(store, claim))
         self._patiently(lambda: store.renew(claim, LEASE_S, self._clock(), (whole_s, whole_s)))
         kept = claim.job.request.media_bytes if self.kept_media.keep_s else 0
-        finish = partial(store.finish, claim, self._clock(), result.name, size, kept)
-        if self._patiently(lambda: active.end(finish)):
+        if self._patiently(lambda: active.end(lambda: store.finish(claim, self._clock(), result.name, size, kept))):
             if not kept:
                 self.files.remove_media(claim.job)
             elif self.kept_media.most_bytes is not None:
