@@ -10,6 +10,7 @@ has changed.
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -80,6 +81,9 @@ def build(root: Path) -> Path | None:
     if (folder / "CMakeCache.txt").is_file():
         generator = []  # it stays the one that it was made for
     configure = [cmake, "-S", root / "native", "-B", folder, "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=OFF"]
+    if sys.platform == "darwin":
+        version, architecture = _macos()
+        configure += [f"-DCMAKE_OSX_DEPLOYMENT_TARGET={version}", f"-DCMAKE_OSX_ARCHITECTURES={architecture}"]
     _run([*configure, *generator], "CMake could not configure it")
     _run([cmake, "--build", folder, "--config", "Release", "--target", TARGET, "--parallel"], "it did not compile")
     found = [path for path in folder.rglob(f"*{TARGET}.*") if path.suffix in {".so", ".dylib", ".dll"}]
@@ -148,4 +152,12 @@ def _strip(library: Path) -> None:
 
 def _platform() -> str:
     """The system of a wheel's tag: "linux_x86_64"."""
+    if sys.platform == "darwin":  # Python's own says "universal2", which the library is not
+        return f"macosx_{_macos()[0]}_{_macos()[1]}".replace(".", "_")
     return sysconfig.get_platform().replace("-", "_").replace(".", "_")
+
+
+def _macos() -> tuple[str, str]:
+    """The oldest version that the library is for, and its architecture; as cibuildwheel says both."""
+    named = os.environ.get("ARCHFLAGS", "").split()
+    return os.environ.get("MACOSX_DEPLOYMENT_TARGET") or "11.0", named[-1] if named else platform.machine()
