@@ -52,7 +52,7 @@ def test_a_dropped_recording_is_sent_its_words_come_and_it_can_be_played(
 def test_words_appear_while_they_are_recognised(visit: Callable[..., Visitor], kit: Path, world: World) -> None:
     """The job is long enough that its first words are there well before its last."""
     visitor = visit()
-    job = world.add(kit.parent / "tts" / "long_10min.flac", options='{"clips": [[0, 120]]}')
+    job = world.add(kit.parent / "tts" / "long_10min.flac", options='{"clips": [[0, 420]]}')
     page = visitor.at(f"/#/job/{job}")
     page.wait_for_selector(".w", timeout=60_000)
     page.wait_for_selector("#progress .meter")

@@ -58,7 +58,7 @@ def test_a_server_that_is_killed_in_mid_job_goes_on_and_so_does_the_page(
 
     with World(tmp_path) as served:
         visitor = visit(served, may_fail=True)
-        job = served.add(kit.parent / "tts" / "long_10min.flac", options='{"clips": [[0, 120]]}')
+        job = served.add(kit.parent / "tts" / "long_10min.flac", options='{"clips": [[0, 300]]}')
         page = visitor.at(f"/#/job/{job}")
         page.wait_for_selector(".w", timeout=60_000)
         assert page.locator("#save-state").count() == 0
