@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -157,34 +158,71 @@ def test_whatever_json_says_the_answer_can_be_read(world: World, tmp_path: Path,
 
 # ---------------------------------------------------------------- bodies and heads
 
+_TUS = {"tus-resumable": "1.0.0"}
+_FORM = "multipart/form-data; boundary=x"
 BODIES = [
-    ("/v1/jobs", "application/json", b'{"path": '),
-    ("/v1/jobs", "multipart/form-data; boundary=x", b"--x\r\n"),
-    (TRANSCRIPTIONS, "multipart/form-data; boundary=x", b"--x\r\n"),
-    ("/v1/audio/translations", "multipart/form-data; boundary=x", b"--x\r\n"),
-    ("/asr", "multipart/form-data; boundary=x", b"--x\r\n"),
-    ("/detect-language", "multipart/form-data; boundary=x", b"--x\r\n"),
+    ("POST", "/v1/jobs", "application/json", b'{"path": '),
+    ("POST", "/v1/jobs", _FORM, b"--x\r\n"),
+    ("POST", TRANSCRIPTIONS, _FORM, b"--x\r\n"),
+    ("POST", "/v1/audio/translations", _FORM, b"--x\r\n"),
+    ("POST", "/asr", _FORM, b"--x\r\n"),
+    ("POST", "/detect-language", _FORM, b"--x\r\n"),
+    ("POST", "/v1/jobs/archive", "application/json", b'{"ids": '),
+    ("PATCH", "/v1/jobs/{job_id}", "application/json", b'{"name": '),
+    ("POST", "/v1/jobs/{job_id}/align", "application/json", b'{"text": '),
+    ("PATCH", "/v1/jobs/{job_id}/transcript", "application/json", b'{"edits": '),
+    ("POST", "/v1/jobs/{job_id}/versions/{number}/restore", "application/json", b"{"),
+    ("PATCH", "/v1/uploads/{upload_id}", "application/offset+octet-stream", b"RIFF"),
 ]
 
 
-@pytest.mark.parametrize(("path", "kind", "begun"), BODIES)
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A service that waits 50 ms for the next piece of a body, with a job that is done and an upload that is begun."""
+
+    app: FastAPI
+    job_id: str
+    upload_id: str
+
+
+@pytest.fixture(scope="module")
+def waiting(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Waiting]:
+    folder = tmp_path_factory.mktemp("waiting")
+    write_speech(folder / "talk.wav", speech_samples(5))
+    store = MemoryJobStore()
+    runner = JobRunner(store, world.transcriber, folder / "data", time.time, 1)
+    durable = Jobs(store, runner, time.time, JobSettings(roots=[folder]))
+    engine = Engine(world.transcriber, lambda: ["base"], lambda: 0.0)
+    with client_of(create_app(engine, ServerSettings(), durable)) as client:
+        job_id = client.post("/v1/jobs", json={"path": str(folder / "talk.wav")}).json()["id"]
+        until(lambda: client.get(f"/v1/jobs/{job_id}").json()["state"] == "done")
+        begun = client.post("/v1/uploads", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "1000"})
+        upload_id = begun.headers["location"].rpartition("/")[2]
+        yield Waiting(create_app(engine, ServerSettings(pace=Pace(stall_s=0.05)), durable), job_id, upload_id)
+
+
+@pytest.mark.parametrize(("method", "path", "kind", "begun"), BODIES)
 @pytest.mark.parametrize("leaves", [False, True])
 def test_every_body_that_is_read_may_neither_stand_still_nor_break_off(
-    world: World, tmp_path: Path, path: str, kind: str, begun: bytes, leaves: bool
+    waiting: Waiting, method: str, path: str, kind: str, begun: bytes, leaves: bool
 ) -> None:
     """JSON was waited for without end, and a client that left was an internal error."""
-    app = app_with_jobs(world, tmp_path, pace=Pace(stall_s=0.05))
     messages = [{"type": "http.request", "body": begun, "more_body": True}]
     messages += [{"type": "http.disconnect"}] if leaves else []
-    exchange = asked(app, Exchange(path, {"content-type": kind, "host": "127.0.0.1"}, *messages))
+    head = {"content-type": kind, "host": "127.0.0.1", "if-match": '"1"'}
+    if "upload_id" in path:
+        already = client_of(waiting.app).head(path.format(upload_id=waiting.upload_id), headers=_TUS)
+        head |= _TUS | {"upload-offset": already.headers["upload-offset"]}
+    asked_path = path.format(job_id=waiting.job_id, upload_id=waiting.upload_id, number=1)
+    exchange = asked(waiting.app, Exchange(asked_path, head, *messages, method=method))
     expected = (400, "incomplete_upload") if leaves else (408, "upload_timeout")
     assert (exchange.status, exchange.error["code"]) == expected
 
 
-def test_every_route_that_reads_a_body_is_tried_above(world: World, tmp_path: Path) -> None:
-    document = app_with_jobs(world, tmp_path).openapi()
-    reading = {path for path, item in document["paths"].items() if "requestBody" in item.get("post", {})}
-    assert reading == {path for path, _, _ in BODIES}
+def test_every_route_that_reads_a_body_is_tried_above(waiting: Waiting) -> None:
+    paths = waiting.app.openapi()["paths"].items()
+    reading = {(method.upper(), path) for path, item in paths for method in item if "requestBody" in item[method]}
+    assert reading == {(method, path) for method, path, _, _ in BODIES}
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from autorag_whisper.engines.native_weights import Tensor, WhisperShape, WhisperWeights
 
 RUNTIME = "native"
-COMPUTE_TYPE, COMPUTE_TYPES = "int8", frozenset({"int8", "int8_float32"})
+COMPUTE_TYPE, COMPUTE_TYPES = "int8_float32", frozenset({"int8", "int8_float32"})
 """What it computes, and the names that mean it: 8-bit products, everything else in floats."""
 _CONTEXT, _WINDOW = 448, 3000
 _MULTILINGUAL = 51_865

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper.domain.errors import AutoragWhisperError, EngineError, ModelDamaged
 from autorag_whisper.domain.notes import Note, NoteKind
 from autorag_whisper.engines import ctranslate2
+from autorag_whisper.engines.native import COMPUTE_TYPES
 from autorag_whisper.loading import engine_choice
 from autorag_whisper.loading.engine_choice import EngineChoice, EngineName, after_trial, before_trial
 from autorag_whisper.loading.load_requests import load_request, with_speller
@@ -114,7 +115,8 @@ class WhisperLoader:
                     "%s computes by the native engine (%s): %s", request.name, engine.instruction_set, choice.reason
                 )
                 return engine
-        is_noted = self._setting.wanted == "auto" and self._setting.auto_tries and not request.device.is_cuda
+        could_have = self._setting.auto_tries and request.compute_type in COMPUTE_TYPES and not request.device.is_cuda
+        is_noted = self._setting.wanted == "auto" and could_have
         if is_noted:
             note = Note(NoteKind.ENGINE_NOT_USED, f"computed by CTranslate2: {choice.reason}")
             request = replace(request, notes=(*request.notes, note))
