@@ -62,7 +62,7 @@ def main() -> int:
         core_mb = disk_mb(bin_dir.parent) - empty_mb
     for size_mb, name in parts[:8]:
         print(f"{size_mb:8.1f} MB  {name}")
-    print(f"{core_mb:8.1f} MB  the core, beside {empty_mb:.1f} MB of the empty environment (limit {limit_mb:g})")
+    print(f"{core_mb:8.2f} MB  the core, beside {empty_mb:.1f} MB of the empty environment (limit {limit_mb:g})")
     if missing:
         print(f"missing from the wheel: {', '.join(missing)}")
     return 1 if missing or core_mb > limit_mb else 0
