@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autorag_whisper.jobs.memory import MemoryJobStore
-from autorag_whisper.jobs.postgres import PostgresJobStore
 from autorag_whisper.jobs.sqlite import SqliteJobStore
 
 if TYPE_CHECKING:
@@ -21,6 +20,8 @@ if TYPE_CHECKING:
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[JobStore]:
     made: JobStore
     if request.param == "postgres":
+        from autorag_whisper.jobs.postgres import PostgresJobStore  # not in every environment that has contract tests
+
         made = PostgresJobStore(request.getfixturevalue("postgres_server").emptied())
     else:
         made = MemoryJobStore() if request.param == "memory" else SqliteJobStore(tmp_path / "jobs.sqlite3")
