@@ -137,17 +137,17 @@ export const api = {
 /**
  * What happens to a job, until it is over; a connection that breaks is made again behind the last event.
  * @param {string} id @param {(kind: string, data: any) => void} on @param {AbortSignal} signal
+ * @param {{last: string}} place the last event that was told; kept as they come
  * @param {(is: boolean) => void} [onLine] told whether there is a connection
  */
-export async function follow(id, on, signal, onLine = () => {}) {
-  let last = "0";
+export async function follow(id, on, signal, place, onLine = () => {}) {
   for (let tries = 0; !signal.aborted; tries += 1) {
     try {
-      const answer = await ask(`${at(id)}/events`, { signal, headers: { "Last-Event-ID": last } });
+      const answer = await ask(`${at(id)}/events`, { signal, headers: { "Last-Event-ID": place.last } });
       onLine(true);
       for await (const event of events(answer)) {
         tries = 0;
-        if (event.id) last = event.id;
+        if (event.id) place.last = event.id;
         on(event.kind, JSON.parse(event.data));
         if (event.kind === "state") return;
       }

@@ -68,16 +68,6 @@ function ViewMenu({ reading }) {
 function MoreMenu({ reading, job }) {
   const [asks, setAsks] = useState(false);
   const copy = (/** @type {boolean} */ withTimes) => navigator.clipboard.writeText(reading.text(withTimes, clock)).then(() => toast(t("copied")), tellError);
-  const act = async (/** @type {(id: string) => Promise<Job>} */ how) => {
-    try {
-      await how(job.id);
-      const now = await api.job(job.id);
-      reading.setJob(now);
-      if (now.state === "queued") await reading.live();
-    } catch (error) {
-      tellError(error);
-    }
-  };
   const forget = async () => {
     setAsks(false);
     try {
@@ -92,8 +82,8 @@ function MoreMenu({ reading, job }) {
   return html`<${Menu} icon="more" label=${t("more")}>
       <button type="button" onClick=${() => copy(false)}><${Icon} name="copy" />${t("copy")}</button>
       <button type="button" onClick=${() => copy(true)}><${Icon} name="copy" />${t("copy_times")}</button>
-      ${!over && html`<button type="button" onClick=${() => act(api.cancel)}><${Icon} name="stop" />${t("cancel_job")}</button>`}
-      ${(job.state === "failed" || job.state === "cancelled") && html`<button type="button" onClick=${() => act(api.retry)}><${Icon} name="retry" />${t("retry")}</button>`}
+      ${!over && html`<button type="button" onClick=${() => reading.cancel().catch(tellError)}><${Icon} name="stop" />${t("cancel_job")}</button>`}
+      ${(job.state === "failed" || job.state === "cancelled") && html`<button type="button" onClick=${() => reading.retry().catch(tellError)}><${Icon} name="retry" />${t("retry")}</button>`}
       ${over && html`<button type="button" class="danger" onClick=${() => setAsks(true)}><${Icon} name="trash" />${t("delete")}</button>`}
     <//>
     ${asks &&

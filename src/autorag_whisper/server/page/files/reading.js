@@ -36,6 +36,9 @@ export class Reading {
     this.view = null;
     this.stop = new AbortController();
     this.frame = 0;
+    this.heard = { last: "0" };
+    /** @type {Promise<void> | undefined} */
+    this.watching = undefined;
     /** @type {(() => void)[]} */
     this.endings = [];
   }
@@ -57,7 +60,7 @@ export class Reading {
       this.setJob(await api.job(this.id));
       const { state } = /** @type {Job} */ (this.job.value);
       if (state === "done") await this.load();
-      else await this.live();
+      else await this.watch();
     } catch (error) {
       if (!this.stop.signal.aborted) this.problem.value = /** @type {Error} */ (error).message;
     }
@@ -107,7 +110,24 @@ export class Reading {
     this.view.setNow(this.index.wordAt(player.time), this.follows.value);
   }
 
-  /** Words as they are recognised; the transcript when they are. */
+  /** Until the job is over: however often it is asked for, it is done once at a time. @returns {Promise<void>} */
+  watch() {
+    this.watching ??= this.live().finally(() => {
+      this.watching = undefined;
+    });
+    return this.watching;
+  }
+
+  /** Stop the job: `watch`, which goes on, is told of its end. */
+  cancel = () => api.cancel(this.id);
+
+  /** Queue the job again. It may be running, or be over once more, before the answer is here. */
+  async retry() {
+    this.setJob(await api.retry(this.id));
+    await this.watch();
+  }
+
+  /** Words as they are recognised, behind those that are shown; the transcript when they are. */
   async live() {
     await follow(
       this.id,
@@ -118,13 +138,14 @@ export class Reading {
         else if (kind === "state") this.setJob({ .../** @type {Job} */ (this.job.value), ...data });
       },
       this.stop.signal,
+      this.heard,
       (is) => {
         this.isOnline.value = is;
       },
     );
-    if (this.stop.signal.aborted) return;
+    if (this.stop.signal.aborted || this.job.value?.state !== "done") return;
     this.setJob(await api.job(this.id));
-    if (this.job.value?.state === "done") await this.load();
+    await this.load();
   }
 
   async load() {

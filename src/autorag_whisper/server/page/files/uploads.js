@@ -9,7 +9,8 @@ import { lookNow, put } from "./jobs.js";
  *   "broken" | "failed", message: string, place: string, stop: AbortController}} Upload
  */
 
-const PIECE = 4 << 20;
+/** The bytes of one request. */
+export const PIECE = 4 << 20;
 const TUS = { "Tus-Resumable": "1.0.0" };
 const AT_A_TIME = 2;
 
