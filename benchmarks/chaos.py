@@ -131,7 +131,9 @@ class Chaos:
         environ = dict(os.environ)
         if self.database is not None:
             environ["AUTORAG_WHISPER_JOB_STORE"] = self.database.emptied()
-        running = [Server(data, ["--model", self.model], environ, log) for _ in range(self.servers)]
+        running = [
+            Server(data, ["--model", self.model, "--keep-media-days", "0"], environ, log) for _ in range(self.servers)
+        ]
         try:
             for kill in range(self.kills):
                 self._ask(running, self.jobs * (kill + 1) // self.kills)

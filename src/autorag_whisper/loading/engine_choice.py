@@ -19,8 +19,8 @@ from autorag_whisper.engines.native import COMPUTE_TYPES
 if TYPE_CHECKING:
     from autorag_whisper.domain.device import ModelKey
 
-AUTO_TRIES_NATIVE = True
-"""Whether `auto` considers the native engine at all: it was shown to make no more errors (dev/LOG.md)."""
+AUTO_TRIES_NATIVE = False
+"""Whether `auto` considers the native engine at all: not before it is as good in every figure of the timing watch."""
 
 MOST_APART, MOST_APART_MEAN = 0.3, 0.05
 """How far the probability of a token of the clip, and the mean over its tokens, may be from CTranslate2's own."""
