@@ -65,9 +65,10 @@ def test_everything_is_done_by_keyboard(visit: Callable[..., Visitor], world: Wo
     with page.expect_download():
         page.keyboard.press("Enter")
     page.keyboard.press("Escape")
-    assert page.evaluate("document.activeElement !== document.body"), "the place was lost"
+    page.wait_for_selector("dialog", state="detached")  # it takes the keys as long as it is there
+    page.wait_for_function("() => document.activeElement !== document.body")  # the place is not lost
     page.keyboard.press("/")
-    assert page.evaluate("document.activeElement.id") == "search"
+    page.wait_for_function("() => document.activeElement.id === 'search'")
 
 
 def test_a_phone_has_all_of_it_and_nothing_sticks_out(visit: Callable[..., Visitor], world: World, talk: str) -> None:
