@@ -134,8 +134,9 @@ def test_find_and_replace_keeps_times_and_is_undone_at_once(
     page = visitor.reads(long_job)
     page.keyboard.press("Control+f")
     page.locator("#find-what").fill("test")
-    assert page.locator(".find-count").inner_text() == f"1 / {count}"
-    assert page.evaluate("CSS.highlights.get('found').size + CSS.highlights.get('found-here').size") == count
+    page.wait_for_function("(told) => document.querySelector('.find-count').innerText === told", arg=f"1 / {count}")
+    size = "(CSS.highlights.get('found')?.size ?? 0) + (CSS.highlights.get('found-here')?.size ?? 0)"
+    page.wait_for_function(f"(count) => {size} === count", arg=count)
     page.locator("#find-by").fill("probe")
     page.locator("#replace-all").click()
     visitor.saved()
