@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+from abc import abstractmethod
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -172,8 +173,9 @@ def _digest(text: str) -> bytes:
 class _Writer(contextlib.AbstractContextManager["_Writer"]):
     """Takes results in the order of the plan."""
 
+    @abstractmethod
     def add(self, row: Row, record: Mapping[str, Any], transcript: Transcript | None) -> None:
-        raise NotImplementedError
+        """The next row, with what was recorded of it and its transcript, where there is one."""
 
     def __exit__(self, *_: object) -> None:
         pass
