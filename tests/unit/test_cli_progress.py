@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.cli.progress import Lines, Tally, can_draw, clock_time, say
 from autorag_whisper.transcriber import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def file(path: str) -> MediaSource:
@@ -103,3 +109,62 @@ def test_a_bar_is_for_a_terminal_that_can_draw_one(monkeypatch: pytest.MonkeyPat
     assert not can_draw({"TERM": "dumb"})
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     assert not can_draw({"TERM": "xterm"})
+
+
+DRAWS = """
+import itertools
+from autorag_whisper.audio.source import MediaSource
+from autorag_whisper.cli.progress import Tally, reporter
+from autorag_whisper.transcriber import Progress
+
+one, other = MediaSource.from_path("a {x}[red].wav"), MediaSource.from_path("b" * 50)
+ticks = itertools.count()
+with reporter(Tally(2, 0.0), lambda: next(ticks) * 1.0, bar=True) as told:
+    told.advance(Progress(one, 5.0, None))
+    told.advance(Progress(one, 10.0, 40.0))
+    told.complete(one, 40.0, "a: done")
+    told.advance(Progress(other, 50.0, 40.0))
+    told.complete(other, 40.0, "b: done")
+print("the end")
+"""
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, int]]:
+    """Both ends of a terminal of nobody."""
+    pty = pytest.importorskip("pty", reason="no pseudo terminals here")
+    ends = pty.openpty()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+def test_a_bar_is_drawn_on_a_terminal_of_any_width_and_wiped_at_the_end(terminal: tuple[int, int]) -> None:
+    termios = pytest.importorskip("termios")
+    reader, writer = terminal
+    for columns in (0, 30, 60, 200):  # 0: a terminal that does not say how wide it is
+        if columns:
+            termios.tcsetwinsize(writer, (24, columns))
+        states = drawn(reader, writer)
+        assert max(map(len, states)) < (columns or 80)
+        assert any("a {x}[red].wav" in state for state in states)
+        assert "a: done" in states
+        assert "b: done" in states
+        assert not any("b" * 31 in state for state in states)
+        bars = [state for state in states if "\u2501" in state]
+        if columns == 30:
+            assert any("2/2 files" in state for state in bars)
+        else:
+            figures = "1/2 files 13.3 \N{MULTIPLICATION SIGN} real time 0:03 left"
+            assert any(state.endswith(figures) for state in bars)
+        assert not states[-1].strip()  # wiped
+
+
+def drawn(reader: int, writer: int) -> list[str]:
+    """What stood on the line of a terminal, one after another, before the end."""
+    with subprocess.Popen([sys.executable, "-c", DRAWS], stdout=writer, stderr=writer) as process:
+        written = b""
+        while b"the end" not in written:
+            written += os.read(reader, 1 << 16)
+        assert process.wait(60) == 0
+    return written.decode().partition("the end")[0].replace("\n", "\r").split("\r")

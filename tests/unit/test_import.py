@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 RUNTIMES = ("av", "ctranslate2", "huggingface_hub", "onnxruntime", "tokenizers", "torch", "transformers", "whisperx")
-HEAVY = (*RUNTIMES, "faster_whisper", "numpy", "opentelemetry", "pysubs2", "rich")
+HEAVY = (*RUNTIMES, "faster_whisper", "numpy", "opentelemetry", "pysubs2", "tqdm")
 LOADED = "import sys; print(' '.join(sorted({name.partition('.')[0] for name in sys.modules})))"
 
 

@@ -34,9 +34,9 @@ _RUNTIMES = {
     "opencc-py": "opencc",
     "opentelemetry-api": "opentelemetry",
     "pysubs2": "pysubs2",
-    "rich": "rich",
     "safetensors": "safetensors",
     "tokenizers": "tokenizers",
+    "tqdm": "tqdm",
     "unicode-rbnf": "unicode_rbnf",
 }
 """Distribution -> the module that must import, of those that the command itself has not imported."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sys
+import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -14,9 +16,7 @@ from autorag_whisper.audio.source import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-    from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
+    from contextlib import AbstractContextManager
 
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.transcriber import Progress
@@ -106,8 +106,8 @@ def reporter(tally: Tally, clock: Callable[[], float], *, bar: bool) -> Iterator
     if not bar:
         yield Lines(tally)
         return
-    with _bar() as drawn:
-        yield _Bar(tally, clock, drawn)
+    with _drawn() as line:
+        yield _Bar(tally, clock, line)
 
 
 def is_quiet() -> bool:
@@ -141,11 +141,11 @@ class Lines:
 
 
 class _Bar:
-    def __init__(self, tally: Tally, clock: Callable[[], float], bar: RichProgress) -> None:
+    def __init__(self, tally: Tally, clock: Callable[[], float], line: _Line) -> None:
         self._tally = tally
         self._clock = clock
-        self._bar = bar
-        self._task: TaskID = bar.add_task("", total=None, name="", files=f"0/{tally.files}", speed="", left="")
+        self._line = line
+        self._draw("")
 
     def advance(self, progress: Progress) -> None:
         self._tally.update(progress)
@@ -153,37 +153,97 @@ class _Bar:
 
     def complete(self, source: MediaSource, duration_s: float | None, line: str) -> None:
         self._tally.complete(source, duration_s)
-        say(line)  # rich puts it above the bar
+        with self._line.set_aside():
+            say(line)  # above the bar
         self._draw("")
 
     def _draw(self, name: str) -> None:
         tally, now_s = self._tally, self._clock()
         left_s = tally.left_s(now_s)
-        self._bar.update(
-            self._task,
-            name=printable(name)[:30],
-            completed=tally.audio_s,
-            total=tally.expected_s,
-            files=f"{tally.done}/{tally.files} files",
-            speed=speed_text(tally.speed(now_s)) if tally.audio_s else "",
-            left="" if left_s is None else f"{clock_time(left_s)} left",
-        )
+        figures = [
+            f"{tally.done}/{tally.files} files",
+            speed_text(tally.speed(now_s)) if tally.audio_s else "",
+            "" if left_s is None else f"{clock_time(left_s)} left",
+        ]
+        self._line.draw(printable(name)[:30], tally.audio_s, tally.expected_s, " ".join(filter(None, figures)))
 
 
-def _bar() -> RichProgress:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task
-    from rich.text import Text
+_TURNS, _TURN_S = "\u280b\u2819\u2839\u2838\u283c\u2834\u2826\u2827\u2807\u280f", 0.1
+"""The pictures of what turns while something goes on, and how long each is seen."""
 
-    class _Plain(ProgressColumn):
-        """A field as plain text: a file's name may look like markup."""
 
-        def __init__(self, key: str) -> None:
-            super().__init__()
-            self._key = key
+class _Line(Protocol):
+    """The line of a terminal that holds the bar."""
 
-        def render(self, task: Task) -> Text:
-            return Text(task.fields[self._key])
+    def draw(self, name: str, done: float, total: float | None, figures: str) -> None:
+        """`name`: of what is under way; the bar stays empty while `total` is unknown; the figures stand behind it."""
 
-    columns = [_Plain("name"), BarColumn(), *map(_Plain, ("files", "speed", "left"))]
-    return Progress(SpinnerColumn(), *columns, console=Console(stderr=True), transient=True, redirect_stdout=False)
+    def set_aside(self) -> AbstractContextManager[None]:
+        """While other lines are written."""
+
+
+def columns() -> int:
+    """How wide a line of the terminal on standard error may be; some do not say."""
+    try:
+        return (os.get_terminal_size(sys.stderr.fileno()).columns or 80) - 1
+    except (OSError, ValueError):
+        return 79
+
+
+@contextlib.contextmanager
+def _drawn() -> Iterator[_Line]:
+    """It turns its spinner from a thread of its own, and is wiped at the end."""
+    from tqdm import tqdm
+
+    class Line(tqdm):  # type: ignore[misc]  # it has no types
+        monitor_interval = 0  # this one draws itself again
+        turns = 0
+        figures = ""
+
+        @property
+        def format_dict(self) -> dict[str, Any]:
+            spinner = _TURNS[self.turns % len(_TURNS)]
+            return {**super().format_dict, "spinner": spinner, "figures": self.figures, "ncols": columns()}
+
+        def draw(self, name: str, done: float, total: float | None, figures: str) -> None:
+            with self.get_lock():
+                self.desc, self.n, self.total, self.figures = (
+                    name and f"{name} ",
+                    min(done, total or done),
+                    total,
+                    figures,
+                )
+                self.refresh()
+
+        def turn(self) -> None:
+            with self.get_lock():
+                self.turns += 1
+                self.refresh()
+
+        def set_aside(self) -> AbstractContextManager[None]:
+            aside: AbstractContextManager[None] = self.external_write_mode(file=sys.stderr)
+            return aside
+
+    Line.set_lock(threading.RLock())
+    shape = "{spinner} {desc}{bar} {figures}"
+    line = Line(bar_format=shape, file=sys.stderr, leave=False, ncols=columns(), nrows=24, ascii="\u2500\u2501")
+    with line, _turning(line.turn):
+        yield line
+
+
+@contextlib.contextmanager
+def _turning(turn: Callable[[], None]) -> Iterator[None]:
+    """A user sees that something goes on, also while a model is loaded."""
+    over = threading.Event()
+
+    def work() -> None:
+        while not over.wait(_TURN_S):
+            turn()
+
+    thread = threading.Thread(target=work, name="autorag-whisper-bar", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
