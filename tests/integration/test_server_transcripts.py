@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import threading
+import wave
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -335,6 +336,30 @@ def test_the_waveform_is_as_long_as_the_recording_and_loud_where_it_is(world: Jo
     assert world.get(f"/v1/jobs/{job}/peaks").json() == peaks
 
 
+def test_a_recording_that_no_browser_plays_comes_as_wav_in_ranges(world: JobsWorld) -> None:
+    """The same samples at the same times as the recogniser had: here of an .au file."""
+    tone = (np.sin(np.arange(32_000) / 8) * 16_000).astype(">i2").tobytes()
+    odd = b".snd" + np.array([24, len(tone), 3, 16_000, 1], ">u4").tobytes() + tone
+    job = world.add(odd, "odd?name.au")
+    whole = world.get(f"/v1/jobs/{job}/media", format="wav")
+    assert (whole.status_code, whole.headers["content-type"]) == (200, "audio/wav")
+    assert 'filename="odd_name.wav"' in whole.headers["content-disposition"]
+    with wave.open(io.BytesIO(whole.content)) as told:
+        assert (told.getnchannels(), told.getsampwidth(), told.getframerate()) == (1, 2, 16_000)
+        heard = np.frombuffer(told.readframes(told.getnframes()), "<i2")
+    assert np.abs(heard - np.frombuffer(tone, ">i2")).max() <= 1
+    etag = whole.headers["etag"]
+    for path in world.runner.files.listening._folder.glob("*.wav"):  # room was made
+        path.unlink()
+    ranged = {"Range": "bytes=100-199", "If-Range": etag}
+    part = world.client.get(f"/v1/jobs/{job}/media?format=wav", headers=ranged)
+    assert (part.status_code, part.content, part.headers["etag"]) == (206, whole.content[100:200], etag)
+    refused = world.get(f"/v1/jobs/{job}/media", format="mp3")
+    assert (refused.status_code, error_of(refused)["param"]) == (400, "format")
+    world.runner.drop_media(world.clock() + 1)
+    assert error_of(world.get(f"/v1/jobs/{job}/media", format="wav"))["code"] == "no_media"
+
+
 def test_a_signed_address_opens_one_recording_for_a_while_without_a_key(tmp_path: Path, speech: bytes) -> None:
     with jobs_world(tmp_path, key_digests=digests("ann", "bob")) as world:
         job = world.add(speech, headers=bearer("ann"))
@@ -344,6 +369,7 @@ def test_a_signed_address_opens_one_recording_for_a_while_without_a_key(tmp_path
         assert world.client.get(url).content == speech
         assert world.client.head(url).status_code == 200
         assert world.client.get(url, headers={"Range": "bytes=0-3"}).content == speech[:4]
+        assert world.client.get(f"{url}&format=wav").content[8:12] == b"WAVE"
         assert world.client.get(f"/v1/jobs/{job}/media").status_code == 401
         for wrong in (
             url.replace(job, other), url.replace("expires=1", "expires=2"), url[:-1], url + "0",

@@ -1,7 +1,8 @@
 """Recordings of jobs as samples, for whoever looks or listens: decoded once, kept as 16 kHz, read from any place.
 
 Their timeline is the recogniser's, as the same decoder makes it: a place in a compressed file that is sought would not
-be. `audio/ID.s16` is mono signed 16 bit, `audio/ID.peaks` what is drawn of it. Both are made anew where they are gone.
+be. `audio/ID.wav` is mono signed 16 bit, which every browser plays; `audio/ID.peaks` is what is drawn of it. Both are
+made anew where they are gone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import struct
 import threading
 import uuid
 from dataclasses import dataclass
@@ -35,6 +37,7 @@ MOST_KEPT_BYTES = 2 << 30
 """Of samples; what was not asked for the longest is removed first. An hour has 115 MB."""
 _FULL = 100
 _AT_ONCE = SAMPLE_RATE_HZ * 60
+_HEADER_BYTES = 44
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,16 @@ class Listening:
         first, stop = (max(0, round(second * SAMPLE_RATE_HZ)) for second in span)
         with path.open("rb") as file:
             os.utime(path)
-            size = file.seek(0, os.SEEK_END) // 2
+            size = (file.seek(0, os.SEEK_END) - _HEADER_BYTES) // 2
             first, stop = min(first, size), min(stop, size)
-            file.seek(2 * first)
+            file.seek(_HEADER_BYTES + 2 * first)
             return np.frombuffer(file.read(2 * (stop - first)), np.int16)
+
+    def wav(self, job: Job, decoding: DecodingLimits) -> Path:
+        """The whole recording as a WAV file, until room is made. Raises the Media* errors, OSError."""
+        path = self._kept(job, decoding)
+        os.utime(path)
+        return path
 
     def peaks(self, job: Job, decoding: DecodingLimits) -> Peaks:
         """What is drawn of a recording. Raises the Media* errors, OSError."""
@@ -83,7 +92,7 @@ class Listening:
 
     def remove(self, job_id: str) -> None:
         """What is kept of a job's recording."""
-        for kind in ("s16", "peaks"):
+        for kind in ("wav", "peaks"):
             self._place(job_id, kind).unlink(missing_ok=True)
 
     def remove_strays(self, is_stray: Callable[[Path], bool]) -> None:
@@ -95,7 +104,7 @@ class Listening:
         return self._folder / f"{job_id}.{kind}"
 
     def _kept(self, job: Job, decoding: DecodingLimits) -> Path:
-        path = self._place(job.id, "s16")
+        path = self._place(job.id, "wav")
         with self._lock:
             lock = self._making.setdefault(job.id, threading.Lock())
         try:
@@ -115,11 +124,15 @@ class Listening:
         source = MediaSource.from_path(job.request.path)
         source = MediaSource(job.request.name, path=source.path).isolated(decoding)
         with open_decoder(source, asked) as decoder, _replacing(path) as file:
+            file.write(bytes(_HEADER_BYTES))
             for block in decoder:
                 file.write((np.clip(block, -1.0, 1.0) * 32767.0).round().astype("<i2").tobytes())
+            size = file.tell() - _HEADER_BYTES
+            file.seek(0)
+            file.write(_header(size))
 
     def _make_room(self, but: Path) -> None:
-        kept = sorted(self._folder.glob("*.s16"), key=lambda path: path.stat().st_mtime)
+        kept = sorted(self._folder.glob("*.wav"), key=lambda path: path.stat().st_mtime)
         sizes = {path: path.stat().st_size for path in kept}
         there = sum(sizes.values())
         for path in kept:
@@ -143,13 +156,22 @@ def _replacing(path: Path) -> Iterator[Any]:
         raise
 
 
+def _header(size: int) -> bytes:
+    """Of a WAV file with so many bytes of samples; 4 GiB, 37 hours, is the most that it can say."""
+    told = min(size, 0xFFFFFFFF - _HEADER_BYTES)
+    rate = SAMPLE_RATE_HZ
+    form = (b"RIFF", told + _HEADER_BYTES - 8, b"WAVE", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16, b"data", told)
+    return struct.pack("<4sI4s4sIHHIIHH4sI", *form)
+
+
 def _peaks_of(path: Path) -> Peaks:
-    size = path.stat().st_size // 2
+    size = (path.stat().st_size - _HEADER_BYTES) // 2
     duration_s = size / SAMPLE_RATE_HZ
     count = max(1, min(MOST_PEAKS, round(duration_s * PEAKS_PER_S)))
     edges = np.linspace(0, size, count + 1).astype(np.int64)
     loudest = np.zeros(count, np.int64)
     with path.open("rb") as file:
+        file.seek(_HEADER_BYTES)
         for first in range(0, size, _AT_ONCE):
             block = np.abs(np.frombuffer(file.read(2 * _AT_ONCE), "<i2").astype(np.int32))
             owners = np.searchsorted(edges, np.arange(first, first + len(block)), side="right") - 1

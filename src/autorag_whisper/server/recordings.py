@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from email.utils import formatdate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ from autorag_whisper.format.text import encodable
 from autorag_whisper.jobs.job import JobState
 from autorag_whisper.server.answers import Json
 from autorag_whisper.server.errors import ApiError
+from autorag_whisper.server.job_requests import invalid
 from autorag_whisper.server.jobs import client_of, has_media, job_of
+from autorag_whisper.server.take_out import stem_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +33,12 @@ _RANGE = re.compile(r"bytes=\s*(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))\s*")
 _HEAD_BYTES = 4096
 _DECODED_AT_ONCE = 2
 OTHER = "application/octet-stream"
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "private, max-age=3600",
+}
 
 
 class Recordings:
@@ -53,6 +62,16 @@ class Recordings:
             except FileNotFoundError:
                 raise no_media(job, 409) from None
 
+    async def wav(self, job: Job) -> tuple[Path, int]:
+        """All of it as a WAV file, and its bytes. Raises the Media* errors."""
+        runner = self._jobs.runner
+        async with self._decodes:
+            try:
+                path = await asyncio.to_thread(runner.files.listening.wav, job, runner.decoding)
+                return path, path.stat().st_size
+            except FileNotFoundError:
+                raise no_media(job) from None
+
     async def peaks(self, job: Job) -> Peaks:
         """Its waveform. Raises the Media* errors."""
         runner = self._jobs.runner
@@ -68,17 +87,17 @@ def add_routes(app: FastAPI, jobs: Jobs, recordings: Recordings, links: MediaLin
 
     @app.get("/v1/jobs/{job_id}/media", openapi_extra={"parameters": _PARAMETERS})
     async def media(request: Request, job_id: str) -> Response:
-        """The recording itself, or the range of it that is asked for."""
+        """The recording itself, or the range of it that is asked for. `format=wav`: as every browser plays it."""
         job = await job_of(request, jobs, job_id)
+        as_wav = _is_wav(request.query_params.get("format", ""))
         path, kind, size = await asyncio.to_thread(_opened, job)
+        name, headers = encodable(job.request.name), dict(_HEADERS)
+        if as_wav:
+            path, size = await recordings.wav(job)
+            name, kind = f"{stem_of(job)}.wav", "audio/wav"
+            # The file is made anew where it had to make room, with the same samples.
+            headers |= {"ETag": f'"{job.id}-{size}"', "Last-Modified": formatdate(job.created_s, usegmt=True)}
         _check_range(request, size)
-        headers = {
-            "X-Content-Type-Options": "nosniff",
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-            "Cross-Origin-Resource-Policy": "same-origin",
-            "Cache-Control": "private, max-age=3600",
-        }
-        name = encodable(job.request.name)
         return FileResponse(path, media_type=kind, headers=headers, filename=name, content_disposition_type="inline")
 
     @app.post("/v1/jobs/{job_id}/media-link")
@@ -105,6 +124,13 @@ def add_routes(app: FastAPI, jobs: Jobs, recordings: Recordings, links: MediaLin
             "peaks": found.values,
         }
         return Json(body, headers={"Cache-Control": "private, max-age=3600"})
+
+
+def _is_wav(told: str) -> bool:
+    """`format`. Raises ApiError (400)."""
+    if told not in ("", "wav"):
+        raise invalid("format", told, "wav, or leave it out for the recording as it was sent")
+    return told == "wav"
 
 
 def no_media(job: Job, status: int = 404) -> ApiError:
@@ -188,6 +214,7 @@ _STARTS = (
 _PARAMETERS = [
     {"name": name, "in": place, "required": False, "schema": {"type": "string"}}
     for name, place in (
-        ("Range", "header"), ("If-Range", "header"), ("client", "query"), ("expires", "query"), ("signature", "query"),
+        ("Range", "header"), ("If-Range", "header"), ("format", "query"), ("client", "query"), ("expires", "query"),
+        ("signature", "query"),
     )
 ]  # fmt: skip
