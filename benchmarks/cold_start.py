@@ -92,7 +92,7 @@ def cases(clip: Path, long: Path, model: str, engine: str = "auto") -> list[Case
         Case("autorag-whisper --help", (command, "--help"), 0.2),
         Case("python -c 'import autorag_whisper'", (python, "-c", "import autorag_whisper"), 0.1),
         Case("python -c 'pass', for comparison", (python, "-c", "pass"), None),
-        Case(f"transcribe, {CLIP_S:g} s, words on screen", (*transcribe, str(clip)), 1.5, until_output=True),
+        Case(f"transcribe, {CLIP_S:g} s, words on screen", (*transcribe, str(clip)), 0.9, until_output=True),
         Case(f"transcribe, {CLIP_S:g} s, whole process", (*transcribe, str(clip)), 1.5),
     ]
     if long.exists():

@@ -72,6 +72,35 @@ def test_help_imports_click_and_nothing_heavy(arguments: list[str]) -> None:
     assert len(found) < 150
 
 
+def test_a_transcription_imports_no_service_and_no_library_that_only_others_need() -> None:
+    """What the start of `transcribe` costs is what it imports. Engines, tokenizers and clients of the network come when
+    they are used."""
+    program = "import autorag_whisper.cli.transcribe, autorag_whisper.bootstrap, autorag_whisper.transcriber.run"
+    found = imported_by(program) - imported_by("")
+    foreign = {name.partition(".")[0] for name in found} - sys.stdlib_module_names
+    needed = {"autorag_whisper", "av", "click", "numpy", "opentelemetry", "typing_extensions"}
+    assert {name for name in foreign if "cython" not in name} <= needed
+    assert not {"asyncio", "http", "ssl", "sqlite3", "unittest", "xml"} & found
+    parts = {name.split(".")[1] for name in found if name.startswith("autorag_whisper.")}
+    assert not parts & {"calibration", "jobs", "server", "testing", "worker"}
+
+
+def test_the_command_searches_its_objects_for_cycles_neither_at_its_start_nor_at_its_end() -> None:
+    program = """
+import atexit, gc, sys
+import autorag_whisper.cli
+found = []
+gc.callbacks.append(lambda phase, info: found.append(phase))
+atexit.register(lambda: print("told:", len(found) // 2, gc.get_freeze_count(), file=sys.stderr))
+autorag_whisper.cli.main()
+"""
+    command = [sys.executable, "-c", program, "transcribe", "--help"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    collections, frozen = map(int, done.stderr.partition("told:")[2].split())
+    assert collections <= 1
+    assert frozen > 5_000
+
+
 def test_a_reader_that_has_enough_ends_the_command_without_a_word(tmp_path: Path) -> None:
     for n in range(3):
         (tmp_path / f"{n}.wav").write_text("word " * 40_000)  # more than a pipe holds
