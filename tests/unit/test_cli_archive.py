@@ -125,7 +125,7 @@ def test_a_shard_that_another_process_has_is_left_to_it(archive: Archive, capsys
     with Reservations(results.folder / "claims") as other:
         assert other.take(results.folder / "shard-3")
         assert archive.run() == 3
-        assert "1 shards left to other processes" in capsys.readouterr().err
+        assert "1 shard left to other processes" in capsys.readouterr().err
     assert archive.command("status", archive.plan, "-o", archive.out) == 3
     assert archive.run() == 0
     assert texts(archive.merged()) == ALL

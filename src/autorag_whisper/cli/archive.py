@@ -75,7 +75,7 @@ def plan(**given: Any) -> int:
     from autorag_whisper.archive.sharded.listing import Listing
     from autorag_whisper.archive.sharded.plan_file import PlanFile, write_plan
     from autorag_whisper.archive.sharded.planning import PlanRequest, make_plan
-    from autorag_whisper.cli.progress import clock_time, complain, say
+    from autorag_whisper.cli.progress import clock_time, complain, counted, say
     from autorag_whisper.domain.archive_errors import PlanExists
 
     output: Path = given["output"]
@@ -93,11 +93,11 @@ def plan(**given: Any) -> int:
     for note in listing.notes:
         say(note)
     if made.same:
-        say(f"{made.same} places left out: the same content as another")
+        say(f"{counted(made.same, 'place')} left out: the same content as another")
     head = made.head
     say(
-        f"{output}: {made.added} recordings{' more' if old else ''}, about {clock_time(made.seconds)}; "
-        f"{head.rows} in {head.shards} shards"
+        f"{output}: {counted(made.added, 'recording')}{' more' if old else ''}, about {clock_time(made.seconds)}; "
+        f"{head.rows} in {counted(head.shards, 'shard')}"
     )
     for problem in (*listing.problems, *made.problems):
         complain(f"{problem.shown}: {problem.reason}")
@@ -134,7 +134,7 @@ def run(context: CommandContext | None, /, **given: Any) -> int:
 def status(plan_path: Path, output_dir: Path, *, as_json: bool) -> int:
     """Count what is done, failed and left, by the results alone."""
     from autorag_whisper.archive.sharded.status import status_of
-    from autorag_whisper.cli.progress import clock_time
+    from autorag_whisper.cli.progress import clock_time, counted
 
     plan_file, results = _opened(plan_path, output_dir)
     found = status_of(plan_file, results)
@@ -142,8 +142,8 @@ def status(plan_path: Path, output_dir: Path, *, as_json: bool) -> int:
         click.echo(json.dumps({"results": str(results.folder)} | found.facts()))
     else:
         click.echo(f"{results.folder}")
-        click.echo(f"{found.done} done, {found.failed} failed, {found.left} left of {found.rows} recordings")
-        click.echo(f"{found.complete_shards} of {found.shards} shards complete")
+        click.echo(f"{found.done} done, {found.failed} failed, {found.left} left of {counted(found.rows, 'recording')}")
+        click.echo(f"{found.complete_shards} of {counted(found.shards, 'shard')} complete")
         if found.left_s:
             click.echo(f"{clock_time(found.left_s)} of {clock_time(found.known_s)} left, as far as it is known")
         for name, count in found.failures.most_common():
@@ -162,7 +162,7 @@ def retry(plan_path: Path, output_dir: Path, target: Path, *, errors: tuple[str,
     """Write a plan of what failed and may succeed, in the shards that it had. `run` takes it as any other."""
     from autorag_whisper.archive.sharded.plan_file import write_plan
     from autorag_whisper.archive.sharded.status import retry_plan, status_of
-    from autorag_whisper.cli.progress import say
+    from autorag_whisper.cli.progress import counted, say
     from autorag_whisper.domain.archive_errors import NothingFound, PlanExists
 
     plan_file, results = _opened(plan_path, output_dir)
@@ -175,7 +175,7 @@ def retry(plan_path: Path, output_dir: Path, target: Path, *, errors: tuple[str,
         reason = f"{left_out} would fail again (--all or --error TYPE tries them)" if left_out else "nothing failed"
         raise NothingFound("try again", (reason,), "see `archive status`")
     write_plan(target, made.head, made.lines())
-    say(f"{target}: {len(made.rows)} recordings, attempt {made.head.attempt}")
+    say(f"{target}: {counted(len(made.rows), 'recording')}, attempt {made.head.attempt}")
     if left_out:
         say(f"left out: {left_out}")
     return SUCCESS
@@ -202,12 +202,12 @@ def merge(plan_path: Path, output_dir: Path, target: Path, formats: tuple[str, .
     """Write results as tables, JSON lines or files in the usual formats."""
     from autorag_whisper.archive.sharded.merging import JSONL, MergeRequest
     from autorag_whisper.archive.sharded.merging import merge as merged_into
-    from autorag_whisper.cli.progress import say
+    from autorag_whisper.cli.progress import counted, say
 
     plan_file, results = _opened(plan_path, output_dir)
     names = tuple(dict.fromkeys(name.strip().lower() for value in formats for name in value.split(","))) or (JSONL,)
     merged = merged_into(plan_file, results, target, MergeRequest(names, subtitles_of(given)))
-    say(f"{target}: {merged.done} recordings, {merged.failed} that failed, {merged.left} not done yet")
+    say(f"{target}: {counted(merged.done, 'recording')}, {merged.failed} that failed, {merged.left} not done yet")
     return KEPT if merged.left else SUCCESS
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +15,7 @@ from autorag_whisper.archive.sharded.plan_file import PlanFile, Share
 from autorag_whisper.archive.sharded.results import Results, RunFacts
 from autorag_whisper.archive.sharded.running import Hooks, ShardedRun, Tally
 from autorag_whisper.cli.exits import KEPT, SUCCESS, Terminated
-from autorag_whisper.cli.progress import clock_time, complain, say, speed_text
+from autorag_whisper.cli.progress import clock_time, complain, counted, say, speed_text
 from autorag_whisper.cli.recognition_options import device_of, options_of, settings_of
 from autorag_whisper.domain.archive_errors import DiskFull
 from autorag_whisper.models.store import default_cache_dir
@@ -42,13 +43,16 @@ def run_here(context: CommandContext, given: dict[str, Any]) -> int:
         attempt=plan.head.attempt,
         cache_dir=settings.cache_dir or default_cache_dir(context.environ),
         clock=context.clock,
-        hooks=Hooks(on_record=telling.record),
+        hooks=Hooks(
+            on_record=telling.record,
+            worker=partial(context.worker, settings, context.environ) if context.worker is not None else None,
+        ),
     )
     with context.build(settings, context.environ) as transcriber:
         try:
             run.run(plan.shards(share), transcriber)
         except (KeyboardInterrupt, Terminated, DiskFull):
-            complain(f"stopped; {run.tally.done} recordings are done, the same command goes on from there")
+            complain(f"stopped; {counted(run.tally.done, 'recording')} done, the same command goes on from there")
             raise
     return _report(given, results, run.tally, context.clock() - started_s)
 
@@ -93,7 +97,7 @@ def _report(given: dict[str, Any], results: Results, tally: Tally, passed_s: flo
         speed = speed_text(tally.seconds / max(passed_s, 1e-9))
         say(f"{clock_time(tally.seconds)} of audio in {clock_time(passed_s)}: {speed}")
     if tally.elsewhere:
-        say(f"{tally.elsewhere} shards left to other processes, which are at work on them")
+        say(f"{counted(tally.elsewhere, 'shard')} left to other processes, which are at work on them")
     return KEPT if tally.elsewhere else SUCCESS
 
 
@@ -130,4 +134,5 @@ class _Telling:
             complain(f"{record['uri']}: failed: {error['type']}: {error['message']}")
         if self._clock() - self._last_s >= _TELLS_EVERY_S:
             self._last_s = self._clock()
-            say(f"{self._host}: {self._count} recordings of {self._rows} in the plan, shard {record['shard']}")
+            done = counted(self._count, "recording")
+            say(f"{self._host}: {done} of {self._rows} in the plan, shard {record['shard']}")

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from autorag_whisper.device.devices import Devices
     from autorag_whisper.settings import Settings
+    from autorag_whisper.transcriber.protocol import ResumableTranscriber
     from autorag_whisper.transcriber.supervised import SupervisedTranscriber
 
 
@@ -25,6 +27,13 @@ def _real(settings: Settings, environ: Mapping[str, str]) -> SupervisedTranscrib
     return SupervisedTranscriber(build_parts(settings, environ, Telemetry()))
 
 
+def _real_worker(settings: Settings, environ: Mapping[str, str]) -> AbstractContextManager[ResumableTranscriber]:
+    from autorag_whisper.cli.recognition_options import environ_of
+    from autorag_whisper.worker.client import WorkerTranscriber
+
+    return WorkerTranscriber(environ=environ_of(settings, environ))
+
+
 def _real_devices() -> Devices:
     from autorag_whisper.device.devices import Devices
     from autorag_whisper.engines.ctranslate2 import probe_hardware
@@ -36,11 +45,15 @@ def _real_devices() -> Devices:
 class CommandContext:
     """The environment, clocks and factories of one run. Tests give their own.
 
-    `clock`: seconds of any origin, for durations; `now`: seconds since the epoch.
+    `clock`: seconds of any origin, for durations; `now`: seconds since the epoch. `build` makes a transcriber in this
+    process, `worker` one in a process of its own; None where that cannot be.
     """
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     clock: Callable[[], float] = time.monotonic
     build: Callable[[Settings, Mapping[str, str]], SupervisedTranscriber] = _real
+    worker: Callable[[Settings, Mapping[str, str]], AbstractContextManager[ResumableTranscriber]] | None = (
+        None if os.name == "nt" else _real_worker
+    )
     devices: Callable[[], Devices] = _real_devices
     now: Callable[[], float] = time.time

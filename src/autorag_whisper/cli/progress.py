@@ -29,6 +29,11 @@ def clock_time(duration_s: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 recording`, `2 recordings`: a count with its noun, whose plural has an s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def speed_text(speed: float) -> str:
     """Audio over wall time as people read it."""
     return f"{speed:.1f} \N{MULTIPLICATION SIGN} real time"

@@ -182,6 +182,11 @@ def settings_of(given: dict[str, Any], environ: Mapping[str, str]) -> Settings:
     return replace(Settings.from_env(environ), **{name: given[name] for name in _SETTINGS if given[name] is not None})
 
 
+def environ_of(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment in which a process of ours has these settings, as far as options of the command line say them."""
+    return {**environ, **{f"AUTORAG_WHISPER_{name.upper()}": str(getattr(settings, name)) for name in _SETTINGS}}
+
+
 def device_of(text: str) -> str:
     """`--device`: `auto` or a device, spelt as usual. Raises InvalidOption.
 

@@ -257,3 +257,18 @@ class ClusterStuck(UnavailableError):
     @property
     def remedy(self) -> str:
         return "see `ray status`; fewer --actors, or fewer --actor-cpus, leave a slot for Ray's own tasks"
+
+
+@dataclass(eq=False)
+class RecordingKills(UnavailableError):
+    """Processes died with this recording in hand and nothing else. `reason`: how, as far as it is known."""
+
+    name: str
+    reason: str
+
+    def problem(self) -> str:
+        return f"{self.name}: processes that recognise it die ({self.reason})"
+
+    @property
+    def remedy(self) -> str:
+        return "`archive retry` tries it again: with more memory, another version, or a copy that was converted"

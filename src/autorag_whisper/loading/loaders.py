@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     Load = Callable[[], LoadedEngine]
     Prepare = Callable[[ModelKey], Load]
     """Makes ready what a load needs (weights, alignment heads; once a machine), and gives the load itself."""
+
+_log = logging.getLogger(__name__)
 
 
 def whisperx_loader(models: ModelFinder, workers: int) -> Prepare:
@@ -55,6 +58,7 @@ def with_load_spans(
         with telemetry.load_model(attributes) as span:
             engine = load_now()
             span.set_attribute(names.MODEL_COMPUTE_TYPE, engine.spec.compute_type)
+        _log.info("model %s loaded on %s (%s)", models.of(key).name, key.device, reason.value)
         return Recognizer(engine)
 
     return load

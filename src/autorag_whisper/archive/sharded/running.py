@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from autorag_whisper.archive.checkpoints import CheckpointFolder
 from autorag_whisper.archive.reservations import Reservations
+from autorag_whisper.archive.sharded.alone import Alone
+from autorag_whisper.archive.sharded.in_hand import Deaths, InHand, Turn, turn_of
 from autorag_whisper.archive.sharded.opening import Opener
 from autorag_whisper.archive.sharded.records import record_of
-from autorag_whisper.domain.archive_errors import DiskFull
-from autorag_whisper.domain.errors import MediaError
+from autorag_whisper.domain.archive_errors import DiskFull, RecordingKills
+from autorag_whisper.domain.errors import AutoragWhisperError, MediaError
 from autorag_whisper.domain.transcript import Segment
 from autorag_whisper.files import system_reason
 from autorag_whisper.transcriber.cancellation import CancelToken
@@ -22,6 +23,7 @@ from autorag_whisper.transcriber.run_request import RunControl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Any
 
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     from autorag_whisper.archive.sharded.results import Results
     from autorag_whisper.archive.sharded.rows import Row
     from autorag_whisper.audio.source import MediaSource
+    from autorag_whisper.domain.transcript import Transcript
     from autorag_whisper.transcriber import FileOutcome, Progress
+    from autorag_whisper.transcriber.protocol import ModelHandle, ResumableTranscriber
     from autorag_whisper.transcriber.supervised import SupervisedTranscriber
 
 FILES_A_RUN = 5_000
@@ -61,16 +65,27 @@ class _Shard:
 
 
 @dataclass(frozen=True)
+class _Suspect:
+    """A recording that was in hand when a process died."""
+
+    shard: _Shard
+    row: Row
+    deaths: Deaths
+
+
+@dataclass(frozen=True)
 class Hooks:
-    """What a run tells its caller, in the caller's thread.
+    """What a run tells its caller, in the caller's thread, and gets from it.
 
     `on_record`: a recording's result, before it is kept. `on_progress`: as a transcriber's. `on_shard`: a shard is
-    complete, its number.
+    complete, its number. `worker`: begins a transcriber in a process of its own, for recordings that were in hand when
+    a process died (`sharded.alone`); None: the run's own does these too.
     """
 
     on_record: Callable[[Mapping[str, Any]], None] = lambda _record: None
     on_progress: Callable[[Progress], None] = lambda _progress: None
     on_shard: Callable[[int], None] = lambda _shard: None
+    worker: Callable[[], AbstractContextManager[ResumableTranscriber]] | None = None
 
 
 class ShardedRun:
@@ -78,6 +93,7 @@ class ShardedRun:
 
     A process that is killed loses the recordings in hand and what it has recognised in the last two seconds; finished
     chunks of long recordings are kept in the cache directory. Results are kept before anything else is done with them.
+    What was in hand of a process that died is recognised behind the rest of its shard, each alone.
     """
 
     def __init__(
@@ -94,7 +110,9 @@ class ShardedRun:
         self._results, self._request, self._attempt = results, request, attempt
         self._cache_dir, self._clock, self._hooks = cache_dir, clock, hooks
         self._claims = Reservations(results.folder / "claims")
-        self._in_hand: dict[MediaSource, list[tuple[Row, _Shard, int]]] = {}
+        self._in_hand = InHand(results.folder)
+        self._of_source: dict[MediaSource, list[tuple[Row, _Shard, int]]] = {}
+        self._suspects: list[_Suspect] = []
         self._waiting: list[_Shard] = []
         self._oldest_s: float | None = None
         self.tally = Tally()
@@ -107,41 +125,85 @@ class ShardedRun:
             UnavailableError, RequestError: the model cannot be had; what fails for one recording is its result.
         """
         model = transcriber.model(self._request.model, self._request.device)
-        with Opener() as opener, self._claims:
+        with Opener() as opener, self._claims, self._in_hand:
             work = self._work(shards, opener)
             try:
                 # A first file is taken from `work` to find out that there is one; the run takes the others.
-                while (first := next(work, None)) is not None:
-                    checkpoints = self._checkpoints()
-                    sources = self._begun(
-                        itertools.chain((first,), itertools.islice(work, FILES_A_RUN - 1)), checkpoints
-                    )
-                    supervised = Supervised(checkpoints, lambda wait: wait())
-                    control = RunControl(CancelToken(), self._on_progress, supervised=supervised)
-                    events = transcriber.events(sources, self._request.options, model, control)
-                    with closing(events):
-                        for event in events:
-                            if not isinstance(event, Segment):
-                                self._settle(event, checkpoints)
+                while (first := next(work, None)) is not None or self._suspects:
+                    if first is not None:
+                        self._recognise(self._some(first, work), transcriber, model)
+                    if self._suspects:
+                        self._recognise_alone(transcriber, opener)
             finally:
                 self._keep()
         return self.tally
 
+    def _recognise(
+        self, work: Iterable[tuple[_Shard, Row, MediaSource]], transcriber: SupervisedTranscriber, model: ModelHandle
+    ) -> None:
+        """One run of the engine."""
+        checkpoints = self._checkpoints()
+        supervised = Supervised(checkpoints, lambda wait: wait())
+        control = RunControl(CancelToken(), self._on_progress, supervised=supervised)
+        events = transcriber.events(self._begun(work, checkpoints), self._request.options, model, control)
+        with closing(events):
+            for event in events:
+                if not isinstance(event, Segment):
+                    self._settle(event, checkpoints)
+
+    def _some(
+        self, first: tuple[_Shard, Row, MediaSource], work: Iterator[tuple[_Shard, Row, MediaSource]]
+    ) -> Iterator[tuple[_Shard, Row, MediaSource]]:
+        """For one run of the engine, which ends early where something is to be recognised alone."""
+        one: tuple[_Shard, Row, MediaSource] | None = first
+        count = 0
+        while one is not None:
+            yield one
+            count += 1
+            one = next(work, None) if count < FILES_A_RUN and not self._suspects else None
+
+    def _recognise_alone(self, transcriber: SupervisedTranscriber, opener: Opener) -> None:
+        """What was in hand when a process died, one after the other."""
+        suspects, self._suspects = self._suspects, []
+        checkpoints = self._checkpoints()
+        with Alone(self._hooks.worker or (lambda: nullcontext(transcriber)), self._request) as alone:
+            for suspect in suspects:
+                shard, row, deaths = suspect.shard, suspect.row, suspect.deaths
+                if turn_of(deaths) is Turn.GIVEN_UP:
+                    reason = f"{deaths.alone} had nothing else in hand"
+                    self._take(row, shard, RecordingKills(row.name, reason))
+                    continue
+                [(_, source)] = opener.sources([row])
+                number = checkpoints.begin(source.path)
+                alone.prepare()
+                self._on_disk(partial(self._in_hand.begin, shard.number, row.id, len(checkpoints.done(number))))
+                result = alone.recognise(source, checkpoints, number, self._on_progress)
+                self._forget_chunks(checkpoints, number, result)
+                self._take(row, shard, result)
+
     def _work(
         self, shards: Iterable[tuple[int, list[Row]]], opener: Opener
     ) -> Iterator[tuple[_Shard, Row, MediaSource]]:
-        """Every recording that is left, with its shard."""
+        """Every recording that is left, with its shard; what is to be recognised alone goes to the suspects."""
         of_row: dict[str, _Shard] = {}
 
         def rows() -> Iterator[Row]:
             for number, todo in self._left(shards):
-                shard = _Shard(number, open=len(todo))
+                shard, deaths = _Shard(number, open=len(todo)), self._deaths(number)
                 for row in todo:
-                    of_row[row.id] = shard
-                    yield row
+                    if row.id not in deaths:
+                        of_row[row.id] = shard
+                        yield row
+                self._suspects += [_Suspect(shard, row, deaths[row.id]) for row in todo if row.id in deaths]
 
         for row, source in opener.sources(rows()):
             yield of_row.pop(row.id), row, source
+
+    def _deaths(self, shard: int) -> dict[str, Deaths]:
+        """Of a shard's recordings with which processes died, in this attempt or when it failed for that."""
+        entries = self._results.entries(shard)
+        failed = {who: Deaths(1) for who, entry in entries.items() if entry.error == RecordingKills.__name__}
+        return failed | self._in_hand.deaths(shard)
 
     def _left(self, shards: Iterable[tuple[int, list[Row]]]) -> Iterator[tuple[int, list[Row]]]:
         for number, rows in shards:
@@ -163,31 +225,40 @@ class ShardedRun:
     ) -> Iterator[MediaSource]:
         for shard, row, source in work:
             number = checkpoints.begin(source.path)
-            self._in_hand.setdefault(source, []).append((row, shard, number))
+            self._of_source.setdefault(source, []).append((row, shard, number))
+            self._on_disk(partial(self._in_hand.begin, shard.number, row.id))
             yield source
 
     def _settle(self, outcome: FileOutcome, checkpoints: CheckpointFolder) -> None:
-        """Take an outcome: a result of its shard, kept soon, or at once with the last of the shard."""
-        waiting = self._in_hand[outcome.source]
+        waiting = self._of_source[outcome.source]
         row, shard, number = waiting.pop(0)
         if not waiting:
-            del self._in_hand[outcome.source]
+            del self._of_source[outcome.source]
         result = outcome.transcript if outcome.transcript is not None else outcome.error
         assert result is not None
+        self._forget_chunks(checkpoints, number, result)
+        self._take(row, shard, result)
+
+    @staticmethod
+    def _forget_chunks(checkpoints: CheckpointFolder, number: int, result: Transcript | AutoragWhisperError) -> None:
+        if not isinstance(result, AutoragWhisperError) or isinstance(result, MediaError):
+            checkpoints.forget(number)
+
+    def _take(self, row: Row, shard: _Shard, result: Transcript | AutoragWhisperError) -> None:
+        """Take a result of a shard: it is kept soon, or at once with the last of the shard."""
         record = record_of(row, self._attempt, result)
-        if outcome.transcript is not None:
-            self.tally.done += 1
-            self.tally.seconds += outcome.transcript.duration_s
-            self.tally.engine_s += outcome.transcript.engine_s
-        else:
+        if isinstance(result, AutoragWhisperError):
             self.tally.failed += 1
+        else:
+            self.tally.done += 1
+            self.tally.seconds += result.duration_s
+            self.tally.engine_s += result.engine_s
+        self._on_disk(partial(self._in_hand.end, shard.number, row.id))
         self._hooks.on_record(record)
         if not shard.records:
             self._waiting.append(shard)
         shard.records.append(record)
         shard.open -= 1
-        if outcome.transcript is not None or isinstance(outcome.error, MediaError):
-            checkpoints.forget(number)
         if self._oldest_s is None:
             self._oldest_s = self._clock()
         if shard.open == 0:
@@ -219,6 +290,7 @@ class ShardedRun:
 
     def _finish(self, number: int) -> None:
         self._on_disk(partial(self._results.join, number))
+        self._on_disk(partial(self._in_hand.forget, number))
         self._claims.release(self._place(number))
 
     def _on_disk(self, write: Callable[[], None]) -> None:

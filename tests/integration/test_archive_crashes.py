@@ -1,0 +1,126 @@
+"""A recording that kills the process which recognises it is a row with its error; the rest of its shard is done."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from autorag_whisper.archive.sharded.in_hand import MOST_ALONE
+from autorag_whisper.testing import speech_samples, write_speech
+
+CHILD = Path(__file__).resolve().parents[1] / "archive_child.py"
+WORDS = ("one", "one two", "one two three", "one two three four", "one two three four five")
+
+
+class Archive:
+    """Talks of one to five words in one shard, and the command in processes of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.plan, self.out = folder, folder / "plan.jsonl", folder / "out"
+        (folder / "talks").mkdir()
+        for count in range(1, len(WORDS) + 1):
+            write_speech(folder / "talks" / f"talk{count}.wav", speech_samples(count))
+        assert self.command("plan", folder / "talks", "-o", self.plan) == 0
+
+    def begin(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
+        environ = os.environ | {"AUTORAG_WHISPER_CACHE_DIR": str(self.folder / "cache")}
+        return subprocess.Popen([sys.executable, CHILD, self.folder, *map(str, arguments)], env=environ)
+
+    def command(self, *arguments: str | Path) -> int:
+        return self.begin(*arguments).wait()
+
+    def run(self, plan: Path | None = None) -> int:
+        return self.command("run", plan or self.plan, "-o", self.out, "-l", "en")
+
+    def chunks_heard(self) -> int:
+        path = self.folder / "heard"
+        return len(path.read_text().split()) if path.exists() else 0
+
+    def heard(self) -> dict[str, str]:
+        """Name -> text, or the error's type; fails where one is there twice."""
+        target = self.folder / "merged"
+        assert self.command("merge", self.plan, "-o", self.out, "--to", target) == 0
+        records = [json.loads(line) for line in (target / "results.jsonl").read_text().splitlines()]
+        found = {
+            Path(one["uri"]).stem: one["error"]["type"] if "error" in one else one["result"]["text"] for one in records
+        }
+        assert len(found) == len(records)
+        return found
+
+
+ALL = {f"talk{n}": text for n, text in enumerate(WORDS, 1)}
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    return Archive(tmp_path)
+
+
+def test_a_recording_that_kills_becomes_a_row_and_is_tried_again_when_that_is_asked_for(archive: Archive) -> None:
+    order = archive.folder / "kill-at-4"
+    order.touch()
+    assert archive.run() == -signal.SIGKILL
+    assert archive.run() == 0, "workers died of it, and not the run"
+    assert archive.heard() == ALL | {"talk4": "RecordingKills"}
+    assert archive.command("status", archive.plan, "-o", archive.out) == 1
+    assert not list(archive.out.rglob("in_hand/*/*")), "nothing is left to say of a complete shard"
+    assert archive.run() == 0, "and it is left alone"
+
+    again = archive.folder / "again.jsonl"
+    assert archive.command("retry", archive.plan, "-o", archive.out, "--to", again) == 0
+    assert archive.run(again) == 0, "it is known, and begins alone: the run does not die once more"
+    assert archive.heard() == ALL | {"talk4": "RecordingKills"}
+
+    order.unlink()  # it was mended, or there is more memory now
+    third = archive.folder / "third.jsonl"
+    assert archive.command("retry", archive.plan, "-o", archive.out, "--to", third) == 0
+    assert archive.run(third) == 0
+    assert archive.heard() == ALL
+
+
+def test_without_a_worker_process_the_run_dies_of_it_some_times_and_not_for_ever(archive: Archive) -> None:
+    (archive.folder / "kill-at-4").touch()
+    (archive.folder / "no-worker").touch()
+    died = 0
+    while (code := archive.run()) != 0:
+        assert code == -signal.SIGKILL
+        died += 1
+        assert died <= 1 + MOST_ALONE
+    assert died == 1 + MOST_ALONE
+    assert archive.heard() == ALL | {"talk4": "RecordingKills"}
+    heard = (archive.folder / "heard").read_text().split()
+    assert heard.count("4") == died, "each death was of it"
+
+
+def test_what_was_in_hand_of_a_process_that_somebody_killed_is_recognised_as_any_other(archive: Archive) -> None:
+    for order in (archive.folder / f"hold-at-{n}" for n in range(1, 6)):
+        order.touch()
+    for _ in range(3):
+        before = archive.chunks_heard()
+        process = archive.begin("run", archive.plan, "-o", archive.out, "-l", "en")
+        while archive.chunks_heard() == before:
+            assert process.poll() is None
+            threading.Event().wait(0.02)
+        process.kill()
+        process.wait()
+    for order in archive.folder.glob("hold-at-*"):
+        order.unlink()
+    assert archive.run() == 0
+    assert archive.heard() == ALL
+
+
+def test_each_process_loads_its_model_once_whatever_comes_to_it(archive: Archive) -> None:
+    (archive.folder / "kill-at-5").touch()
+    while archive.run() != 0:
+        pass
+    (archive.folder / "kill-at-5").unlink()
+    loads = (archive.folder / "loads").read_text().split()
+    assert loads
+    assert len(set(loads)) == len(loads)
