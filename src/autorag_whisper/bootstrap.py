@@ -109,6 +109,7 @@ def build_parts(
         ),
         idle=IdleTimer(settings.idle_s, whisper.idle_out) if settings.idle_s else None,
         auto_aligner=Aligner.CTC if is_whisperx else Aligner.AUTO,
+        lower_share=settings.batch_share / 100,
     )
 
 

@@ -33,6 +33,7 @@ ENVIRONMENT: dict[str, str] = {
     "AUTORAG_WHISPER_ON_YIELD": "what leaves a GPU: keep (default), offload, unload; by model: keep,base=unload",
     "AUTORAG_WHISPER_IDLE_S": "unused for so long, models leave memory (with offload: the GPU); 0 (default): they stay",
     "AUTORAG_WHISPER_GPU_MEMORY_MB": "the most that models take of a GPU; the unused leave first; 0 (default): all",
+    "AUTORAG_WHISPER_BATCH_SHARE": "percent of the engine that jobs and `flex` requests have at least; default 25",
     "AUTORAG_WHISPER_API_KEYS": "who `serve` lets in: a file with a key a line, or their SHA-256 digests; default: all",
     "AUTORAG_WHISPER_MAX_CHANNELS": "audio channels that `serve` decodes; default 64",
     "AUTORAG_WHISPER_MAX_SAMPLES": "samples that `serve` decodes of a file, in all channels; default 20000000000",
@@ -53,6 +54,8 @@ ENGINES = ("auto", "ctranslate2", "native", "whisperx")
 ARBITERS = ("machine", "process", "off")
 GPU_BUSY = ("cpu", "wait", "fail")
 
+MAX_BATCH_SHARE = 90
+"""Percent: somebody waits for the others."""
 MAX_THREADS = 256
 """More than any machine gains from; an engine that gets no thread from the system ends the process."""
 _MAX_NUMBER = 1_000_000_000
@@ -67,7 +70,8 @@ class Settings:
     """What the operator decided for this process.
 
     `native_isa` "": the native engine takes the best instructions that there are. `threads` 0 means all cores that it
-    may use; `align_models`: language code -> hub id or folder of a CTC checkpoint.
+    may use; `align_models`: language code -> hub id or folder of a CTC checkpoint. `batch_share`: percent of the engine
+    that runs of lower priorities have at least.
     Raises InvalidOption for a number that is none, or out of its range.
     """
 
@@ -86,10 +90,12 @@ class Settings:
     on_yield: YieldPolicy = YieldPolicy()  # noqa: RUF009 - a frozen value
     idle_s: float = 0.0
     gpu_memory_mb: int = 0
+    batch_share: int = 25
     llm: str = ""
 
     def __post_init__(self) -> None:
-        for name, most in (("threads", MAX_THREADS), ("gpu_memory_mb", _MAX_NUMBER)):
+        whole = (("threads", MAX_THREADS), ("gpu_memory_mb", _MAX_NUMBER), ("batch_share", MAX_BATCH_SHARE))
+        for name, most in whole:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
                 raise InvalidOption(name, value, f"a whole number from 0 to {most}")
@@ -123,6 +129,7 @@ class Settings:
             on_yield=reader.yields("AUTORAG_WHISPER_ON_YIELD"),
             idle_s=reader.number("AUTORAG_WHISPER_IDLE_S", 0.0, whole=False),
             gpu_memory_mb=int(reader.number("AUTORAG_WHISPER_GPU_MEMORY_MB", 0, whole=True)),
+            batch_share=int(reader.number("AUTORAG_WHISPER_BATCH_SHARE", 25, whole=True, most=MAX_BATCH_SHARE)),
         )
         if reader.problems:
             raise InvalidSettings(tuple(reader.problems))

@@ -349,6 +349,40 @@ def test_a_higher_priority_goes_first(tmp_path: Path) -> None:
     assert computed == [1, 2, 5, 4, 3]
 
 
+def test_a_lower_priority_has_its_share_of_a_card_that_others_keep_busy(tmp_path: Path) -> None:
+    """Runs of one chunk, computed one after another; the first is computed, the second lies ready."""
+    computed, go_on, reads = list[int](), threading.Event(), Reads()
+
+    def script(features: np.ndarray) -> Hypothesis:
+        found = FakeWhisper()._count(features)
+        computed.append(len(FakeWhisper().tokenizer.decode(found.token_ids).split()))
+        return found
+
+    world = World(CARD, script=script)
+    world.faults["cuda"].fail = lambda stage, _n: assert_set(go_on) if stage == "encode" else None
+    lower, options = {1, 2, 3, 4}, TranscribeOptions(language="en", batch_size=1)
+    with ThreadPoolExecutor(12) as pool:
+        calls = []
+        for n in range(1, 13):
+            talk = write_speech(tmp_path / f"{n}.wav", speech_samples(n))
+            call = pool.submit(
+                world.transcriber.transcribe,
+                talk,
+                options,
+                model="fake",
+                on_progress=reads,
+                priority=int(n not in lower),
+            )
+            calls.append(call)
+            until(lambda n=n: len(reads.seen) == n)
+        go_on.set()
+        for one in calls:
+            one.result(WAIT_S)
+    assert sorted(computed) == list(range(1, 13))
+    assert computed[:2] == [1, 2]
+    assert [n in lower for n in computed[2:8]] == [False, True, False, False, False, True]
+
+
 def assert_set(event: threading.Event) -> None:
     assert event.wait(WAIT_S)
 

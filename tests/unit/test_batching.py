@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.request import Effort, Quality, TranscribeOptions
-from autorag_whisper.recognition.batching import MOST_PASSED_OVER, MOST_WAITED, Batch, Pool, Turn, in_turn, next_batch
+from autorag_whisper.recognition.batching import MOST_PASSED_OVER, Batch, Pool, Turn, in_turn, next_batch
 from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkTask
 from autorag_whisper.recognition.profile import BatchProfile, profile_of
+from autorag_whisper.recognition.shares import LEAST_SHARE, MOST_WAITED, Shares
 from autorag_whisper.recognition.windows import features_of, window_frames, windows_of
 from autorag_whisper.testing import FakeWhisper
 
@@ -251,9 +252,13 @@ def test_others_chunks_fill_a_batch_that_has_to_be_full() -> None:
 @given(st.lists(st.tuples(st.integers(0, 3), st.lists(st.sampled_from([3.0, 9.0, 27.0]), max_size=12)), max_size=6))
 def test_every_chunk_of_every_run_goes_once_and_no_run_waits_for_ever(given: list[tuple[int, list[float]]]) -> None:
     runs = {run: (priority, of_run(run, *seconds)) for run, (priority, seconds) in enumerate(given)}
-    waited, went = dict.fromkeys(runs, 0), list[tuple[int, int]]()
+    waited, went, shares = dict.fromkeys(runs, 0), list[tuple[int, int]](), Shares()
+    levels = {priority for priority, _ in runs.values()}
     while able := [run for run, (_, pool) in runs.items() if pool.waiting]:
-        turns = in_turn([Turn(runs[run][1], runs[run][0], waited=waited[run]) for run in able])
+        waiting = {runs[run][0] for run in able}
+        first = shares.first(waiting)
+        turns = in_turn([Turn(runs[run][1], runs[run][0], waited=waited[run]) for run in able], first)
+        assert turns[0].priority == first
         batch = next_batch(turns)
         assert batch, "somebody has chunks"
         assert len({task.window(strict=False) for task in batch}) == 1
@@ -263,17 +268,51 @@ def test_every_chunk_of_every_run_goes_once_and_no_run_waits_for_ever(given: lis
             waited[run] = 0 if own or not pool.waiting else waited[run] + 1
             if own:
                 pool.take(own)
-            assert waited[run] <= MOST_WAITED + len(runs)
+            assert waited[run] <= (MOST_WAITED + len(levels)) * len(runs)
+        shares = shares.after(
+            first, window_s(batch, {run: priority for run, (priority, _) in runs.items()}), waiting, levels
+        )
         went += places(batch)
     expected = [(run, n) for run, (_, seconds) in enumerate(given) for n in range(len(seconds))]
     assert sorted(went) == expected
 
 
-def test_a_run_of_low_priority_has_its_turn_beside_any_number_of_others() -> None:
-    low, batches = of_run(0, 27), 0
+def window_s(batch: list[ChunkTask], priorities: dict[int, int]) -> dict[int, float]:
+    """What a batch takes for each priority; a file is a run here."""
+    found: dict[int, float] = {}
+    for task in batch:
+        priority = priorities[task.file]
+        found[priority] = found.get(priority, 0.0) + task.window(strict=False) / 100
+    return found
+
+
+@pytest.mark.parametrize(("least", "turn"), [(LEAST_SHARE, 2), (0.0, MOST_WAITED + 1)])
+def test_a_run_of_low_priority_has_its_turn_beside_any_number_of_others(least: float, turn: int) -> None:
+    low, batches, shares = of_run(0, 27), 0, Shares(least)
     while low.waiting:
-        turns = in_turn([Turn(of_run(1, *[27] * 8), priority=5), Turn(low, waited=batches)])
+        first = shares.first({0, 5})
+        turns = in_turn([Turn(of_run(1, *[27] * 8), priority=5), Turn(low, waited=batches)], first)
         batch = next_batch(turns)
+        shares = shares.after(first, window_s(batch, {0: 0, 1: 5}), {0, 5}, {0, 5})
         low.take([task for task in batch if task.file == 0])
         batches += 1
-    assert batches == MOST_WAITED + 1
+    assert batches == turn
+
+
+def test_any_number_of_runs_of_low_priority_leaves_the_higher_one_its_part() -> None:
+    """Each that had waited long went before all others: a hundred of them had the engine for themselves."""
+    low, went, shares = [of_run(n, 27, beam_size=n + 6) for n in range(40)], list[int](), Shares()
+    waited = [0] * len(low)
+    while any(pool.waiting for pool in low):
+        first = shares.first({0, 1})
+        turns = [Turn(pool, waited=waited[n]) for n, pool in enumerate(low) if pool.waiting]
+        batch = next_batch(in_turn([*turns, Turn(of_run(99, 27), priority=1)], first))
+        priorities = dict.fromkeys(range(40), 0) | {99: 1}
+        shares = shares.after(first, window_s(batch, priorities), {0, 1}, {0, 1})
+        for n, pool in enumerate(low):
+            own = [task for task in batch if task.file == n]
+            pool.take(own)
+            waited[n] = 0 if own else waited[n] + 1
+        went.append(first)
+    assert went.count(0) == len(low)
+    assert all(sum(went[n : n + 4]) == 3 for n in range(2, len(went) - 4)), "three of four batches are the higher one's"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from autorag_whisper.engines.base import WINDOW_FRAMES
 from autorag_whisper.recognition.chunk_result import AskLanguage
 from autorag_whisper.recognition.profile import BatchProfile, profile_of
+from autorag_whisper.recognition.shares import MOST_WAITED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 MOST_PASSED_OVER = 3
 """Batches that may go before the oldest chunk: segments come in order, and its own are waited for."""
-MOST_WAITED = 16
-"""Batches that may go before one that has a chunk of a run, whatever the priority of the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,12 +173,16 @@ class Turn:
     waited: int = 0
 
 
-def in_turn(turns: Sequence[Turn]) -> list[Turn]:
+def in_turn(turns: Sequence[Turn], first: int | None = None) -> list[Turn]:
     """Who is asked first: by priority, then whoever has the least audio in flight, then whoever has waited longest.
 
-    Before all of them those that have waited for `MOST_WAITED` batches.
+    Before all others those of the priority `first` (`shares`). Of equals those that waited for `MOST_WAITED` batches.
     """
-    return sorted(turns, key=lambda one: (one.waited < MOST_WAITED, -one.priority, one.in_flight_s, -one.waited))
+
+    def key(one: Turn) -> tuple[bool, int, bool, float, int]:
+        return one.priority != first, -one.priority, one.waited < MOST_WAITED, one.in_flight_s, -one.waited
+
+    return sorted(turns, key=key)
 
 
 def next_batch(turns: Sequence[Turn], *, full: bool = False, share: int = 1) -> list[ChunkTask]:

@@ -54,7 +54,7 @@ _UNREAD = frozenset(("file", "chunking_strategy", "known_speaker_names", "known_
 FIELDS = _KNOWN | _UNREAD
 """Every field that is taken, though some say nothing here."""
 INTERACTIVE, BATCH = 1, 0
-"""Priorities at the engine: somebody waits, or nobody does, who has a turn in every 16th batch at the latest."""
+"""Priorities at the engine: somebody waits, or nobody does; these have a share of their own (`recognition.shares`)."""
 _TIERS = {"auto": INTERACTIVE, "default": INTERACTIVE, "priority": INTERACTIVE, "flex": BATCH}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from autorag_whisper.recognition.shares import LEAST_SHARE
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from contextlib import AbstractContextManager
@@ -40,6 +42,7 @@ class RunRequest:
     """Sources and options, and what a run works with.
 
     `session`: the model where it computes, loaded by this run; `device_hint`: what was asked for, in its meaning.
+    `lower_share`: of the engine, what runs of lower priorities have at least (`recognition.shares`).
     """
 
     sources: Iterable[MediaSource]
@@ -50,3 +53,4 @@ class RunRequest:
     telemetry: Telemetry
     control: RunControl
     lease_ctc: Callable[[str, Device], AbstractContextManager[AlignmentModel]] | None = None
+    lower_share: float = LEAST_SHARE

@@ -15,14 +15,15 @@ from __future__ import annotations
 import itertools
 import logging
 from contextlib import contextmanager
-from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError, EngineError
 from autorag_whisper.recognition.batching import Turn, in_turn, next_batch
+from autorag_whisper.recognition.shares import Shares
 from autorag_whisper.transcriber.own_threads import mark_as_ours
+from autorag_whisper.transcriber.scheduler_events import Admitted, Left, LookedFor, MayRetire, ReaderTold
 from autorag_whisper.transcriber.source_reader import FileBegun, FileRead, FileUnreadable, ReadingEvent
 from autorag_whisper.transcriber.workers import (
     EngineJob,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.transcript import DeviceFallbackStep
     from autorag_whisper.engines.base import RecognizerSpec
     from autorag_whisper.transcriber.run_request import RunRequest
+    from autorag_whisper.transcriber.scheduler_events import SchedulerEvent
     from autorag_whisper.transcriber.work import RunWork
     from autorag_whisper.transcriber.workers import WorkerEvent
 
@@ -52,41 +54,6 @@ LEAST_AHEAD_S = 60.0
 """Audio that each run may have read ahead, whatever the others have: 4 MB of samples."""
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """A run begins."""
-
-    work: RunWork
-
-
-@dataclass(frozen=True, slots=True)
-class Left:
-    """A run's caller wants nothing more of it. `end`: what nobody waits for then, for a thread of its own."""
-
-    work: RunWork
-    end: Callable[[], object] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LookedFor:
-    """Something about a run has changed elsewhere: results were taken, or it was cancelled."""
-
-    work: RunWork
-
-
-@dataclass(frozen=True, slots=True)
-class MayRetire:
-    """Somebody was being admitted, perhaps elsewhere, when this one had no run left."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReaderTold:
-    """A run's reader says what came of a step."""
-
-    work: RunWork
-    event: ReadingEvent
-
-
 class Scheduler:
     """Runs on one model session. `admit`, `leave` and `look` may be called by any thread, and take no lock."""
 
@@ -94,11 +61,12 @@ class Scheduler:
         """`request`: of the first run. `retire` is asked once no run is left: False where one may just have come."""
         self._session, self._device_hint, self._telemetry = request.session, request.device_hint, request.telemetry
         self._spec, self._retire = spec, retire
-        self._queue: SimpleQueue[WorkerEvent | ReaderTold | Admitted | Left | LookedFor | MayRetire] = SimpleQueue()
+        self._queue: SimpleQueue[WorkerEvent | SchedulerEvent] = SimpleQueue()
         self._workers = Workers(spec.workers, self._session, self._telemetry, self._queue.put)
         self._runs: list[RunWork] = []
         self._owners: dict[int, RunWork] = {}  # key of a file: whose it is
         self._in_flight: dict[int, list[RunWork]] = {}  # identity of a job: whose rows it has
+        self._shares = Shares(request.lower_share)
         self._keys = itertools.count()
         self._is_broken = False
         self.is_over = False
@@ -188,7 +156,7 @@ class Scheduler:
             self._workers.close()
             self.is_over = True
 
-    def _handle(self, event: WorkerEvent | ReaderTold | Admitted | Left | LookedFor | MayRetire) -> None:
+    def _handle(self, event: WorkerEvent | SchedulerEvent) -> None:
         if isinstance(event, LanguageFound):
             if (owner := self._owners.get(event.file)) is not None:
                 owner.speaks(event.file, event.choice)
@@ -227,7 +195,10 @@ class Scheduler:
     def _submit_next(self) -> bool:
         """Submit the next job, if there is one."""
         able = {id(work.pool): work for work in self._runs if not work.is_stopped and not work.results.is_full}
-        turns = in_turn([Turn(w.pool, w.request.control.priority, w.in_flight_s, w.waited) for w in able.values()])
+        waiting = {work.request.control.priority for work in able.values() if work.has_work}
+        if not waiting:
+            return False
+        turns = in_turn([work.turn for work in able.values()], self._shares.first(waiting))
         for turn in turns:
             work = able[id(turn.pool)]
             order = [turn, *(other for other in turns if other is not turn)]
@@ -235,7 +206,7 @@ class Scheduler:
             if job is not None and job.tasks and not work.own_job and self._may_fill(order):
                 return False
             if job is not None:
-                self._submit(job)
+                self._submit(job, turn.priority, waiting)
                 return True
         return False
 
@@ -252,8 +223,10 @@ class Scheduler:
             tasks = next_batch(turns, share=self._workers.idle if turns[1:] else self._workers.count)
         return EngineJob(tuple(tasks)) if tasks else None
 
-    def _submit(self, job: EngineJob) -> None:
+    def _submit(self, job: EngineJob, lead: int, waiting: set[int]) -> None:
+        """Submit a job, for those of the priority `lead`; `waiting`: the priorities that had something to do."""
         works = list({id(work): work for key in sorted(job.files) for work in (self._owners[key],)}.values())
+        self._count(job, works, lead, waiting)
         for other in self._runs:
             other.waited += other not in works and other.has_work
         for work in works:
@@ -266,6 +239,15 @@ class Scheduler:
         except BaseException:  # the interpreter ends
             self._forget(job)
             raise
+
+    def _count(self, job: EngineJob, works: Sequence[RunWork], lead: int, waiting: set[int]) -> None:
+        """Note what a job takes of the engine for each priority."""
+        seconds = dict[int, float]()
+        for work in works:
+            priority = work.request.control.priority
+            seconds[priority] = seconds.get(priority, 0.0) + work.window_s(job)
+        present = waiting | {work.request.control.priority for work in self._runs if not work.is_stopped}
+        self._shares = self._shares.after(lead, seconds, waiting, present)
 
     def _may_read(self, work: RunWork) -> bool:
         """Whether a run's reader may take its next step: all runs share the look-ahead, and none has to be without."""

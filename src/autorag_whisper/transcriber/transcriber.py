@@ -15,6 +15,7 @@ from autorag_whisper.domain.request import Aligner
 from autorag_whisper.domain.transcript import Segment
 from autorag_whisper.gpu.card_sharing import CardSharing
 from autorag_whisper.per_process import PerProcess, in_one_process
+from autorag_whisper.recognition.shares import LEAST_SHARE
 from autorag_whisper.transcriber import start
 from autorag_whisper.transcriber.arguments import (
     options_of,
@@ -57,6 +58,7 @@ class TranscriberParts:
     `find_model`: a name to files (cached by its maker). The residency's loader finds the same files by their folder.
     `alignment_models`: for alignment by CTC; None has none. `sharing`: leases of the cards; None shares none. `idle`:
     what leaves when nothing was asked for a while; None lets all of it stay. `auto_aligner`: what `Aligner.AUTO` means.
+    `lower_share`: of the engine, what runs of lower priorities have at least (`recognition.shares`).
     """
 
     find_model: Callable[[str], ModelFiles]
@@ -68,6 +70,7 @@ class TranscriberParts:
     sharing: CardSharing | None = None
     idle: IdleTimer | None = None
     auto_aligner: Aligner = Aligner.AUTO
+    lower_share: float = LEAST_SHARE
 
 
 class _Own:
@@ -255,6 +258,7 @@ class Transcriber:
             self._parts.telemetry,
             control,
             aligners.lease if aligners is not None else None,
+            self._parts.lower_share,
         )
         events = start.events(request, self._own.get().schedulers)
         events = events if self._parts.idle is None else _busy(self._parts.idle, events)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING
 
-from autorag_whisper.recognition.batching import Pool
-from autorag_whisper.recognition.border_hearing import hears_borders
+from autorag_whisper.audio.features import FRAMES_PER_S
+from autorag_whisper.recognition.batching import Pool, Turn
+from autorag_whisper.recognition.border_hearing import BORDER_FRAMES, hears_borders
 from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkTask
 from autorag_whisper.recognition.hearing import follows
 from autorag_whisper.recognition.language import VOTING_CHUNKS, LanguageChoice
@@ -101,6 +102,17 @@ class RunWork:
     def has_work(self) -> bool:
         """Whether something could be submitted now."""
         return self.own_job is not None or self.pool.has_eligible
+
+    @property
+    def turn(self) -> Turn:
+        """It beside other runs."""
+        return Turn(self.pool, self.request.control.priority, self.in_flight_s, self.waited)
+
+    def window_s(self, job: EngineJob) -> float:
+        """What a job takes of the engine for it, about: seconds of encoder windows."""
+        if job.border is not None:
+            return BORDER_FRAMES / FRAMES_PER_S
+        return sum(task.window(strict=self.spec.one_window) for task in self._own(job)) / FRAMES_PER_S
 
     def submitted(self, job: EngineJob) -> None:
         """A job that has rows of it goes to the workers."""
