@@ -37,7 +37,6 @@ from benchmarks.postgres_server import PostgresServer
 
 SERVE = (sys.executable, "-c", "from autorag_whisper.cli import main; main()", "serve")
 DEMO = Path(__file__).resolve().parent.parent / "samples" / "demo.flac"
-_START_S, _END_S = 180.0, 1800.0
 _AGAIN = 8
 
 
@@ -60,16 +59,19 @@ def repeated(source: Path, times: int, target: Path) -> Path:
 class Server:
     """`autorag-whisper serve` as a process, which can be killed and started again."""
 
-    def __init__(self, folder: Path, options: list[str], environ: dict[str, str], log: Path) -> None:
+    def __init__(
+        self, folder: Path, options: list[str], environ: dict[str, str], log: Path, most_s: float = 180.0
+    ) -> None:
+        """`most_s`: how long a start may take."""
         self._command = [*SERVE, "--port", "0", "--data", str(folder), *options]
-        self._environ, self._log = environ, log
+        self._environ, self._log, self._most_s = environ, log, most_s
         self.starts = 0
         self.start()
 
     def start(self) -> None:
         """Until it says where it serves; one that could not begin is begun again, as a supervisor does."""
         began = time.monotonic()
-        ends = began + _START_S
+        ends = began + self._most_s
         while True:
             self.starts += 1
             with self._log.open("ab") as log:
@@ -108,7 +110,7 @@ class Server:
 
 @dataclass
 class Chaos:
-    """A run. `database` None: jobs in a file."""
+    """A run. `database` None: jobs in a file. `most_s`: for a start; ten times that for what is left at the end."""
 
     folder: Path
     media: Path
@@ -119,6 +121,7 @@ class Chaos:
     seed: int = 1
     model: str = "tiny.en"
     pace: float = 2.0
+    most_s: float = 180.0
     killed: collections.Counter[str] = field(default_factory=collections.Counter)
     ids: dict[str, str] = field(default_factory=dict)
     chunks: dict[tuple[str, int], str] = field(default_factory=dict)
@@ -132,7 +135,8 @@ class Chaos:
         if self.database is not None:
             environ["AUTORAG_WHISPER_JOB_STORE"] = self.database.emptied()
         running = [
-            Server(data, ["--model", self.model, "--keep-media-days", "0"], environ, log) for _ in range(self.servers)
+            Server(data, ["--model", self.model, "--keep-media-days", "0"], environ, log, self.most_s)
+            for _ in range(self.servers)
         ]
         try:
             for kill in range(self.kills):
@@ -140,6 +144,8 @@ class Chaos:
                 # By the machine: on a slow one a kill every few seconds leaves no moment to do anything.
                 threading.Event().wait(chance.uniform(0.0, self.pace * running[0].start_s))
                 self._kill(running, chance)
+                if (kill + 1) % 10 == 0:
+                    print(f"{kill + 1} kills, {len(self.ids)} jobs, {len(self.chunks)} chunks kept", file=sys.stderr)
             self._ask(running, self.jobs, until_all=True)
             jobs = self._done(running[0])
             self._check(running, jobs, data)
@@ -162,7 +168,7 @@ class Chaos:
 
     def _ask(self, running: list[Server], until: int, *, until_all: bool = False) -> None:
         """Add jobs by their keys, as clients do that do not know what became of their requests."""
-        ends = time.monotonic() + _START_S
+        ends = time.monotonic() + self.most_s
         asked = [f"key-{n}" for n in range(until)]
         known = [key for key in asked if key in self.ids][-_AGAIN:]  # some of those that were answered once more
         waiting = [*known, *(key for key in asked if key not in self.ids)]
@@ -215,7 +221,7 @@ class Chaos:
 
     def _done(self, server: Server) -> list[dict[str, Any]]:
         """All jobs, when they are."""
-        ends = time.monotonic() + _END_S
+        ends = time.monotonic() + 10 * self.most_s
         while True:
             jobs: list[dict[str, Any]] = httpx.get(f"{server.base}/v1/jobs?limit=1000", timeout=60).json()["data"]
             states = collections.Counter(job["state"] for job in jobs)
@@ -229,7 +235,7 @@ class Chaos:
         """Nothing is lost, nothing is there twice; any server answers for any job."""
         assert sorted(job["id"] for job in jobs) == sorted(self.ids.values())
         assert len(set(self.ids.values())) == self.jobs
-        ends = time.monotonic() + _START_S
+        ends = time.monotonic() + self.most_s
         while True:  # what an earlier claim had written is removed behind the end of its job
             results = [file.name.partition(".")[0] for file in (data / "results").iterdir()]
             if sorted(results) == sorted(self.ids.values()):
@@ -263,6 +269,9 @@ def main(arguments: list[str] | None = None, out: IO[str] = sys.stdout) -> None:
     parser.add_argument("--model", default="tiny.en")
     parser.add_argument("--repeat", type=int, default=4, help="the sample of 12 s, so often")
     parser.add_argument("--pace", type=float, default=2.0, help="starts of a server that fit between two kills at most")
+    parser.add_argument(
+        "--most-s", type=float, default=180.0, help="that a start may take; ten times it all jobs at the end"
+    )
     given = parser.parse_args(arguments)
     database = PostgresServer() if given.store == "postgres" else None
     try:
@@ -270,8 +279,9 @@ def main(arguments: list[str] | None = None, out: IO[str] = sys.stdout) -> None:
             folder = Path(place)
             media = repeated(DEMO, given.repeat, folder / "talk.flac")
             chaos = Chaos(
-                folder, media, database, given.jobs, given.kills, given.servers, given.seed, given.model, given.pace
-            )
+                folder, media, database, given.jobs, given.kills, given.servers, given.seed, given.model, given.pace,
+                given.most_s,
+            )  # fmt: skip
             out.write(json.dumps(chaos.run()) + "\n")
     finally:
         if database is not None:
