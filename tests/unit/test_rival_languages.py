@@ -13,6 +13,7 @@ from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import Attempt
 from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkResult, ChunkTask
 from autorag_whisper.recognition.language import LanguageChoice, choose
+from autorag_whisper.recognition.quality import Fault
 from autorag_whisper.recognition.recognise import WhisperPass
 from autorag_whisper.recognition.recognizer import Caller
 from autorag_whisper.recognition.rival_languages import (
@@ -113,6 +114,21 @@ def test_a_trial_promises_something_where_a_wider_search_might_put_it_ahead() ->
     assert most_promising(first, [reading("en", 0.5, SENTENCE, enough - 0.01, tokens=9)]) is None
     assert most_promising(first, []) is None
     assert most_promising(first, [reading("en", 0.5, "29340", -0.1)]) is None
+
+
+def test_beside_a_loop_a_trial_is_worth_a_wider_search_however_improbable() -> None:
+    """Judged as a first text, an English trial of -1.2 left a file in Welsh, one word of it over and over."""
+    loop = reading("cy", 0.84, "gweithio'r gweithio'r gweithio'r gweithio'r gweithio'r", -0.7, tokens=43)
+    unlikely = reading("en", 0.12, SENTENCE, -1.2)
+    trial = replace(unlikely, attempt=replace(unlikely.attempt, rejected_for=Fault.IMPROBABLE.value))
+    assert not trial.is_sound
+    assert most_promising(loop, [trial]) == 0
+    assert most_promising(reading("cy", 0.84, WELSH, -0.9), [trial]) is None
+    sound = reading("la", 0.1, SENTENCE, -0.9, tokens=90)
+    assert most_promising(loop, [trial, sound]) == 1
+    repeated = replace(loop, choice=LanguageChoice("nn", 0.04))
+    rejected = replace(trial, rejected=True)
+    assert most_promising(loop, [repeated, rejected]) is None
 
 
 class Speaks(FakeWhisper):

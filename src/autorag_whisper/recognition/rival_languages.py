@@ -90,10 +90,20 @@ def likeliest(readings: Sequence[Reading]) -> int:
 def most_promising(first: Reading, trials: Sequence[Reading]) -> int | None:
     """Which of the `trials` may turn out likelier than the first reading; None where none may.
 
-    A trial is the beginning of a text that was not searched for as widely.
+    A trial is the beginning of a text that was not searched for as widely. So that it is improbable says less than of
+    a first text: beside one that is not sound itself (a loop), and where no trial is sound, it is worth a wider search.
     """
     lifted = [
         replace(one, attempt=replace(one.attempt, avg_logprob=one.attempt.avg_logprob + TRIAL_LOSS)) for one in trials
     ]
     best = likeliest([first, *lifted])
+    if not best and not first.is_sound:
+        best = likeliest([first, *map(_unblamed, lifted)])
     return best - 1 if best else None
+
+
+def _unblamed(trial: Reading) -> Reading:
+    """A trial that is not held to be improbable."""
+    if trial.attempt.rejected_for != Fault.IMPROBABLE:
+        return trial
+    return replace(trial, attempt=replace(trial.attempt, rejected_for=""))
