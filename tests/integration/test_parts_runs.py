@@ -11,7 +11,7 @@ import pytest
 
 from autorag_whisper.domain.errors import EngineError, ModelDamaged
 from autorag_whisper.domain.request import Task, TranscribeOptions
-from autorag_whisper.engines.base import Hypothesis, TokenTimes
+from autorag_whisper.engines.base import WINDOW_FRAMES, Hypothesis, TokenTimes
 from autorag_whisper.recognition.parts import DOUBTED_HOLE
 from autorag_whisper.testing import FakeVoiceActivity, FakeWhisper, speech_samples, write_speech
 from autorag_whisper.testing.speech import FakeVoiceStream
@@ -130,6 +130,53 @@ def test_a_chunk_of_sure_speech_whose_text_was_rejected_is_done_in_halves_once(t
     assert sorted(asked[-2:]) == [8, 8]
 
 
+class ShortOfBreath(FakeWhisper):
+    """Times the text of a short window within its first 2 s, that of the full one over all of it."""
+
+    def align(
+        self,
+        encoded: Encoded,
+        start_sequence: Sequence[int],
+        token_ids: Sequence[Sequence[int]],
+        frames: Sequence[int],
+        *,
+        spelled: bool = False,
+    ) -> list[TokenTimes]:
+        is_full = encoded.value.shape[-1] == WINDOW_FRAMES
+        heard = [count if is_full else min(count, 200) for count in frames]
+        return super().align(encoded, start_sequence, token_ids, heard, spelled=spelled)
+
+
+@pytest.mark.parametrize("doubted", [False, True])
+def test_a_text_that_ended_early_is_sought_in_the_full_window_before_the_chunk_is_cut(
+    tmp_path: Path, *, doubted: bool
+) -> None:
+    """Eight words of thirty-three came of a sentence in noise, and of its parts of a second or two only guesses."""
+    asked: list[tuple[int, int]] = []
+    whole = " the meeting was moved because one room is painted"
+
+    def ends_early_in_short_windows(features: NDArray[np.float32]) -> Hypothesis:
+        asked.append((beeps(features), features.shape[-1]))
+        if asked[-1] != (10, WINDOW_FRAMES):
+            return said(" begin" if asked[-1][0] == 10 else "")
+        return replace(said(whole), avg_logprob=-0.9 if doubted else -0.5, no_speech_prob=0.4)
+
+    world = World(script=ends_early_in_short_windows, engine=ShortOfBreath)
+    path = write_speech(tmp_path / "a.wav", speech_samples(10))
+    transcript = world.transcriber.transcribe(path, TranscribeOptions(language="en"), model="fake")
+    assert asked[1] == (10, WINDOW_FRAMES)
+    if doubted:
+        assert transcript.text == "begin"
+        assert transcript.coverage.holes != ()
+        return
+    assert transcript.text == whole.strip()
+    assert transcript.coverage.holes == ()
+    assert len(asked) == 2, "nothing is cut"
+    attempts = transcript.segments[0].attempts
+    assert [attempt.window_frames for attempt in attempts] == [asked[0][1], WINDOW_FRAMES]
+    assert transcript.segments[0].avg_logprob == pytest.approx(-0.5)
+
+
 class Unsure(FakeVoiceActivity):
     """As sure of a voice as it is told to be."""
 
@@ -180,7 +227,8 @@ def test_a_part_around_a_hole_whose_text_was_rejected_is_done_in_halves_once(tmp
     world = World(script=hopeless, engine=EarlyWords)
     transcript = world.transcriber.transcribe(write_speech(tmp_path / "a.wav", samples), options, model="fake")
     assert transcript.text == ("six four four" if heard else "six")
-    assert asked == ([14, 8, 4, 4, 6] if heard else [14, 8, 4, 4])
+    # Most of the chunk has no word, so all of it is heard again before its parts are.
+    assert asked == ([14, 14, 8, 4, 4, 6] if heard else [14, 14, 8, 4, 4])
     assert len(transcript.coverage.holes) == (0 if heard else 1)
 
 

@@ -18,6 +18,7 @@ and so about its caps; their windows are no shorter than a chunk's shortest. The
 and of 30 s halved and halved again 14 parts: the worst sound costs 30 encoder passes and 4 times 7 caps. Of the kit's
 chunks one in fifty has parts at all. A chunk in several languages is done in parts alone. Where pieces of a chunk sound
 like another language, these alone are recognised twice more, in both (of the kit's chunks in one language none).
+A chunk of whose speech most has no word is redone once before it is cut: a full window and `REDO_CAPS` caps more.
 """
 
 from __future__ import annotations

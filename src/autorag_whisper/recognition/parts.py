@@ -10,6 +10,9 @@ likelier, the rest of the chunk keeps its own.
 
 A chunk of sure speech without a word, and such a part around a hole, is done in halves, once: what a rule rejected may
 have been the text of two utterances.
+
+Where a text ended so early that most of the chunk's speech has no word, the chunk is done again in the full window
+before anything is cut: in noise what parts of a second or two give is no better than a guess.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper.domain.audio import seconds
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError
 from autorag_whisper.domain.transcript import join_words
+from autorag_whisper.engines.base import WINDOW_FRAMES
 from autorag_whisper.recognition.aligned import Aligned
 from autorag_whisper.recognition.aligner_fallback import told
 from autorag_whisper.recognition.borders import gap_s, joint
@@ -50,6 +54,8 @@ MOST_CUTS = 3
 """How often a chunk of 30 s can be halved until a part is as short as it may be."""
 _WORTH_S, _WORTH_SHARE = 0.5, 0.7
 """Speech that must have words now and had none before: so many seconds, or this part of it where that is less."""
+_MOST = 0.5
+"""Part of a chunk's sure speech without a word from which it is not worth cutting before it was heard again whole."""
 _SURE_VOICE, _SURE_SPEECH_S = 0.9, 4.0
 """How sure voice activity is of a chunk, and for how long, that is done again in halves, once, where it has no word."""
 DOUBTED_HOLE = "doubted_hole: where the chunk's text has a hole the model doubted that this is speech"
@@ -91,11 +97,24 @@ def _completed(one_pass: Pass, result: ChunkResult, cuts: int, *, is_half: bool)
         is_of_another = follows(result.task.options) and another(result.task.heard, result.language)
         wanted = not is_half and not is_of_another and _is_surely_speech(chunk)
         return _halved(one_pass, result, cuts) if wanted else result
+    result = result if cuts else _whole_again(one_pass, result)
     found = holes(chunk.speech, _said(result))
     joined = _around(one_pass, result, found, cuts) if found else result
     if joined.words is result.words:
         return joined
     return joined if _has_more(chunk, joined, result) else result
+
+
+def _whole_again(one_pass: Pass, result: ChunkResult) -> ChunkResult:
+    """Where most of its speech has no word, `result` or, if that has more of it, what the full window gives."""
+    task, attempt = result.task, result.attempt
+    sure_s = sum(span.duration_s for span in task.chunk.speech if span.sure)
+    has_window = attempt is not None and 0 < attempt.window_frames < WINDOW_FRAMES
+    if not has_window or missing_s(task.chunk.speech, _said(result)) <= _MOST * sure_s:
+        return result
+    [again] = one_pass.recognise([task.again(result.language, result.attempts)])
+    again = replace(_if_believed(again), time=_time(result.time, [again.time]))
+    return replace(again, task=task) if _has_more(task.chunk, again, result) else result
 
 
 def _has_more(chunk: SpeechChunk, one: ChunkResult, other: ChunkResult) -> bool:
