@@ -3,7 +3,7 @@
 #   scripts/page_env.sh install               what it needs: Debian's Chromium (as root), Playwright, the tools of tests/page/tools
 #   scripts/page_env.sh check                 types, linter and the laws of its document
 #   scripts/page_env.sh test [PYTEST OPTION]  its tests in the browser; screenshots are put into tests/page/screenshots
-#   scripts/page_env.sh run COMMAND...        something else in that environment: benchmarks/page.py
+#   scripts/page_env.sh run COMMAND...        something else in that environment: benchmarks/page.py, page_walk.py
 # Where PAGE_ENV says (default: the user's cache directory). The server under test is that of .venv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -42,7 +42,9 @@ case ${1:-} in
   test)
     shift
     prepare
-    exec "$place/bin/python" -m pytest -c tests/page/pytest.ini --confcutdir tests/page "${@:-tests/page}"
+    what=(tests/page)
+    for given in "$@"; do if [ -e "${given%%::*}" ]; then what=(); fi; done
+    exec "$place/bin/python" -m pytest -c tests/page/pytest.ini --confcutdir tests/page "${what[@]}" "$@"
     ;;
   run)
     shift

@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = "chromium"
 SCREENSHOTS = Path(os.environ.get("PAGE_SCREENSHOTS", ROOT / "tests" / "page" / "screenshots"))
+STATES = (
+    "1-start", "2-reading", "3-words-come", "4-legend", "5-export", "6-edited", "7-versions", "8-conflict",
+    "9-phone-list", "10-phone-reading", "11-dark-desk", "11-dark-phone", "12-scripts", "13-archive", "14-left-out",
+)  # fmt: skip
+"""What CI keeps a picture of, in `SCREENSHOTS`."""
+shot: set[str] = set()
+"""Of which of them one was made in this run."""
+AXE = ROOT / "tests" / "page" / "tools" / "node_modules" / "axe-core" / "axe.min.js"
 _SERVE = ("autorag-whisper", "serve", "--model", "tiny.en", "--access-log", "none")
 _EXPECTED = re.compile(r"net::ERR_|status of (?:400|401|404|409|412|5\d\d)")
 
@@ -110,9 +118,9 @@ class World:
         until(lambda: self.ask(f"/v1/jobs/{job}")["state"] in ("done", "failed"), "the job is over", 600)
         return dict(self.ask(f"/v1/jobs/{job}/transcript"))
 
-    def transcribed(self, path: Path, name: str = "") -> str:
+    def transcribed(self, path: Path, name: str = "", **fields: str) -> str:
         """A recording that is done. Its name comes by a rename where a form could not say it."""
-        job = self.add(path, "recording")
+        job = self.add(path, "recording", **fields)
         self.done(job)
         self.ask(f"/v1/jobs/{job}", "PATCH", {"name": name or path.name})
         return job
@@ -136,7 +144,7 @@ class Visitor:
             | options
         )
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(12_000)
+        self.page.set_default_timeout(45_000)  # hangs alone: the machine may be busy
         self.errors: list[str] = []
         self.elsewhere: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -207,14 +215,16 @@ class Visitor:
         return " ".join(self.page.locator(".seg p").all_inner_texts())
 
     def shoot(self, name: str) -> None:
+        """A picture of one of `STATES`, for whoever changes the page."""
+        assert name in STATES, name
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        shot.add(name)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
     def serious(self) -> list[str]:
         """What axe-core finds that is serious or critical."""
-        script = (ROOT / "tests" / "page" / "tools" / "node_modules" / "axe-core" / "axe.min.js").read_text(
-            encoding="utf-8"
-        )
+        assert AXE.is_file(), "axe-core is missing: scripts/page_env.sh install"
+        script = AXE.read_text(encoding="utf-8")
         self.uses_axe = True
         self.page.evaluate(script)
         found = self.page.evaluate("axe.run(document, {resultTypes: ['violations']})")
@@ -225,7 +235,7 @@ class Visitor:
         ]
 
 
-def until(condition: Callable[[], bool], what: str, patience_s: float = 60) -> None:
+def until(condition: Callable[[], bool], what: str, patience_s: float = 240) -> None:
     """Wait for what another process does."""
     end = time.monotonic() + patience_s
     while not condition():
@@ -233,4 +243,4 @@ def until(condition: Callable[[], bool], what: str, patience_s: float = 60) -> N
         threading.Event().wait(0.05)
 
 
-__all__ = ["CHROMIUM", "SCREENSHOTS", "HTTPError", "Visitor", "World", "until"]
+__all__ = ["AXE", "CHROMIUM", "SCREENSHOTS", "STATES", "HTTPError", "Visitor", "World", "shot", "until"]
