@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { History, WordIndex, applied, docOf, editsBetween, join, joined, lastNotAbove, merged, retold, split, textOf, tokens } from "../../src/autorag_whisper/server/page/files/doc.js";
+import { found, replaced } from "../../src/autorag_whisper/server/page/files/finding.js";
 import { cuesOf } from "../../src/autorag_whisper/server/page/files/cues.js";
 
 /** Numbers that are the same in every run. */
@@ -146,4 +147,30 @@ test("a transcript's empty segments are left out", () => {
 test("cues of WebVTT are plain text", () => {
   const cues = cuesOf("WEBVTT\n\n1\n00:00:01.000 --> 00:00:02.500 align:start\n<c>a</c> &lt;b&gt; &amp;lt;\nline\n\n01:00.000 --> 01:01.000\nx\n");
   assert.deepEqual(cues, [{ start: 1, end: 2.5, text: "a <b> &lt;\nline" }, { start: 60, end: 61, text: "x" }]);
+});
+
+const said = (...texts) => texts.map((text, at) => ({
+  language_code: "en",
+  words: text.split(" ").map((word, i) => ({ word, start: 10 * at + i, end: 10 * at + i + 0.5, probability: 1, source: "ctc", score: null, space_before: i > 0 })),
+}));
+
+test("what is found is the very text that is shown, whatever the letters become in another case", () => {
+  const doc = said("İstanbul the İ The end", "either way (the) a.b STRASSE");
+  const text = ({ segment, start, end }) => textOf(doc[segment]).slice(start, end);
+  assert.deepEqual(found(doc, "the").map(text), ["the", "The", "the", "the"]);
+  assert.deepEqual(found(doc, "the", { exact: true }).map(text), ["the", "the", "the"]);
+  assert.deepEqual(found(doc, "the", { whole: true }).map(text), ["the", "The", "the"]);
+  assert.deepEqual(found(doc, "a.b").map(text), ["a.b"]);
+  assert.deepEqual(found(doc, "x.b"), []);
+  for (const special of ["(the)", "[", "\\", "^", "$", "*", "+?", "{2}", "|", "-", "/"]) {
+    const all = found(said(`a ${special} b`), special);
+    assert.deepEqual(all, [{ segment: 0, start: 2, end: 2 + special.length }], special);
+  }
+});
+
+test("whole words that are replaced leave all others as they were, with their times", () => {
+  const doc = said("the other either the");
+  const made = replaced(doc, found(doc, "the", { whole: true }), "a");
+  assert.equal(textOf(made[0]), "a other either a");
+  assert.deepEqual(made[0].words.map(({ start, end }) => [start, end]), doc[0].words.map(({ start, end }) => [start, end]));
 });

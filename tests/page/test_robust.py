@@ -162,7 +162,7 @@ def test_what_is_taken_out_as_an_archive_has_every_transcript(
     page.wait_for_selector("a.job")
     page.get_by_label("More about the list").click()
     page.get_by_role("button", name="Download these").click()
-    page.get_by_label("srt").check()
+    page.locator("dialog").get_by_label("srt").check()
     with page.expect_download() as taken:
         page.get_by_role("button", name="Download", exact=True).click()
     with zipfile.ZipFile(taken.value.path()) as found:

@@ -1,10 +1,25 @@
 // Many transcripts as one archive.
 import { api } from "./api.js";
 import { t } from "./strings.js";
-import { Dialog, download, html, tellError, useState } from "./ui.js";
+import { Dialog, download, html, remember, remembered, tellError, useState } from "./ui.js";
 import { signal } from "./vendor/signals-core.js";
 
 export const FORMATS = ["txt", "srt", "vtt", "ass", "tsv", "json", "words"];
+
+/** The formats in which this user wants transcripts: an option when recordings are put in, and what every download begins with. */
+export const wantedFormats = signal(/** @type {string[]} */ (remembered("formats", ["txt", "srt"])));
+
+/** @param {string[]} formats */
+export function setWantedFormats(formats) {
+  wantedFormats.value = FORMATS.filter((name) => formats.includes(name));
+  remember("formats", wantedFormats.value);
+}
+
+/** Transcripts as one archive, which the browser saves under a name. @param {string[]} ids @param {string[]} formats @param {string} name @param {Record<string, string>} [subtitles] */
+export async function downloadArchive(ids, formats, name, subtitles = {}) {
+  const answer = await api.archive({ ids, formats, subtitles });
+  download(await answer.blob(), `${name}.zip`);
+}
 
 /** The jobs that are asked about; null for none. */
 export const archived = signal(/** @type {import("./api.js").Job[] | null} */ (null));
@@ -16,7 +31,7 @@ export const openArchive = (jobs) => {
 
 /** @param {{jobs: import("./api.js").Job[]}} props */
 export function Archive({ jobs }) {
-  const [formats, setFormats] = useState(["txt", "srt"]);
+  const [formats, setFormats] = useState(wantedFormats.value);
   const [busy, setBusy] = useState(false);
   const close = () => {
     archived.value = null;
@@ -24,8 +39,7 @@ export function Archive({ jobs }) {
   const save = async () => {
     setBusy(true);
     try {
-      const answer = await api.archive({ ids: jobs.map((job) => job.id), formats });
-      download(await answer.blob(), `${t("transcripts")}.zip`);
+      await downloadArchive(jobs.map((job) => job.id), formats, t("transcripts"));
       close();
     } catch (error) {
       tellError(error);

@@ -1,6 +1,6 @@
 // Taking the text out: every format, subtitles with their settings shown on the video before they are saved.
 import { api } from "./api.js";
-import { FORMATS } from "./archive.js";
+import { FORMATS, downloadArchive, wantedFormats } from "./archive.js";
 import { cuesOf } from "./cues.js";
 import { lastNotAbove } from "./doc.js";
 import { t } from "./strings.js";
@@ -48,12 +48,15 @@ function Preview({ cues, player }) {
 
 /** @param {{reading: import("./reading.js").Reading, session: import("./session.js").Session, onClose: () => void}} props */
 export function Exporting({ reading, session, onClose }) {
-  const [format, setFormat] = useState(remembered("format", "srt"));
+  const [format, setFormat] = useState(remembered("format", wantedFormats.value[0] ?? "srt"));
   const [settings, setSettings] = useState(/** @type {Record<string, string>} */ (remembered("subtitles", {})));
   const [cues, setCues] = useState(/** @type {Cue[]} */ ([]));
   const [problem, setProblem] = useState("");
   const isSubtitles = SUBTITLES.has(format);
-  const query = isSubtitles ? Object.fromEntries(Object.entries(settings).filter(([, value]) => value)) : {};
+  const chosen = Object.fromEntries(Object.entries(settings).filter(([, value]) => value));
+  const query = isSubtitles ? chosen : {};
+  const wanted = wantedFormats.value;
+  const stem = reading.job.value?.name.replace(/\.[^.]{1,5}$/, "") || reading.id;
   useEffect(() => {
     void session.sync();
   }, []);
@@ -87,8 +90,15 @@ export function Exporting({ reading, session, onClose }) {
       remember("format", format);
       await session.sync();
       const answer = await api.result(reading.id, { format, ...query });
-      const name = reading.job.value?.name.replace(/\.[^.]{1,5}$/, "") || reading.id;
-      download(await answer.blob(), `${name}.${SUFFIXES[format] ?? format}`);
+      download(await answer.blob(), `${stem}.${SUFFIXES[format] ?? format}`);
+    } catch (error) {
+      tellError(error);
+    }
+  };
+  const saveAll = async () => {
+    try {
+      await session.sync();
+      await downloadArchive([reading.id], wanted, stem, chosen);
     } catch (error) {
       tellError(error);
     }
@@ -109,6 +119,7 @@ export function Exporting({ reading, session, onClose }) {
         ${problem && html`<p class="small" role="alert" style=${{ color: "var(--bad)" }}>${problem}</p>`}
         <${Preview} cues=${cues} player=${reading.player.value} /></div>`}
     </div>
-    <div class="dialog-foot"><button type="button" class="button main" id="download" onClick=${save}><${Icon} name="down" />${t("download_as", { format })}</button></div>
+    <div class="dialog-foot">${wanted.length > 1 && html`<button type="button" class="button" id="download-all" title=${t("formats_wanted")} onClick=${saveAll}><${Icon} name="archive" />${wanted.join(" + ")}</button>`}
+      <button type="button" class="button main" id="download" onClick=${save}><${Icon} name="down" />${t("download_as", { format })}</button></div>
   <//>`;
 }

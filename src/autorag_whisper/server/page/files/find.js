@@ -1,41 +1,10 @@
 // Find and replace. What is found is marked by the browser itself (CSS highlights): nothing in the text changes for it.
-import { retold, textOf } from "./doc.js";
+import { textOf } from "./doc.js";
+import { found, replaced } from "./finding.js";
 import { t } from "./strings.js";
 import { Tool, html, toast, useEffect, useRef, useSignal, useState } from "./ui.js";
 
-/** @typedef {{segment: number, start: number, end: number}} Found */
-
-const MOST = 20_000;
-
-/** @param {import("./doc.js").Doc} doc @param {string} query @param {boolean} exact @returns {Found[]} */
-export function found(doc, query, exact) {
-  const wanted = exact ? query : query.toLocaleLowerCase();
-  /** @type {Found[]} */
-  const all = [];
-  if (!wanted) return all;
-  doc.forEach((segment, at) => {
-    const text = exact ? textOf(segment) : textOf(segment).toLocaleLowerCase();
-    for (let from = text.indexOf(wanted); from >= 0 && all.length < MOST; from = text.indexOf(wanted, from + wanted.length)) {
-      all.push({ segment: at, start: from, end: from + wanted.length });
-    }
-  });
-  return all;
-}
-
-/** The same with some of it replaced. @param {import("./doc.js").Doc} doc @param {Found[]} places @param {string} by */
-export function replaced(doc, places, by) {
-  /** @type {Map<number, Found[]>} */
-  const of = new Map();
-  for (const place of places) of.set(place.segment, [...(of.get(place.segment) ?? []), place]);
-  return doc.flatMap((segment, at) => {
-    const here = of.get(at);
-    if (!here) return [segment];
-    let text = textOf(segment);
-    for (const { start, end } of [...here].reverse()) text = text.slice(0, start) + by + text.slice(end);
-    const made = retold(segment, text, true);
-    return made === null ? [segment] : made.words.length ? [made] : [];
-  });
-}
+/** @typedef {import("./finding.js").Found} Found */
 
 /** @param {Element} element @param {number} start @param {number} end @returns {Range | null} */
 function rangeIn(element, start, end) {
@@ -65,9 +34,11 @@ export function Find({ reading, session, onClose }) {
   const [query, setQuery] = useState("");
   const [by, setBy] = useState("");
   const [exact, setExact] = useState(false);
+  const [whole, setWhole] = useState(false);
   const [at, setAt] = useState(0);
+  const [shows, setShows] = useState(false);
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
-  const all = found(doc, query, exact);
+  const all = found(doc, query, { exact, whole });
   const here = all.length ? at % all.length : 0;
   useEffect(() => field.current?.select(), []);
   useEffect(() => {
@@ -100,14 +71,26 @@ export function Find({ reading, session, onClose }) {
     reading.follows.value = false;
     reading.view?.go(Math.min(reading.index.first[segment] + words, reading.index.first[segment + 1] - 1), false);
   };
+  /** What is found first from where the reader is on is shown at once. */
   const change = (/** @type {any} */ event) => {
-    setQuery(event.target.value);
-    setAt(0);
+    const query = event.target.value;
+    setQuery(query);
+    const next = found(doc, query, { exact, whole }).findIndex(({ segment }) => segment >= reading.current);
+    setAt(Math.max(0, next));
+    setShows(true);
   };
+  useEffect(() => {
+    if (!shows) return;
+    setShows(false);
+    go(here);
+  }, [shows]);
   const replace = (/** @type {Found[]} */ places) => {
     if (!places.length) return;
+    const { history } = session;
+    const before = history.now;
     session.change(replaced(doc, places, by));
-    toast(t("replaced", { n: places.length }), { text: t("undo"), act: () => session.undo() });
+    // What was changed since then is not undone in its place.
+    toast(t("replaced", { n: places.length }), { text: t("undo"), act: () => history.past.at(-1) === before && session.undo() });
   };
   const keys = (/** @type {KeyboardEvent} */ event) => {
     if (event.key === "Escape") onClose();
@@ -122,7 +105,8 @@ export function Find({ reading, session, onClose }) {
     <input id="find-by" class="input" placeholder=${t("replace_by")} aria-label=${t("replace_by")} value=${by} onInput=${(/** @type {any} */ event) => setBy(event.target.value)} dir="auto" />
     <button type="button" class="button" disabled=${!all.length} onClick=${() => replace([all[here]])}>${t("replace")}</button>
     <button type="button" class="button" id="replace-all" disabled=${!all.length} onClick=${() => replace(all)}>${t("replace_all")}</button>
-    <span class="row"><label class="check small"><input type="checkbox" checked=${exact} onChange=${() => setExact(!exact)} />${t("match_case")}</label>
+    <span class="row wrap"><label class="check small"><input type="checkbox" id="find-whole" checked=${whole} onChange=${() => setWhole(!whole)} />${t("whole_words")}</label>
+    <label class="check small"><input type="checkbox" checked=${exact} onChange=${() => setExact(!exact)} />${t("match_case")}</label>
     <${Tool} icon="close" label=${t("close")} onClick=${onClose} /></span>
   </form>`;
 }

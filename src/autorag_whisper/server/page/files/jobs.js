@@ -7,6 +7,8 @@ import { ApiError, api, wait } from "./api.js";
 const PAGE = 200;
 const BUSY_MS = 1500;
 const IDLE_MS = 6000;
+/** Of so many queued jobs the place in the queue is asked for. */
+const NEXT = 10;
 
 /** Newest first. */
 export const jobs = signal(/** @type {Job[]} */ ([]));
@@ -36,6 +38,17 @@ export function drop(id) {
   publish();
 }
 
+/** Those that are open, whatever their state: somebody may try one again, or mend it, elsewhere. @type {Set<string>} */
+const looked = new Set();
+
+/** Ask for a job too that is old and over, until what is returned is called. @param {string} id */
+export function keepLooking(id) {
+  looked.add(id);
+  return () => {
+    looked.delete(id);
+  };
+}
+
 /** Look at once: something was added. */
 export const lookNow = () => look();
 
@@ -59,7 +72,9 @@ async function changed() {
     open.length ? api.jobs({ state: "queued", limit: "100" }) : { data: [] },
   ]);
   const seen = new Map([...newest.data, ...queued.data, ...running.data].map((job) => [job.id, job]));
-  const rest = open.filter((id) => !seen.has(id)).slice(0, 50);
+  const next = queued.data.slice(-NEXT).map((job) => job.id); // how many are before a job is told of one alone
+  const waits = new Set(queued.data.map((job) => job.id));
+  const rest = [...new Set([...looked, ...next, ...open])].filter((id) => !seen.has(id) || waits.has(id) && (looked.has(id) || next.includes(id))).slice(0, 50);
   for (const job of await Promise.all(rest.map((id) => api.job(id).catch(() => null)))) if (job) seen.set(job.id, job);
   const told = JSON.stringify([...seen.values()].map((job) => known.get(job.id) ?? null));
   const now = JSON.stringify([...seen.values()]);

@@ -2,7 +2,7 @@
 import { api } from "./api.js";
 import { jobs, listState, share, speed } from "./jobs.js";
 import { t } from "./strings.js";
-import { Icon, Menu, clock, html, remember, remembered, tellError, useEffect, useLayoutEffect, useRef, useSignal, useState } from "./ui.js";
+import { Icon, Menu, clock, html, remember, remembered, span, tellError, useEffect, useLayoutEffect, useRef, useSignal, useState } from "./ui.js";
 import { Uploads } from "./uploads_view.js";
 import { uploads } from "./uploads.js";
 import { openArchive } from "./archive.js";
@@ -33,7 +33,7 @@ const ICONS = { queued: "clock", running: "wave", done: "check", failed: "fail",
 /** What there is to say of a job in a line. @param {Job} job */
 export function about(job) {
   const { audio_s, total_s, left_s } = job.progress;
-  const length = total_s ? clock(total_s) : "";
+  const length = total_s ? span(total_s) : "";
   const pace = speed(job);
   const parts = [];
   if (job.state === "running") {

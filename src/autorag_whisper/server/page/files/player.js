@@ -23,6 +23,9 @@ export class Player {
     /** @type {any} */
     this.regions = null;
     this.renewed = 0;
+    this.wantsSound = false;
+    /** Whether the service decodes it, because the browser cannot. */
+    this.isDecoded = false;
     const media = document.createElement("video");
     media.preload = "auto";
     media.playsInline = true;
@@ -35,10 +38,14 @@ export class Player {
     });
     for (const kind of ["play", "pause", "ended"]) {
       media.addEventListener(kind, () => {
+        this.wantsSound = !media.paused;
         this.playing.value = !media.paused;
       });
     }
-    media.addEventListener("timeupdate", () => this.keepInLoop());
+    media.addEventListener("timeupdate", () => {
+      this.keepInLoop();
+      if (isMute(media)) void this.decoded();
+    });
     media.addEventListener("error", () => void this.failed());
     this.media = media;
   }
@@ -50,7 +57,8 @@ export class Player {
   /** Where the media lies. A link holds for hours: one that ran out is asked for again. */
   async open() {
     try {
-      this.media.src = await api.mediaUrl(this.id);
+      const url = await api.mediaUrl(this.id);
+      this.media.src = this.isDecoded ? `${url}&format=wav` : url;
       this.problem.value = "";
     } catch (error) {
       const { code, message } = /** @type {{code?: string, message: string}} */ (error);
@@ -58,17 +66,35 @@ export class Player {
     }
   }
 
+  /** A link that ran out, or a kind of recording that this browser cannot play: the one looks like the other. */
   async failed() {
     const { media } = this;
-    const was = media.currentTime;
-    if (media.error?.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED && this.renewed && Date.now() - this.renewed < 10_000) {
-      this.problem.value = t("cannot_play");
+    const isUnknown = media.error?.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED || media.error?.code === MediaError.MEDIA_ERR_DECODE;
+    if (isUnknown && this.renewed && Date.now() - this.renewed < 10_000) {
+      if (this.isDecoded) this.problem.value = t("cannot_play");
+      else await this.decoded();
       return;
     }
     if (Date.now() - this.renewed < 2000) return;
     this.renewed = Date.now();
+    await this.again();
+  }
+
+  /** The service decodes it, to what every browser plays. */
+  async decoded() {
+    if (this.isDecoded) return;
+    this.isDecoded = true;
+    this.renewed = Date.now();
+    await this.again();
+  }
+
+  /** Where it was, and playing if it was to. */
+  async again() {
+    const { media } = this;
+    const [was, plays] = [media.currentTime, this.wantsSound];
     await this.open();
     media.currentTime = was;
+    if (plays) this.play();
   }
 
   /** @param {HTMLElement} place */
@@ -79,8 +105,8 @@ export class Player {
       api.peaks(this.id, this.stop.signal),
     ]);
     if (this.stop.signal.aborted) return;
-    const style = getComputedStyle(document.documentElement);
-    const colour = (/** @type {string} */ name) => probe(style.getPropertyValue(name));
+    const colour = (/** @type {string} */ name) => probe(getComputedStyle(document.documentElement).getPropertyValue(name));
+    const colours = () => ({ waveColor: colour("--line-strong"), progressColor: colour("--accent"), cursorColor: colour("--ink") });
     this.regions = Regions.create();
     this.wave = WaveSurfer.create({
       container: place,
@@ -88,9 +114,7 @@ export class Player {
       peaks: [found.peaks.map((one) => one / 100)],
       duration: found.duration || this.duration.value,
       height: place.clientHeight || 56,
-      waveColor: colour("--line-strong"),
-      progressColor: colour("--accent"),
-      cursorColor: colour("--ink"),
+      ...colours(),
       cursorWidth: 2,
       barWidth: 2,
       barGap: 1,
@@ -101,6 +125,11 @@ export class Player {
       cspNonce: nonce(),
       plugins: [this.regions],
     });
+    const paint = () => this.wave?.setOptions(colours());
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint, { signal: this.stop.signal });
+    const chosen = new MutationObserver(paint);
+    chosen.observe(document.documentElement, { attributeFilter: ["data-theme"] });
+    this.stop.signal.addEventListener("abort", () => chosen.disconnect());
     this.regions.enableDragSelection({ color: `color-mix(in srgb, ${colour("--accent")} 25%, transparent)` });
     this.regions.on("region-created", (/** @type {any} */ made) => {
       for (const other of this.regions.getRegions()) if (other !== made) other.remove();
@@ -128,9 +157,8 @@ export class Player {
   }
 
   play() {
-    this.media.play().catch((error) => {
-      if (error.name === "NotSupportedError") this.problem.value = t("cannot_play");
-    });
+    this.wantsSound = true;
+    this.media.play().catch(() => {}); // why it cannot be played is told by its event
   }
 
   toggle() {
@@ -173,6 +201,9 @@ export class Player {
     if (loop && !this.media.paused && (this.time >= loop.end - 0.02 || this.time < loop.start - 0.3)) this.media.currentTime = loop.start;
   }
 }
+
+/** Whether pictures were shown for a second and no sound came with them: a codec that the browser lacks. @param {any} media */
+const isMute = (media) => !media.paused && media.currentTime > 1 && media.webkitVideoDecodedByteCount > 0 && media.webkitAudioDecodedByteCount === 0;
 
 const nonce = () => document.querySelector('meta[name="style-nonce"]')?.getAttribute("content") ?? "";
 

@@ -1,7 +1,7 @@
 // What is below the text: the waveform and the controls of the player.
 import { RATES } from "./player.js";
 import { t } from "./strings.js";
-import { Icon, Tool, clock, html, useEffect, useLayoutEffect, useRef, useSignal } from "./ui.js";
+import { Icon, Tool, clock, html, span, useEffect, useLayoutEffect, useRef, useSignal } from "./ui.js";
 
 /** @param {{player: import("./player.js").Player, skip: number, onLoop: () => void, follows: boolean, onFollow: () => void}} props */
 export function PlayerBar({ player, skip, onLoop, follows, onFollow }) {
@@ -35,7 +35,7 @@ export function PlayerBar({ player, skip, onLoop, follows, onFollow }) {
     <input ref=${range} class="seek only-heard" type="range" min="0" max=${duration} step="0.1" aria-label=${t("position_in_recording")}
       onInput=${(/** @type {any} */ event) => player.seek(Number(event.target.value))} />
     <div class="row controls" dir="ltr">
-      <span class="tnum times"><span ref=${time}></span><span class="soft"> / ${clock(duration)}</span></span>
+      <span class="tnum times"><span ref=${time}></span><span class="soft"> / ${span(duration)}</span></span>
       <span class="grow"></span>
       <${Tool} icon="rewind" label=${t("back_n", { n: skip })} onClick=${() => player.skip(-skip)} disabled=${!!problem} />
       <button type="button" id="play" class="play" aria-label=${playing ? t("pause") : t("play")} title=${playing ? t("pause") : t("play")}

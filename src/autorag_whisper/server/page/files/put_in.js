@@ -1,7 +1,8 @@
 // Where recordings are put in: dropped anywhere, chosen, pasted, or spoken into the microphone.
 import { api } from "./api.js";
+import { FORMATS, setWantedFormats, wantedFormats } from "./archive.js";
 import { lang, languageName, t } from "./strings.js";
-import { Icon, html, remember, remembered, tellError, toast, useEffect, useRef, useState } from "./ui.js";
+import { Icon, html, remember, remembered, tellError, toast, useEffect, useRef, useSignal, useState } from "./ui.js";
 import { add, dropped, isMedia } from "./uploads.js";
 import { signal } from "./vendor/signals-core.js";
 
@@ -56,7 +57,7 @@ export function takeFromAnywhere() {
 const ofList = (list) =>
   [...(list ?? [])]
     .map((file) => ({ file, name: file.name, folder: file.webkitRelativePath.split("/").slice(0, -1).join("/") }))
-    .filter(({ file, folder }) => !folder || isMedia(file));
+    .filter(({ file, folder }) => !folder || (isMedia(file) && !file.webkitRelativePath.split("/").some((part) => part.startsWith("."))));
 
 /** @typedef {{recorder: MediaRecorder, began: number}} Recording */
 
@@ -110,14 +111,19 @@ function Options({ models }) {
     return html`<label class="field">${label}<select onChange=${set} value=${value}>
       ${choices.map(([code, told]) => html`<option value=${code} selected=${code === value}>${told}</option>`)}</select></label>`;
   };
+  const formats = useSignal(wantedFormats);
+  const toggle = (/** @type {string} */ name) => setWantedFormats(formats.includes(name) ? formats.filter((one) => one !== name) : [...formats, name]);
   const names = LANGUAGES.map((code) => /** @type {[string, string]} */ ([code, languageName(code)])).sort((a, b) => a[1].localeCompare(b[1]));
-  const told = [options.language ? languageName(options.language) : t("language_auto"), options.model || models[0]].filter(Boolean).join(" · ");
+  const told = [options.language ? languageName(options.language) : t("language_auto"), options.model || models[0], formats.join(", ")].filter(Boolean).join(" · ");
   return html`<details class="card" open=${innerWidth > 820}><summary><b>${t("options")}</b> <span class="soft small">${told}</span></summary><div class="options">
     ${choice("language", t("language"), [["", t("language_auto")], ...names])}
     ${choice("model", t("model"), [["", models[0] ? t("model_default", { name: models[0] }) : t("default")], ...models.slice(1).map((name) => /** @type {[string, string]} */ ([name, name]))])}
     ${choice("task", t("task"), [["", t("task_transcribe")], ["translate", t("task_translate")]])}
     ${choice("quality", t("quality"), [["", t("quality_default")], ["fast", t("quality_fast")], ["best", t("quality_best")]])}
-  </div></details>`;
+  </div>
+  <fieldset class="chips"><legend class="small soft">${t("formats_wanted")}</legend>
+    ${FORMATS.map((name) => html`<label class="chip" title=${t(`format_${name}`)}><input type="checkbox" value=${name} checked=${formats.includes(name)} onChange=${() => toggle(name)} />${name}</label>`)}
+  </fieldset></details>`;
 }
 
 export function PutIn() {
@@ -135,7 +141,7 @@ export function PutIn() {
   return html`<div class="put">
     <section class="drop" aria-label=${t("put_in")}>
       <${Icon} name="wave" />
-      <h1>${t("drop_here")}</h1>
+      <h1><span class="wide-only">${t("drop_here")}</span><span class="narrow-only">${t("put_in")}</span></h1>
       <p class="soft wide-only">${t("drop_more")}</p>
       ${recording
         ? html`<${Running} recording=${recording} />`

@@ -8,7 +8,7 @@ import { bind } from "./keyboard.js";
 import { PlayerBar } from "./player_bar.js";
 import { Reading } from "./reading.js";
 import { languageName, t } from "./strings.js";
-import { Dialog, Icon, Menu, Tool, clock, html, tellError, toast, useEffect, useLayoutEffect, useRef, useSignal, useState } from "./ui.js";
+import { Dialog, Icon, Menu, Tool, clock, html, span, tellError, toast, useEffect, useLayoutEffect, useRef, useSignal, useState } from "./ui.js";
 import { signal } from "./vendor/signals-core.js";
 import { Versions } from "./versions.js";
 import { SOURCES, doubt } from "./view.js";
@@ -128,7 +128,7 @@ function WordInfo({ reading }) {
   const job = useSignal(reading.job);
   const told = word
     ? [`${word.start.toFixed(2)} – ${word.end.toFixed(2)} s`, word.source && t("sure", { n: Math.round(word.probability * 100) }), word.source && t(`source_${word.source}`)]
-    : [job?.model, job?.progress.total_s && clock(job.progress.total_s)];
+    : [job?.model, job?.progress.total_s && span(job.progress.total_s)];
   return html`<div class="word-info small soft tnum" id="word-info" aria-live="polite">${told.filter(Boolean).join(" · ")}${word && doubt(word) ? ` · ${t("doubtful")}` : ""}</div>`;
 }
 

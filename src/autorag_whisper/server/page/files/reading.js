@@ -2,7 +2,7 @@
 import { api, follow, wait } from "./api.js";
 import { WordIndex, join, retold, split, startOf, textOf, tokens } from "./doc.js";
 import { edit } from "./editor.js";
-import { jobs, put } from "./jobs.js";
+import { jobs, keepLooking, put } from "./jobs.js";
 import { Player } from "./player.js";
 import { Session } from "./session.js";
 import { remember, remembered, tellError } from "./ui.js";
@@ -58,6 +58,7 @@ export class Reading {
     });
     try {
       this.setJob(await api.job(this.id));
+      this.endings.push(keepLooking(this.id), jobs.subscribe((all) => this.meets(all.find((job) => job.id === this.id))));
       const { state } = /** @type {Job} */ (this.job.value);
       if (state === "done") await this.load();
       else await this.watch();
@@ -80,8 +81,8 @@ export class Reading {
 
   /** @param {Job} job */
   setJob(job) {
-    put(job);
     this.job.value = job;
+    put(job);
     if (!this.player.value && job.has_media) this.openPlayer(job);
   }
 
@@ -118,6 +119,18 @@ export class Reading {
     return this.watching;
   }
 
+  /** What the list knows of the job: it begins, or somebody stops it or tries it again elsewhere. @param {Job | undefined} known */
+  meets(known) {
+    const job = this.job.value;
+    if (!known || !job || known === job || this.session.value) return;
+    const isSamePlace = known.position === undefined || known.position === job.position;
+    if (known.state === job.state && known.finished_at === job.finished_at && isSamePlace) return;
+    this.job.value = { ...job, ...known };
+    this.watch().catch((error) => {
+      if (!this.stop.signal.aborted) this.problem.value = error.message;
+    });
+  }
+
   /** Stop the job: `watch`, which goes on, is told of its end. */
   cancel = () => api.cancel(this.id);
 
@@ -134,7 +147,7 @@ export class Reading {
       (kind, data) => {
         if (kind === "restart") this.show([]);
         else if (kind === "segment") this.show([...this.doc, heard(data)]);
-        else if (kind === "progress" && this.job.value) this.setJob({ ...this.job.value, state: "running", progress: data });
+        else if (kind === "progress" && this.job.value) this.setJob({ ...this.job.value, progress: data });
         else if (kind === "state") this.setJob({ .../** @type {Job} */ (this.job.value), ...data });
       },
       this.stop.signal,

@@ -51,6 +51,7 @@ export const DE = {
   format_vtt: "Untertitel fürs Web",
   format_words: "Liste der Wörter mit Zeiten",
   formats: "Formate",
+  formats_wanted: "Formate zum Herunterladen",
   forward_n: "{n} Sekunden vor",
   highlight: "Gesprochenes Wort",
   highlight_default: "schlicht",
@@ -212,6 +213,7 @@ export const DE = {
   versions: "Versionen",
   view: "Ansicht",
   waits: "wartet",
+  whole_words: "Ganze Wörter",
   word: "Wort",
   your_name: "Ihr Name, wie andere ihn sehen",
 };

@@ -50,6 +50,7 @@ export const EN = {
   format_vtt: "subtitles for the web",
   format_words: "a list of words with times",
   formats: "Formats",
+  formats_wanted: "Formats for download",
   forward_n: "Forward {n} seconds",
   highlight: "Spoken word",
   highlight_default: "plain",
@@ -211,6 +212,7 @@ export const EN = {
   versions: "Versions",
   view: "View",
   waits: "waits",
+  whole_words: "Whole words",
   word: "word",
   your_name: "Your name, as others see it",
 };

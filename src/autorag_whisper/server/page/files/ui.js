@@ -166,6 +166,9 @@ export function clock(seconds) {
   return hours ? `${hours}:${pad(minutes)}:${pad(all % 60)}` : `${minutes}:${pad(all % 60)}`;
 }
 
+/** How long something is, as a clock has it: to the nearest second. @param {number} seconds */
+export const span = (seconds) => clock(Math.round(seconds));
+
 /** Give a file to the user. @param {Blob} blob @param {string} name */
 export function download(blob, name) {
   const link = document.createElement("a");

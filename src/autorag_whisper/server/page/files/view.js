@@ -251,7 +251,7 @@ export class TextView {
       text.textContent = row.rejected.text;
       text.title = row.rejected.reason;
       const why = document.createElement("small");
-      why.textContent = `${t("rejected_sign")} ${row.rejected.reason}`;
+      why.textContent = `${t("rejected_sign")} ${row.rejected.reason.replace(/^\w+: /, "")}`;
       text.append(" ", why);
     }
     element.append(time, text);
