@@ -2,8 +2,11 @@
 
 `plan`      a plan of a list of ROWS recordings: seconds, peak memory
 `resume`    a run of a plan of which all ROWS are done: seconds, peak memory, of the process that finds out
-`overhead`  `archive run` against `transcribe` over the same clips, in turn
-`kills`     processes that run a plan while they are killed at random: results against those of one that is left alone
+`overhead`  `archive run` against `transcribe` over the same clips, in turn: by the clock and by the processor
+`quiet`     `overhead` of clips of 5 s and of recordings over a minute, `resume` with its `plan`: in minutes, for a
+            machine that does nothing else
+`kills`     processes that run a plan, or a share of its shards each (`--shares`), while they are killed at random:
+            results against those of one that is left alone, and how often each process loaded its model
 
 Each prints a line of JSON; `kills` ends with 1 where a word differs, or a recording is missing or there twice.
 """
@@ -11,6 +14,7 @@ Each prints a line of JSON; `kills` ends with 1 where a word differs, or a recor
 from __future__ import annotations
 
 import argparse
+import collections
 import json
 import os
 import platform
@@ -129,21 +133,56 @@ def cut_clips(source: Path, folder: Path, count: int, seconds: float) -> None:
 
 
 def measure_overhead(folder: Path, source: Path, count: int, seconds: float, model: str, rounds: int) -> dict[str, Any]:
-    """Seconds of the two commands over the same clips, in turn; the plan is not counted."""
+    """The two commands over the same clips, now the one first and now the other; the plan is not counted."""
     cut_clips(source, folder / "clips", count, seconds)
     planned = run("archive", "plan", folder / "clips", "-o", folder / "plan.jsonl")
     assert planned["code"] == 0, planned
-    plain, archive = list[float](), list[float]()
+    wall, cpu = {"plain": list[float](), "archive": list[float]()}, {"plain": list[float](), "archive": list[float]()}
     for turn in range(rounds):
-        found = run("transcribe", folder / "clips", "-o", folder / f"plain{turn}", "-f", "json", "-m", model, "-q")
-        assert found["code"] == 0, found
-        plain.append(found["wall_s"])
-        found = run("archive", "run", folder / "plan.jsonl", "-o", folder / f"out{turn}", "-m", model, "-q")
-        assert found["code"] == 0, found
-        archive.append(found["wall_s"])
-    share = round(min(archive) / min(plain) - 1, 4)
-    return {"what": "overhead", "clips": count, "seconds": seconds, "model": model, "plain_s": plain,
-            "archive_s": archive, "overhead": share, "plan_s": planned["wall_s"]}  # fmt: skip
+        commands = {
+            "plain": ("transcribe", folder / "clips", "-o", folder / f"plain{turn}", "-f", "json"),
+            "archive": ("archive", "run", folder / "plan.jsonl", "-o", folder / f"out{turn}"),
+        }
+        for name in sorted(commands, reverse=turn % 2 == 0):
+            found = run(*commands[name], "-m", model, "-q")
+            assert found["code"] == 0, found
+            wall[name].append(found["wall_s"])
+            cpu[name].append(found["cpu_s"])
+    return {"what": "overhead", "clips": count, "seconds": seconds, "model": model, "wall_s": wall, "cpu_s": cpu,
+            "overhead_wall": over(wall), "overhead_cpu": over(cpu), "plan_s": planned["wall_s"]}  # fmt: skip
+
+
+def over(taken: dict[str, list[float]]) -> float:
+    """By how much the archive's sum is larger."""
+    return round(sum(taken["archive"]) / sum(taken["plain"]) - 1, 4)
+
+
+def measure_quiet(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
+    """All goals of time in one go; each is printed as it is found."""
+    steps = {
+        "clips": lambda at: measure_overhead(at, given.sources[0], given.count, 5.0, given.model, given.rounds),
+        "long": lambda at: measure_overhead(at, long_of(given.sources[0], at), 4, 75.0, given.model, given.rounds),
+        "resume": lambda at: measure_resume(given.rows, at, ".jsonl"),
+    }
+    found: dict[str, Any] = {}
+    for name, measure in steps.items():
+        (folder / name).mkdir()
+        began = time.monotonic()
+        found[name] = measure(folder / name) | {"took_s": round(time.monotonic() - began, 1)}
+        print(json.dumps({name: found[name]}), file=sys.stderr, flush=True)
+    return {"what": "quiet"} | found
+
+
+def long_of(source: Path, folder: Path) -> Path:
+    """A recording of three minutes at least: clips of one, one behind the other."""
+    cut_clips(source, folder / "pieces", 20, 10.0)
+    path = folder / "long.wav"
+    with wave.open(str(path), "wb") as made:
+        made.setparams((1, 2, 16_000, 0, "NONE", ""))
+        for piece in sorted((folder / "pieces").iterdir()):
+            with wave.open(str(piece), "rb") as part:
+                made.writeframes(part.readframes(part.getnframes()))
+    return path
 
 
 # ---------------------------------------------------------------- kills
@@ -159,44 +198,64 @@ class Kills:
     processes: int = 2
     kills: int = 6
     seed: int = 1
-    extra: tuple[str, ...] = ()
+    shares: bool = False
+    after_s: tuple[float, float] = (1.0, 6.0)
+    """A process is killed when it has used so many processor seconds: it gets on beside whatever else is at work."""
     killed: int = 0
     starts: int = 0
     logs: list[Path] = field(default_factory=list)
 
-    def run(self, out: Path, patience_s: float = 1200.0) -> None:
-        """Until a process finds nothing left."""
+    def run(self, out: Path, patience_s: float = 3000.0) -> None:
+        """Until a process finds nothing left, or with shares of their own all do."""
         chance = random.Random(self.seed)
         ends = time.monotonic() + patience_s
-        going = [self._start(out) for _ in range(self.processes)]
-        next_kill_s = time.monotonic() + chance.uniform(1, 6)
+        going = {index: self._start(out, index) for index in range(self.processes)}
+        lives_s = {index: chance.uniform(*self.after_s) for index in going}
         try:
-            while not any(process.poll() == 0 for process in going):
+            while going:
                 assert time.monotonic() < ends, [log.read_text()[-2000:] for log in self.logs[-3:]]
                 threading.Event().wait(0.05)
-                if self.killed < self.kills and time.monotonic() >= next_kill_s:
-                    victim = chance.choice(going)
-                    if victim.poll() is None:
-                        victim.kill()
+                for index, process in list(going.items()):
+                    if self.killed < self.kills and processor_s(process.pid) > lives_s[index]:
+                        process.kill()
                         self.killed += 1
-                    next_kill_s = time.monotonic() + chance.uniform(1, 6)
-                for index, process in enumerate(going):
-                    if process.poll() not in (None, 0):
-                        assert process.returncode in (_KILLED, 3), (process.returncode, self.logs[-1].read_text())
-                        going[index] = self._start(out)
+                        lives_s[index] = chance.uniform(*self.after_s)
+                        process.wait()
+                    code = process.poll()
+                    if code == 0 and not self.shares:
+                        return
+                    if code == 0:
+                        del going[index]
+                    elif code is not None:
+                        assert code in (_KILLED, 3), (code, self.logs[-1].read_text())
+                        going[index] = self._start(out, index)
         finally:
-            for process in going:
+            for process in going.values():
                 if process.poll() is None:
                     process.terminate()
                 process.wait()
 
-    def _start(self, out: Path) -> subprocess.Popen[bytes]:
+    def loads(self) -> list[int]:
+        """How often each process has loaded a model."""
+        return [log.read_text().count(" loaded on ") for log in self.logs]
+
+    def _start(self, out: Path, index: int) -> subprocess.Popen[bytes]:
         self.starts += 1
         log = self.folder / f"log-{self.starts}.txt"
         self.logs.append(log)
-        command = [*COMMAND, "archive", "run", str(self.plan), "-o", str(out), "-m", self.model, "-v", *self.extra]
+        share = ("--shard", f"{index}/{self.processes}") if self.shares else ()
+        command = [*COMMAND, "archive", "run", str(self.plan), "-o", str(out), "-m", self.model, "-v", *share]
         with log.open("wb") as file:
             return subprocess.Popen(command, stdout=file, stderr=file)
+
+
+def processor_s(pid: int) -> float:
+    """What a process has used so far; 0 where it has ended."""
+    try:
+        times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0.0
+    return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def merged(plan: Path, out: Path, target: Path) -> dict[str, Any]:
@@ -217,20 +276,29 @@ def _heard(record: dict[str, Any]) -> Any:
 
 def measure_kills(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     count, model = given.count, given.model
-    cut_clips(given.source, folder / "clips", count, given.seconds)
+    sources = given.sources
+    for number, source in enumerate(sources):  # the same number of each, and what is left over of the first
+        share = count // len(sources) + (count % len(sources) if not number else 0)
+        cut_clips(source, folder / "clips" / f"{number}", share, given.seconds)
     (folder / "clips" / "broken.mp3").write_bytes(b"broken")
     plan = folder / "plan.jsonl"
     planned = run("archive", "plan", folder / "clips", "-o", plan, "--shard-minutes", "1", "--speed", "1")
     assert planned["code"] == 0, planned
+    recordings = sum(1 for _ in plan.open()) - 1  # clips of the same silence are one recording
     alone = run("archive", "run", plan, "-o", folder / "alone", "-m", model, "-q")
     assert alone["code"] == 0, alone
     began = time.monotonic()
-    chaos = Kills(folder, plan, model, given.processes, given.kills, given.seed)
+    chaos = Kills(folder, plan, model, given.processes, given.kills, given.seed, given.shares, given.kill_after_s)
     chaos.run(folder / "killed")
     wall_s = round(time.monotonic() - began, 1)
     one, other = (merged(plan, folder / name, folder / f"merged-{name}") for name in ("alone", "killed"))
-    return {"what": "kills", "recordings": count + 1, "killed": chaos.killed, "starts": chaos.starts, "wall_s": wall_s,
-            "alone_s": alone["wall_s"], "equal": one == other, "missing": count + 1 - len(other)}  # fmt: skip
+    failed = collections.Counter(value for value in other.values() if isinstance(value, str))
+    words = sum(len(value) for value in one.values() if isinstance(value, list))
+    return {"what": "kills", "recordings": recordings, "processes": given.processes, "shares": given.shares,
+            "killed": chaos.killed, "starts": chaos.starts, "wall_s": wall_s, "alone_s": alone["wall_s"],
+            "equal": one == other, "differ": sum(one[who] != other.get(who) for who in one), "failed": failed,
+            "missing": recordings - len(other), "words": words,
+            "most_loads_of_a_process": max(chaos.loads())}  # fmt: skip
 
 
 def machine() -> dict[str, Any]:
@@ -239,16 +307,18 @@ def machine() -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("plan", "resume", "overhead", "kills"))
+    parser.add_argument("what", choices=("plan", "resume", "overhead", "quiet", "kills"))
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--ending", choices=(".jsonl", ".parquet"), default=".jsonl")
-    parser.add_argument("--source", type=Path, default=DEMO)
+    parser.add_argument("--sources", type=Path, nargs="+", default=[DEMO], help="recordings that clips are cut of")
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--model", default="tiny.en")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--kills", type=int, default=6)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--kill-after-s", type=float, nargs=2, default=(1.0, 6.0), metavar=("LEAST", "MOST"))
+    parser.add_argument("--shares", action="store_true", help="each process has --shard I/N")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="archive-") as name:
@@ -258,7 +328,9 @@ def main() -> None:
         elif given.what == "resume":
             found = measure_resume(given.rows, folder, given.ending)
         elif given.what == "overhead":
-            found = measure_overhead(folder, given.source, given.count, given.seconds, given.model, given.rounds)
+            found = measure_overhead(folder, given.sources[0], given.count, given.seconds, given.model, given.rounds)
+        elif given.what == "quiet":
+            found = measure_quiet(folder, given)
         else:
             found = measure_kills(folder, given)
     print(json.dumps(found | machine()))

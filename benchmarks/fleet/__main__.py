@@ -1,7 +1,10 @@
-"""`python -m benchmarks.fleet answers`: what a fleet needs for 1e5 to 1e8 recordings, as tables in Markdown.
+"""`python -m benchmarks.fleet costs -o FILE`: what one process of one thread costs here, measured, as JSON.
 
-`python -m benchmarks.fleet check`: measures the costs of one process of one thread here, predicts runs of other numbers
-of processes, shards and clips, makes these runs, and ends with 1 where a prediction is off by more than 15 %.
+`... answers --costs FILE`: what a fleet needs for 1e5 to 1e8 recordings, as tables in Markdown.
+`... plots --costs FILE -o FOLDER`: the same as pictures (needs the extra `bench`).
+`... check`: measures the costs, predicts runs of few and many clips by one and two processes, makes these runs, and
+ends with 1 where a prediction is off by more than 15 %. `--by cpu` compares seconds of the processor, which hold beside
+other work, too; `--by wall` those of the clock, with a run whose second process comes later.
 """
 
 from __future__ import annotations
@@ -9,18 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from autorag_whisper.archive.sharded.cutting import Sizing
-from benchmarks.archive import COMMAND, DEMO, cut_clips, run
+from benchmarks.archive import DEMO, cut_clips, machine, run
+from benchmarks.fleet.costs import measure, seconds_of
 from benchmarks.fleet.model import Costs, Fleet, durations, many_shard_seconds, shard_seconds, simulate
 
 WITHIN = 0.15
@@ -53,7 +54,7 @@ def answers(costs: Costs) -> None:
     rows = []
     for minutes in (1.0, 2.0, 5.0, 10.0):
         shards = shard_seconds(lengths, costs, Sizing(minutes, costs.speed), 1)
-        for name, fleet in _fleets(workers).items():
+        for name, fleet in fleets(workers).items():
             one = simulate(shards, fleet, costs)
             rows.append([f"{minutes:.0f} min", name, hours(one.wall_s), f"{one.tail_s / 60:.1f} min", f"{one.busy:.0%}",
                          str(one.lost), f"{one.waited_s / 60:.1f} min"])  # fmt: skip
@@ -61,7 +62,7 @@ def answers(costs: Costs) -> None:
     table(f"What bites: 1e5 recordings on {workers} workers", head, rows)
 
 
-def _fleets(workers: int) -> dict[str, Fleet]:
+def fleets(workers: int) -> dict[str, Fleet]:
     return {
         "even, whoever is free": Fleet(workers),
         "even, a share each": Fleet(workers, shares=True),
@@ -76,89 +77,82 @@ def _fleets(workers: int) -> dict[str, Fleet]:
 # ---------------------------------------------------------------- checked against real runs
 
 
-def check(model: str, counts: tuple[int, ...], seconds: float) -> bool:
+def check(given: argparse.Namespace) -> bool:
     environ = os.environ | {"AUTORAG_WHISPER_THREADS": "1"}
     with tempfile.TemporaryDirectory(prefix="fleet-") as name:
         folder = Path(name)
-        costs = measured(folder, model, seconds, environ)
-        print(json.dumps({"measured": asdict(costs)}))
+        found = measure(folder, given.source, given.seconds, given.model, given.by, environ)
+        print(json.dumps({"measured": found.facts()}), flush=True)
         good = True
-        for count in counts:
-            for processes in (1, 2):
-                for minutes in (1.0, 4.0):
-                    plan, lengths, sizing = planned(folder, count, seconds, minutes, costs)
-                    shards = shard_seconds(lengths, costs, sizing, 1)
-                    predicted = simulate(shards, Fleet(processes), costs).wall_s
-                    real = real_s(plan, folder / f"out-{time.monotonic_ns()}", processes, model, environ)
-                    off = predicted / real - 1
-                    good = good and abs(off) <= WITHIN
-                    print(
-                        json.dumps(
-                            {
-                                "clips": count,
-                                "processes": processes,
-                                "shards": len(shards),
-                                "real_s": round(real, 1),
-                                "predicted_s": round(predicted, 1),
-                                "off": round(off, 3),
-                            }
-                        ),
-                        flush=True,
-                    )
+        for count in given.counts:
+            plan, sizing = planned(folder, given.source, count, given.seconds, found.costs)
+            shards = shard_seconds(np.full(count, given.seconds), found.costs, sizing, 1)
+            fleets = [Fleet(1), Fleet(2, shares=given.by == "cpu")]
+            if given.by == "wall":
+                fleets.append(Fleet(2, ramp_s=4.0))
+            for fleet in fleets:
+                predicted = simulate(shards, fleet, found.costs).wall_s
+                out = folder / f"out-{time.monotonic_ns()}"
+                starts = [n * fleet.ramp_s for n in range(fleet.workers)]
+                real = seconds_of(plan, out, given.model, given.by, environ, starts)
+                off = predicted / real - 1
+                good = good and abs(off) <= WITHIN
+                print(json.dumps({"clips": count, "processes": fleet.workers, "second_after_s": fleet.ramp_s,
+                                  "shards": len(shards), "real_s": round(real, 1), "predicted_s": round(predicted, 1),
+                                  "off": round(off, 3)}), flush=True)  # fmt: skip
     return good
 
 
-def planned(
-    folder: Path, count: int, seconds: float, minutes: float, costs: Costs
-) -> tuple[Path, np.ndarray[Any, np.dtype[np.float64]], Sizing]:
-    clips = folder / f"clips-{count}"
-    if not clips.is_dir():
-        cut_clips(DEMO, clips, count, seconds)
+def planned(folder: Path, source: Path, count: int, seconds: float, costs: Costs) -> tuple[Path, Sizing]:
+    cut_clips(source, folder / f"clips-{count}", count, seconds)
     # A device is taken for slower than it is, so that few clips make several shards.
-    sizing = Sizing(minutes, costs.speed / 20, 0.0)
-    plan = folder / f"plan-{count}-{minutes}.jsonl"
-    options = ("--shard-minutes", str(minutes), "--speed", str(sizing.speed))
-    if not plan.exists():
-        assert run("archive", "plan", clips, "-o", plan, *options)["code"] == 0
-    return plan, np.full(count, seconds), sizing
+    sizing = Sizing(1.0, costs.speed / max(1.0, 8 * 60 / (count * seconds / costs.speed)), 0.0)
+    plan = folder / f"plan-{count}.jsonl"
+    options = ("--shard-minutes", "1", "--speed", str(sizing.speed))
+    assert run("archive", "plan", folder / f"clips-{count}", "-o", plan, *options)["code"] == 0
+    return plan, sizing
 
 
-def measured(folder: Path, model: str, seconds: float, environ: dict[str, str]) -> Costs:
-    """From runs of one process: nothing to do but to start, and clips of two lengths."""
-    walls = {}
-    for count, length in ((2, seconds), (42, seconds), (42, seconds * 2)):
-        clips, plan = folder / f"m-{count}-{length}", folder / f"m-{count}-{length}.jsonl"
-        cut_clips(DEMO, clips, count, length)
-        assert run("archive", "plan", clips, "-o", plan, "--shard-minutes", "10")["code"] == 0
-        walls[count, length] = real_s(plan, folder / f"m-out-{count}-{length}", 1, model, environ)
-    short = (walls[42, seconds] - walls[2, seconds]) / 40
-    long = (walls[42, seconds * 2] - walls[2, seconds]) / 42
-    speed = seconds / max(long - short, 0.1 * long)
-    each_s = max(0.0, short - seconds / speed)
-    return Costs(walls[2, seconds] - 2 * short, speed, each_s, 0.0, 0.0, 0.01)
+def costs_of(given: argparse.Namespace) -> Costs:
+    """Those of a file that `costs` wrote, or of the command line."""
+    if given.costs is None:
+        return Costs(given.start_s, given.speed, given.each_s)
+    return Costs(**json.loads(given.costs.read_text())["costs"])
 
 
-def real_s(plan: Path, out: Path, processes: int, model: str, environ: dict[str, str]) -> float:
-    began = time.monotonic()
-    command = [*COMMAND, "archive", "run", str(plan), "-o", str(out), "-m", model, "-q"]
-    going = [subprocess.Popen(command, env=environ) for _ in range(processes)]
-    assert all(process.wait() in (0, 3) for process in going)
-    return time.monotonic() - began
+def write_costs(given: argparse.Namespace) -> None:
+    environ = os.environ | {"AUTORAG_WHISPER_THREADS": "1"}
+    with tempfile.TemporaryDirectory(prefix="fleet-") as name:
+        found = measure(Path(name), given.source, given.seconds, given.model, given.by, environ).facts()
+    text = json.dumps(found | machine(), indent=1)
+    print(text)
+    if given.output is not None:
+        given.output.write_text(text + "\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("answers", "check"))
+    parser.add_argument("what", choices=("costs", "answers", "plots", "check"))
+    parser.add_argument("--costs", type=Path, help="a file that `costs` wrote; else:")
     parser.add_argument("--start-s", type=float, default=2.0)
     parser.add_argument("--speed", type=float, default=15.0)
     parser.add_argument("--each-s", type=float, default=0.03)
+    parser.add_argument("-o", "--output", type=Path)
+    parser.add_argument("--source", type=Path, default=DEMO, help="a recording that clips are cut of")
     parser.add_argument("--model", default="tiny.en")
-    parser.add_argument("--counts", type=int, nargs="+", default=[80, 160])
+    parser.add_argument("--by", choices=("cpu", "wall"), default="cpu")
+    parser.add_argument("--counts", type=int, nargs="+", default=[12, 96])
     parser.add_argument("--seconds", type=float, default=5.0)
     given = parser.parse_args()
-    if given.what == "answers":
-        answers(Costs(given.start_s, given.speed, given.each_s))
-    elif not check(given.model, tuple(given.counts), given.seconds):
+    if given.what == "costs":
+        write_costs(given)
+    elif given.what == "answers":
+        answers(costs_of(given))
+    elif given.what == "plots":
+        from benchmarks.fleet.plots import plot
+
+        plot(costs_of(given), given.output or Path())
+    elif not check(given):
         sys.exit(1)
 
 

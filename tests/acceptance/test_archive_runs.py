@@ -19,15 +19,19 @@ pytestmark = pytest.mark.timeout(1500)  # processes that are killed are begun ag
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("shares", [False, True])
 def test_what_is_killed_at_random_ends_with_the_words_of_one_that_is_left_alone(
-    tmp_path: Path, demo_sample: Path
+    tmp_path: Path, demo_sample: Path, shares: bool
 ) -> None:
-    given = Namespace(source=demo_sample, count=40, seconds=5.0, model="tiny.en", kills=5, processes=2, seed=7)
+    given = Namespace(sources=[demo_sample], count=24, seconds=5.0, model="tiny.en", kills=4, processes=2, seed=7,
+                      shares=shares, kill_after_s=(1.0, 6.0))  # fmt: skip
     found = measure_kills(tmp_path, given)
     assert found["equal"]
     assert found["missing"] == 0
     assert found["killed"] >= 1
     assert found["starts"] > found["killed"]
+    assert found["most_loads_of_a_process"] == 1, "each process loads its model once"
+    assert sum(found["failed"].values()) == 1, "the broken one"
 
 
 @pytest.mark.slow

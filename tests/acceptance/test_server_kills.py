@@ -27,9 +27,9 @@ def test_a_server_killed_at_random_moments_loses_no_job_and_doubles_no_result(
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_two_servers_on_one_database_killed_at_random_moments_lose_and_double_nothing(
+def test_three_servers_on_one_database_killed_at_random_moments_lose_and_double_nothing(
     tmp_path: Path, demo_sample: Path, postgres_server: PostgresServer
 ) -> None:
     media = repeated(demo_sample, CHUNKS, tmp_path / "talk.flac")
-    found = Chaos(tmp_path, media, postgres_server, JOBS, KILLS, servers=2).run()
-    assert found["jobs"] == JOBS
+    found = Chaos(tmp_path, media, postgres_server, JOBS, KILLS, servers=3).run()
+    assert (found["jobs"], found["servers"]) == (JOBS, 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
@@ -116,6 +117,21 @@ def test_shares_do_all_of_it_together_and_as_one_process_would(archive: Archive,
     assert archive.merged("other") == shared
     assert texts(shared) == ALL
     assert len(archive.world.transcribed) == 2 * len(TEXTS)
+
+
+def test_results_of_machines_that_share_nothing_are_put_together_by_copying(archive: Archive, tmp_path: Path) -> None:
+    archive.planned()
+    together, shares = tmp_path / "all", 3
+    for index in (*range(shares), 1):  # the last: a machine that was lost is replaced, and does the same once more
+        own = tmp_path / f"machine-{index}-{len(archive.world.transcribed)}"
+        assert archive.command("run", archive.plan, "-o", own, "--shard", f"{index}/{shares}") == 0
+        shutil.copytree(own, together, dirs_exist_ok=True)
+    assert archive.command("status", archive.plan, "-o", together) == 1, "one recording is broken, nothing is left"
+    archive.out = together
+    assert texts(archive.merged()) == ALL
+    done = len(archive.world.transcribed)
+    assert archive.run() == 0
+    assert len(archive.world.transcribed) == done, "and nothing is done again"
 
 
 def test_a_shard_that_another_process_has_is_left_to_it(archive: Archive, capsys: pytest.CaptureFixture[str]) -> None:
