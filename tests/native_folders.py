@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from autorag_whisper.engines.native_model import SpecialTokens
-from native_models import random_model
+from native_models import random_model, write_deep_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ def special_tokens(vocabulary: int) -> SpecialTokens:
 
 
 def make_folder(folder: Path, shape: WhisperShape, kind: str, seed: int = 0) -> Path:
-    """`kind` as of `random_model`. The last layer's first head aligns."""
+    """`kind` as of `random_model`, or deep: int8, and of any depth. The last layer's first head aligns."""
     special = special_tokens(shape.vocabulary)
     names = {
         special.start_of_transcript: "<|startoftranscript|>",
@@ -31,7 +31,10 @@ def make_folder(folder: Path, shape: WhisperShape, kind: str, seed: int = 0) -> 
         special.no_timestamps: "<|notimestamps|>",
     }
     folder.mkdir()
-    (folder / "model.bin").write_bytes(random_model(shape, kind, seed).to_bytes())
+    if kind == "deep":
+        write_deep_model(folder / "model.bin", shape, seed)
+    else:
+        (folder / "model.bin").write_bytes(random_model(shape, kind, seed).to_bytes())
     words = [names.get(n, f"w{n}") for n in range(shape.vocabulary)]
     (folder / "vocabulary.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
     heads = [[shape.decoder_layers - 1, 0]]

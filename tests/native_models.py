@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, replace
-from math import prod
+from math import prod, sqrt
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from autorag_whisper.engines.native_weights import WhisperShape, needed
 from autorag_whisper.models.model_bin import Kind, Piecewise, Weights, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 LITTLE = WhisperShape(
     mels=4, width=16, heads=2, hidden=32, encoder_layers=1, decoder_layers=1, vocabulary=24, positions=6, context=8
@@ -84,3 +89,45 @@ def written(name: str, values: np.ndarray, kind: str) -> list[Piecewise]:
     if kind == "bfloat16":
         return [variable(name, (values.view(np.uint32) >> 16).astype(np.uint16), Kind.BFLOAT16)]
     return [variable(name, values, Kind.FLOAT32)]
+
+
+_SPREAD = 73.3
+"""The standard deviation of int8 that are drawn evenly."""
+
+
+def write_deep_model(path: Path, shape: WhisperShape, seed: int = 0) -> None:
+    """A network of any depth, its matrices drawn as int8 straight away and one at a time.
+
+    What a layer adds stays as large as what it is added to, as in networks that are trained.
+    """
+    random, variables = np.random.default_rng(seed), list[Piecewise]()
+    for name, dimensions in needed(shape).items():
+        if name == PROJECTION:
+            continue
+        if len(dimensions) == 2 and name.endswith("weight"):
+            variables += _deep_matrix(random, name, dimensions)
+        else:
+            spread = 1 / sqrt(prod(dimensions[1:])) if name.endswith("weight") else 0.1
+            middle = np.float32(name.endswith("gamma"))
+            values = middle + random.normal(0, spread, dimensions).astype(np.float32)
+            variables.append(variable(name, values, Kind.FLOAT32))
+    for name, value in NUMBERS.items():
+        variables.append(variable(name, np.array(value, np.int8), Kind.INT8))
+    for part in ("encoder", "decoder"):
+        variables.append(variable(f"{part}/num_heads", np.array(shape.heads, np.int16), Kind.INT16))
+    aliases = ((PROJECTION, EMBEDDINGS), (f"{PROJECTION}_scale", f"{EMBEDDINGS}_scale"))
+    with path.open("wb") as file:
+        write(file, Weights(6, "WhisperSpec", 3, (), ()), variables, aliases)
+
+
+def _deep_matrix(random: np.random.Generator, name: str, dimensions: tuple[int, ...]) -> list[Piecewise]:
+    seed, (rows, inputs) = int(random.integers(1 << 32)), dimensions
+    scales = (_SPREAD * sqrt(inputs) * random.uniform(0.8, 1.25, rows)).astype(np.float32)
+
+    def pieces() -> Iterator[bytes]:
+        yield np.random.default_rng(seed).integers(-127, 128, dimensions, np.int8).tobytes()
+
+    return [
+        Piecewise(name, dimensions, Kind.INT8, rows * inputs, pieces()),
+        variable(f"{name}_scale", scales, Kind.FLOAT32),
+    ]

@@ -1,11 +1,15 @@
 """The native engine against CTranslate2 in float32 on the same weights: every shape that Whisper has, at random.
 
 As many layers as keep a test short; the width, the heads, the mels and the vocabulary are the real ones. 8 bits set
-both engines apart from float32: the native one no more than CTranslate2's own.
+both engines apart from float32: the native one no more than CTranslate2's own. The large shapes are there in all their
+layers too; medium and large-v3, which take minutes and up to 9 GB, where AUTORAG_WHISPER_LARGEST_SHAPES=1 asks for it.
 """
 
 from __future__ import annotations
 
+import gc
+import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import ctranslate2
@@ -13,11 +17,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from autorag_whisper.engines.native_model import Attention, NativeModel
+from autorag_whisper.domain.request import Search
+from autorag_whisper.engines.native_model import Attention, NativeModel, NativeSearch
 from autorag_whisper.engines.native_weights import WhisperShape, read_weights
 from native_folders import make_folder, special_tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from autorag_whisper.engines.native_library import NativeLibrary
@@ -68,3 +74,97 @@ def test_a_network_computes_what_ctranslate2_computes(native_library: NativeLibr
 
 def _heads(shape: WhisperShape) -> Attention:
     return Attention(((shape.decoder_layers - 1, 0),), 300, 7)
+
+
+WHOLE = {
+    "small": shape_of(768, 80, 51865, 12, 12),
+    "large-v3-turbo": shape_of(1280, 128, 51866, 32, 4),
+    "medium": shape_of(1024, 80, 51865, 24, 24),
+    "large-v3": shape_of(1280, 128, 51866, 32, 32),
+}
+ARE_LARGEST_ASKED_FOR = os.environ.get("AUTORAG_WHISPER_LARGEST_SHAPES") == "1"  # noqa: TID251 - of the tests alone
+LARGEST = pytest.mark.skipif(
+    not ARE_LARGEST_ASKED_FOR, reason="minutes and gigabytes: AUTORAG_WHISPER_LARGEST_SHAPES=1 runs it"
+)
+AT_FULL_DEPTH = [
+    "small",
+    "large-v3-turbo",
+    pytest.param("medium", marks=LARGEST),
+    pytest.param("large-v3", marks=LARGEST),
+]
+
+
+@dataclass(frozen=True)
+class Computed:
+    """One engine's encoder output, log-probabilities of a given text's tokens, and the score of the text it writes."""
+
+    encoded: NDArray[np.float32]
+    told: NDArray[np.float32]
+    score: float
+
+
+NEW_TOKENS = 6
+
+
+def by_native(library: NativeLibrary, folder: Path, shape: WhisperShape, mel: NDArray[np.float32]) -> Computed:
+    special = special_tokens(shape.vocabulary)
+    tensors = dict(read_weights(folder / "model.bin").tensors)
+    tensors.pop("decoder/projection/weight")
+    model = NativeModel(library, tensors, special)
+    assert model.bytes == pytest.approx(library.model_bytes(shape), rel=0.02), "as was told before it was loaded"
+    encoded = model.encode(mel)
+    audio = model.audio(encoded)
+    attention = Attention(((shape.decoder_layers - 1, 0),), mel.shape[1] // 2, 7)
+    _, probabilities = model.align(audio, [special.start_of_transcript], TEXT, attention)
+    search = NativeSearch(2, 0.0, 0, NEW_TOKENS, Search(), (special.end_of_text,), ())
+    texts = model.generate([audio], [[special.start_of_transcript, special.no_timestamps]], search)
+    assert len(texts.tokens[0]) == NEW_TOKENS
+    model.close()
+    return Computed(encoded, np.log(probabilities), texts.scores[0])
+
+
+def by_ctranslate2(folder: Path, shape: WhisperShape, mel: NDArray[np.float32], kind: str) -> Computed:
+    special = special_tokens(shape.vocabulary)
+    model = ctranslate2.models.Whisper(str(folder), device="cpu", compute_type=kind, intra_threads=2)
+    view = ctranslate2.StorageView.from_array(mel[None])
+    encoded = np.array(model.encode(view))[0]
+    [aligned] = model.align(view, [special.start_of_transcript], [TEXT], mel.shape[1], median_filter_width=7)
+    [written] = model.generate(
+        view,
+        [[special.start_of_transcript, special.no_timestamps]],
+        beam_size=2,
+        max_length=2 * NEW_TOKENS,
+        suppress_blank=False,
+        suppress_tokens=[special.end_of_text],
+        return_scores=True,
+    )
+    assert len(written.sequences_ids[0]) == NEW_TOKENS
+    return Computed(encoded, np.log(np.array(aligned.text_token_probs, np.float32)), written.scores[0])
+
+
+TEXT = [*range(100, 4000, 500), 7, 7]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("name", AT_FULL_DEPTH)
+def test_a_network_at_its_full_depth_computes_what_ctranslate2_computes(
+    native_library: NativeLibrary, tmp_path: Path, name: str, record_property: Callable[[str, object], None]
+) -> None:
+    shape = WHOLE[name]
+    folder = make_folder(tmp_path / "model", shape, "deep")
+    mel = np.random.default_rng(1).standard_normal((shape.mels, 200)).astype(np.float32)
+    try:
+        native = by_native(native_library, folder, shape, mel)
+        gc.collect()
+        int8, wanted = (by_ctranslate2(folder, shape, mel, kind) for kind in ("int8", "float32"))
+    finally:
+        (folder / "model.bin").unlink()  # gigabytes that pytest would keep
+    encoded, also_encoded = (apart(found.encoded, wanted.encoded) for found in (native, int8))
+    off, also_off = (np.abs(found.told - wanted.told).mean() for found in (native, int8))
+    record_property("encoded", (encoded, also_encoded))
+    record_property("told", (off, also_off))
+    record_property("scores", (native.score, int8.score, wanted.score))
+    assert encoded < 1.2 * also_encoded + 0.004
+    assert off < 1.5 * also_off + 0.02
+    assert abs(native.score - wanted.score) < 1.5 * abs(int8.score - wanted.score) + 0.1
