@@ -1,6 +1,6 @@
 """The two engines for CPUs with their instructions forced, over the whole pipeline: processor time of the command.
 
-    python benchmarks/native_decision.py talk.flac --rounds 3
+    python -m benchmarks.native_decision forced talk.flac --rounds 3
 
 Each combination is a process of its own, in turn, `--rounds` times; the figure is the median of user and system time,
 divided by the recording's length. Processor time hardly depends on what else runs; wall time, which does, is not told.
@@ -9,7 +9,6 @@ divided by the recording's length. Processor time hardly depends on what else ru
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -19,7 +18,7 @@ import tempfile
 from difflib import SequenceMatcher
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CTRANSLATE2, NATIVE = "CT2_FORCE_CPU_ISA", "AUTORAG_WHISPER_NATIVE_ISA"
 COMBINATIONS = (
     ("ctranslate2", ""),
@@ -54,16 +53,12 @@ def run(engine: str, instructions: str, recording: Path, model: str) -> tuple[fl
     return used.ru_utime + used.ru_stime, float(result["duration"]), words
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recording", type=Path)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", default="base")
-    given = parser.parse_args()
+def compare(recording: Path, model: str, rounds: int) -> None:
+    """Print the table."""
     found: dict[tuple[str, str], list[tuple[float, float, list[str]]]] = {}
-    for _ in range(given.rounds):
+    for _ in range(rounds):
         for engine, instructions in COMBINATIONS:
-            measured = run(engine, instructions, given.recording, given.model)
+            measured = run(engine, instructions, recording, model)
             if measured:
                 found.setdefault((engine, instructions), []).append(measured)
     if not found:
@@ -74,7 +69,3 @@ def main() -> None:
         cost = statistics.median(spent / length for spent, length, _ in runs)
         same = SequenceMatcher(None, reference, runs[0][2], autojunk=False).ratio()
         print(f"| {engine} | {instructions or 'own choice'} | {cost:.4f} | {100 * (1 - same):.1f} % |")
-
-
-if __name__ == "__main__":
-    main()
