@@ -86,7 +86,6 @@ class OpenVino:
             else:
                 encoder = nncf.compress_weights(encoder, mode=nncf.CompressWeightsMode.INT8_SYM)
             step = nncf.compress_weights(step, mode=nncf.CompressWeightsMode.INT8_SYM)
-            config["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = (1 << 64) - 1
         self.names = [given.get_any_name() for given in step.inputs]
         self.encoder = core.compile_model(encoder, "CPU", config).create_infer_request()
         compiled = core.compile_model(step, "CPU", config)

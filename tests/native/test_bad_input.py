@@ -112,7 +112,7 @@ with build_transcriber(Settings.from_env(os.environ)) as transcriber:
 def test_a_whole_run_on_one_core_and_with_sixty_four_threads_gives_the_same_text(demo_sample: Path) -> None:
     told = set()
     for machine, threads in (("one core", ""), ("one core", "64"), ("as it is", "64")):
-        environ = os.environ | {"AUTORAG_WHISPER_ENGINE": "native", "AUTORAG_WHISPER_THREADS": threads}  # noqa: TID251
+        environ = os.environ | {"AUTORAG_WHISPER_ENGINE": "native", "AUTORAG_WHISPER_THREADS": threads}  # noqa: TID251 - of a process
         command = [sys.executable, "-c", TRANSCRIBED, demo_sample, machine]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environ, timeout=300)
         assert done.returncode == 0, done.stderr[-2000:]
