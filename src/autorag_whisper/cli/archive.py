@@ -114,6 +114,10 @@ def plan(**given: Any) -> int:
 @click.option("--actors", type=click.IntRange(1), help="With --ray: how many engines; default: one a node, or a card.")
 @click.option("--actor-cpus", type=float, metavar="N", help="With --ray: CPU slots of an engine; one has to stay free.")
 @click.option("--actor-gpus", type=float, metavar="N", help="With --ray: cards, or the part of one, of an engine.")
+@click.option(
+    "--decode-cpus", type=click.FloatRange(0), default=1.0, show_default=True, metavar="N",
+    help="With --ray: CPU slots of a task that decodes; 0: engines decode.",
+)  # fmt: skip
 @recognition_options()
 @_as_json
 @quiet_option

@@ -6,6 +6,7 @@ import json
 import socket
 from dataclasses import asdict
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,18 +81,30 @@ def run_on_cluster(context: CommandContext, given: dict[str, Any]) -> int:
         given["actors"],
         given["actor_cpus"],
         given["actor_gpus"],
+        given["decode_cpus"],
         environ={name: text for name, text in context.environ.items() if name.startswith("AUTORAG_WHISPER_")},
     )
-    tally = run_on_ray(
-        asked, shards, lambda said: say(f"shard {said['shard']}: {said['done']} done, {said['failed']} failed")
-    )
+    loads: dict[str, dict[str, int]] = {}
+
+    def tell(said: Mapping[str, Any]) -> None:
+        loads[said["process"]] = json.loads(said["loads"])
+        say(f"shard {said['shard']}: {said['done']} done, {said['failed']} failed")
+
+    tally = run_on_ray(asked, shards, tell)
     tally.finished_before = finished
-    return _report(given, results, tally, context.clock() - started_s)
+    return _report(given, results, tally, context.clock() - started_s, {"loads": loads})
 
 
-def _report(given: dict[str, Any], results: Results, tally: Tally, passed_s: float) -> int:
+def _report(
+    given: dict[str, Any],
+    results: Results,
+    tally: Tally,
+    passed_s: float,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> int:
     if given["as_json"]:
-        click.echo(json.dumps({"results": str(results.folder), "wall_s": round(passed_s, 3)} | asdict(tally)))
+        said = {"results": str(results.folder), "wall_s": round(passed_s, 3)} | asdict(tally) | dict(more)
+        click.echo(json.dumps(said))
     say(f"{results.folder}: {tally.done} done, {tally.failed} failed, {tally.finished_before} finished before")
     if tally.done:
         speed = speed_text(tally.seconds / max(passed_s, 1e-9))

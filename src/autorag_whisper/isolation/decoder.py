@@ -19,6 +19,7 @@ from autorag_whisper.domain.errors import MediaTooLong, MediaUnreadable
 from autorag_whisper.domain.interruptions import let_signals_through
 from autorag_whisper.domain.media_errors import DecoderDied, DecoderKilled, DecoderUnavailable, MediaOverLimit
 from autorag_whisper.files import system_reason
+from autorag_whisper.isolation.decoded import Elsewhere
 from autorag_whisper.isolation.messages import (
     END,
     ERROR,
@@ -93,7 +94,14 @@ class Decoder(Protocol):
 
 @contextmanager
 def open_decoder(source: MediaSource, options: TranscribeOptions) -> Iterator[Decoder]:
-    """The recording, being decoded as `source` says: here, or in a process of its own. Raises the Media* errors."""
+    """The recording, being decoded as `source` says: here, or in a process of its own; or as it was decoded elsewhere.
+
+    Raises the Media* errors.
+    """
+    held: object = source.held
+    if isinstance(held, Elsewhere) and (ready := held.decoded()) is not None:
+        yield ready.decoder(source.name, options.max_duration_s)
+        return
     if source.isolation is not None and _can_isolate():
         with IsolatedDecoder(source, source.isolation, options.audio_stream, options.max_duration_s) as isolated:
             yield isolated

@@ -1,5 +1,12 @@
 """Shards on a Ray cluster (extra `ray`): Ray Data streams their numbers to a pool of actors with the resident engine.
 
+```
+Ray Data: numbers of shards -> pool of Recognise -> what was done of each
+                                 | rows of the plan          | results: the folder that all share
+                                 v                           |
+                               tasks that decode (`decode_tasks`) -> samples
+```
+
 An actor does a shard as any process does (`sharded.running`): it reads the shard's rows from the plan, and writes the
 results into the folder that all share before it says anything to Ray. So Ray's own retries, and its loss of what it
 had in hand, change nothing: what is done is what the results say, and a shard that is begun again does what is left.
@@ -7,74 +14,58 @@ had in hand, change nothing: what is done is what the results say, and a shard t
 
 from __future__ import annotations
 
+import asyncio
+import json
+import math
 import os
 import queue
 import socket
 import threading
+import time
+from collections import Counter
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from autorag_whisper.archive.sharded.cluster import LOCAL, connect, import_ray, meaning, nodes_of
+from autorag_whisper.archive.sharded.decode_tasks import DecodeTasks
+from autorag_whisper.archive.sharded.opening import Opener
 from autorag_whisper.archive.sharded.plan_file import PlanFile
+from autorag_whisper.archive.sharded.pool import Pool, pool_for
 from autorag_whisper.archive.sharded.results import Results
-from autorag_whisper.archive.sharded.running import ShardedRun, Tally
-from autorag_whisper.domain.archive_errors import ClusterFailed, ClusterStuck
-from autorag_whisper.domain.errors import AutoragWhisperError, ExtraNotInstalled, InvalidOption
+from autorag_whisper.archive.sharded.running import Hooks, ShardedRun, Tally
+from autorag_whisper.domain.archive_errors import ClusterStuck
+from autorag_whisper.telemetry import LOAD_REASON, MODEL_COMPUTE_TYPE, MODEL_DEVICE, MODEL_SIZE, Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from opentelemetry.trace import Span
+
     from autorag_whisper.archive.request import BatchRequest
+    from autorag_whisper.telemetry import AttributeValue
+    from autorag_whisper.transcriber import Progress
 
-LOCAL = "local"
-"""In the place of an address: a cluster of this process's own, which ends with it."""
 _BLOCKS_AT_MOST = 10_000
-_LOOK_S = 5.0
-_KNOCK_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """What a node of a cluster offers."""
-
-    cpus: float
-    gpus: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """How many actors there are, and what each reserves. Raises InvalidOption."""
-
-    actors: int
-    cpus: float
-    gpus: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.actors < 1:
-            raise InvalidOption("--actors", self.actors, "at least 1")
-        if self.cpus <= 0 or self.gpus < 0:
-            raise InvalidOption("--actor-cpus", self.cpus, "more than 0, and no GPUs less than 0")
-
-
-def pool_for(nodes: Sequence[Node], actors: int | None, cpus: float | None, gpus: float | None) -> Pool:
-    """A pool for a cluster, where not all of it was said. Pure.
-
-    Without GPUs an engine uses all cores of its node, so one actor goes to each; it reserves all but one whole slot,
-    which stays free for Ray's own tasks: with none, a pool that takes every slot waits for tasks that never run. With
-    GPUs there is an actor for each card, or for each part of one where `gpus` is a fraction.
-    """
-    with_gpu = [node for node in nodes if node.gpus > 0]
-    if with_gpu and gpus != 0:
-        share = gpus or 1.0
-        on_cards = sum(int(node.gpus / share) for node in with_gpu)
-        return Pool(actors or max(1, on_cards), cpus or 1.0, share)
-    least = min((node.cpus for node in nodes if node.cpus > 0), default=1.0)
-    return Pool(actors or max(1, len(nodes)), cpus or max(0.5, least - 1.0), 0.0)
+_SHARDS_A_BLOCK = 16
+"""That an actor gets at once: at the end of a block its last batches are waited for."""
+_AT_A_TIME = "2"
+"""Shards that an actor has in work; the variable is Ray's, and its own default 4."""
+_OF_A_LOAD = (MODEL_SIZE, MODEL_DEVICE, MODEL_COMPUTE_TYPE, LOAD_REASON)
+_BEATS = "beats"
+_BEAT_S = 10.0
+PATIENCE_LOOKS = 360
+"""Looks at the results without a change, until a run counts as stuck."""
 
 
 @dataclass(frozen=True, slots=True)
 class RayRequest:
-    """A run on a cluster. `address`: `local`, `auto` or a head's; `patience_s`: without progress it counts as stuck."""
+    """A run on a cluster. `address`: `local`, `auto` or a head's.
+
+    `decode_cpus`: CPU slots of a task that decodes; 0: actors do it. `patience_s`: without progress it counts as stuck.
+    """
 
     plan: Path
     results: Path
@@ -84,40 +75,73 @@ class RayRequest:
     actors: int | None = None
     actor_cpus: float | None = None
     actor_gpus: float | None = None
+    decode_cpus: float = 1.0
     patience_s: float = 1800.0
     environ: Mapping[str, str] | None = None
 
 
+class LoadsSeen(Telemetry):
+    """Counts the spans of loads: with a resident engine each model has one in the life of its process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted: Counter[str] = Counter()
+
+    @contextmanager
+    def load_model(self, attributes: Mapping[str, AttributeValue]) -> Iterator[Span]:
+        """As `Telemetry` has it."""
+        with super().load_model(attributes) as span:
+            yield span
+        self.counted[" ".join(str(attributes[name]) for name in _OF_A_LOAD if name in attributes)] += 1
+
+
 class Recognise:
-    """The actor: an engine that stays resident, and the shards that come to it."""
+    """The actor: an engine that stays resident, and the shards that come to it, a few at a time.
+
+    Batches of the engine are filled across files and across shards that are in work at once.
+    """
 
     def __init__(self, request: RayRequest) -> None:
         from autorag_whisper.allocator import tune_allocator
         from autorag_whisper.bootstrap import build_parts
-        from autorag_whisper.telemetry import Telemetry
         from autorag_whisper.transcriber.supervised import SupervisedTranscriber
 
         self._request = request
         self._plan, self._results = PlanFile(request.plan), Results(request.results)
         tune_allocator()
         settings = request.batch.settings
-        environ = dict(request.environ or {})
-        self._transcriber = SupervisedTranscriber(build_parts(settings, environ, Telemetry()))
+        self._loads = LoadsSeen()
+        self._transcriber = SupervisedTranscriber(build_parts(settings, dict(request.environ or {}), self._loads))
+        opener: Callable[[], Opener] = Opener
+        if request.decode_cpus:
+            tasks = DecodeTasks(import_ray("auto"), request.batch.options, request.decode_cpus)
+            opener = partial(Opener, decode=tasks.begin)
+        self._hooks = Hooks(opener=opener, on_progress=self._tell)
+        self._who, self._told_s = f"{socket.gethostname()}:{os.getpid()}", -math.inf
 
-    def __call__(self, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Shards' numbers -> what was done of each."""
-        import time
-
         for shard in (int(number) for number in batch["shard"]):
-            run = ShardedRun(
-                self._results,
-                self._request.batch,
-                attempt=self._plan.head.attempt,
-                cache_dir=self._request.cache_dir,
-                clock=time.monotonic,
-            )
-            tally = run.run([(shard, self._plan.rows_of(shard))], self._transcriber)
-            yield {name: [value] for name, value in (asdict(tally) | {"shard": shard, "process": os.getpid()}).items()}
+            tally = await asyncio.to_thread(self._recognise, shard)
+            said = asdict(tally) | {"shard": shard, "process": self._who, "loads": json.dumps(self._loads.counted)}
+            yield {name: [value] for name, value in said.items()}
+
+    def _tell(self, _progress: Progress) -> None:
+        if (now_s := time.monotonic()) - self._told_s >= _BEAT_S:
+            self._told_s = now_s
+            with suppress(OSError):  # a disk that is full is told by results that cannot be kept
+                beat(self._results.folder, self._who)
+
+    def _recognise(self, shard: int) -> Tally:
+        run = ShardedRun(
+            Results(self._results.folder),
+            self._request.batch,
+            attempt=self._plan.head.attempt,
+            cache_dir=self._request.cache_dir,
+            clock=time.monotonic,
+            hooks=self._hooks,
+        )
+        return run.run([(shard, self._plan.rows_of(shard))], self._transcriber)
 
 
 def run_on_ray(
@@ -131,62 +155,28 @@ def run_on_ray(
         ClusterStuck: nothing was done for `patience_s`.
         DiskFull and others: what an actor raised.
     """
-    ray = _ray(request.address)
+    ray = import_ray(request.address, "data", told={"RAY_DATA_DEFAULT_ASYNC_BATCH_UDF_MAX_CONCURRENCY": _AT_A_TIME})
     tally = Tally()
     if not shards:
         return tally
     try:
-        _connect(ray, request.address)
+        connect(ray, request.address)
         try:
-            pool = pool_for(_nodes(ray), request.actors, request.actor_cpus, request.actor_gpus)
-            for said in _watched(lambda: _stream(ray, request, shards, pool), request):
+            pool = pool_for(nodes_of(ray), request.actors, request.actor_cpus, request.actor_gpus)
+            for said in watched(lambda: _stream(ray, request, shards, pool), request):
                 _add(tally, said)
                 on_shard(said)
         finally:
             ray.shutdown()
     except (ray.exceptions.RayError, ConnectionError, OSError) as error:
-        raise _meaning(error) from error
+        raise meaning(error) from error
     return tally
 
 
-def _ray(address: str) -> Any:
-    # Before the import, as Ray reads them then. A cluster without tokens runs the code of whoever reaches its ports.
-    told = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
-    if address == LOCAL:
-        # Ray listens on loopback alone where it takes itself to be on a desktop; nothing else makes it.
-        told["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        told["RAY_worker_niceness"] = "0"  # else 15: engines would wait for whatever else this machine does
-    for name, value in told.items():
-        os.environ.setdefault(name, value)  # noqa: TID251 - Ray has no other way to be told
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise ExtraNotInstalled("ray", "ray", str(error)) from error
-    return ray
-
-
-def _connect(ray: Any, address: str) -> None:
-    if address == LOCAL:
-        ray.init(
-            address="local", num_cpus=max(2, len(os.sched_getaffinity(0))), include_dashboard=False, log_to_driver=False
-        )
-    else:
-        _knock(address)
-        ray.init(address=address, log_to_driver=False)
-
-
-def _knock(address: str) -> None:
-    """Raise OSError where nobody listens at `HOST:PORT`: Ray itself tries for minutes."""
-    host, _, port = address.rpartition(":")
-    if host and port.isdecimal() and "://" not in address:
-        with socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S):
-            pass
-
-
-def _nodes(ray: Any) -> list[Node]:
-    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [Node(resources.get("CPU", 0.0), resources.get("GPU", 0.0)) for resources in alive]
+def blocks_of(shards: int, actors: int) -> int:
+    """Into how many blocks shards are cut: of sixteen at most, and several for each of several actors. Pure."""
+    whole = math.ceil(shards / _SHARDS_A_BLOCK)
+    return max(1, min(shards, _BLOCKS_AT_MOST, max(whole, 4 * actors if actors > 1 else 1)))
 
 
 def _stream(ray: Any, request: RayRequest, shards: Sequence[int], pool: Pool) -> Iterator[Mapping[str, Any]]:
@@ -194,7 +184,7 @@ def _stream(ray: Any, request: RayRequest, shards: Sequence[int], pool: Pool) ->
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     items = [{"shard": number} for number in shards]
-    dataset = ray.data.from_items(items, override_num_blocks=min(len(items), _BLOCKS_AT_MOST)).map_batches(
+    dataset = ray.data.from_items(items, override_num_blocks=blocks_of(len(items), pool.actors)).map_batches(
         Recognise,
         fn_constructor_args=(request,),
         batch_size=1,
@@ -205,11 +195,19 @@ def _stream(ray: Any, request: RayRequest, shards: Sequence[int], pool: Pool) ->
     yield from dataset.iter_rows()
 
 
-def _watched(begin: Callable[[], Iterator[Mapping[str, Any]]], request: RayRequest) -> Iterator[Mapping[str, Any]]:
+def watched(
+    begin: Callable[[], Iterator[Mapping[str, Any]]],
+    request: RayRequest,
+    *,
+    look_s: float | None = None,
+    newest: Callable[[Path], tuple[int, int]] | None = None,
+) -> Iterator[Mapping[str, Any]]:
     """What comes of `begin`, read in a thread; the wait for it ends where neither it nor the results go on.
 
-    Raises ClusterStuck, and what `begin` raised.
+    The results are looked at every `look_s` seconds, and given up on after `PATIENCE_LOOKS` of these without a change:
+    by default these are `patience_s`. `newest`: `newest_of`. Raises ClusterStuck, and what `begin` raised.
     """
+    look_s, newest = look_s or request.patience_s / PATIENCE_LOOKS, newest or newest_of
     came: queue.SimpleQueue[Mapping[str, Any] | BaseException | None] = queue.SimpleQueue()
 
     def read() -> None:
@@ -221,17 +219,17 @@ def _watched(begin: Callable[[], Iterator[Mapping[str, Any]]], request: RayReque
             came.put(error)
 
     threading.Thread(target=read, name="ray-data", daemon=True).start()
-    waited_s, before = 0.0, _newest(request.results)
+    looks, before = 0, newest(request.results)
     while True:
         try:
-            said = came.get(timeout=_LOOK_S)
+            said = came.get(timeout=look_s)
         except queue.Empty:
-            now = _newest(request.results)
-            waited_s, before = (0.0, now) if now != before else (waited_s + _LOOK_S, before)
-            if waited_s >= request.patience_s:
-                raise ClusterStuck(waited_s) from None
+            now = newest(request.results)
+            looks, before = (0, now) if now != before else (looks + 1, before)
+            if looks >= PATIENCE_LOOKS:
+                raise ClusterStuck(looks * look_s) from None
             continue
-        waited_s = 0.0
+        looks = 0
         if said is None:
             return
         if isinstance(said, BaseException):
@@ -239,23 +237,25 @@ def _watched(begin: Callable[[], Iterator[Mapping[str, Any]]], request: RayReque
         yield said
 
 
-def _newest(results: Path) -> tuple[int, int]:
-    """Something that changes with every file of results."""
-    stamps = [path.stat().st_mtime_ns for path in (results / "parts").iterdir()]
-    return len(stamps), max(stamps, default=0)
+def newest_of(results: Path) -> tuple[int, int]:
+    """Something that changes with every file of results, and while actors get on with a long one."""
+    stamps = [path.stat().st_mtime_ns for path in (*(results / "parts").iterdir(), *beats_of(results))]
+    return len(stamps), sum(stamps)
+
+
+def beats_of(results: Path) -> list[Path]:
+    """The actors' signs of life."""
+    folder = results / _BEATS
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def beat(results: Path, who: str) -> None:
+    """A sign of life of an actor, in the folder that all share."""
+    folder = results / _BEATS
+    folder.mkdir(exist_ok=True)
+    (folder / who.replace(":", "-")).touch()
 
 
 def _add(tally: Tally, said: Mapping[str, Any]) -> None:
     for name in asdict(tally):
         setattr(tally, name, getattr(tally, name) + said[name])
-
-
-def _meaning(error: BaseException) -> AutoragWhisperError:
-    """What an actor raised, or that the cluster failed."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, AutoragWhisperError):
-            return cause
-        inner = getattr(cause, "cause", None)
-        cause = inner if isinstance(inner, BaseException) else cause.__cause__
-    return ClusterFailed(str(error).strip().partition("\n")[0] or type(error).__name__)

@@ -1,4 +1,7 @@
-"""From a row of a plan to media: a local file as it is, an object of a storage fetched ahead by threads."""
+"""From a row of a plan to media: a local file as it is, an object of a storage fetched ahead by threads.
+
+Or, where there is somebody who does it (`decode`), what was decoded ahead of the row's turn.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from autorag_whisper.archive.sharded.rows import Row
+    from autorag_whisper.audio.memory import Held
 
 AHEAD = 4
 """Objects that are fetched before they are asked for; each is a temporary file meanwhile."""
@@ -37,9 +41,13 @@ class _Fetched:
 class Opener:
     """Makes sources of rows. A context manager: at its end nothing is fetched any more."""
 
-    def __init__(self, fetch: Callable[[str, str], BinaryIO] | None = None) -> None:
-        """`fetch(uri, name)`: a file of an object; None takes `remote.fetch`."""
-        self._fetch = fetch
+    def __init__(
+        self,
+        fetch: Callable[[str, str], BinaryIO] | None = None,
+        decode: Callable[[Row], Held | None] = lambda _row: None,
+    ) -> None:
+        """`fetch(uri, name)`: a file of an object; None takes `remote.fetch`. `decode`: see above; None: not it."""
+        self._fetch, self._decode = fetch, decode
         self._threads: ThreadPoolExecutor | None = None
 
     def sources(self, rows: Iterable[Row]) -> Iterator[tuple[Row, MediaSource]]:
@@ -47,11 +55,14 @@ class Opener:
         held: list[tuple[Row, MediaSource]] = []
         for row in rows:
             held.append((row, self._source(row)))
-            if len(held) > AHEAD or not is_remote(held[0][0].uri):
+            if len(held) > AHEAD or held[0][1].held is None:
                 yield held.pop(0)
         yield from held
 
     def _source(self, row: Row) -> MediaSource:
+        decoding = self._decode(row)
+        if decoding is not None:
+            return MediaSource(printable(row.name), held=decoding)
         if not is_remote(row.uri):
             return MediaSource.from_path(path_of(row.uri))
         if self._threads is None:

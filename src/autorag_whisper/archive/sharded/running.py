@@ -80,12 +80,14 @@ class Hooks:
     `on_record`: a recording's result, before it is kept. `on_progress`: as a transcriber's. `on_shard`: a shard is
     complete, its number. `worker`: begins a transcriber in a process of its own, for recordings that were in hand when
     a process died (`sharded.alone`); None: the run's own does these too.
+    `opener` makes sources of recordings.
     """
 
     on_record: Callable[[Mapping[str, Any]], None] = lambda _record: None
     on_progress: Callable[[Progress], None] = lambda _progress: None
     on_shard: Callable[[int], None] = lambda _shard: None
     worker: Callable[[], AbstractContextManager[ResumableTranscriber]] | None = None
+    opener: Callable[[], Opener] = Opener
 
 
 class ShardedRun:
@@ -125,7 +127,7 @@ class ShardedRun:
             UnavailableError, RequestError: the model cannot be had; what fails for one recording is its result.
         """
         model = transcriber.model(self._request.model, self._request.device)
-        with Opener() as opener, self._claims, self._in_hand:
+        with self._hooks.opener() as opener, self._claims, self._in_hand:
             work = self._work(shards, opener)
             try:
                 # A first file is taken from `work` to find out that there is one; the run takes the others.
