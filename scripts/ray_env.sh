@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 
 place=${RAY_ENV:-${XDG_CACHE_HOME:-$HOME/.cache}/autorag-whisper/ray-env}
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-ray='ray[data]==2.60.0'
+ray='ray[data,serve]==2.60.0'
 
 key() { { printf '%s\n' "$ray" && cat requirements/dev.txt; } | cksum; }
 

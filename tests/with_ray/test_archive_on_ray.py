@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
-import signal
 import subprocess
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -19,8 +16,9 @@ from benchmarks.archive import COMMAND, cut_clips, merged, run
 from autorag_whisper.archive.sharded.plan_file import PlanFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
+
+from ray_processes import LOOPBACK, below, end, listened_on, named, until
 
 pytest.importorskip("ray", reason="scripts/ray_env.sh makes the environment")
 
@@ -64,59 +62,23 @@ def started(archive: Path, out: str, log: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
 
 
-def below(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        return psutil.Process(process.pid).children(recursive=True)
-    return []
-
-
-def named(process: psutil.Process, *parts: str) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return any(part in " ".join(process.cmdline()) for part in parts)
-    return False
-
-
-def until(what: Callable[[], Any], process: subprocess.Popen[bytes], log: Path, patience_s: float = 180.0) -> Any:
-    """What `what` gives once it is true, while the process runs."""
-    ends = time.monotonic() + patience_s
-    while not (found := what()):
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < ends, log.read_text()
-        threading.Event().wait(0.05)
-    return found
-
-
-def end(process: subprocess.Popen[bytes]) -> None:
-    """A driver that was killed leaves its cluster: end what is in its session."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
 def test_a_cluster_of_its_own_gives_the_words_of_one_process(archive: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = started(archive, "ray", log)
     try:
         until(lambda: any(named(child, "MapBatches(Recognise)") for child in below(process)), process, log)
-        ports = {
-            connection.laddr.ip
-            for child in (psutil.Process(process.pid), *below(process))
-            for connection in _listening(child)
-        }
+        addresses = listened_on(process)
         assert process.wait(300) == 0, log.read_text()
     finally:
         end(process)
     said = json.loads(next(line for line in log.read_text().splitlines() if line.startswith("{")))
     assert (said["done"], said["failed"]) == (CLIPS, 1)
     assert heard(archive, "ray", tmp_path / "m") == heard(archive, "alone", tmp_path / "n")
-    assert ports, "a cluster listens"
-    assert {address.removeprefix("::ffff:") for address in ports} <= {"127.0.0.1", "::1"}, "on loopback alone"
-
-
-def _listening(process: psutil.Process) -> list[Any]:
-    with contextlib.suppress(psutil.Error):
-        return [each for each in process.net_connections("inet") if each.status == psutil.CONN_LISTEN]
-    return []
+    assert addresses, "a cluster listens"
+    assert addresses <= LOOPBACK
+    [loaded] = said["loads"].values()
+    assert len(loaded) >= 1
+    assert set(loaded.values()) == {1}, "each model is loaded once in an actor's life"
 
 
 @pytest.mark.parametrize("victim", ["actor", "driver", "head"])

@@ -83,12 +83,23 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "show_default": True, "auto_e
 @click.option("--keep-media-gb", type=click.FloatRange(0), default=20.0, help="Of them in all; 0: any.")
 @click.option("--webhook-allow", multiple=True, metavar="NETWORK", help="Private network that webhooks may lead to.")
 @click.option("--keep-days", type=click.FloatRange(0, 36_500), default=30.0, help="Jobs that are over, and results.")
+@click.option(
+    "--ray", is_flag=False, flag_value="local", metavar="[ADDRESS]", help="On Ray Serve; its own cluster, or ADDRESS."
+)
+@click.option("--replicas", default="", metavar="LEAST-MOST", help="With --ray: engines; default 1 to one a node.")
+@click.option("--replica-cpus", type=click.FloatRange(0, min_open=True), help="With --ray: CPU slots of an engine.")
+@click.option("--replica-gpus", type=click.FloatRange(0), help="With --ray: cards, or the part of one, of an engine.")
 def serve(**given: Any) -> None:
     """Serve OpenAI's audio API, and Bazarr's, on one engine for all clients."""
     if given["watch"] is not None and given["data"] is None:
         raise BadUsage("--watch needs durable jobs", "give a folder for them: --data FOLDER")
     if given["output_dir"] is not None and given["watch"] is None:
         raise BadUsage("--output-dir is for a watched folder", "give that too: --watch FOLDER")
+    if given["ray"] is not None:
+        from autorag_whisper.cli.ray_serve import serve_on_ray
+
+        serve_on_ray(given, os.environ, lambda where: click.echo(f"autorag-whisper serves {where}", file=sys.stderr))
+        return
     from autorag_whisper.cli.serving import application
 
     with application(given, os.environ) as serving:
