@@ -1,33 +1,20 @@
-"""How many engines go onto a Ray cluster, and how it is told that nothing goes on. Pure: no cluster."""
+"""How many engines go onto a Ray cluster, and how shards are cut for them. Pure: no cluster."""
 
 from __future__ import annotations
 
-import os
-import threading
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorag_whisper.archive.request import BatchRequest
-from autorag_whisper.archive.sharded.on_ray import (
-    PATIENCE_LOOKS,
-    RayRequest,
-    beat,
-    beats_of,
-    blocks_of,
-    newest_of,
-    watched,
-)
+from autorag_whisper.archive.sharded.on_ray import blocks_of
 from autorag_whisper.archive.sharded.plan_file import PlanFile, write_plan
 from autorag_whisper.archive.sharded.pool import LEAST_CPUS, Node, Pool, pool_for, share_of_card
 from autorag_whisper.archive.sharded.rows import Head, Row, dumps
-from autorag_whisper.domain.archive_errors import ClusterStuck
 from autorag_whisper.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -84,90 +71,6 @@ def test_blocks_are_small_and_each_actor_gets_several(shards: int, actors: int) 
     assert 1 <= blocks <= min(shards, 10_000)
     assert blocks == 10_000 or -(-shards // blocks) <= 16
     assert actors == 1 or blocks >= min(shards, 2 * actors, 10_000)
-
-
-class Stream:
-    """What actors say, as far as a test lets it come."""
-
-    def __init__(self) -> None:
-        self.let = threading.Event()
-
-    def __iter__(self) -> Iterator[dict[str, int]]:
-        yield {"shard": 0}
-        assert self.let.wait(60)
-        yield {"shard": 1}
-
-
-@pytest.fixture
-def asked(tmp_path: Path) -> RayRequest:
-    (tmp_path / "parts" / "0000").mkdir(parents=True)
-    return RayRequest(tmp_path / "plan.jsonl", tmp_path, BatchRequest((), None, "tiny.en"), tmp_path, patience_s=10.0)
-
-
-class Folder:
-    """Results that go on with every look, as long as `goes_on`."""
-
-    def __init__(self) -> None:
-        self.looks, self.goes_on = 0, True
-
-    def newest(self, _folder: Path) -> tuple[int, int]:
-        self.looks += self.goes_on
-        return self.looks, 0
-
-
-def test_the_watchdog_gives_up_where_neither_ray_nor_the_results_go_on(asked: RayRequest) -> None:
-    stream, folder = Stream(), Folder()
-    said = watched(lambda: iter(stream), asked, look_s=0.001, newest=folder.newest)
-    assert next(said) == {"shard": 0}
-    folder.goes_on = False
-    with pytest.raises(ClusterStuck):
-        next(said)
-    stream.let.set()
-
-
-def test_the_watchdog_waits_as_long_as_results_are_written(asked: RayRequest) -> None:
-    stream, folder = Stream(), Folder()
-
-    def newest(results: Path) -> tuple[int, int]:
-        # Far more looks than its patience has, each of which finds something new; then Ray goes on, too.
-        if folder.looks == 2 * PATIENCE_LOOKS:
-            stream.let.set()
-        return folder.newest(results)
-
-    said = watched(lambda: iter(stream), asked, look_s=0.001, newest=newest)
-    assert [one["shard"] for one in said] == [0, 1]
-    assert folder.looks >= 2 * PATIENCE_LOOKS
-
-
-def test_what_ray_raises_is_raised_where_results_are_taken(asked: RayRequest) -> None:
-    def begin() -> Iterator[dict[str, int]]:
-        yield {"shard": 0}
-        raise ConnectionError("lost")
-
-    said = watched(begin, asked, newest=Folder().newest)
-    assert next(said) == {"shard": 0}
-    with pytest.raises(ConnectionError):
-        next(said)
-
-
-@pytest.mark.parametrize("what", ["a part", "a sign of life"])
-def test_progress_is_seen_in_the_folder(asked: RayRequest, what: str) -> None:
-    results = asked.results
-    for place in (results / "parts" / "0000", *beats_of(results)):
-        os.utime(place, (1, 1))
-    before = newest_of(results)
-    assert newest_of(results) == before
-    if what == "a part":
-        (results / "parts" / "0000" / "0000001.ab.jsonl.gz").write_bytes(b"1")
-    else:
-        beat(results, "host:1")
-    assert newest_of(results) != before
-    if what == "a sign of life":
-        [place] = beats_of(results)
-        os.utime(place, (1, 1))
-        before = newest_of(results)
-        beat(results, "host:1")
-        assert newest_of(results) != before, "again"
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".parquet"])
