@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from autorag_whisper.archive.sharded.pool import Node
 from autorag_whisper.domain.archive_errors import ClusterFailed
 from autorag_whisper.domain.errors import AutoragWhisperError, ExtraNotInstalled
+from autorag_whisper.domain.interruptions import let_signals_through
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,7 +51,7 @@ def import_ray(address: str, *modules: str, told: Mapping[str, str] | None = Non
 def connect(ray: Any, address: str) -> None:
     """Begin a cluster of this process's own, or join one. Signals do what they did: Ray would end the process at once.
 
-    Raises OSError where nobody listens at the address, and what Ray raises.
+    Raises OSError where nobody listens at the address, and ClusterFailed.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
@@ -60,6 +61,11 @@ def connect(ray: Any, address: str) -> None:
         else:
             _knock(address)
             ray.init(address=address, log_to_driver=False)
+    except OSError:
+        raise
+    except Exception as error:  # Ray's own of a node that does not come up in half a minute is no more than that
+        let_signals_through(error)
+        raise meaning(error) from error
     finally:
         if threading.current_thread() is threading.main_thread():  # where signals are set, by Ray as well
             for number, handler in before.items():
