@@ -44,10 +44,11 @@ def test_a_clip_holds_the_words_of_its_seconds_at_their_times(hear: Hear) -> Non
     whole, clip = hear(), hear(clips="3-7.5")
     assert whole.text == PLAIN
     assert clip.duration_s == whole.duration_s
-    assert [word.text for word in clip.words][:3] == ["we", "sold", "350"]
+    # Whether what begins within a sentence has a capital is as likely as not.
+    assert [word.text.casefold() for word in clip.words][:4] == ["we", "sold", "350", "tickets"]
     starts = {word.text: word.start_s for word in whole.words}
     for word in clip.words[:4]:
-        assert word.start_s == pytest.approx(starts[word.text], abs=0.15)
+        assert word.start_s == pytest.approx(starts[word.text.casefold()], abs=0.15)
     assert all(3 <= word.start_s <= word.end_s <= 7.5 for word in clip.words)
 
 
@@ -89,8 +90,12 @@ def test_a_penalty_on_length_makes_the_text_longer_or_shorter_and_leaves_the_lik
 
 
 def test_patience_is_heard(hear: Hear) -> None:
-    assert hear(patience=3.0).text == PLAIN
-    assert len(hear(patience=0.1).text) < len(PLAIN)
+    hasty, plain, patient = (hear(patience=patience) for patience in (0.1, 1.0, 3.0))
+    assert plain.text == patient.text == PLAIN
+    assert hasty.text != PLAIN
+    # It takes the first text that ends; one that ends later is likelier.
+    assert hasty.segments[0].avg_logprob < plain.segments[0].avg_logprob - 0.05
+    assert patient.segments[0].avg_logprob >= plain.segments[0].avg_logprob
 
 
 def test_a_suppressed_token_does_not_come(hear: Hear) -> None:
