@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/word_times.py [--model base] [--aligner auto] [--half 0|1] [--json F]
     .venv/bin/python benchmarks/word_times.py --only hesitant --only human       # groups whose name holds one of these
     .venv/bin/python benchmarks/word_times.py --worst 20                         # and the words that are furthest off
-    .venv/bin/python benchmarks/word_times.py --watch tests/data/word-times.json # what the acceptance test holds it to
+    .venv/bin/python benchmarks/word_times.py --watch tests/data/word-times.json # what the acceptance test holds it to,
+                                                 # with --only these groups alone of it, the others as they were
     .venv/bin/python benchmarks/word_times.py --engine fw-sequential    # a peer of benchmarks/compare in our place
     .venv/bin/python benchmarks/word_times.py --drift       # the hour: its first tenth against its last
     .venv/bin/python benchmarks/word_times.py --plot benchmarks/results/word-times.png ours=F1 faster-whisper=F2
@@ -92,17 +93,21 @@ def measure(
         return {group: tally.figures() for group, tally in tallies.items()}, dict(sources)
 
 
-def watched(kit: Path, model: str) -> tuple[dict[str, Figures], dict[str, int]]:
+def watched(
+    kit: Path, model: str, only: Callable[[Row], bool] = lambda _: True
+) -> tuple[dict[str, Figures], dict[str, int]]:
     """What the acceptance test looks at: all but the long files, without samples.
 
     These are drawn, and one that runs on moves the precision of the noisy copies by ten points.
     """
-    return measure(kit, model, "auto", only=lambda row: "long" not in row["tags"], temperatures=(0.0,))
+    return measure(kit, model, "auto", only=lambda row: "long" not in row["tags"] and only(row), temperatures=(0.0,))
 
 
-def record(path: Path, model: str, figures: dict[str, Figures], sources: Collection[str]) -> None:
-    """Write what was `watched` of a model into `path`, beside that of others."""
-    groups: dict[str, Any] = {}
+def record(path: Path, model: str, figures: dict[str, Figures], sources: Collection[str], *, is_part: bool) -> None:
+    """Write what was `watched` of a model into `path`, beside that of others; of a part, beside its other groups."""
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    before = known[model] if is_part else {"sources": [], "groups": {}}
+    groups: dict[str, Any] = before["groups"]
     for group, found in figures.items():
         groups[group] = {"found": found.found, "far": found.far}
         for edge, errors in (("start", found.start), ("end", found.end)):
@@ -110,8 +115,7 @@ def record(path: Path, model: str, figures: dict[str, Figures], sources: Collect
                 "median": errors.median, "mean": errors.mean, "p95": errors.p95, "right": errors.within,
                 "recall": found.recall(errors), "precision": found.precision(errors),
             }  # fmt: skip
-    known = json.loads(path.read_text()) if path.is_file() else {}
-    known[model] = {"sources": sorted(sources), "groups": groups}
+    known[model] = {"sources": sorted({*before["sources"], *sources}), "groups": groups}
     text = json.dumps(known, indent=1, sort_keys=True)
     path.write_text(re.sub(r"\[[^\]]*\]", lambda found: " ".join(found[0].split()), text) + "\n")
 
@@ -287,20 +291,22 @@ def main() -> None:
     if "AUTORAG_WHISPER_KIT" not in os.environ:
         sys.exit("set AUTORAG_WHISPER_KIT to the kit's folder")
     kit = Path(os.environ["AUTORAG_WHISPER_KIT"])
-    if given.watch:
-        figures, heard = watched(kit, given.model)
-        show(figures)
-        record(given.watch, given.model, figures, heard)
-        return
-    if given.drift:
-        for tenth, errors in zip(("first", "last"), drift(kit, given.model), strict=True):
-            print(f"{tenth} tenth: {errors.words} words, bias {errors.bias} ms, median {errors.median} ms")
-        return
     wanted = [member for name, member in GROUPS.items() if not given.only or any(part in name for part in given.only)]
 
     def only(row: Row) -> bool:
         return any(member(row) for member in wanted)
 
+    if given.watch:
+        figures, heard = watched(kit, given.model, only)
+        show(figures)
+        chosen = {name for name in figures if given.only is None or any(part in name for part in given.only)}
+        found = {name: figures[name] for name in chosen}
+        record(given.watch, given.model, found, heard, is_part=bool(given.only))
+        return
+    if given.drift:
+        for tenth, errors in zip(("first", "last"), drift(kit, given.model), strict=True):
+            print(f"{tenth} tenth: {errors.words} words, bias {errors.bias} ms, median {errors.median} ms")
+        return
     sources: Counter[str] = Counter()
     stages = Stages()
     if given.engine:

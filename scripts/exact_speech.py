@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RATE_HZ = 16_000
+PartlyTimed = tuple[str, float | None, float | None]
+"""Text, start and end in seconds."""
 FLITE_VOICES = ("slt", "rms", "awb", "kal16", "kal")
 ESPEAK_VOICES = ("en-us", "en", "en-us+f2", "en+m3", "en-us+f4", "en-gb-x-rp+m7")
 
@@ -117,20 +120,27 @@ class EspeakSpeaker:
         self._lib = ctypes.CDLL("libespeak-ng.so.1")
         self._rate_hz = self._lib.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEME_EVENTS | _DO_NOT_EXIT)
         self._pieces: list[np.ndarray] = []
-        self._events: list[tuple[int, int, bytes]] = []
+        self._events: list[tuple[int, int, bytes, int]] = []
         self._callback = _CALLBACK(self._take)  # kept: C holds no reference
         self._lib.espeak_SetSynthCallback(self._callback)
 
     def speak(self, sentence: str, voice: str, words_per_minute: int) -> Utterance | None:
         """None where espeak-ng tells of other words than stand there (it joins some)."""
+        return self._utterance(sentence, self._synthesized(sentence, voice, words_per_minute))
+
+    def speak_all(self, sentence: str, voice: str, words_per_minute: int) -> tuple[np.ndarray, list[PartlyTimed]]:
+        """int16[n] at 16 kHz, and every word, those that it joins ("in the") without times."""
+        samples = self._synthesized(sentence, voice, words_per_minute)
+        return resample(samples, self._rate_hz), self._placed(sentence, len(samples) / self._rate_hz)
+
+    def _synthesized(self, sentence: str, voice: str, words_per_minute: int) -> np.ndarray:
         self._pieces, self._events = [], []
         if self._lib.espeak_SetVoiceByName(voice.encode()) != 0:
             raise ValueError(f"espeak-ng has no voice {voice}")
         self._lib.espeak_SetParameter(_RATE, words_per_minute, 0)
         text = sentence.encode()
         self._lib.espeak_Synth(text, len(text) + 1, 0, 1, 0, _UTF8, None, None)
-        samples = np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.int16)
-        return self._utterance(sentence, samples)
+        return np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.int16)
 
     def _take(self, samples: Any, count: int, events: Any) -> int:
         if samples and count > 0:
@@ -138,7 +148,7 @@ class EspeakSpeaker:
         index = 0
         while events[index].type != _EVENT_END:
             event = events[index]
-            self._events.append((event.type, event.audio_position, event.id))
+            self._events.append((event.type, event.audio_position, event.id, event.text_position))
             index += 1
         return 0
 
@@ -146,7 +156,7 @@ class EspeakSpeaker:
         """Words from the events: (word, phonemes ...) with a phoneme's event at its start, pauses named `_`."""
         words = sentence.split()
         marks: list[list[tuple[float, str]]] = []
-        for kind, at_ms, name in self._events:
+        for kind, at_ms, name, _ in self._events:
             if kind == _EVENT_WORD:
                 marks.append([])
             elif kind == _EVENT_PHONEME and marks:
@@ -168,6 +178,30 @@ class EspeakSpeaker:
         if any(left[2] > right[1] for left, right in pairwise(timed)):
             return None
         return Utterance(resample(samples, self._rate_hz), tuple(timed), sounds)
+
+    def _placed(self, sentence: str, duration_s: float) -> list[PartlyTimed]:
+        """By the places in the text that its events tell: of a word without one the word before it holds the sounds."""
+        starts = [found.start() for found in re.finditer(r"\S+", sentence)]
+        marks: list[tuple[int, float, str]] = []  # number of the word, seconds, name of the sound
+        words = set()
+        number = 0
+        for kind, at_ms, name, place in self._events:
+            if kind == _EVENT_WORD:
+                number = bisect_right(starts, place - 1) - 1
+                words.add(number)
+            elif kind == _EVENT_PHONEME:
+                marks.append((number, at_ms / 1000, name.decode(errors="replace")))
+        ends = [at_s for _, at_s, _ in marks[1:]] + [duration_s]
+        placed = []
+        for n, word in enumerate(sentence.split()):
+            own = [
+                (s, e)
+                for (of, s, name), e in zip(marks, ends, strict=True)
+                if of == n and e > s and not name.startswith("_")
+            ]
+            alone = n in words and (n + 1 in words or n + 1 == len(starts)) and own
+            placed.append((word, own[0][0], own[-1][1]) if alone else (word, None, None))
+        return placed
 
 
 def resample(samples: np.ndarray, rate_hz: float) -> np.ndarray:

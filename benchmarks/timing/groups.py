@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.timing import made
+from benchmarks.timing import made, spoken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,10 +55,14 @@ def human(row: Row) -> bool:
 def rows_of(kit: Path, scratch: Path, model: str, half: int | None) -> Iterator[tuple[Path, Row]]:
     """Files with trusted times that this model can be asked for, every second one for a `half`.
 
-    What is made of the kit's recordings is written into `scratch`.
+    What is made of the kit's recordings, and what is spoken beside them, is written into `scratch`.
     """
-    made.make(kit, scratch)
-    for folder in (kit / "tts", kit / "real", kit / "human2", scratch):
+    of_kit, beside = scratch / "made", scratch / spoken.TAG
+    for folder in (of_kit, beside):
+        folder.mkdir()
+    made.make(kit, of_kit)
+    spoken.make(beside)
+    for folder in (kit / "tts", kit / "real", kit / "human2", of_kit, beside):
         lines = (folder / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
         for n, row in enumerate(map(json.loads, lines)):
             wanted = any(member(row) for member in GROUPS.values()) and "60min" not in row["path"]
@@ -69,7 +73,8 @@ def rows_of(kit: Path, scratch: Path, model: str, half: int | None) -> Iterator[
 def word_groups(row: Row) -> dict[str, set[float]]:
     """The true starts of the words that belong to a group of words."""
     timed = [word for word in row["words"] if "s" in word]
-    groups = {AT_PAUSES: at_pauses(timed, row["duration_s"])} if exact(row) or human(row) else {}
+    is_asked = (exact(row) or human(row)) and spoken.TAG not in tags(row)  # of single sentences every end is a pause
+    groups = {AT_PAUSES: at_pauses(timed, row["duration_s"])} if is_asked else {}
     if GROUPS["clean English, exact"](row):
         numbers = {word["s"] for word in timed if not spoken_as_written(word["w"])}
         groups |= {NUMBERS: numbers, PLAIN: {word["s"] for word in timed} - numbers}

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from benchmarks.sounds import HZ
+from benchmarks.timing import made, spoken
 from benchmarks.timing.figures import Tally, TimedPair
 from benchmarks.timing.groups import at_pauses
 from benchmarks.timing.made import at, hesitate
 from benchmarks.word_times import paired, without_broken_off
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 RIGHT = TimedPair("word", 1.0, 1.4, 1.0, 1.4)
 
@@ -92,3 +97,24 @@ def test_hesitant_speech_has_its_words_where_its_truth_says(seed: int) -> None:
     for start, end in broken:
         assert heard[int((start + end) / 2 * HZ)] in levels.tolist()
         assert not any(word["s"] < end and start < word["e"] for word in placed)
+
+
+def test_the_spoken_sentences_lie_where_their_truth_says(tmp_path: Path) -> None:
+    rows = spoken.make(tmp_path)
+    assert len(rows) == len({row["path"] for row in rows}) == 168
+    assert len({row["language"] for row in rows}) >= 6
+    for row in rows:
+        samples = made.read(tmp_path / row["path"])
+        words = [word for word in row["words"] if "s" in word]
+        assert len(words) >= 0.9 * len(row["words"])
+        edges = [edge for word in words for edge in (word["s"], word["e"])]
+        assert edges == sorted(edges)
+        assert row["duration_s"] - 0.5 < edges[-1] <= row["duration_s"]
+        heard = [loudness(samples, word["s"], word["e"]) for word in words]
+        around = loudness(samples, edges[-1] + 0.05, row["duration_s"])
+        assert min(heard) > 5 * around  # espeak-ng falls silent behind the last word
+
+
+def loudness(samples: np.ndarray, start_s: float, end_s: float) -> float:
+    piece = samples[round(start_s * HZ) : round(end_s * HZ)]
+    return float(np.sqrt(np.mean(piece**2))) if len(piece) else 0.0
