@@ -4,9 +4,9 @@
     python benchmarks/native_kernels.py --table avx2 --width 1280 --layers 32
 
 Times are those of the thread, medians. "Peak" is what the same product makes of operands that lie in the first-level
-cache; for floats, the same divided by how many fewer of them an instruction takes. The encoder's share of it is the
-time that its products would take at the peak of their kind, over the time that all of its kernels take: 1.0 would be
-an encoder that does nothing but multiply at full speed.
+cache; for wider numbers, the same divided by how many fewer of them an instruction takes. The encoder's share of it is
+the time that its products would take at the peak of their kind, over the time that all of its kernels take: 1.0 would
+be an encoder that does nothing but multiply at full speed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 FLOATS_PER_INT8 = {"avx512_bf16": 1 / 2, "avx512_vnni": 1 / 4, "avx_vnni": 1 / 4, "avx2": 1 / 2, "neon_dotprod": 1 / 4}
-"""Multiplications of float numbers that a table makes in the time of one of int8: what the instructions hold."""
+"""Multiplications of a convolution that a table makes in the time of one of int8: what the instructions hold."""
+ATTENTION_PER_INT8 = FLOATS_PER_INT8 | {"avx512_vnni": 1 / 2, "avx_vnni": 1 / 2, "avx2": 1.0}
+"""The same of the encoder's attention, which is in int16 where that is faster."""
 
 
 @dataclass(frozen=True)
@@ -59,18 +61,19 @@ def encoder_share(table: str, lines: list[Line], layers: int) -> tuple[float, fl
     """Milliseconds of the encoder for 30 s of audio, and its share of the peak."""
     wide = {line.name: line for line in lines if line.shape.startswith("1500") or line.shape.endswith("frames")}
     peak = next(line.gmacs for line in lines if line.name == "peak int8")
-    of_int8, of_floats = ("qkv", "output", "ff 1", "ff 2"), ("encoder attention",)
+    of_int8, of_attention = ("qkv", "output", "ff 1", "ff 2"), ("encoder attention",)
     once = ("convolution 1", "convolution 2")
     # Two layer norms, and four quantisations (of the widths 1, 1, 1 and 4) in a layer.
     spent = layers * (
-        sum(wide[name].milliseconds for name in (*of_int8, *of_floats))
+        sum(wide[name].milliseconds for name in (*of_int8, *of_attention))
         + 2 * wide["layer norm"].milliseconds
         + 7 * wide["quantize"].milliseconds
     )
     spent += sum(wide[name].milliseconds for name in once)
     at_peak = layers * sum(wide[name].products for name in of_int8) / peak / 1e6
-    floats = layers * sum(wide[name].products for name in of_floats) + sum(wide[name].products for name in once)
-    at_peak += floats / (peak * FLOATS_PER_INT8.get(table, 1.0)) / 1e6
+    at_peak += sum(wide[name].products for name in once) / (peak * FLOATS_PER_INT8.get(table, 1.0)) / 1e6
+    attention = layers * sum(wide[name].products for name in of_attention)
+    at_peak += attention / (peak * ATTENTION_PER_INT8.get(table, 1.0)) / 1e6
     return spent, at_peak / spent
 
 

@@ -134,7 +134,7 @@ struct Kernels {
 
   // ---------------------------------------------------------------------------------------- attention of the encoder
   // qkv[T][3 * D], D = 64 H: queries, keys, values of each frame -> out[T][D]. Every frame attends to every frame:
-  // softmax(q k / 8) v. bfloat16 queries, keys, values and probabilities are near enough.
+  // softmax(q k / 8) v. bfloat16 queries, keys, values and probabilities are near enough, int16 better.
   void (*encoder_attention)(const float* qkv, int T, int H, float* out, Scratch& scratch);
 
   // ----------------------------------------------------------------------------------- self-attention of the decoder

@@ -2,6 +2,11 @@
 #pragma once
 
 #include "simd_attention.h"
+#ifdef AWC_INT16_PRODUCT
+#include "simd_encoder_int16.h"
+#else
+#include "simd_encoder_float.h"
+#endif
 #include "simd_functions.h"
 #include "simd_products.h"
 

@@ -112,6 +112,11 @@ INLINE void store_bytes(void* p, I x) {
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm_unpacklo_epi64(a8, b8));
 }
 
+INLINE void store_int16(int16_t* p, I x) {  // the low half of each lane, which is within 16 bits
+  const __m256i packed = _mm256_packs_epi32(x.a, x.b);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(packed, 0xd8));
+}
+
 INLINE __m256 load_bfloat16_half(const uint16_t* p) {
   const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
@@ -209,6 +214,26 @@ struct ProbabilityProduct {
   }
 };
 #endif
+
+#define AWC_INT16_PRODUCT
+struct Int16Product {  // two int16 each
+  using Accumulator = I;
+  using Sum = int32_t;
+  using Weights = I;
+  static constexpr int kRows = 6, kPanels = 1;
+  static INLINE Weights weights(const void* p) { return load_64_bytes(p); }
+  static INLINE __m256i dot(__m256i acc, __m256i w, __m256i x) {
+#ifdef __AVXVNNI__
+    __asm__("%{vex%} vpdpwssd %2, %1, %0" : "+x"(acc) : "x"(w), "x"(x));
+#else
+    __m256i pairs;
+    __asm__("vpmaddwd %2, %1, %0" : "=x"(pairs) : "x"(w), "x"(x));
+    __asm__("vpaddd %1, %0, %0" : "+x"(acc) : "x"(pairs));
+#endif
+    return acc;
+  }
+  static INLINE I dot(I acc, Weights w, __m256i x) { return {dot(acc.a, w.a, x), dot(acc.b, w.b, x)}; }
+};
 
 struct FloatProduct {  // one float32 each
   using Accumulator = F;

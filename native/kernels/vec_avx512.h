@@ -59,6 +59,10 @@ INLINE void store_bytes(void* p, I a) {  // the low byte of each lane
   _mm_storeu_si128(static_cast<__m128i*>(p), _mm512_cvtepi32_epi8(a));
 }
 
+INLINE void store_int16(int16_t* p, I a) {  // the low half of each lane, which is within 16 bits
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(a));
+}
+
 INLINE F load_bfloat16(const uint16_t* p) {
   const __m256i half = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
@@ -110,6 +114,21 @@ struct ProbabilityProduct {  // w: signed values, x: unsigned parts of probabili
   static constexpr int kRows = 5, kPanels = 4;
   static INLINE Weights weights(const void* p) { return _mm512_load_si512(p); }
   static INLINE I dot(I acc, Weights w, I x) { return dot_unsigned_signed(acc, x, w); }
+};
+
+#ifndef __AVX512BF16__  // else bfloat16, which is a tenth faster
+#define AWC_INT16_PRODUCT
+#endif
+struct Int16Product {  // two int16 each
+  using Accumulator = I;
+  using Sum = int32_t;
+  using Weights = I;
+  static constexpr int kRows = 12, kPanels = 2;
+  static INLINE Weights weights(const void* p) { return _mm512_load_si512(p); }
+  static INLINE I dot(I acc, Weights w, I x) {
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(w), "v"(x));
+    return acc;
+  }
 };
 
 #ifdef __AVX512BF16__
