@@ -145,7 +145,7 @@ INLINE I load_64_bytes(const void* p) {
   return {_mm256_load_si256(q), _mm256_load_si256(q + 1)};
 }
 
-// ---- the three products, see vec_avx512.h ----
+// ---- the products, see vec_avx512.h ----
 
 #ifdef __AVXVNNI__
 INLINE __m256i dot_unsigned_signed(__m256i acc, __m256i u, __m256i s) {  // in assembly as in vec_avx512.h

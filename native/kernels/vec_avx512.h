@@ -94,7 +94,7 @@ INLINE I dot_unsigned_signed(I acc, I u, I s) {
   return acc;
 }
 
-// ---- the three products: acc[lane] += the four bytes (or two, or one number) of w's lane times those of x ----
+// ---- the products: acc[lane] += the four bytes (or two, or one number) of w's lane times those of x ----
 
 struct Int8Product {  // w: unsigned (weight + 128), x: signed
   using Accumulator = I;

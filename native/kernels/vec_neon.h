@@ -128,7 +128,7 @@ INLINE int8x16_t four_bytes(const void* p) {
   return vreinterpretq_s8_s32(vdupq_n_s32(x));
 }
 
-// ---- the three products, see vec_avx512.h ----
+// ---- the products, see vec_avx512.h ----
 
 struct SignedProduct {  // both signed
   using Accumulator = I;
