@@ -65,6 +65,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clients", type=int, default=Plan.clients)
     parser.add_argument("--rounds", type=int, default=Plan.rounds, help="turns of each server")
     parser.add_argument("--count", type=int, default=Plan.count, help="requests in a turn, or pairs")
+    parser.add_argument(
+        "--turn-s", type=float, default=Plan.turn_s, help="after which a server gets no more in its turn"
+    )
     parser.add_argument("--language", default="", help="told, and clips of it alone; default: all, to be detected")
     parser.add_argument("--pause-s", type=float, default=Plan.pause_s)
     parser.add_argument("--long-file", default=Plan.long_file)

@@ -21,13 +21,13 @@ from benchmarks.compare.recordings import read_folder
 from benchmarks.compare.scoring import Errors, count_errors
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from benchmarks.compare.recordings import Recording
 
 ROUTE = "/v1/audio/transcriptions"
-TIMEOUT_S = 300.0
+TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +69,26 @@ class Loaded:
         """Those that were answered."""
         return [answer for answer in self.answers if answer.status == 200]
 
-    @property
-    def errors(self) -> Errors:
-        """Words that came out wrong, of the clips whose text is known."""
+    def errors(self, names: Collection[str] | None = None) -> Errors:
+        """Words that came out wrong, of the clips whose text is known; of those of `names` alone, if they are given."""
         total = Errors()
         for answer in self.good:
             r = answer.clip.recording
-            if r.scored:
+            if r.scored and (names is None or answer.clip.name in names):
                 found = count_errors(r.text, answer.text, r.language)
                 total = Errors(*(a + b for a, b in zip(_counts(total), _counts(found), strict=True)))
         return total
 
-    def figures(self) -> dict[str, float]:
-        """Requests and audio a second, latencies in ms, the word error rate in percent, and what failed."""
+    @property
+    def names(self) -> set[str]:
+        """The clips that were answered."""
+        return {answer.clip.name for answer in self.good}
+
+    def figures(self, names: Collection[str] | None = None) -> dict[str, float]:
+        """Requests and audio a second, latencies in ms, the word error rate in percent, and what failed.
+
+        `names`: the clips whose words are compared; None: all. Figures of nothing are NaN.
+        """
         latencies = [1000 * answer.latency_s for answer in self.good]
         audio_s = sum(answer.clip.recording.duration_s for answer in self.good)
         return {
@@ -89,10 +96,10 @@ class Loaded:
             "failed": len(self.answers) - len(self.good),
             "requests_per_s": round(len(self.good) / self.wall_s, 3),
             "audio_per_s": round(audio_s / self.wall_s, 1),
-            "p50_ms": round(quantile(latencies, 0.5)),
-            "p95_ms": round(quantile(latencies, 0.95)),
-            "p99_ms": round(quantile(latencies, 0.99)),
-            "wer": round(self.errors.rate, 2),
+            "p50_ms": round(quantile(latencies, 0.5), 0),
+            "p95_ms": round(quantile(latencies, 0.95), 0),
+            "p99_ms": round(quantile(latencies, 0.99), 0),
+            "wer": round(self.errors(names).rate, 2),
         }
 
 
@@ -140,14 +147,18 @@ async def ask(client: httpx.AsyncClient, clip: Clip, fields: Mapping[str, str]) 
     return Answer(clip, began, latency, answer.status_code, text)
 
 
-async def load(base: str, clips: Sequence[Clip], clients: int, count: int, fields: Mapping[str, str]) -> Loaded:
-    """`count` requests, `clients` at a time without pause, of the clips in turn."""
+async def load(
+    base: str, clips: Sequence[Clip], clients: int, count: int, fields: Mapping[str, str], *, most_s: float = math.inf
+) -> Loaded:
+    """`count` requests, `clients` at a time without pause, of the clips in turn; none after `most_s`."""
     found = Loaded()
     waiting: Iterator[Clip] = itertools.islice(itertools.cycle(clips), count)
 
     async def send_on(client: httpx.AsyncClient) -> None:
         for clip in waiting:
             found.answers.append(await ask(client, clip, fields))
+            if time.perf_counter() - began > most_s:
+                return
 
     async with open_client(base) as client:
         began = time.perf_counter()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import signal
+import subprocess
 import tempfile
 import time
 from contextlib import ExitStack
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.serve.load import Loaded, ask, clips_of, events, load, open_client, quantile
 from benchmarks.serve.peers import CHOICES, ours
-from benchmarks.serve.servers import served
+from benchmarks.serve.servers import Served, served
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from benchmarks.compare.recordings import Recording
     from benchmarks.serve.load import Clip
-    from benchmarks.serve.servers import Served
 
 SHORTEST_S, LONGEST_S = 3.0, 8.0
 USUAL_S = 5.0
@@ -29,7 +29,11 @@ USUAL_S = 5.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What all measurements share. `rounds`: how often servers, or ways, take turns; `count`: requests in each."""
+    """What all measurements share.
+
+    `rounds`: how often servers, or ways, take turns; `count`: requests in each. `turn_s`: after so long a server gets
+    no more requests in its turn of the comparison.
+    """
 
     kit: Path
     model: str = "base"
@@ -41,6 +45,7 @@ class Plan:
     language: str = ""
     pause_s: float = 4.0
     long_file: str = "long_10min.flac"
+    turn_s: float = 20.0
 
     @property
     def fields(self) -> dict[str, str]:
@@ -59,20 +64,35 @@ class Plan:
 
 
 def throughput(plan: Plan) -> dict[str, Any]:
-    """Clients that send clips without pause, to one server after another, in turn. The first turn is a warm-up."""
-    clips, found = plan.clips(), dict.fromkeys(plan.servers, Loaded())
+    """Clients that send clips without pause, to one server after another, in turn; half a turn of them to warm up.
+
+    Word errors are those of the clips that every server has answered. A server that does not start is told, not fatal.
+    """
+    clips, rows = plan.clips(), dict[str, dict[str, Any]]()
     with ExitStack() as stack:
-        running = {name: stack.enter_context(served(CHOICES[name](plan.model, plan.threads))) for name in plan.servers}
+        running = dict[str, Served]()
+        for name in plan.servers:
+            try:
+                running[name] = stack.enter_context(served(CHOICES[name](plan.model, plan.threads)))
+            except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+                rows[name] = {"told": name, "problem": str(error).strip()}
+        found = dict.fromkeys(running, Loaded())
         for server in running.values():
-            asyncio.run(load(server.base, clips, plan.clients, plan.clients, _fields(plan, server)))
+            asyncio.run(load(server.base, clips, plan.clients, max(1, plan.clients // 2), _fields(plan, server)))
         for number in range(plan.rounds):
             sent = clips[number * plan.count % len(clips) :] + clips
             for name, server in running.items():
-                found[name] += asyncio.run(load(server.base, sent, plan.clients, plan.count, _fields(plan, server)))
-        memory = {name: round(sum(server.memory_mb())) for name, server in running.items()}
+                fields = _fields(plan, server)
+                found[name] += asyncio.run(
+                    load(server.base, sent, plan.clients, plan.count, fields, most_s=plan.turn_s)
+                )
+        memory = {name: round(server.memory_mb()) for name, server in running.items()}
         told = {name: server.choice.told for name, server in running.items()}
-    rows = {name: {"told": told[name], **found[name].figures(), "memory_mb": memory[name]} for name in plan.servers}
-    return {"clients": plan.clients, "servers": rows} | _against_best(rows)
+    shared = set.intersection(*(one.names for one in found.values() if one.good)) if found else set[str]()
+    for name in running:
+        rows[name] = {"told": told[name], **found[name].figures(shared), "memory_mb": memory[name]}
+    rows = {name: rows[name] for name in plan.servers}
+    return {"clients": plan.clients, "clips_compared": len(shared), "servers": rows} | _against_best(rows)
 
 
 def _fields(plan: Plan, server: Served) -> dict[str, str]:
@@ -80,8 +100,9 @@ def _fields(plan: Plan, server: Served) -> dict[str, str]:
 
 
 def _against_best(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    peers = {name: row["requests_per_s"] for name, row in rows.items() if name != "ours"}
-    if not peers or "ours" not in rows:
+    rates = {name: row["requests_per_s"] for name, row in rows.items() if row.get("requests_per_s")}
+    peers = {name: rate for name, rate in rates.items() if name != "ours"}
+    if not peers or "ours" not in rates:
         return {}
     best = max(peers, key=lambda name: peers[name])
     return {"best_peer": best, "times_best_peer": round(rows["ours"]["requests_per_s"] / peers[best], 2)}

@@ -49,13 +49,23 @@ class Served:
         first = psutil.Process(self.process.pid)
         return [first, *first.children(recursive=True)]
 
-    def memory_mb(self) -> list[float]:
-        """What each process holds of memory that no other has."""
-        return [process.memory_full_info().uss / (1 << 20) for process in self.processes]
+    @property
+    def lasting(self) -> list[psutil.Process]:
+        """It, and what it has started itself: ours has its worker there, whose decoders come and go."""
+        first = psutil.Process(self.process.pid)
+        return [first, *first.children()]
+
+    def memory_mb(self) -> float:
+        """What all its processes hold of memory that no other has."""
+        return sum(filter(None, map(_memory_mb, self.processes)))
+
+    def memory_of(self) -> dict[int, float]:
+        """The same of each that lasts, by its process id."""
+        return {process.pid: mb for process in self.lasting if (mb := _memory_mb(process)) is not None}
 
     def descriptors(self) -> list[int]:
-        """How many open files each has."""
-        return [process.num_fds() for process in self.processes]
+        """How many open files each that lasts has."""
+        return [process.num_fds() for process in self.lasting]
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, float]:
         """Its exit code and how long that took, in seconds; killed after a minute."""
@@ -72,6 +82,14 @@ class Served:
                 process.kill()
         self.process.wait()
         return code, took_s
+
+
+def _memory_mb(process: psutil.Process) -> float | None:
+    """None where it has ended."""
+    try:
+        return float(process.memory_full_info().uss / (1 << 20))
+    except psutil.NoSuchProcess:
+        return None
 
 
 @contextmanager

@@ -31,30 +31,37 @@ SEED = 1
 
 @dataclass(slots=True)
 class Soaked:
-    """What was seen: each row the memory of each process in MB, and its open files."""
+    """What was seen: each row the memory of each process that lasts in MB, by its id, and their open files."""
 
-    memory_mb: list[list[float]] = field(default_factory=list)
+    memory_mb: list[dict[int, float]] = field(default_factory=list)
     descriptors: list[list[int]] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
+    minutes: float = 0.0
 
 
 def soak(plan: Plan, minutes: float) -> dict[str, Any]:
     """`plan.clients` clients for so many minutes, each with something else every time; then, at rest, a last look."""
-    seen = Soaked()
+    seen = Soaked(minutes=minutes)
     with tempfile.TemporaryDirectory() as folder, served(ours(plan.model, plan.threads, "--data", folder)) as server:
         asyncio.run(_soak(server, plan, minutes * 60, seen))
     return report(seen)
 
 
 def report(seen: Soaked) -> dict[str, Any]:
-    """How much the memory of each process grew after the warm-up, in percent: the last quarter against the first."""
+    """How much the memory of each process grew after the warm-up, in percent: the last quarter against the first.
+
+    `replaced`: processes that ended, or began, meanwhile; of them there is no growth.
+    """
     rows = seen.memory_mb[round(WARM_UP * len(seen.memory_mb)) :]
     quarter = max(1, len(rows) // 4)
-    processes = range(min(len(row) for row in rows))
-    first = [max(row[n] for row in rows[:quarter]) for n in processes]
-    last = [max(row[n] for row in rows[-quarter:]) for n in processes]
+    ever = dict.fromkeys(pid for row in rows for pid in row)
+    lasting = [pid for pid in ever if all(pid in row for row in rows)]
+    first = [max(row[pid] for row in rows[:quarter]) for pid in lasting]
+    last = [max(row[pid] for row in rows[-quarter:]) for pid in lasting]
     return {
+        "minutes": round(seen.minutes, 1),
+        "replaced": len(ever) - len(lasting),
         "requests": seen.counts,
         "memory_mb": [round(mb) for mb in last],
         "grew_percent": [round(100 * (b / a - 1), 1) for a, b in zip(first, last, strict=True)],
@@ -83,12 +90,12 @@ async def _soak(server: Served, plan: Plan, seconds: float, seen: Soaked) -> Non
 
     async def look() -> None:
         while time.monotonic() < until:
-            seen.memory_mb.append(server.memory_mb())
+            seen.memory_mb.append(server.memory_of())
             await asyncio.sleep(SAMPLE_S)
 
     await asyncio.gather(look(), *(client_of() for _ in range(plan.clients)))
     await _at_rest(server)
-    seen.memory_mb.append(server.memory_mb())
+    seen.memory_mb.append(server.memory_of())
     seen.descriptors.append(server.descriptors())
 
 

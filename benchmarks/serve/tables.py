@@ -48,9 +48,13 @@ def _part(figures: Mapping[str, Any]) -> str:
 
 
 def _servers(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    heads: Sequence[str] = ("server", "requests/s", "p50 s", "p95 s", "WER %", "MB", "failed")
+    heads: Sequence[str] = ("server", "requests/s", "p50 s", "p95 s", "WER %", "MB", "answered", "failed")
     lines = ["| " + " | ".join(heads) + " |", "|---" + "|---:" * (len(heads) - 1) + "|"]
     for row in rows.values():
+        if "problem" in row:
+            reason = row["problem"].splitlines()[-1].replace("|", "/")
+            lines.append(f"| {row['told']} | did not start: {reason} |" + " |" * (len(heads) - 2))
+            continue
         cells = (
             row["told"],
             f"{row['requests_per_s']:.2f}",
@@ -58,6 +62,7 @@ def _servers(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
             f"{row['p95_ms'] / 1000:.2f}",
             f"{row['wer']:.1f}",
             row["memory_mb"],
+            row["requests"],
             row["failed"],
         )
         lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")

@@ -79,6 +79,9 @@ def test_rates_errors_and_latencies_of_a_load() -> None:
     figures = Loaded(6.0, answers).figures()
     assert (figures["requests"], figures["failed"], figures["requests_per_s"]) == (3, 1, 0.5)
     assert (figures["audio_per_s"], figures["p50_ms"], figures["p95_ms"], figures["wer"]) == (2.5, 2000, 3000, 25.0)
+    assert Loaded(6.0, answers).names == {"real/a.wav", "real/b.wav", "real/c.wav"}
+    assert Loaded(6.0, answers).figures({"real/a.wav"})["wer"] == 0.0
+    assert math.isnan(Loaded(6.0).figures()["p50_ms"])
 
 
 def test_a_load_has_as_many_requests_as_were_asked_for() -> None:
@@ -86,12 +89,15 @@ def test_a_load_has_as_many_requests_as_were_asked_for() -> None:
     clips = [clip("a.wav", b"good"), clip("b.wav", b"broken")]
     with served(choice) as server:
         found = asyncio.run(load(server.base, clips, 4, 10, {"response_format": "json"}))
-        assert server.memory_mb()[0] > 1
+        short = asyncio.run(load(server.base, clips, 4, 10, {}, most_s=0.0))
+        assert server.memory_mb() > 1
+        assert min(server.memory_of().values()) > 1
         assert server.descriptors()[0] > 2
         code, _ = server.end()
     assert [answer.status for answer in found.answers].count(200) == 5
     assert [answer.status for answer in found.answers].count(500) == 5
-    assert found.errors.rate == 50.0
+    assert found.errors().rate == 50.0
+    assert len(short.answers) == 4, "nothing more is sent once the time is over"
     assert code == -15
 
 
@@ -103,10 +109,12 @@ def test_a_server_that_does_not_start_says_why() -> None:
 
 def test_growth_is_that_after_the_warm_up_and_of_each_process() -> None:
     web, worker = [100.0] * 16, [50.0, 100.0, 200.0, 400.0, *[400.0] * 6, *[440.0] * 6]
-    seen = Soaked([list(row) for row in zip(web, worker, strict=True)], [[10, 20], [10, 21]], {"clip": 3})
+    rows = [{7: w, 8: x} | ({9 + n: 50.0} if n % 2 else {}) for n, (w, x) in enumerate(zip(web, worker, strict=True))]
+    seen = Soaked(rows, [[10, 20], [10, 21]], {"clip": 3})
     told = report(seen)
     assert told["grew_percent"] == [0.0, 10.0]
     assert told["memory_mb"] == [100, 440]
+    assert told["replaced"] == 6, "those that came and went are counted"
     assert told["descriptors_at_rest"] == {"before": [10, 20], "after": [10, 21]}
 
 
@@ -118,7 +126,7 @@ def test_the_table_names_goals_and_servers() -> None:
         "first-delta": {"median_s": 1.5},
     }
     text = markdown(found)
-    assert "| a server | 0.50 | 1.00 | 1.00 | 0.0 | 500 | 0 |" in text
+    assert "| a server | 0.50 | 1.00 | 1.00 | 0.0 | 500 | 1 | 0 |" in text
     assert "times_best_peer: 4.5" in text
     assert "first-delta (goal: <= 2 s)" in text
 
@@ -131,12 +139,15 @@ def test_readme_gets_the_table_of_servers_and_stays_what_it_is_else(root: Path) 
         "p95_ms": 2000,
         "wer": 20.0,
         "memory_mb": 1,
+        "requests": 48,
         "failed": 0,
     }
-    found = {"about": {"date": "today"}, "throughput": {"servers": {"ours": row}}}
+    absent = {"told": "whisper-live", "problem": "whisper-live does not start:\nno module | named torch"}
+    found = {"about": {"date": "today"}, "throughput": {"servers": {"ours": row, "whisper-live": absent}}}
     readme = (root / "README.md").read_text(encoding="utf-8")
     written = put_into(readme, found)
-    assert "| ours | 3.00 | 1.00 | 2.00 | 20.0 | 1 | 0 |" in written
+    assert "| ours | 3.00 | 1.00 | 2.00 | 20.0 | 1 | 48 | 0 |" in written
+    assert "| whisper-live | did not start: no module / named torch | | | | | | |" in written
     assert put_into(written, found) == written
     assert (written.partition(BEGIN)[0], written.partition(END)[2]) == (
         readme.partition(BEGIN)[0],
