@@ -23,11 +23,12 @@ class NoPostgresError(Exception):
 class PostgresServer:
     """Runs until `stop`, `kill` or the end of the process; `start` has it again, with what it holds.
 
-    `options`: of `postgres`, as `-c fsync=off`. Raises NoPostgresError where none is installed.
+    `options`: of `postgres`, as `-c fsync=off`. `within`: where its folder is made; None: where temporary ones are.
+    Raises NoPostgresError where none is installed.
     """
 
-    def __init__(self, *options: str) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="pg"))  # short: a socket's path has 107 bytes
+    def __init__(self, *options: str, within: Path | None = None) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="pg", dir=within))  # short: a socket's path has 107 bytes
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         try:

@@ -97,7 +97,7 @@ class PostgresJobStore:
                         return found
                     if limits != NO_LIMITS:
                         check_limits(request, limits, _usage(database, request.client), _usage(database, None))
-                    if _inserted(database, job):
+                    if _insert(database, job):
                         return job
                 # Somebody else has added one of its key meanwhile.
 
@@ -311,29 +311,30 @@ def _of_key(database: Connection[DictRow], request: JobRequest) -> Job | None:
     return _job(found) if found is not None else None
 
 
-def _inserted(database: Connection[DictRow], job: Job) -> bool:
-    """False where there is one of its idempotency key."""
-    request = job.request
+INSERTED = (
+    "id", "client", "idempotency_key", "request", "priority", "state", "created_s", "ready_s", "turn_s", "kept_bytes",
+    "name_key", "folder",
+)  # fmt: skip
+"""Columns of a job that is added; the others have their defaults."""
+
+
+def inserted(job: Job) -> tuple[object, ...]:
+    """What a new job has in these columns."""
+    request, key = job.request, storable(job.request.idempotency_key) or None
+    turn_s = job.created_s - request.priority * WAITING_WORTH_S
     return (
-        database.execute(
-            "INSERT INTO jobs (id, client, idempotency_key, request, priority, state, created_s, ready_s, turn_s, "
-            "kept_bytes, name_key, folder) VALUES (%s, %s, %s, %s, %s, 'queued', %s, %s, %s, %s, %s, %s) "
-            "ON CONFLICT (client, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING",
-            (
-                job.id,
-                request.client,
-                storable(request.idempotency_key) or None,
-                request.to_json(),
-                request.priority,
-                job.created_s,
-                job.created_s,
-                job.created_s - request.priority * WAITING_WORTH_S,
-                job.kept_bytes,
-                *columns_of(request).values(),
-            ),
-        ).rowcount
-        > 0
+        job.id, request.client, key, request.to_json(), request.priority, job.state.value, job.created_s, job.created_s,
+        turn_s, job.kept_bytes, *columns_of(request).values(),
+    )  # fmt: skip
+
+
+def _insert(database: Connection[DictRow], job: Job) -> bool:
+    """False where there is one of its idempotency key."""
+    statement = (
+        f"INSERT INTO jobs ({', '.join(INSERTED)}) VALUES ({', '.join(['%s'] * len(INSERTED))}) "  # noqa: S608 - of the above
+        "ON CONFLICT (client, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING"
     )
+    return database.execute(statement.encode(), inserted(job)).rowcount > 0
 
 
 def _usage(database: Connection[DictRow], client: str | None) -> Usage:
