@@ -14,13 +14,14 @@ from fastapi.testclient import TestClient
 
 from autorag_whisper.domain.errors import EngineError
 from autorag_whisper.domain.request import TranscribeOptions
-from autorag_whisper.jobs.job import JobRequest, QueueLimits
+from autorag_whisper.jobs.clock_guard import ClockGuard
+from autorag_whisper.jobs.job import JobRequest, KeptMedia, QueueLimits
 from autorag_whisper.jobs.memory import MemoryJobStore
 from autorag_whisper.jobs.runner import JobRunner
 from autorag_whisper.server import keys
 from autorag_whisper.server.app import Engine, create_app
 from autorag_whisper.server.health import STALLED_S
-from autorag_whisper.server.jobs import Jobs, JobSettings
+from autorag_whisper.server.jobs import Jobs, JobSettings, tidy
 from autorag_whisper.server.settings import ServerSettings
 from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
 from run_world import World
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.domain.device import Device
     from autorag_whisper.engines.base import Encoded
-    from autorag_whisper.jobs.job import Claim
+    from autorag_whisper.jobs.job import Claim, Job
 
 BASE = "http://127.0.0.1:8060"
 
@@ -480,3 +481,38 @@ def test_a_strict_server_refuses_fields_of_a_job_that_it_would_ignore(tmp_path: 
         assert taken.status_code == 201, taken.text
         served.until(taken.json()["id"], "done")
     served.world.transcriber.close()
+
+
+def test_a_clock_that_is_set_ahead_by_weeks_removes_no_result_and_no_recording(
+    served: Served, speech: bytes, tmp_path: Path
+) -> None:
+    keep_s, now = 30 * 86_400.0, time.time()
+    served.runner.kept_media = KeptMedia(7 * 86_400.0)
+    job = served.until(served.add(speech, language="en").json()["id"], "done")
+    settings = JobSettings(kept_media=KeptMedia(7 * 86_400.0))
+    guard = ClockGuard(tmp_path / "seen.json", served.store)
+
+    def tidied(now_s: float, passed_s: float, *, most_bytes: int | None = None) -> Job | None:
+        jobs = Jobs(served.store, served.runner, lambda: now_s, replace(settings, most_bytes=most_bytes))
+        tidy(jobs, keep_s, guard, passed_s)
+        return served.store.get(job["id"])
+
+    ahead = now + 60 * 86_400.0
+    assert tidied(now, 0.0)
+    kept = tidied(ahead, 3600.0)
+    assert kept is not None
+    assert kept.media_bytes == len(speech)
+    assert served.client.get(f"/v1/jobs/{job['id']}/result").status_code == 200
+    assert tidied(now + 7200.0, 3600.0), "it was set back"
+    assert tidied(ahead, 3600.0), "and ahead again"
+    assert tidied(ahead + 3600.0, 3600.0, most_bytes=0) is None, "what is too much goes all the same"
+
+
+def test_what_is_old_by_a_clock_that_went_on_for_a_day_is_forgotten(
+    served: Served, speech: bytes, tmp_path: Path
+) -> None:
+    job = served.until(served.add(speech, language="en").json()["id"], "done")
+    guard, ahead = ClockGuard(tmp_path / "seen.json", served.store), time.time() + 60 * 86_400.0
+    for hours in range(26):
+        tidy(Jobs(served.store, served.runner, lambda h=hours: ahead + h * 3600.0), 30 * 86_400.0, guard, 3600.0)
+        assert (served.store.get(job["id"]) is not None) == (hours < 24)

@@ -41,6 +41,7 @@ class JobFiles:
         self.results, self.uploads = folder / "results", folder / "uploads"
         for made in (folder, self.results, self.uploads):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.clock = folder / "clock.json"
         self.listening, self.partial = Listening(folder / "audio"), PartialUploads(folder / "partial")
         self._free_bytes = free_bytes or (lambda: shutil.disk_usage(folder).free)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 import uuid
 from contextlib import AsyncExitStack
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fastapi import FastAPI, Request, Response  # noqa: TC002 - FastAPI looks for them here
 
 from autorag_whisper.domain.job_errors import QueueFull, QuotaExceeded
+from autorag_whisper.jobs.clock_guard import ClockGuard
 from autorag_whisper.jobs.job import KEY_PREFIX, NO_LIMITS, Job, JobRequest, JobState, KeptMedia, QueueLimits
 from autorag_whisper.jobs.partial import KEPT_S
 from autorag_whisper.jobs.shown import job_json
@@ -166,19 +168,27 @@ def _add_changes(app: FastAPI, service: Service, jobs: Jobs) -> None:
 
 async def keep_tidy(jobs: Jobs, keep_s: float) -> None:
     """Forget what has been over for so long, or is too much, now and every hour. Ends when it is cancelled."""
+    guard, loop = ClockGuard(jobs.runner.files.clock, jobs.store), asyncio.get_running_loop()
+    looked = loop.time()
     while True:
+        passed_s, looked = loop.time() - looked, loop.time()
         try:
-            await asyncio.to_thread(_tidy, jobs, keep_s)
+            await asyncio.to_thread(tidy, jobs, keep_s, guard, passed_s)
         except Exception:  # noqa: BLE001 - it is tried again in an hour
             _log.exception("old jobs could not be forgotten")
         await asyncio.sleep(_TIDY_S)
 
 
-def _tidy(jobs: Jobs, keep_s: float) -> None:
-    kept = jobs.settings.kept_media
-    jobs.runner.prune(jobs.clock() - keep_s, jobs.settings.most_bytes)
-    jobs.runner.drop_media(jobs.clock() - kept.keep_s, kept.most_bytes)
-    jobs.runner.files.partial.remove_old(jobs.clock() - KEPT_S)
+def tidy(jobs: Jobs, keep_s: float, guard: ClockGuard, passed_s: float = 0.0) -> None:
+    """Forget what has been over for so long, where the clock is to be believed, or is too much.
+
+    `passed_s`: since the last call. Raises what the store and the disk raise.
+    """
+    now_s, kept = jobs.clock(), jobs.settings.kept_media
+    by_age_s = now_s if guard.believes(now_s, passed_s) else -math.inf
+    jobs.runner.prune(by_age_s - keep_s, jobs.settings.most_bytes)
+    jobs.runner.drop_media(by_age_s - kept.keep_s, kept.most_bytes)
+    jobs.runner.files.partial.remove_old(by_age_s - KEPT_S)
     jobs.runner.transcripts.index_all()
 
 
