@@ -243,4 +243,4 @@ def until(condition: Callable[[], bool], what: str, patience_s: float = 240) -> 
         threading.Event().wait(0.05)
 
 
-__all__ = ["AXE", "CHROMIUM", "SCREENSHOTS", "STATES", "HTTPError", "Visitor", "World", "shot", "until"]
+__all__ = ["AXE", "CHROMIUM", "ROOT", "SCREENSHOTS", "STATES", "HTTPError", "Visitor", "World", "shot", "until"]

@@ -203,7 +203,8 @@ export class Player {
 }
 
 /** Whether pictures were shown for a second and no sound came with them: a codec that the browser lacks. @param {any} media */
-const isMute = (media) => !media.paused && media.currentTime > 1 && media.webkitVideoDecodedByteCount > 0 && media.webkitAudioDecodedByteCount === 0;
+const isMute = (media) =>
+  media.played.length > 0 && media.played.end(0) - media.played.start(0) > 1 && media.webkitVideoDecodedByteCount > 0 && media.webkitAudioDecodedByteCount === 0;
 
 const nonce = () => document.querySelector('meta[name="style-nonce"]')?.getAttribute("content") ?? "";
 

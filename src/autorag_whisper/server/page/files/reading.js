@@ -57,7 +57,9 @@ export class Reading {
       rendered: () => this.onRendered(),
     });
     try {
-      this.setJob(await api.job(this.id));
+      const found = await api.job(this.id);
+      if (this.stop.signal.aborted) return;
+      this.setJob(found);
       this.endings.push(keepLooking(this.id), jobs.subscribe((all) => this.meets(all.find((job) => job.id === this.id))));
       const { state } = /** @type {Job} */ (this.job.value);
       if (state === "done") await this.load();
