@@ -237,9 +237,12 @@ def test_a_video_is_seen_beside_its_text(
     film = tmp_path / "film.webm"
     make_film(kit / "jfk.flac", film, ("libvpx", "libopus"))
     visitor = visit()
-    page = visitor.reads(world.transcribed(film))
+    job = world.transcribed(film)
+    page = visitor.reads(job)
     page.wait_for_selector(".video video", state="visible")
-    page.locator('[data-w="4"]').click()
+    page.wait_for_function("() => document.querySelector('video').readyState >= 2")
+    # It stands still: a film of eleven seconds may be over before a busy machine has drawn the dialog.
+    page.evaluate("(time) => { document.querySelector('video').currentTime = time; }", words_of(world, job)[4]["start"])
     page.locator("#export").click()
     page.wait_for_selector("#caption")
     page.get_by_label("Characters in a line").fill("16")

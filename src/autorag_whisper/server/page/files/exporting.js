@@ -11,6 +11,9 @@ const SUFFIXES = /** @type {Record<string, string>} */ ({ words: "words.json" })
 /** @type {[string, number, number][]} */
 const NUMBERS = [["line_length", 4, 200], ["lines", 1, 10], ["reading_speed", 1, 60], ["max_words", 1, 100]];
 
+/** What an export begins with where none was chosen before: of the wanted ones that which has settings. @param {string[]} wanted */
+const firstOf = (wanted) => wanted.find((name) => SUBTITLES.has(name)) ?? wanted[0] ?? "srt";
+
 /** @typedef {import("./cues.js").Cue} Cue */
 
 /** @param {{cues: Cue[], player: import("./player.js").Player | null}} props */
@@ -48,7 +51,7 @@ function Preview({ cues, player }) {
 
 /** @param {{reading: import("./reading.js").Reading, session: import("./session.js").Session, onClose: () => void}} props */
 export function Exporting({ reading, session, onClose }) {
-  const [format, setFormat] = useState(remembered("format", wantedFormats.value[0] ?? "srt"));
+  const [format, setFormat] = useState(remembered("format", firstOf(wantedFormats.value)));
   const [settings, setSettings] = useState(/** @type {Record<string, string>} */ (remembered("subtitles", {})));
   const [cues, setCues] = useState(/** @type {Cue[]} */ ([]));
   const [problem, setProblem] = useState("");
