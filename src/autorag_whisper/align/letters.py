@@ -83,14 +83,18 @@ class LetterClassifier:
 
         Raises ValueError for another width.
         """
-        frames = (np.asarray(encoded, np.float32) - self.mean) / self.spread
-        hidden_size = len(self.hidden_bias)
+        frames = np.subtract(np.asarray(encoded, np.float32), self.mean)
+        frames /= self.spread
+        size = len(self.hidden_bias)
         # Each frame once against the weights of its three places, which saves copying it three times.
         with at_work(), one_blas_thread():
             at_place = frames @ np.concatenate(np.split(self.hidden_weights, 3), axis=1)
-        hidden = at_place[:, hidden_size : 2 * hidden_size] + self.hidden_bias
-        hidden += at_place[[0, *range(len(frames) - 1)], :hidden_size]
-        hidden += at_place[[*range(1, len(frames)), len(frames) - 1], 2 * hidden_size :]
+        hidden = at_place[:, size : 2 * size]
+        hidden += self.hidden_bias
+        hidden[0] += at_place[0, :size]
+        hidden[1:] += at_place[:-1, :size]
+        hidden[:-1] += at_place[1:, 2 * size :]
+        hidden[-1] += at_place[-1, 2 * size :]
         np.maximum(hidden, 0.0, out=hidden)
         with at_work(), one_blas_thread():
             scores = hidden @ self.output_weights + self.output_bias
