@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
+
+import pytest
 
 from autorag_whisper.engines.native_model import SpecialTokens
 from native_models import random_model, write_deep_model
@@ -12,6 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from autorag_whisper.engines.native_weights import WhisperShape
+
+ARE_LARGEST_ASKED_FOR = os.environ.get("AUTORAG_WHISPER_LARGEST_SHAPES") == "1"  # noqa: TID251 - of the tests alone
+LARGEST = pytest.mark.skipif(
+    not ARE_LARGEST_ASKED_FOR, reason="minutes and gigabytes: AUTORAG_WHISPER_LARGEST_SHAPES=1 runs it"
+)
 
 
 def special_tokens(vocabulary: int) -> SpecialTokens:

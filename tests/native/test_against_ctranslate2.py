@@ -8,7 +8,6 @@ layers too; medium and large-v3, which take minutes and up to 9 GB, where AUTORA
 from __future__ import annotations
 
 import gc
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from autorag_whisper.domain.request import Search
 from autorag_whisper.engines.native_model import Attention, NativeModel, NativeSearch
 from autorag_whisper.engines.native_weights import WhisperShape, read_weights
-from native_folders import make_folder, special_tokens
+from native_folders import LARGEST, make_folder, special_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,10 +81,6 @@ WHOLE = {
     "medium": shape_of(1024, 80, 51865, 24, 24),
     "large-v3": shape_of(1280, 128, 51866, 32, 32),
 }
-ARE_LARGEST_ASKED_FOR = os.environ.get("AUTORAG_WHISPER_LARGEST_SHAPES") == "1"  # noqa: TID251 - of the tests alone
-LARGEST = pytest.mark.skipif(
-    not ARE_LARGEST_ASKED_FOR, reason="minutes and gigabytes: AUTORAG_WHISPER_LARGEST_SHAPES=1 runs it"
-)
 AT_FULL_DEPTH = [
     "small",
     "large-v3-turbo",

@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,6 +15,10 @@ from autorag_whisper.domain.errors import Cancelled
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.settings import Settings
 from autorag_whisper.transcriber import CancelToken
+from native_folders import LARGEST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("native_library")]
 JOBS, SETTLED, MOST_MB = 300, 60, 12.0
@@ -26,7 +31,11 @@ def resident_mb() -> float:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_three_hundred_jobs_some_of_them_cancelled_leave_memory_flat(demo_sample: Path) -> None:
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("model", ["tiny.en", pytest.param("base", marks=LARGEST)])
+def test_three_hundred_jobs_some_of_them_cancelled_leave_memory_flat(
+    demo_sample: Path, model: str, record_property: Callable[[str, object], None]
+) -> None:
     settings = Settings.from_env(os.environ | {"AUTORAG_WHISPER_ENGINE": "native"})  # noqa: TID251 - the tests' cache
     texts, settled = set(), 0.0
     with build_transcriber(settings) as transcriber:
@@ -37,10 +46,11 @@ def test_three_hundred_jobs_some_of_them_cancelled_leave_memory_flat(demo_sample
                 token = CancelToken()
                 with pytest.raises(Cancelled):
                     transcriber.transcribe(
-                        demo_sample, SHORT, model="tiny.en", cancel=token, on_progress=lambda _, t=token: t.cancel()
+                        demo_sample, SHORT, model=model, cancel=token, on_progress=lambda _, t=token: t.cancel()
                     )
             else:
-                texts.add(transcriber.transcribe(demo_sample, SHORT, model="tiny.en").text)
+                texts.add(transcriber.transcribe(demo_sample, SHORT, model=model).text)
         grown = resident_mb() - settled
+    record_property("grown_mb", grown)
     assert len(texts) == 1
     assert grown < MOST_MB
