@@ -15,7 +15,7 @@ from benchmarks.fleet.model import Costs, Fleet, durations, many_shard_seconds, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MEAN_S, _BITES_AT = 150.0, 128
+_MEAN_S, _BITES_AT, _SHARDS_EACH = 150.0, 128, 50_000
 _STYLE = {"figure.dpi": 80, "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
@@ -28,14 +28,15 @@ def plot(costs: Costs, folder: Path) -> None:
 
 def _times(costs: Costs, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
-    workers = [2**n for n in range(0, 13, 2)]
+    sizes = (1, 16, 128, 1024, 4096)
     for count in (10**5, 10**6, 10**7, 10**8):
         shards = many_shard_seconds(count, _MEAN_S, costs, Sizing(5.0, costs.speed), 1)
+        workers = [n for n in sizes if len(shards) / n < _SHARDS_EACH]  # fewer would need years
         hours = [simulate(shards, Fleet(n, ramp_s=1.0), costs).wall_s / 3600 for n in workers]
         axes.loglog(workers, hours, marker="o", markersize=3, label=f"{count:.0e} recordings")
     for hours, name in ((1, "hour"), (24, "day"), (24 * 7, "week"), (24 * 365, "year")):
         axes.axhline(hours, color="0.85", linewidth=0.8, zorder=0)
-        axes.annotate(name, (workers[-1], hours), fontsize=8, color="0.4", va="bottom", ha="right")
+        axes.annotate(name, (sizes[-1], hours), fontsize=8, color="0.4", va="bottom", ha="right")
     axes.set_xlabel("workers")
     axes.set_ylabel("hours")
     axes.legend(frameon=False)

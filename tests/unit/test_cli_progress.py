@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autorag_whisper.audio.source import MediaSource
-from autorag_whisper.cli.progress import Lines, Tally, can_draw, clock_time, say
+from autorag_whisper.cli.progress import Lines, Tally, can_draw, clock_time, counted, say
 from autorag_whisper.transcriber import Progress
 
 if TYPE_CHECKING:
@@ -168,3 +168,7 @@ def drawn(reader: int, writer: int) -> list[str]:
             written += os.read(reader, 1 << 16)
         assert process.wait(60) == 0
     return written.decode().partition("the end")[0].replace("\n", "\r").split("\r")
+
+
+def test_a_count_of_one_has_no_plural() -> None:
+    assert [counted(count, "recording") for count in (0, 1, 2)] == ["0 recordings", "1 recording", "2 recordings"]
