@@ -45,7 +45,7 @@ class Plan:
     language: str = ""
     pause_s: float = 4.0
     long_file: str = "long_10min.flac"
-    turn_s: float = 20.0
+    turn_s: float = 15.0
 
     @property
     def fields(self) -> dict[str, str]:
