@@ -48,8 +48,8 @@ def main() -> None:
         print(json.dumps({name: found[name]}), file=sys.stderr)
         if given.json:
             given.json.write_text(json.dumps(found, indent=1) + "\n")
-    if given.readme:
-        given.readme.write_text(put_into(given.readme.read_text(encoding="utf-8"), found), encoding="utf-8")
+        if given.readme and name == "throughput":
+            given.readme.write_text(put_into(given.readme.read_text(encoding="utf-8"), found), encoding="utf-8")
     print(markdown(found))
 
 
