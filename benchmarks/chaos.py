@@ -184,7 +184,7 @@ class Chaos:
                 except httpx.HTTPError:
                     continue
                 if answer.status_code not in (200, 201):
-                    assert answer.status_code == 503, answer.text
+                    assert answer.status_code in (408, 503), answer.text  # 408: this process was not let run for long
                     continue
                 assert self.ids.setdefault(key, answer.json()["id"]) == answer.json()["id"], f"{key} is two jobs"
                 waiting.remove(key)

@@ -9,14 +9,14 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from benchmarks.serve.load import Clip, ask, events, open_client
 from benchmarks.serve.peers import ours
 from benchmarks.serve.servers import served
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
-
-    import httpx
 
     from benchmarks.serve.parts import Plan
     from benchmarks.serve.servers import Served
@@ -84,7 +84,10 @@ async def _soak(server: Served, plan: Plan, seconds: float, seen: Soaked) -> Non
                 for _ in range(8):
                     name = chosen.choices(list(acts), [weight for weight, _ in acts.values()])[0]
                     seen.counts[name] = seen.counts.get(name, 0) + 1
-                    await acts[name][1](client, chosen.choice(clips))
+                    try:
+                        await acts[name][1](client, chosen.choice(clips))
+                    except httpx.HTTPError as error:
+                        seen.wrong.append(f"{name}: {type(error).__name__} {error}")
                     if time.monotonic() >= until:
                         break
 
