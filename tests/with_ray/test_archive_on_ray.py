@@ -94,7 +94,7 @@ def test_whatever_is_killed_every_recording_ends_once_with_the_same_words(
         if victim == "driver":
             process.kill()
         else:
-            parts = ("MapBatches(Recognise)",) if victim == "actor" else ("gcs_server",)
+            parts = ("MapBatches(Recognise)", "ray::decode", "ray::IDLE") if victim == "actor" else ("gcs_server",)
             for child in below(process):
                 if named(child, *parts):
                     with contextlib.suppress(psutil.NoSuchProcess):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 LOCAL = "local"
 """In the place of an address: a cluster of this process's own, which ends with it."""
 _KNOCK_S = 10.0
+_TRIES, _SLOW = 4, "timed out during startup"
 
 
 def import_ray(address: str, *modules: str, told: Mapping[str, str] | None = None) -> Any:
@@ -56,20 +57,38 @@ def connect(ray: Any, address: str) -> None:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         if address == LOCAL:
-            slots = max(2, len(os.sched_getaffinity(0)))
-            ray.init(address="local", num_cpus=slots, include_dashboard=False, log_to_driver=False)
+            _begin(ray)
         else:
             _knock(address)
             ray.init(address=address, log_to_driver=False)
     except OSError:
         raise
-    except Exception as error:  # Ray's own of a node that does not come up in half a minute is no more than that
+    except Exception as error:
         let_signals_through(error)
         raise meaning(error) from error
     finally:
         if threading.current_thread() is threading.main_thread():  # where signals are set, by Ray as well
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _begin(ray: Any) -> None:
+    """Begin a cluster. On a busy machine Ray gives its own node up after half a minute, so it is tried a few times.
+
+    What a try leaves ends with this process.
+    """
+    slots = max(2, len(os.sched_getaffinity(0)))
+    for left in reversed(range(_TRIES)):
+        try:
+            ray.init(address="local", num_cpus=slots, include_dashboard=False, log_to_driver=False)
+        except OSError:
+            raise
+        except Exception as error:  # Ray has no type for it
+            let_signals_through(error)
+            if not left or _SLOW not in str(error):
+                raise
+        else:
+            return
 
 
 def nodes_of(ray: Any) -> list[Node]:
@@ -86,7 +105,7 @@ def meaning(error: BaseException) -> AutoragWhisperError:
             return cause
         inner = getattr(cause, "cause", None)
         cause = inner if isinstance(inner, BaseException) else cause.__cause__
-    return ClusterFailed(str(error).strip().partition("\n")[0] or type(error).__name__)
+    return ClusterFailed(str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__)
 
 
 def _knock(address: str) -> None:
