@@ -31,7 +31,7 @@ def named(process: psutil.Process, *parts: str) -> bool:
     return False
 
 
-def until(what: Callable[[], Any], process: subprocess.Popen[bytes], log: Path, patience_s: float = 300.0) -> Any:
+def until(what: Callable[[], Any], process: subprocess.Popen[bytes], log: Path, patience_s: float = 900.0) -> Any:
     """What `what` gives once it is true, while the process runs."""
     ends = time.monotonic() + patience_s
     while not (found := what()):
