@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from autorag_whisper.engines.native_library import NativeLibrary
 
 pytestmark = pytest.mark.usefixtures("native_library")
-AUTO = EngineSetting("auto", auto_tries=True)
+AUTO = EngineSetting("auto")
 
 
 def load(cache: Path, setting: EngineSetting, compute_type: str = "int8", name: str = "tiny.en") -> WhisperModel:
@@ -80,7 +80,7 @@ def test_a_kept_answer_that_is_damaged_is_found_again(
 def test_instructions_that_are_not_here_are_an_error_or_the_way_back(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="no such_kernels"):
         load(tmp_path, EngineSetting("native", "such_kernels"))
-    engine = load(tmp_path, EngineSetting("auto", "such_kernels", auto_tries=True))
+    engine = load(tmp_path, EngineSetting("auto", "such_kernels"))
     assert isinstance(engine, CTranslate2Whisper)
     assert [note.kind for note in engine.spec.notes] == [NoteKind.ENGINE_NOT_USED]
     assert "no such_kernels" in engine.spec.notes[0].text

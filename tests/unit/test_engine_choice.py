@@ -20,26 +20,25 @@ NATIVE, CTRANSLATE2 = EngineName.NATIVE, EngineName.CTRANSLATE2
 @pytest.mark.parametrize("wanted", ["auto", "native", "ctranslate2"])
 @pytest.mark.parametrize("missing", ["", "no library"])
 def test_a_card_is_ctranslate2s_whatever_is_wanted(wanted: str, missing: str) -> None:
-    assert before_trial(wanted, ON_CARD, missing, auto_tries=True).engine is CTRANSLATE2
+    assert before_trial(wanted, ON_CARD, missing).engine is CTRANSLATE2
 
 
 @pytest.mark.parametrize("missing", ["", "no library"])
 def test_an_engine_that_is_asked_for_is_taken_and_its_load_says_what_it_lacks(missing: str) -> None:
-    assert before_trial("native", ON_CPU, missing, auto_tries=True).engine is NATIVE
-    assert before_trial("ctranslate2", ON_CPU, missing, auto_tries=True).engine is CTRANSLATE2
+    assert before_trial("native", ON_CPU, missing).engine is NATIVE
+    assert before_trial("ctranslate2", ON_CPU, missing).engine is CTRANSLATE2
 
 
 def test_auto_leaves_it_to_a_trial_where_the_native_engine_can_compute() -> None:
-    assert before_trial("auto", ON_CPU, "", auto_tries=True).engine is None
+    assert before_trial("auto", ON_CPU, "").engine is None
     for kind in ("int8", "int8_float32"):
-        assert before_trial("auto", replace(ON_CPU, compute_type=kind), "", auto_tries=True).engine is None
+        assert before_trial("auto", replace(ON_CPU, compute_type=kind), "").engine is None
 
 
 def test_auto_takes_ctranslate2_with_the_reason_where_it_cannot() -> None:
-    assert before_trial("auto", ON_CPU, "no library", auto_tries=True).reason == "no library"
-    floats = before_trial("auto", replace(ON_CPU, compute_type="float32"), "", auto_tries=True)
+    assert before_trial("auto", ON_CPU, "no library").reason == "no library"
+    floats = before_trial("auto", replace(ON_CPU, compute_type="float32"), "")
     assert (floats.engine, "float32" in floats.reason) == (CTRANSLATE2, True)
-    assert before_trial("auto", ON_CPU, "", auto_tries=False).engine is CTRANSLATE2
 
 
 def test_a_trial_that_agrees_and_is_faster_decides_for_the_native_engine() -> None:

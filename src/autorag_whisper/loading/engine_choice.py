@@ -19,9 +19,6 @@ from autorag_whisper.engines.native import COMPUTE_TYPES
 if TYPE_CHECKING:
     from autorag_whisper.domain.device import ModelKey
 
-AUTO_TRIES_NATIVE = False
-"""Whether `auto` considers the native engine at all: not before it is as good in every figure of the timing watch."""
-
 MOST_APART, MOST_APART_MEAN = 0.3, 0.05
 """How far the probability of a token of the clip, and the mean over its tokens, may be from CTranslate2's own."""
 LEAST_ALIKE = 0.9
@@ -58,7 +55,7 @@ class Trial:
     reference_s: float
 
 
-def before_trial(wanted: str, key: ModelKey, missing: str, *, auto_tries: bool = AUTO_TRIES_NATIVE) -> EngineChoice:
+def before_trial(wanted: str, key: ModelKey, missing: str) -> EngineChoice:
     """What the setting, the device and the compute type decide; `missing`: why there is no native library, or ""."""
     if key.device.is_cuda:
         return EngineChoice(EngineName.CTRANSLATE2, "the native engine is for CPUs")
@@ -66,8 +63,6 @@ def before_trial(wanted: str, key: ModelKey, missing: str, *, auto_tries: bool =
         return EngineChoice(EngineName.NATIVE, "AUTORAG_WHISPER_ENGINE=native")
     if wanted == EngineName.CTRANSLATE2:
         return EngineChoice(EngineName.CTRANSLATE2, "AUTORAG_WHISPER_ENGINE=ctranslate2")
-    if not auto_tries:
-        return EngineChoice(EngineName.CTRANSLATE2, "the default; AUTORAG_WHISPER_ENGINE=native has to be asked for")
     if missing:
         return EngineChoice(EngineName.CTRANSLATE2, missing)
     if key.compute_type not in COMPUTE_TYPES:

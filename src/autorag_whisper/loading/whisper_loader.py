@@ -12,7 +12,6 @@ from autorag_whisper.domain.errors import AutoragWhisperError, EngineError, Mode
 from autorag_whisper.domain.notes import Note, NoteKind
 from autorag_whisper.engines import ctranslate2
 from autorag_whisper.engines.native import COMPUTE_TYPES
-from autorag_whisper.loading import engine_choice
 from autorag_whisper.loading.engine_choice import EngineChoice, EngineName, after_trial, before_trial
 from autorag_whisper.loading.load_requests import load_request, with_speller
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from autorag_whisper.engines.base import WhisperModel
     from autorag_whisper.engines.ctranslate2 import LoadRequest
     from autorag_whisper.engines.native_library import NativeLibrary
+    from autorag_whisper.loading.engine_choice import Trial
     from autorag_whisper.loading.model_finder import ModelFinder
 
 _log = logging.getLogger(__name__)
@@ -37,7 +37,6 @@ class EngineSetting:
 
     wanted: str = "auto"
     instruction_set: str = ""
-    auto_tries: bool = engine_choice.AUTO_TRIES_NATIVE
 
 
 class WhisperLoader:
@@ -65,7 +64,7 @@ class WhisperLoader:
     def _choice(self, key: ModelKey, request: LoadRequest) -> EngineChoice:
         library = find_library(self._setting.instruction_set)
         missing = library if isinstance(library, str) else ""
-        choice = before_trial(self._setting.wanted, key, missing, auto_tries=self._setting.auto_tries)
+        choice = before_trial(self._setting.wanted, key, missing)
         if choice.engine is not None or isinstance(library, str):
             return choice
         try:
@@ -84,7 +83,7 @@ class WhisperLoader:
             trials.keep(trial, request.folder)
         return after_trial(trial)
 
-    def _try_out(self, request: LoadRequest) -> engine_choice.Trial:
+    def _try_out(self, request: LoadRequest) -> Trial:
         from autorag_whisper.engines import native
         from autorag_whisper.loading.engine_trial import try_out
         from autorag_whisper.loading.head_calibration import packaged_clip
@@ -115,7 +114,7 @@ class WhisperLoader:
                     "%s computes by the native engine (%s): %s", request.name, engine.instruction_set, choice.reason
                 )
                 return engine
-        could_have = self._setting.auto_tries and request.compute_type in COMPUTE_TYPES and not request.device.is_cuda
+        could_have = request.compute_type in COMPUTE_TYPES and not request.device.is_cuda
         is_noted = self._setting.wanted == "auto" and could_have
         if is_noted:
             note = Note(NoteKind.ENGINE_NOT_USED, f"computed by CTranslate2: {choice.reason}")
