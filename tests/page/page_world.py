@@ -32,6 +32,8 @@ STATES = (
 shot: set[str] = set()
 """Of which of them one was made in this run."""
 AXE = ROOT / "tests" / "page" / "tools" / "node_modules" / "axe-core" / "axe.min.js"
+HANG_MS = 240_000
+"""Until what the engine does is taken for hanging."""
 _SERVE = ("autorag-whisper", "serve", "--model", "tiny.en", "--access-log", "none")
 _EXPECTED = re.compile(r"net::ERR_|status of (?:400|401|404|409|412|5\d\d)")
 
@@ -208,6 +210,16 @@ class Visitor:
         """Where the player is."""
         return float(self.page.evaluate("document.querySelector('video').currentTime"))
 
+    def sought(self, act: Callable[[], None]) -> float:
+        """Where `act` has the player go to, however much is played until somebody looks."""
+        self.page.evaluate(
+            "() => { window.soughtTo = null; const media = document.querySelector('video');"
+            " media.addEventListener('seeking', () => { window.soughtTo ??= media.currentTime; }); }"
+        )
+        act()
+        self.page.wait_for_function("() => window.soughtTo !== null")
+        return float(self.page.evaluate("window.soughtTo"))
+
     def saved(self) -> None:
         self.page.wait_for_selector('#save-state[data-state="saved"]')
 
@@ -243,4 +255,16 @@ def until(condition: Callable[[], bool], what: str, patience_s: float = 240) -> 
         threading.Event().wait(0.05)
 
 
-__all__ = ["AXE", "CHROMIUM", "ROOT", "SCREENSHOTS", "STATES", "HTTPError", "Visitor", "World", "shot", "until"]
+__all__ = [
+    "AXE",
+    "CHROMIUM",
+    "HANG_MS",
+    "ROOT",
+    "SCREENSHOTS",
+    "STATES",
+    "HTTPError",
+    "Visitor",
+    "World",
+    "shot",
+    "until",
+]

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("playwright", reason="the page's tests need Playwright: scripts/page_env.sh install, then test")
 
-from page_world import until
+from page_world import HANG_MS, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,7 +64,7 @@ def test_a_folder_that_is_chosen_is_sent_with_what_is_below_it(
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose a folder").click()
     chooser.value.set_files(interviews)
-    page.locator("a.job", has_text=f"{interviews.name}/May/").first.wait_for(timeout=30_000)
+    page.locator("a.job", has_text=f"{interviews.name}/May/").first.wait_for(timeout=HANG_MS)
     until(lambda: len(in_folder(world, interviews)) == 2, "both are jobs")
     assert in_folder(world, interviews) == expected(interviews)
 
@@ -82,7 +82,7 @@ def test_a_folder_that_is_dropped_is_sent_with_what_is_below_it(
         session.send("Input.dispatchDragEvent", {"type": kind, "x": 800, "y": 300, "data": dragged})
         if kind == "dragOver":
             page.wait_for_selector(".cover")
-    page.locator("a.job", has_text=f"{interviews.name}/May/").first.wait_for(timeout=30_000)
+    page.locator("a.job", has_text=f"{interviews.name}/May/").first.wait_for(timeout=HANG_MS)
     until(lambda: len(in_folder(world, interviews)) >= 2, "both are jobs")
     assert in_folder(world, interviews) == expected(interviews)
     assert page.locator(".cover").count() == 0
@@ -98,7 +98,7 @@ def test_a_recording_that_is_pasted_is_sent(visit: Callable[..., Visitor], world
           document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true })); }""",
         list((kit / SHORT).read_bytes()),
     )
-    page.locator("a.job", has_text="from the clipboard.mp3").wait_for(timeout=30_000)
+    page.locator("a.job", has_text="from the clipboard.mp3").wait_for(timeout=HANG_MS)
     (job,) = named(world, "from the clipboard.mp3")
     assert world.done(job["id"])["transcript"]["segments"]
 
@@ -121,7 +121,7 @@ def test_options_go_with_what_is_put_in_and_stay(visit: Callable[..., Visitor], 
     told = sent.value.post_data_json
     assert (told["language"], told["options"]) == ("en", {"quality": "fast"})
     page.locator("a.job", has_text="with options.mp3").click()
-    page.wait_for_selector("#save-state", timeout=60_000)
+    page.wait_for_selector("#save-state", timeout=HANG_MS)
     page.locator("#export").click()
     assert page.locator('input[name="format"]:checked').input_value() == "vtt"
     with page.expect_download() as taken:
@@ -204,7 +204,7 @@ def test_a_job_that_waits_says_so_and_what_happens_to_it_elsewhere_is_seen(
     page.wait_for_selector("#progress .state.queued")
     world.ask(f"/v1/jobs/{before}", "DELETE")
     world.ask(f"/v1/jobs/{busy[0]}", "DELETE")
-    page.wait_for_selector("#save-state", timeout=60_000)
+    page.wait_for_selector("#save-state", timeout=HANG_MS)
     assert visitor.text() == " ".join(one["text"] for one in world.done(job)["transcript"]["segments"])
 
 

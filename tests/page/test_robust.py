@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("playwright", reason="the page's tests need Playwright: scripts/page_env.sh install, then test")
 
+from page_world import HANG_MS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -51,7 +53,7 @@ def test_an_upload_goes_on_where_the_connection_broke(
     page.wait_for_selector("#files", state="attached")
     visitor.drop(file)
     job = page.locator("a.job", has_text=file.name)
-    job.wait_for(timeout=60_000)
+    job.wait_for(timeout=HANG_MS)
     assert sent == [0, piece, piece, piece, 2 * piece]
     place = f"/v1/jobs/{(job.get_attribute('href') or '').rpartition('/')[2]}"
     with urllib.request.urlopen(world.base + world.ask(f"{place}/media-link", "POST")["url"]) as kept:
@@ -59,7 +61,7 @@ def test_an_upload_goes_on_where_the_connection_broke(
     world.ask(place, "DELETE")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_server_that_is_killed_in_mid_job_goes_on_and_so_does_the_page(
     visit: Callable[..., Visitor], kit: Path, tmp_path: Path
 ) -> None:
@@ -69,12 +71,12 @@ def test_a_server_that_is_killed_in_mid_job_goes_on_and_so_does_the_page(
         visitor = visit(served, may_fail=True)
         job = served.add(kit.parent / "tts" / "long_10min.flac", options='{"clips": [[0, 300]]}')
         page = visitor.at(f"/#/job/{job}")
-        page.wait_for_selector(".w", timeout=60_000)
+        page.wait_for_selector(".w", timeout=HANG_MS)
         assert page.locator("#save-state").count() == 0
         served.stop()
         page.wait_for_selector("text=The server does not answer")
         served.start()
-        page.wait_for_selector("#save-state", timeout=200_000)
+        page.wait_for_selector("#save-state", timeout=HANG_MS)
         segments = served.done(job)["transcript"]["segments"]
         assert page.evaluate("document.querySelector('.seg').getAttribute('aria-setsize')") == str(len(segments))
         page.evaluate("document.querySelector('.scroller').scrollTop = 0")

@@ -138,7 +138,9 @@ export class Reading {
 
   /** Queue the job again. It may be running, or be over once more, before the answer is here. */
   async retry() {
-    this.setJob(await api.retry(this.id));
+    const queued = await api.retry(this.id);
+    if (this.session.value) return; // it is done, and read, already
+    this.setJob(queued);
     await this.watch();
   }
 
@@ -158,7 +160,7 @@ export class Reading {
         this.isOnline.value = is;
       },
     );
-    if (this.stop.signal.aborted || this.job.value?.state !== "done") return;
+    if (this.stop.signal.aborted || this.job.value?.state !== "done" || this.session.value) return;
     this.setJob(await api.job(this.id));
     await this.load();
   }
