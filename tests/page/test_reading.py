@@ -273,9 +273,12 @@ def test_a_search_finds_words_and_leads_to_them(visit: Callable[..., Visitor], w
     page.locator("#search").fill("utterances")
     page.locator("a.hit", has_text="utterances").first.click()
     page.wait_for_selector(".w")
-    start = next(word["start"] for word in words_of(world, talk) if word["word"] == "utterances")
-    page.wait_for_function("() => document.querySelector('video')?.readyState >= 2")
-    page.wait_for_function("(start) => Math.abs(document.querySelector('video').currentTime - start) < 1", arg=start)
+    found = next(one for one in world.done(talk)["transcript"]["segments"] if "utterances" in one["text"])
+    page.wait_for_function(
+        "(start) => Math.abs((document.querySelector('video')?.currentTime ?? -1) - start) <= 0.05",
+        arg=found["words"][0]["start"],
+    )
+    assert "utterances" in page.locator(".seg p", has_text="utterances").first.inner_text()
 
 
 def test_a_thousand_jobs_are_a_list_of_few_rows(visit: Callable[..., Visitor]) -> None:
