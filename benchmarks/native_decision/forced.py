@@ -19,7 +19,9 @@ from difflib import SequenceMatcher
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CTRANSLATE2, NATIVE = "CT2_FORCE_CPU_ISA", "AUTORAG_WHISPER_NATIVE_ISA"
+CTRANSLATE2, ITS_ONEDNN, NATIVE = "CT2_FORCE_CPU_ISA", "ONEDNN_MAX_CPU_ISA", "AUTORAG_WHISPER_NATIVE_ISA"
+ONEDNN = {"AVX2": "AVX2", "AVX512": "AVX512_CORE"}
+"""What oneDNN is told beside CTranslate2, whose own variable does not reach it: its int8 would still take VNNI."""
 COMBINATIONS = (
     ("ctranslate2", ""),
     ("ctranslate2", "AVX2"),
@@ -31,12 +33,19 @@ COMBINATIONS = (
 )
 
 
+def forced(engine: str, instructions: str) -> dict[str, str]:
+    """The environment that has an engine keep to these instructions; none: its own choice."""
+    if not instructions:
+        return {}
+    if engine == "native":
+        return {NATIVE: instructions}
+    return {CTRANSLATE2: instructions, ITS_ONEDNN: ONEDNN[instructions]}
+
+
 def run(engine: str, instructions: str, recording: Path, model: str) -> tuple[float, float, list[str]] | None:
     """Processor seconds, the recording's seconds, and the words; None where this processor cannot."""
-    variables = {name: value for name, value in os.environ.items() if name not in {CTRANSLATE2, NATIVE}}
-    variables["AUTORAG_WHISPER_ENGINE"] = engine
-    if instructions:
-        variables[CTRANSLATE2 if engine == "ctranslate2" else NATIVE] = instructions
+    variables = {name: value for name, value in os.environ.items() if name not in {CTRANSLATE2, ITS_ONEDNN, NATIVE}}
+    variables |= {"AUTORAG_WHISPER_ENGINE": engine, **forced(engine, instructions)}
     with tempfile.TemporaryDirectory() as folder:
         program = str(Path(sys.executable).with_name("autorag-whisper"))
         command = [program, str(recording), "-o", folder, "-m", model]

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.native_decision.forced import forced as forced_to
 from benchmarks.serve.peers import Environment
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def stages(material: Material, engine: str) -> dict[str, Any] | None:
     if name in ("native", "ctranslate2"):
         variant, _, forced = variant.partition("/")
         program = [sys.executable, "-m", "benchmarks.native_decision.own_stages"]
-        environ = {"CT2_FORCE_CPU_ISA": forced} if forced else {}
+        environ = forced_to(name, forced)
         return run([*program, material.folder, material.model, f"{name}:{variant}"], **environ)
     return run([PEERS.python(), HERE / "peer_stages.py", material.folder, engine])
 
