@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from page_world import Visitor, World
     from playwright.sync_api import Page
 
+COVERED = """(two) => { const [a, b] = two.map((one) => document.querySelector(one).getBoundingClientRect());
+  return a.top < b.bottom && b.top < a.bottom && a.left < b.right && b.left < a.right; }"""
+"""Whether one thing lies over the other."""
+
 
 @pytest.fixture
 def job(world: World, kit: Path) -> str:
@@ -139,6 +143,9 @@ def test_find_and_replace_keeps_times_and_is_undone_at_once(
     page.wait_for_function(f"(count) => {size} === count", arg=count)
     page.locator("#find-by").fill("probe")
     page.locator("#replace-all").click()
+    page.wait_for_selector(".toast")
+    page.wait_for_selector(".to-now")  # the place that was found is not the one that is played
+    assert not page.evaluate(COVERED, [".toast", ".to-now"])
     visitor.saved()
     after = flat(segments_of(world, long_job))
     assert [word["word"] for word in after] == [word["word"].replace("test", "probe") for word in before]
