@@ -1,6 +1,6 @@
 """Make the parts that travel to a machine that can fetch nothing: wheels, weights and recordings.
 
-    python -m benchmarks.card.pack OUT [--kit ../shared/kit] [--python 3.12] [--part-mb 46]
+    python -m benchmarks.card.pack OUT [--kit ../shared/kit] [--python 3.12] [--part-mb 40]
 
 Writes OUT/part1, OUT/part2, ...: each a folder below the limit of one transfer. `scripts/gpu_day.py add PART` takes
 them in there, in any order; what is larger than a part comes in pieces.
@@ -33,6 +33,8 @@ PRESENT = """
 """Distributions that are there, or that nothing of ours needs there."""
 PLATFORMS = tuple(f"manylinux{tag}_x86_64" for tag in ("_2_28", "_2_27", "_2_17", "2014", "1"))
 PIECE = 8 << 20
+PART_MB = 40
+"""So that a part and the repository fit a transfer of 64 MiB."""
 
 
 def main() -> None:
@@ -40,7 +42,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--kit", type=Path, help="recordings with their truth; without them words are not compared")
     parser.add_argument("--python", default="3.12", help="of the machine")
-    parser.add_argument("--part-mb", type=int, default=46, help="the working tree travels beside each part")
+    parser.add_argument("--part-mb", type=int, default=PART_MB, help="the working tree travels beside each part")
     given = parser.parse_args()
     shutil.rmtree(given.out, ignore_errors=True)
     with tempfile.TemporaryDirectory() as scratch:
@@ -124,15 +126,14 @@ def distribute(load: Path, out: Path, limit: int) -> list[Path]:
     for file in sorted(load.rglob("*")):
         if file.is_file():
             data, name = file.read_bytes(), file.relative_to(load).as_posix()
-            step = len(data) if file.suffix == ".whl" else PIECE
-            starts = range(0, max(len(data), 1), max(step, 1))
-            pieces += [(name, n, len(starts), data[at : at + step]) for n, at in enumerate(starts)]
+            starts = range(0, max(len(data), 1), PIECE)
+            pieces += [(name, n, len(starts), data[at : at + PIECE]) for n, at in enumerate(starts)]
     parts: list[tuple[Path, list[dict[str, object]], list[int]]] = []
     for name, n, count, data in sorted(pieces, key=lambda piece: -len(piece[3])):
         at = next((part for part in parts if part[2][0] + len(data) <= limit), None)
         if at is None:
             if len(data) > limit:
-                raise SystemExit(f"{name} has {len(data) / 1e6:.1f} MB, a part {limit / 1e6:.1f}: --part-mb")
+                raise SystemExit(f"a piece has {len(data) / 1e6:.1f} MB, a part {limit / 1e6:.1f}: --part-mb")
             at = (out / f"part{len(parts) + 1}", [], [0])
             at[0].mkdir(parents=True)
             parts.append(at)

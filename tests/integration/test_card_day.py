@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import zipfile
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,10 +65,29 @@ def test_a_piece_that_was_damaged_is_refused_by_name(gpu_day: ModuleType, load: 
         gpu_day.add(part, tmp_path / "work")
 
 
-def test_what_is_larger_than_a_part_and_cannot_be_cut_is_told(load: Path, tmp_path: Path) -> None:
-    (load / "large.whl").write_bytes(bytes(5_000))
-    with pytest.raises(SystemExit, match=r"large\.whl"):
-        pack.distribute(load, tmp_path / "parts", 4_000)
+def test_a_wheel_in_pieces_is_unpacked_once_it_is_whole(gpu_day: ModuleType, load: Path, tmp_path: Path) -> None:
+    content = np.random.default_rng(1).bytes(5_000)
+    with zipfile.ZipFile(load / "large.whl", "w") as wheel:
+        wheel.writestr("large/data", content)
+    parts = pack.distribute(load, tmp_path / "parts", 4_000)
+    assert len(parts) > 2
+    for part in parts:
+        assert not (tmp_path / "work" / "site").exists()
+        gpu_day.add(part, tmp_path / "work")
+    assert (tmp_path / "work" / "site" / "large" / "data").read_bytes() == content
+
+
+def test_a_part_smaller_than_a_piece_is_refused(load: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="--part-mb"):
+        pack.distribute(load, tmp_path / "parts", 900)
+
+
+def test_a_part_and_the_repository_fit_a_transfer(root: Path) -> None:
+    if not (root / ".git").exists():
+        pytest.skip("not a checkout")
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, check=True, capture_output=True, text=True).stdout
+    size = sum((root / name).stat().st_size for name in listed.split("\0") if (root / name).is_file())
+    assert size + (pack.PART_MB << 20) <= 64 << 20
 
 
 def test_a_model_of_random_weights_has_the_shape_that_was_asked_for(tmp_path: Path) -> None:
