@@ -32,15 +32,17 @@ signal.pause()
 """
 FAILS_AND_HANGS = """
 import signal
+import pytest
 from hypothesis import given, strategies as st
+
+@pytest.fixture(autouse=True, scope="module")
+def hanging():
+    yield
+    signal.pause()
 
 @given(st.booleans())
 def test_a_fails(truth):
     assert truth
-
-@given(st.none())
-def test_b_hangs(nothing):
-    signal.pause()
 """
 
 
@@ -95,7 +97,7 @@ def test_what_was_found_before_something_hangs_is_told(root: Path, tmp_path: Pat
     test = tmp_path / "test_fails_and_hangs.py"
     test.write_text(FAILS_AND_HANGS, encoding="utf-8")
     for minutes in ("0.3", "1.5", "3"):  # as long as a busy machine needs to come to the test that hangs
-        done = explore(root, test, "--minutes", minutes, "--grace", "1", "--seed", "1")  # with this seed in this order
+        done = explore(root, test, "--minutes", minutes, "--grace", "1", "--seed", "1")
         if "nothing was found before" not in done.stdout:
             break
     assert done.returncode == 1, done.stdout + done.stderr

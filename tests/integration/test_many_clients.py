@@ -214,8 +214,9 @@ def test_files_of_different_options_share_a_batch(tmp_path: Path) -> None:
         until(lambda: len(reads.seen) == len(files))
         held.go_on.set()
         assert [len(text.result(WAIT_S).words) for text in texts] == [2 + n for n in range(len(files))]
-    # Each worker has one; then they divide what is left, all of other options.
-    assert held.faults.batches[:2] == [1, 1]
+    # Each worker has one; then they divide what is left, all of other options. One may have the next batch before the
+    # other has told of its first.
+    assert sorted(held.faults.batches)[:2] == [1, 1]
     assert max(held.faults.batches) > 1
 
 
