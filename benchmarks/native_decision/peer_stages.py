@@ -66,7 +66,12 @@ class OnnxRuntime:
 
 class OpenVino:
     """`float32`; `bfloat16`: the plugin's inference precision; `int8`: weights by NNCF, activations by the plugin as it
-    goes; `int8-static`: weights and activations of the encoder by NNCF, calibrated on the window itself."""
+    goes; `int8-static`: weights and activations of the encoder by NNCF, calibrated on the window itself.
+
+    The decoder's step is compiled without the plugin's fused kernels ("snippets"): OpenVINO 2026.4.1 computes attention
+    of one query to 16 keys or more wrongly with AVX-512 where their number may change, PyTorch's own
+    `scaled_dot_product_attention` too. Without them it is right, and takes less time.
+    """
 
     def __init__(self, places: dict[str, Path], kind: str) -> None:
         import openvino as ov
@@ -88,7 +93,7 @@ class OpenVino:
             step = nncf.compress_weights(step, mode=nncf.CompressWeightsMode.INT8_SYM)
         self.names = [given.get_any_name() for given in step.inputs]
         self.encoder = core.compile_model(encoder, "CPU", config).create_infer_request()
-        compiled = core.compile_model(step, "CPU", config)
+        compiled = core.compile_model(step, "CPU", config | {"SNIPPETS_MODE": "DISABLE"})
         self.steps = [compiled.create_infer_request() for _ in range(2)]  # outputs of one are the inputs of the other
         self.tensor = ov.Tensor
 
