@@ -69,8 +69,8 @@ class OpenVino:
     goes; `int8-static`: weights and activations of the encoder by NNCF, calibrated on the window itself.
 
     The decoder's step is compiled without the plugin's fused kernels ("snippets"): OpenVINO 2026.4.1 computes attention
-    of one query to 16 keys or more wrongly with AVX-512 where their number may change, PyTorch's own
-    `scaled_dot_product_attention` too. Without them it is right, and takes less time.
+    of one query to 16 keys or more wrongly where their number may change (seen with AVX-512), PyTorch's
+    own `scaled_dot_product_attention` too. Without them it is right, and takes less time.
     """
 
     def __init__(self, places: dict[str, Path], kind: str) -> None:
