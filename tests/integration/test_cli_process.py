@@ -101,6 +101,23 @@ autorag_whisper.cli.main()
     assert frozen > 5_000
 
 
+def test_a_server_collects_cycles_as_often_as_python_does() -> None:
+    """What closes with its object, such as a file of an upload, is not to wait for thousands of other objects."""
+    program = """
+import contextlib, gc, types
+usual = gc.get_threshold()
+import autorag_whisper.cli
+from autorag_whisper.cli import serving
+from autorag_whisper.server import running
+nothing = types.SimpleNamespace(app=None, settings=None, about="")
+serving.application = lambda *_: contextlib.nullcontext(nothing)
+running.run = lambda *_: print("told:", gc.get_threshold() == usual)
+autorag_whisper.cli.main()
+"""
+    command = [sys.executable, "-c", program, "serve"]
+    assert subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip() == "told: True"
+
+
 def test_a_reader_that_has_enough_ends_the_command_without_a_word(tmp_path: Path) -> None:
     for n in range(3):
         (tmp_path / f"{n}.wav").write_text("word " * 40_000)  # more than a pipe holds

@@ -37,6 +37,9 @@ _COMMANDS: dict[str, tuple[str, str]] = {
 _OBJECTS_PER_COLLECTION = 20_000
 """Python's 700 have modules searched for cycles 150 times while they are imported: a tenth of a short clip's time."""
 
+PYTHONS_THRESHOLDS = gc.get_threshold()
+"""For a command that goes on for days: what closes with its object, such as a file, waits for the collector."""
+
 _EPILOG = (
     "Exit codes: 0 all is well, 1 something failed, 2 bad usage, 3 nothing failed but outputs were kept or "
     "another run is at work, 4 a job that was waited for was cancelled, 130 interrupted (Ctrl-C), 143 terminated."

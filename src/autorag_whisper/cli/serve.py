@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from autorag_whisper.cli import PYTHONS_THRESHOLDS
 from autorag_whisper.cli.exits import BadUsage
 from autorag_whisper.cli.serving import PREFIX as _PREFIX
 
@@ -106,6 +108,7 @@ def serve(**given: Any) -> None:
         from autorag_whisper.server.running import run
 
         about = serving.about
+        gc.set_threshold(*PYTHONS_THRESHOLDS)
         run(
             serving.app,
             serving.settings,
