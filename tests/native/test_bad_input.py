@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,13 +20,15 @@ import pytest
 
 from autorag_whisper.domain.device import CPU
 from autorag_whisper.domain.errors import ModelDamaged
-from autorag_whisper.engines import native
+from autorag_whisper.engines import ctranslate2, native
 from autorag_whisper.engines.base import Decoding
 from autorag_whisper.engines.ctranslate2 import LoadRequest
+from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+    from types import ModuleType
 
     from autorag_whisper.engines.native import NativeWhisper
 
@@ -47,12 +50,29 @@ def mixed(tiny_en_folder: Path, base_folder: Path, tmp_path: Path) -> Callable[.
     return make
 
 
+@pytest.mark.parametrize("engine", [native, ctranslate2])
 @pytest.mark.parametrize(("weights", "others"), [("tiny.en", "base"), ("base", "tiny.en")])
 def test_weights_of_another_model_than_the_tokens_are_an_error(
-    mixed: Callable[..., LoadRequest], weights: str, others: str
+    mixed: Callable[..., LoadRequest], weights: str, others: str, engine: ModuleType
 ) -> None:
+    """With either engine: the one takes over from the other where a load fails, and would write nonsense."""
     with pytest.raises(ModelDamaged, match=r"tokenizer\.json.*another model.*51,86[45] tokens"):
-        native.load(mixed(weights, config=others, tokenizer=others, vocabulary=others))
+        engine.load(mixed(weights, config=others, tokenizer=others, vocabulary=weights))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "fits"),
+    [(51_864, True), (51_863, False), (51_865, False), (51_867, True), (51_868, False), (51_872, True)],
+    ids=["its own", "fewer", "another's", "with three that were added", "one more", "padded"],
+)
+def test_a_vocabulary_ends_with_moments_or_with_what_was_added_or_is_padded(
+    tiny_en_folder: Path, tokens: int, *, fits: bool
+) -> None:
+    read = read_tokenizer(tiny_en_folder)
+    read.add_special_tokens([f"<|{n}|>" for n in range(51_867 - read.get_vocab_size())])
+    tokenizer = WhisperTokenizer(tiny_en_folder, read, multilingual=False)
+    with nullcontext() if fits else pytest.raises(ModelDamaged, match="another model"):
+        tokenizer.require_vocabulary("tiny.en", tokens)
 
 
 def test_heads_of_another_model_are_an_error_at_the_load_not_at_the_first_word(

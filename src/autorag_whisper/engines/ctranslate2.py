@@ -34,6 +34,7 @@ from autorag_whisper.engines.results import hypothesis, token_times
 from autorag_whisper.engines.speller import SmallVocabulary, Speller
 from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
 from autorag_whisper.fork_safety import at_work, kept_in_forks
+from autorag_whisper.models import model_bin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -105,6 +106,8 @@ def load(request: LoadRequest) -> CTranslate2Whisper:
         read = pool.submit(read_tokenizer, request.folder)
         model = _whisper(request, request.folder, workers)
     tokenizer = WhisperTokenizer(request.folder, read.result(), multilingual=bool(model.is_multilingual))
+    with (request.folder / "model.bin").open("rb") as file:
+        tokenizer.require_vocabulary(request.name, model_bin.read(file).vocabulary)
     batch_size = _CUDA_BATCH if request.device.is_cuda else _CPU_BATCH
     spec = describe(request, model, tokenizer, workers=workers, batch_size=batch_size)
     recognizer = CTranslate2Whisper(model, spec, tokenizer, sampler(request), _speller(request, workers))

@@ -46,7 +46,6 @@ RUNTIME = "native"
 COMPUTE_TYPE, COMPUTE_TYPES = "int8_float32", frozenset({"int8", "int8_float32"})
 """What it computes, and the names that mean it: 8-bit products, everything else in floats."""
 _CONTEXT, _WINDOW = 448, 3000
-_TIMESTAMPS, _PADDING = 1501, 8
 _MULTILINGUAL = 51_865
 """Tokens from which on a vocabulary has those of languages (`openai/whisper`, `is_multilingual`)."""
 _BATCH = 8
@@ -87,7 +86,8 @@ def load(request: LoadRequest, instruction_set: str = "", library: NativeLibrary
     shape, tensors = _weights(request)
     multilingual = shape.vocabulary >= _MULTILINGUAL
     tokenizer = WhisperTokenizer(request.folder, read, multilingual=multilingual)
-    _require_one_model(request.name, shape, tokenizer, config)
+    tokenizer.require_vocabulary(request.name, shape.vocabulary)
+    _require_heads(request.name, shape, config)
     with at_work(waits=False), failures(engine, "load"):
         special = SpecialTokens(*tokenizer.special_tokens)
         model = NativeModel(library, tensors, special, instruction_set)
@@ -110,16 +110,8 @@ def read_config(folder: Path, name: str) -> DecoderConfig:
         raise ModelDamaged(name, "config.json", "does not say which tokens and heads it has") from error
 
 
-def _require_one_model(name: str, shape: WhisperShape, tokenizer: WhisperTokenizer, config: DecoderConfig) -> None:
-    """See that the files beside the weights are of the same model: with another's tokens all text would be wrong.
-
-    A vocabulary ends with the timestamps, which follow the token for none; it may be padded to a multiple of 8.
-    Raises ModelDamaged.
-    """
-    tokens = tokenizer.special_tokens[-1] + 1 + _TIMESTAMPS
-    if shape.vocabulary != tokens and (shape.vocabulary < tokens or shape.vocabulary % _PADDING):
-        reason = f"is of another model: it is for {tokens:,} tokens, the weights have {shape.vocabulary:,}"
-        raise ModelDamaged(name, "tokenizer.json", reason)
+def _require_heads(name: str, shape: WhisperShape, config: DecoderConfig) -> None:
+    """See that the configuration is of this model. Raises ModelDamaged."""
     if any(not (0 <= layer < shape.decoder_layers and 0 <= head < shape.heads) for layer, head in config.heads):
         sizes = f"{shape.decoder_layers} layers of {shape.heads} heads"
         raise ModelDamaged(name, "config.json", f"is of another model: it names alignment heads beyond {sizes}")

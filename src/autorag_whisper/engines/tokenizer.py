@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _MAX_PREVIOUS = 223
 """Half of the decoder's context less the token that opens it (`openai/whisper`, `decoding.py`)."""
 _FILE = "tokenizer.json"
+_TIMESTAMPS, _PADDING = 1501, 8
+"""Tokens of moments, 0.00 to 30.00 s; and to a multiple of what the vocabulary may be filled up."""
 
 
 def read_tokenizer(folder: Path) -> tokenizers.Tokenizer:
@@ -64,6 +66,18 @@ class WhisperTokenizer:
         names = ("<|nospeech|>", "<|nocaptions|>")
         silent = next((found for name in names if (found := self._tokenizer.token_to_id(name)) is not None), self.end)
         return self._start, self.end, silent, self._no_timestamps
+
+    def require_vocabulary(self, model: str, tokens: int) -> None:
+        """See that weights which know so many tokens are of its model: with another's all text would be wrong.
+
+        A vocabulary ends with the timestamps, which follow the token for none, or with what somebody has added to both;
+        it may be padded to a multiple of 8. Raises ModelDamaged.
+        """
+        least = self._no_timestamps + 1 + _TIMESTAMPS
+        known = {least, self._tokenizer.get_vocab_size()}
+        if tokens < least or (tokens not in known and tokens % _PADDING):
+            reason = f"is of another model: it is for {least:,} tokens, the weights have {tokens:,}"
+            raise ModelDamaged(model, _FILE, reason)
 
     def language_token(self, code: str) -> int:
         """The token of a language that it has; of a model without such tokens, the start of transcript."""

@@ -81,9 +81,18 @@ class Weights:
     aliases: tuple[tuple[str, str], ...]
 
     @property
+    def vocabulary(self) -> int:
+        """Tokens that the decoder knows. Raises KeyError where it has no embeddings."""
+        return self._embeddings[0]
+
+    @property
     def decoder_width(self) -> int:
         """Raises KeyError where the decoder has no embeddings."""
-        return {variable.name: variable.shape for variable in self.variables}[f"{EMBEDDINGS}weight"][1]
+        return self._embeddings[1]
+
+    @property
+    def _embeddings(self) -> tuple[int, ...]:
+        return {variable.name: variable.shape for variable in self.variables}[f"{EMBEDDINGS}weight"]
 
     def layers(self, part: str) -> int:
         """Of the `encoder` or the `decoder`."""

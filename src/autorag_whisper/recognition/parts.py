@@ -54,7 +54,7 @@ MOST_CUTS = 3
 """How often a chunk of 30 s can be halved until a part is as short as it may be."""
 _WORTH_S, _WORTH_SHARE = 0.5, 0.7
 """Speech that must have words now and had none before: so many seconds, or this part of it where that is less."""
-_MOST = 0.5
+_MOSTLY_MISSING = 0.5
 """Part of a chunk's sure speech without a word from which it is not worth cutting before it was heard again whole."""
 _SURE_VOICE, _SURE_SPEECH_S = 0.9, 4.0
 """How sure voice activity is of a chunk, and for how long, that is done again in halves, once, where it has no word."""
@@ -110,7 +110,7 @@ def _whole_again(one_pass: Pass, result: ChunkResult) -> ChunkResult:
     task, attempt = result.task, result.attempt
     sure_s = sum(span.duration_s for span in task.chunk.speech if span.sure)
     has_window = attempt is not None and 0 < attempt.window_frames < WINDOW_FRAMES
-    if not has_window or missing_s(task.chunk.speech, _said(result)) <= _MOST * sure_s:
+    if not has_window or missing_s(task.chunk.speech, _said(result)) <= _MOSTLY_MISSING * sure_s:
         return result
     [again] = one_pass.recognise([task.again(result.language, result.attempts)])
     again = replace(_if_believed(again), time=_time(result.time, [again.time]))
