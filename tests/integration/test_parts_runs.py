@@ -31,8 +31,11 @@ DAMAGED = ModelDamaged("fake", "model.bin", "is missing")  # a copy that samples
 FIRST_S = 5.2
 
 
-class EarlyWords(FakeWhisper):
-    """Times every text within the first 5.2 s of its audio, as that of a decoder that ended there."""
+class EndsEarly(FakeWhisper):
+    """Times a text within the first 2 s of its audio, as that of a decoder that ended there."""
+
+    def heard_of(self, frames: int, window: int) -> int:
+        return min(frames, 200)
 
     def align(
         self,
@@ -43,8 +46,22 @@ class EarlyWords(FakeWhisper):
         *,
         spelled: bool = False,
     ) -> list[TokenTimes]:
-        heard = [min(count, round(FIRST_S * 100)) for count in frames]
+        heard = [self.heard_of(count, encoded.value.shape[-1]) for count in frames]
         return super().align(encoded, start_sequence, token_ids, heard, spelled=spelled)
+
+
+class EarlyWords(EndsEarly):
+    """Times every text within the first 5.2 s of its audio."""
+
+    def heard_of(self, frames: int, window: int) -> int:
+        return min(frames, round(FIRST_S * 100))
+
+
+class ShortOfBreath(EndsEarly):
+    """Times the text of a short window within its first 2 s, that of the full one over all of it."""
+
+    def heard_of(self, frames: int, window: int) -> int:
+        return frames if window == WINDOW_FRAMES else super().heard_of(frames, window)
 
 
 def beeps(features: NDArray[np.float32]) -> int:
@@ -130,23 +147,6 @@ def test_a_chunk_of_sure_speech_whose_text_was_rejected_is_done_in_halves_once(t
     assert sorted(asked[-2:]) == [8, 8]
 
 
-class ShortOfBreath(FakeWhisper):
-    """Times the text of a short window within its first 2 s, that of the full one over all of it."""
-
-    def align(
-        self,
-        encoded: Encoded,
-        start_sequence: Sequence[int],
-        token_ids: Sequence[Sequence[int]],
-        frames: Sequence[int],
-        *,
-        spelled: bool = False,
-    ) -> list[TokenTimes]:
-        is_full = encoded.value.shape[-1] == WINDOW_FRAMES
-        heard = [count if is_full else min(count, 200) for count in frames]
-        return super().align(encoded, start_sequence, token_ids, heard, spelled=spelled)
-
-
 @pytest.mark.parametrize("doubted", [False, True])
 def test_a_text_that_ended_early_is_sought_in_the_full_window_before_the_chunk_is_cut(
     tmp_path: Path, *, doubted: bool
@@ -175,6 +175,23 @@ def test_a_text_that_ended_early_is_sought_in_the_full_window_before_the_chunk_i
     attempts = transcript.segments[0].attempts
     assert [attempt.window_frames for attempt in attempts] == [asked[0][1], WINDOW_FRAMES]
     assert transcript.segments[0].avg_logprob == pytest.approx(-0.5)
+
+
+def test_a_full_window_that_hears_no_more_leaves_the_first_text(tmp_path: Path) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def ends_early_in_any_window(features: NDArray[np.float32]) -> Hypothesis:
+        asked.append((beeps(features), features.shape[-1]))
+        if asked[-1][0] < 10:
+            return said("")
+        return said(" other" if asked[-1][1] == WINDOW_FRAMES else " begin")
+
+    world = World(script=ends_early_in_any_window, engine=EndsEarly)
+    path = write_speech(tmp_path / "a.wav", speech_samples(10))
+    transcript = world.transcriber.transcribe(path, TranscribeOptions(language="en"), model="fake")
+    assert (10, WINDOW_FRAMES) in asked
+    assert transcript.text == "begin"
+    assert transcript.coverage.holes != ()
 
 
 class Unsure(FakeVoiceActivity):

@@ -91,13 +91,14 @@ def most_promising(first: Reading, trials: Sequence[Reading]) -> int | None:
     """Which of the `trials` may turn out likelier than the first reading; None where none may.
 
     A trial is the beginning of a text that was not searched for as widely. So that it is improbable says less than of
-    a first text: beside one that is not sound itself (a loop), and where no trial is sound, it is worth a wider search.
+    a first text: where no sound trial promises anything it is worth a wider search. (That is beside a first text that
+    is not sound itself, a loop say: one that is sound is too probable to be outdone by it.)
     """
     lifted = [
         replace(one, attempt=replace(one.attempt, avg_logprob=one.attempt.avg_logprob + TRIAL_LOSS)) for one in trials
     ]
     best = likeliest([first, *lifted])
-    if not best and not first.is_sound:
+    if not best:
         best = likeliest([first, *map(_unblamed, lifted)])
     return best - 1 if best else None
 
