@@ -1,6 +1,6 @@
 #!/bin/sh
 # Check the wheels: cibuildwheel's configuration for every system, a wheel for this one, one without a compiler, and that
-# both transcribe. Tools in an environment of its own, outside the clone (AUTORAG_WHISPER_WHEELS_ENV names another).
+# both transcribe; the former also as pip installs it today, unpinned, for every Python that is here. Tools in an environment of its own, outside the clone (AUTORAG_WHISPER_WHEELS_ENV names another).
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -49,6 +49,32 @@ export AUTORAG_WHISPER_NATIVE_BUILD=require
 build native
 "$tools/bin/auditwheel" show "$scratch"/native-wheel/*.whl
 transcribe native native
+
+# Pins hide what users get: a new release of a dependency that only newer Pythons take.
+pythons() { (
+  set +e
+  for name in python3.11 python3.12 python3.13 python3.14; do
+    "$name" -c '' 2>/dev/null && echo "$name"
+  done
+  for version in $(pyenv versions --bare 2>/dev/null); do
+    name=$(pyenv prefix "$version")/bin/python3
+    [ -x "$name" ] && echo "$name"
+  done
+); }
+seen=
+for python in $(pythons); do
+  version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2], sys.version_info >= (3, 11))')
+  case " $seen " in *" ${version% *} "*) continue ;; esac
+  [ "${version#* }" = True ] || continue
+  seen="$seen ${version% *}"
+  env=$scratch/python${version% *}
+  "$python" -m venv "$env"
+  "$env/bin/python" -m pip install -qq "$(echo "$scratch"/native-wheel/*.whl)[weights-tiny-en]"
+  echo "Python ${version% *}, as pip installs it today: $("$env/bin/python" -m pip list --format freeze | grep -i '^\(av\|ctranslate2\|numpy\|onnxruntime\)=' | tr '\n' ' ')"
+  AUTORAG_WHISPER_OFFLINE=1 "$env/bin/autorag-whisper" transcribe -m tiny.en -f txt -o - samples/demo.flac | tee "$env.txt"
+  grep -q "doors open" "$env.txt" || { echo "no text with Python ${version% *}" >&2 && exit 1; }
+  rm -rf "$env"
+done
 
 mkdir "$scratch/bin"
 for tool in sh git tar gzip mkdir basename uname; do ln -s "$(command -v $tool)" "$scratch/bin/$tool"; done
