@@ -23,9 +23,9 @@ pytestmark = pytest.mark.timeout(1500)  # processes that are killed are begun ag
 def test_what_is_killed_at_random_ends_with_the_words_of_one_that_is_left_alone(
     tmp_path: Path, demo_sample: Path, shares: bool
 ) -> None:
-    given = Namespace(sources=[demo_sample], count=24, seconds=5.0, model="tiny.en", kills=3, processes=2, seed=7,
+    given = Namespace(sources=[demo_sample], count=60, seconds=5.0, model="tiny.en", kills=3, processes=2, seed=7,
                       shares=shares, kill_after_s=(0.5, 1.2))  # fmt: skip
-    # Processor seconds: a start takes some 0.6, all clips 2, so the first kill comes before they are done.
+    # Processor seconds: a start takes some 0.6, all clips 5, so the first kill comes before they are done.
     found = measure_kills(tmp_path, given)
     assert found["equal"]
     assert found["missing"] == 0

@@ -52,7 +52,7 @@ def test_a_long_job_goes_on_behind_its_finished_chunks_whenever_its_server_is_ki
 ) -> None:
     with MediaSource.from_path(demo_sample).open() as file, MediaDecoder(file, "demo") as decoder:
         said = np.concatenate([*decoder, np.zeros(48_000, np.float32)])
-    talk = write_speech(tmp_path / "talk.wav", np.tile(said, 20))
+    talk = write_speech(tmp_path / "talk.wav", np.tile(said, 40))
     kept: dict[tuple[str, int], str] = {}
     had_s, job = 0.0, ""
     for _ in range(4):

@@ -71,7 +71,7 @@ class Disturber:
             if self._over.is_set():
                 return
             self._got_on.wait()
-            if self._over.wait(self._chance.uniform(0.0, 2.0)):
+            if self._over.wait(self._chance.uniform(0.0, 0.7)):
                 return
             if pid is not None and pid == self._worker.process_id:
                 os.kill(pid, self._chance.choice(self._kinds))
