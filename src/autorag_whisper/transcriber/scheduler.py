@@ -229,14 +229,14 @@ class Scheduler:
         self._count(job, works, lead, waiting)
         for other in self._runs:
             other.waited += other not in works and other.has_work
-        for work in works:
-            work.submitted(job)
         self._in_flight[id(job)] = works
         first = works[0]
         on_behalf = OnBehalf(first.report.context, lambda: all(work.is_stopped for work in works), first.ctc)
         try:
+            for work in works:
+                work.submitted(job)
             self._workers.submit(job, on_behalf)
-        except BaseException:  # the interpreter ends
+        except BaseException:  # a fault of ours, or the interpreter ends: nobody may wait for what no worker has
             self._forget(job)
             raise
 

@@ -270,8 +270,8 @@ class RunWork:
         self.results.put(FileOver(file, FileFailed(file.source, error), self.request.session.pin))
 
     def came_back(self, job: EngineJob) -> None:
-        """A job that had rows of it is over."""
-        del self._in_flight[id(job)]
+        """A job that had rows of it, or was to have some, is over."""
+        self._in_flight.pop(id(job), None)
 
     @property
     def in_flight(self) -> int:
