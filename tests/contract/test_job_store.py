@@ -88,6 +88,7 @@ def test_a_claim_is_renewed_kept_with_and_finished_by_its_holder(store: JobStore
     assert store.checkpoints(job.id) == {}
     assert store.finish(claim, 31.0, "it.json", 77)  # the answer to the first may have been lost
     assert not store.finish(claim, 31.0, "another.json", 77)
+    assert [(e.number, e.kind, e.data) for e in store.events(job.id)][3:] == [(4, "done", "{}")]  # once, with the end
     assert (store.get(job.id), store.deliveries.of_job(job.id)) == (done, [])
 
 
@@ -106,7 +107,9 @@ def test_whose_lease_ran_out_is_refused_and_the_job_goes_on_behind_its_chunks(st
                store.hand_back(dead), store.cancelled(dead, 40.0))  # fmt: skip
     assert not any(refused)
     assert store.checkpoints(job.id) == {0: b"first"}
+    assert store.events(job.id) == []
     assert store.finish(claim, 50.0)
+    assert [event.kind for event in store.events(job.id)] == ["done"]
 
 
 def test_a_job_with_which_processes_die_is_failed_as_the_cause(store: JobStore) -> None:

@@ -159,11 +159,11 @@ def events_of(*kinds: str) -> list[JobEvent]:
 def test_segments_that_come_out_as_they_were_told_are_not_told_again_and_others_begin_anew() -> None:
     same = Telling(events_of("segment a", "segment b"))
     assert [same.segment(data) for data in "abc"] == [[], [], [("segment", "c")]]
-    assert same.end() == [("done", "{}")]
+    assert same.end() == []
     other = Telling(events_of("segment z", "restart {}", "segment a", "segment b"))
     assert other.segment("a") == []
     assert other.segment("x") == [("restart", "{}"), ("segment", "a"), ("segment", "x")]
     assert other.segment("y") == [("segment", "y")]
     fewer = Telling(events_of("segment a", "segment b"))
     assert fewer.segment("a") == []
-    assert fewer.end() == [("restart", "{}"), ("segment", "a"), ("done", "{}")]
+    assert fewer.end() == [("restart", "{}"), ("segment", "a")]

@@ -32,6 +32,8 @@ class JobState(StrEnum):
 
 KEY_PREFIX = "watched-"
 """Of the idempotency keys that the service makes itself (`server.watched`)."""
+DONE_EVENT = ("done", "{}")
+"""The last event of a job that is done: its kind and its data."""
 POISONED = '{"message": "the process that had it died each time", "code": "poisoned"}'
 """The error of a job that is taken for the cause."""
 

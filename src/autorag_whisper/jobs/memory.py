@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.jobs.delivery import Delivery
 from autorag_whisper.jobs.job import (
+    DONE_EVENT,
     NO_LIMITS,
     POISONED,
     Claim,
@@ -44,6 +45,9 @@ class _Kept:
     def turn(self) -> tuple[float, int]:
         """Who has the smallest is next."""
         return self.ready_s - self.job.request.priority * WAITING_WORTH_S, self.place
+
+    def tell(self, event: tuple[str, str]) -> None:
+        self.events.append(JobEvent(len(self.events) + 1, *event))
 
 
 class MemoryDeliveries:
@@ -206,7 +210,8 @@ class MemoryJobStore:
             if kept is None:
                 return False
             kept.chunks.update(checkpoints)
-            kept.events += [JobEvent(len(kept.events) + n, kind, data) for n, (kind, data) in enumerate(events, 1)]
+            for event in events:
+                kept.tell(event)
             kept.job = replace(kept.job, notes=tuple(dict.fromkeys((*kept.job.notes, *notes))))
             return True
 
@@ -327,4 +332,5 @@ class MemoryJobStore:
         kept.job = replace(kept.job, state=state, finished_s=now_s, **changed)  # type: ignore[arg-type]  # its own fields
         if state is JobState.DONE:
             kept.chunks.clear()
+            kept.tell(DONE_EVENT)
         self.deliveries.tell(kept.job)

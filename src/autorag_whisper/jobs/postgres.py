@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from autorag_whisper.domain.job_errors import StoreUnavailable
 from autorag_whisper.jobs import postgres_schema
 from autorag_whisper.jobs.job import (
+    DONE_EVENT,
     NO_LIMITS,
     POISONED,
     Claim,
@@ -292,6 +293,9 @@ class PostgresJobStore:
                 put_beside(database, job)
             if ended is not None and ended["state"] == "done":
                 database.execute("DELETE FROM chunks WHERE job = %s", (claim.job.id,))
+                number = ended["told"] + 1
+                database.execute("INSERT INTO events VALUES (%s, %s, %s, %s)", (claim.job.id, number, *DONE_EVENT))
+                database.execute("UPDATE jobs SET told = %s WHERE id = %s", (number, claim.job.id))
         self._told.pop((claim.job.id, claim.fence), None)
         return ended is not None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.jobs.delivery import Delivery
 from autorag_whisper.jobs.job import (
+    DONE_EVENT,
     NO_LIMITS,
     POISONED,
     Claim,
@@ -207,11 +208,8 @@ class SqliteJobStore:
                 return False
             for checkpoint in checkpoints:
                 database.execute("INSERT OR REPLACE INTO chunks VALUES (?, ?, ?)", (claim.job.id, *checkpoint))
-            for kind, data in events:
-                database.execute(
-                    "INSERT INTO events SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3 FROM events WHERE job = ?1",
-                    (claim.job.id, kind, storable(data)),
-                )
+            for event in events:
+                _put_event(database, claim.job.id, event)
             if notes:
                 told = json.dumps(list(dict.fromkeys((*json.loads(found["notes"]), *notes))))
                 database.execute("UPDATE jobs SET notes = ? WHERE id = ?", (told, claim.job.id))
@@ -228,6 +226,7 @@ class SqliteJobStore:
                 own = "SELECT 1 FROM jobs WHERE id = ? AND fence = ? AND state = 'done' AND result = ?"
                 return database.execute(own, (claim.job.id, claim.fence + 1, result)).fetchone() is not None
             database.execute("DELETE FROM chunks WHERE job = ?", (claim.job.id,))
+            _put_event(database, claim.job.id, DONE_EVENT)
             return True
 
     def fail(
@@ -321,6 +320,15 @@ class SqliteJobStore:
         if ended is not None and (job := _job(ended)).state.is_final:
             _tell_webhook(database, job)
         return ended is not None
+
+
+def _put_event(database: sqlite3.Connection, job_id: str, event: tuple[str, str]) -> None:
+    """A job's next event: its kind, and what it says."""
+    kind, data = event
+    database.execute(
+        "INSERT INTO events SELECT ?1, coalesce(max(number), 0) + 1, ?2, ?3 FROM events WHERE job = ?1",
+        (job_id, kind, storable(data)),
+    )
 
 
 def _tell_webhook(database: sqlite3.Connection, job: Job) -> None:

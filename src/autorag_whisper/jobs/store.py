@@ -136,6 +136,9 @@ class JobStore(Protocol):
     def finish(self, claim: Claim, now_s: float, result: str = "", result_bytes: int = 0, media_bytes: int = 0) -> bool:
         """It is done; its result has been written to the file of the name `result`, the first version of its text.
 
+        `job.DONE_EVENT` is its last event from then on: kept apart from the end, it would come again where a process
+        dies between the two.
+
         `media_bytes`: of its upload, where that is kept.
 
         Again by the same claim, with the same result, is True: the answer to the first may have been lost.

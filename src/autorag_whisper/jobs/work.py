@@ -81,8 +81,8 @@ class Telling:
         return self._anew()
 
     def end(self) -> list[tuple[str, str]]:
-        """The events of the end."""
-        return [*(self._anew() if len(self._same) < len(self._told) else ()), ("done", "{}")]
+        """What is left to tell when the last segment has come; that the job is done is told with its end."""
+        return self._anew() if len(self._same) < len(self._told) else []
 
     def _anew(self) -> list[tuple[str, str]]:
         events = [RESTART, *(("segment", data) for data in self._same)]
