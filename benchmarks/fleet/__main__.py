@@ -87,9 +87,9 @@ def check(given: argparse.Namespace) -> bool:
         for count in given.counts:
             plan, sizing = planned(folder, given.source, count, given.seconds, found.costs)
             shards = shard_seconds(np.full(count, given.seconds), found.costs, sizing, 1)
-            fleets = [Fleet(1), Fleet(2, shares=given.by == "cpu")]
+            fleets = [Fleet(1), Fleet(2, shares=given.by == "cpu", per_machine=2)]
             if given.by == "wall":
-                fleets.append(Fleet(2, ramp_s=4.0))
+                fleets.append(Fleet(2, ramp_s=4.0, per_machine=2))
             for fleet in fleets:
                 predicted = simulate(shards, fleet, found.costs).wall_s
                 out = folder / f"out-{time.monotonic_ns()}"

@@ -27,7 +27,8 @@ class Costs:
     `start_s`: from the command to the model in memory. `speed`: audio seconds recognised in a second. `each_s`: for a
     recording whatever its length. `shard_s`: for a shard whatever is in it (the last batches, joining its parts).
     `spread`: standard deviation of the logarithm of a recording's time over what its length says. `write_s`: of the
-    storage for one part.
+    storage for one part. `beside`: by what part each other worker that is at work on the same machine makes it slower
+    (they share cores, caches and memory).
     """
 
     start_s: float
@@ -36,6 +37,7 @@ class Costs:
     shard_s: float = 0.0
     spread: float = 0.2
     write_s: float = 0.02
+    beside: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Fleet:
     `workers`: at a time. `ramp_s`: between the starts of two workers. `hours_to_loss`: mean of a worker's life; inf:
     none is lost. `again_s`: until another is there in its place. `unevenness`: standard deviation of the logarithm of
     workers' speeds. `shares`: each worker has every n-th shard, in place of who is free taking the next.
-    `writes_at_once`: how many parts the storage takes at a time; 0: any number.
+    `writes_at_once`: how many parts the storage takes at a time; 0: any number. `per_machine`: workers on each.
     """
 
     workers: int
@@ -55,6 +57,7 @@ class Fleet:
     unevenness: float = 0.0
     shares: bool = False
     writes_at_once: int = 0
+    per_machine: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,10 @@ def simulate(
     storage = _Storage(fleet.writes_at_once, costs.write_s)
     queues = _queues(len(shards), fleet)
     left = shards.tolist()
-    begins = [(n * fleet.ramp_s + costs.start_s, n) for n in range(fleet.workers)]
+    machines = _Machines(fleet, costs.beside)
+    begins = [
+        (n * fleet.ramp_s + costs.start_s * machines.slower(n, n * fleet.ramp_s), n) for n in range(fleet.workers)
+    ]
     dies = [_life(chance, fleet) + begin for begin, _ in begins]
     heapq.heapify(begins)
     wall_s = busy_s = lost_s = waited_s = 0.0
@@ -130,8 +136,9 @@ def simulate(
         shard = next(queue, None)
         if shard is None:
             first_idle_s = min(first_idle_s, now_s)
+            machines.ends(worker)
             continue
-        work_s = left[shard] * slow[worker]
+        work_s = left[shard] * slow[worker] * machines.slower(worker, now_s)
         while dies[worker] < now_s + work_s:  # it is done by who comes in its place, behind what was kept
             done_s = max(0.0, dies[worker] - now_s)
             again = min(done_s, float(chance.uniform(0, kept_every_s)))
@@ -146,6 +153,24 @@ def simulate(
         heapq.heappush(begins, (over_s, worker))
     tail_s = max(0.0, wall_s - first_idle_s) if math.isfinite(first_idle_s) else 0.0
     return Outcome(len(shards), wall_s, tail_s, busy_s / (wall_s * fleet.workers), lost, lost_s, waited_s)
+
+
+class _Machines:
+    """Who is at work beside whom: from its start until there is nothing left for it."""
+
+    def __init__(self, fleet: Fleet, beside: float) -> None:
+        self._fleet, self._beside = fleet, beside
+        self._going = [True] * fleet.workers
+
+    def slower(self, worker: int, now_s: float) -> float:
+        """How many times as long something takes that a worker begins now."""
+        first = worker - worker % self._fleet.per_machine
+        those = range(first, min(first + self._fleet.per_machine, self._fleet.workers))
+        others = sum(self._going[n] and n * self._fleet.ramp_s <= now_s for n in those if n != worker)
+        return 1 + self._beside * others
+
+    def ends(self, worker: int) -> None:
+        self._going[worker] = False
 
 
 def _queues(count: int, fleet: Fleet) -> list[object]:

@@ -33,6 +33,16 @@ def test_shares_of_one_each_wait_for_the_slowest() -> None:
     assert simulate(shards, Fleet(2), COSTS).wall_s == 16.0
 
 
+def test_workers_of_one_machine_slow_each_other_while_both_are_at_work() -> None:
+    costs, shards = Costs(start_s=5.0, speed=10.0, spread=0.0, write_s=0.0, beside=0.5), np.array([10.0, 10.0, 10.0])
+    # Both start in 7.5 and take 15 for a shard; the third is begun while the other one has not yet found nothing.
+    assert simulate(shards, Fleet(2, per_machine=2), costs).wall_s == 37.5
+    assert simulate(shards, Fleet(2), costs).wall_s == 25.0
+    # Alone at first: 5 and 10; the second one starts at 20 and takes 7.5, after which nothing is left.
+    late = simulate(shards, Fleet(2, ramp_s=20.0, per_machine=2), costs)
+    assert late.wall_s == 5 + 10 + 10 + 15
+
+
 @given(shards_of, st.integers(1, 8), st.booleans(), st.integers(0, 99))
 def test_no_fleet_is_faster_than_its_work_and_none_slower_than_one_worker(
     shards: np.ndarray, workers: int, shares: bool, seed: int
