@@ -105,6 +105,7 @@ class Kills:
     log: Path
     kills: int
     seed: int = 1
+    pause_s: float = 15.0
     killed: Counter[str] = field(default_factory=Counter)
     starts: int = 0
     lives: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -121,7 +122,7 @@ class Kills:
                         threading.Event().wait(0.1)
                         continue
                     if self._is_at_work(process):
-                        threading.Event().wait(chance.uniform(0, 15))
+                        threading.Event().wait(chance.uniform(0, self.pause_s))
                         self._kill(process, chance.choice(list(VICTIMS)))
                     threading.Event().wait(0.5)
             finally:
@@ -171,7 +172,7 @@ def measure_kills(folder: Path, given: argparse.Namespace) -> dict[str, Any]:
     alone = run("archive", "run", plan, "-o", folder / "alone", "-m", given.model, "-q")
     assert alone["code"] == 0, alone
     began = time.monotonic()
-    chaos = Kills(plan, given.model, folder / "log", given.kills, given.seed)
+    chaos = Kills(plan, given.model, folder / "log", given.kills, given.seed, given.pause_s)
     chaos.run(folder / "killed", given.patience)
     wall_s = round(time.monotonic() - began, 1)
     one, other = (merged(plan, folder / name, folder / f"merged-{name}") for name in ("alone", "killed"))
@@ -288,6 +289,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--pause-s", type=float, default=15.0, help="before a kill, at most")
     parser.add_argument("--patience", type=float, default=3600.0)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="archive-on-ray-") as name:

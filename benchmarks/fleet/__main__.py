@@ -89,9 +89,9 @@ def check(given: argparse.Namespace) -> bool:
             shards = shard_seconds(np.full(count, given.seconds), found.costs, sizing, 1)
             fleets = [Fleet(1), Fleet(2, shares=given.by == "cpu", per_machine=2)]
             if given.by == "wall":
-                fleets.append(Fleet(2, ramp_s=4.0, per_machine=2))
+                fleets.append(Fleet(2, ramp_s=20.0, per_machine=2))
             for fleet in fleets:
-                predicted = simulate(shards, fleet, found.costs).wall_s
+                predicted = simulate(shards, fleet, found.costs).over_s
                 out = folder / f"out-{time.monotonic_ns()}"
                 starts = [n * fleet.ramp_s for n in range(fleet.workers)]
                 real = seconds_of(plan, out, given.model, given.by, environ, starts)
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--source", type=Path, default=DEMO, help="a recording that clips are cut of")
     parser.add_argument("--model", default="tiny.en")
     parser.add_argument("--by", choices=("cpu", "wall"), default="cpu")
-    parser.add_argument("--counts", type=int, nargs="+", default=[12, 96])
+    parser.add_argument("--counts", type=int, nargs="+", default=[42, 1200])
     parser.add_argument("--seconds", type=float, default=5.0)
     given = parser.parse_args()
     if given.what == "costs":

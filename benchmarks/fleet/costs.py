@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from autorag_whisper.transcriber.scheduler import LOOK_AHEAD_S
 from benchmarks.archive import COMMAND, cut_clips, run
 from benchmarks.fleet.model import Costs
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_FEW, _MANY = 2, 42
+_FEW, _MANY, _SHARDS = 2, 42, 7
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,10 @@ def seconds_of(
 
 
 def measure(folder: Path, source: Path, seconds: float, model: str, by: str, environ: dict[str, str]) -> Measured:
-    """Runs of one process: few clips, many, and many of twice the length; and that by two at once. The rest follows.
+    """Runs of one process: few clips, many, many of twice the length, many in several shards; and many by two at once.
+
+    A recording of `seconds` costs what was measured; longer ones what those of twice the length say, if that is less
+    for a second (windows that are filled), and no recording costs less than none.
 
     The processor's seconds are those of a machine that is busy anyway (`by="cpu"`): nothing is beside there.
     """
@@ -79,16 +83,32 @@ def measure(folder: Path, source: Path, seconds: float, model: str, by: str, env
         assert run("archive", "plan", folder / name, "-o", plan, "--shard-minutes", "10")["code"] == 0
         taken[count, length] = seconds_of(plan, folder / f"out-{name}", model, by, environ)
     few, many, twice = taken.values()
-    pair = twice
-    if by == "wall":
-        with ThreadPoolExecutor(2) as pool:
-            outs = [folder / f"out-{name}-{n}" for n in range(2)]
-            pair = max(pool.map(lambda out: seconds_of(plan, out, model, by, environ), outs))
     short = (many - few) / (_MANY - _FEW)  # of a clip
-    per_second = max((twice - many) / _MANY, 0.05 * short) / seconds
-    each_s = max(0.0, short - per_second * seconds)
+    per_second = min(max((twice - many) / _MANY, 0.05 * short), short) / seconds
+    each_s = short - per_second * seconds
+    clips, several = folder / f"costs-{_MANY}-{seconds}", folder / "costs-several.jsonl"
+    share_s = _MANY * seconds / (_SHARDS * 60)
+    found = run("archive", "plan", clips, "-o", several, "--shard-minutes", "1", "--speed", str(share_s))
+    assert found["code"] == 0
+    in_shards = seconds_of(several, folder / "out-several", model, by, environ)
+    shard_s = max(0.0, in_shards - many) / (_SHARDS - 1)
+    pair = many
+    if by == "wall":
+        plan_of_many = folder / f"costs-{_MANY}-{seconds}.jsonl"
+        with ThreadPoolExecutor(2) as pool:
+            outs = [folder / f"out-pair-{n}" for n in range(2)]
+            pair = max(pool.map(lambda out: seconds_of(plan_of_many, out, model, by, environ), outs))
     command = [sys.executable, "-m", "benchmarks.fleet.stages", str(plan), str(folder / "out-stages"), model]
     stages = json.loads(subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE).stdout)
-    beside = max(0.0, pair / twice - 1)
-    costs = Costs(max(0.0, few - _FEW * short), 1 / per_second, each_s, 0.0, 0.0, stages["store_s"], beside)
+    beside = max(0.0, pair / many - 1)
+    costs = Costs(
+        max(0.0, few - _FEW * short),
+        1 / per_second,
+        each_s,
+        shard_s,
+        0.0,
+        stages["store_s"],
+        beside,
+        LOOK_AHEAD_S * per_second,
+    )
     return Measured(costs, by, model, **stages)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,8 @@ import numpy as np
 from autorag_whisper.archive.sharded.cutting import Sizing, cut
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 
@@ -28,7 +31,8 @@ class Costs:
     recording whatever its length. `shard_s`: for a shard whatever is in it (the last batches, joining its parts).
     `spread`: standard deviation of the logarithm of a recording's time over what its length says. `write_s`: of the
     storage for one part. `beside`: by what part each other worker that is at work on the same machine makes it slower
-    (they share cores, caches and memory).
+    (they share cores, caches and memory). `ahead_s`: how much work a worker has in hand at least while there is some:
+    it reads ahead, and whoever comes later finds that taken.
     """
 
     start_s: float
@@ -38,6 +42,7 @@ class Costs:
     spread: float = 0.2
     write_s: float = 0.02
     beside: float = 0.0
+    ahead_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,8 @@ class Fleet:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`wall_s` until the last shard is done. `tail_s`: of these, since the first worker found nothing to do.
+    """`wall_s` until the last shard is done; `over_s` until every worker has found that nothing is left. `tail_s`: of
+    `wall_s`, since the first worker found nothing to do.
 
     `busy`: the share of the workers' time in which recordings were recognised and kept. `lost`: workers. `lost_s`: work
     that was done again. `waited_s`: for the storage, all workers together.
@@ -75,6 +81,7 @@ class Outcome:
     lost: int
     lost_s: float
     waited_s: float
+    over_s: float
 
 
 def durations(count: int, mean_s: float, seed: int, spread: float = 1.2) -> NDArray[np.float64]:
@@ -122,22 +129,27 @@ def simulate(
     storage = _Storage(fleet.writes_at_once, costs.write_s)
     queues = _queues(len(shards), fleet)
     left = shards.tolist()
+    held = [deque[int]() for _ in range(fleet.workers)]
     machines = _Machines(fleet, costs.beside)
     begins = [
         (n * fleet.ramp_s + costs.start_s * machines.slower(n, n * fleet.ramp_s), n) for n in range(fleet.workers)
     ]
     dies = [_life(chance, fleet) + begin for begin, _ in begins]
     heapq.heapify(begins)
-    wall_s = busy_s = lost_s = waited_s = 0.0
+    wall_s = busy_s = lost_s = waited_s = over_all_s = 0.0
     first_idle_s, lost = math.inf, 0
     while begins:
         now_s, worker = heapq.heappop(begins)
-        queue = queues[worker if fleet.shares else 0]
-        shard = next(queue, None)
-        if shard is None:
-            first_idle_s = min(first_idle_s, now_s)
+        own = held[worker]
+        for shard in queues[worker if fleet.shares else 0]:
+            own.append(shard)
+            if sum(left[n] for n in own) >= costs.ahead_s:
+                break
+        if not own:
+            first_idle_s, over_all_s = min(first_idle_s, now_s), max(over_all_s, now_s)
             machines.ends(worker)
             continue
+        shard = own.popleft()
         work_s = left[shard] * slow[worker] * machines.slower(worker, now_s)
         while dies[worker] < now_s + work_s:  # it is done by who comes in its place, behind what was kept
             done_s = max(0.0, dies[worker] - now_s)
@@ -152,7 +164,7 @@ def simulate(
         wall_s = max(wall_s, over_s)
         heapq.heappush(begins, (over_s, worker))
     tail_s = max(0.0, wall_s - first_idle_s) if math.isfinite(first_idle_s) else 0.0
-    return Outcome(len(shards), wall_s, tail_s, busy_s / (wall_s * fleet.workers), lost, lost_s, waited_s)
+    return Outcome(len(shards), wall_s, tail_s, busy_s / (wall_s * fleet.workers), lost, lost_s, waited_s, over_all_s)
 
 
 class _Machines:
@@ -173,7 +185,7 @@ class _Machines:
         self._going[worker] = False
 
 
-def _queues(count: int, fleet: Fleet) -> list[object]:
+def _queues(count: int, fleet: Fleet) -> list[Iterator[int]]:
     if not fleet.shares:
         return [iter(range(count))]
     return [iter(range(worker, count, fleet.workers)) for worker in range(fleet.workers)]

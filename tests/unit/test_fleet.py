@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,6 +32,16 @@ def test_shares_of_one_each_wait_for_the_slowest() -> None:
     shards = np.array([10.0, 1.0, 10.0, 1.0])
     assert simulate(shards, Fleet(2, shares=True), COSTS).wall_s == 25.0
     assert simulate(shards, Fleet(2), COSTS).wall_s == 16.0
+
+
+def test_who_comes_late_finds_taken_what_is_read_ahead() -> None:
+    shards = np.full(6, 10.0)
+    alone = simulate(shards, Fleet(1), COSTS)
+    assert simulate(shards, Fleet(2, ramp_s=20.0), COSTS).wall_s == 45.0
+    late = simulate(shards, Fleet(2, ramp_s=20.0), replace(COSTS, ahead_s=100.0))
+    assert (late.wall_s, late.over_s, alone.wall_s) == (65.0, 65.0, 65.0)
+    # 30 s of work: three shards at first, one more with each that is done; the other one has the last, at 25 s.
+    assert simulate(shards, Fleet(2, ramp_s=20.0), replace(COSTS, ahead_s=30.0)).wall_s == 55.0
 
 
 def test_workers_of_one_machine_slow_each_other_while_both_are_at_work() -> None:
