@@ -205,6 +205,20 @@ def test_a_long_prompt_leaves_room_for_the_text(engine: WhisperModel, rows: np.n
     assert 0 < len(found.token_ids) <= 40
 
 
+@pytest.mark.parametrize(
+    "said", ["<|startoftranscript|> hello", "<|endoftext|> <|notimestamps|>", "a <|0.00|><|en|> b"]
+)
+def test_the_names_of_special_tokens_in_a_prompt_are_text(engine: WhisperModel, rows: np.ndarray, said: str) -> None:
+    """As tokens they would begin the transcript in the midst of the prompt, whose rest came out as if it were said."""
+    tokenizer = engine.tokenizer
+    assert tokenizer.decode(tokenizer.encode(said)) == said
+    bare, prompt = tokenizer.prompt("en", "transcribe"), tokenizer.prompt("en", "transcribe", said)
+    assert prompt[-len(bare) :] == bare
+    assert tokenizer.decode(prompt[1 : -len(bare)]).strip() == said
+    [found] = engine.generate(engine.encode(rows[:1]), [prompt], Decoding(beam_size=1, max_new_tokens=3))
+    assert 0 < len(found.token_ids) <= 3
+
+
 def test_token_times_are_in_order_one_more_than_tokens_and_finite(engine: WhisperModel, rows: np.ndarray) -> None:
     encoded = engine.encode(rows)
     tokens = [ids or engine.tokenizer.encode(" a") for ids in decode(engine, rows)]

@@ -38,6 +38,17 @@ HALVES = st.sampled_from(
 texts = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\ufffd"), max_size=12)
 
 
+NAMES = st.sampled_from(["<|endoftext|>", "<|startoftranscript|>", "<|en|>", "<|0.00|>", "<|", "|>", "<", "|"])
+
+
+@given(model=st.sampled_from(MODELS), parts=st.lists(texts | NAMES, max_size=6))
+def test_whatever_a_text_holds_it_is_text_to_the_tokenizer_and_comes_back(model: str, parts: list[str]) -> None:
+    real, text = tokenizer(model), "".join(parts)
+    found = real.encode(text)
+    assert all(token < real.end for token in found)
+    assert real.decode(found) == text
+
+
 def cut(model: str, parts: Sequence[str | bytes]) -> list[int]:
     """Tokens of texts, with pieces of bytes between them as the search may leave them."""
     real = tokenizer(model)

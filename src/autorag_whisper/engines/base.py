@@ -266,7 +266,9 @@ class Tokenizer(Texts, Protocol):
         """The prompt's start for `WhisperModel.align`: no text, no task about timestamps."""
         ...
 
-    def encode(self, text: str) -> tuple[int, ...]: ...
+    def encode(self, text: str) -> tuple[int, ...]:
+        """The tokens of a text, which `decode` gives back. The name of a special token in it is text, no such token."""
+        ...
 
 
 class WhisperModel(LoadedEngine, Protocol):

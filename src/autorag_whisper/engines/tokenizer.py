@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import ModelDamaged
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 _MAX_PREVIOUS = 223
 """Half of the decoder's context less the token that opens it (`openai/whisper`, `decoding.py`)."""
 _FILE = "tokenizer.json"
+_MARKS = re.compile(r"(?<=<)(?=\|)")
+"""Between the first two characters of the name of each of Whisper's own tokens."""
 _TIMESTAMPS, _PADDING = 1501, 8
 """Tokens of moments, 0.00 to 30.00 s; and to a multiple of what the vocabulary may be filled up."""
 
@@ -94,7 +97,14 @@ class WhisperTokenizer:
         return (self._start, self._special(f"<|{language}|>"), self._special(f"<|{task}|>"))
 
     def encode(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        ids = self._ids(text)
+        if max(ids, default=0) < self.end:
+            return tuple(ids)
+        # The library finds tokens such as <|endoftext|> by their names; taken apart, the name is text like any other.
+        return tuple(token for part in _MARKS.split(text) for token in self._ids(part))
+
+    def _ids(self, text: str) -> list[int]:
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
     def whole(self, token_ids: Sequence[int]) -> tuple[tuple[int, int], ...]:
         letters = self._letters
