@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -196,6 +197,19 @@ def test_decoding_stops_at_the_cap_and_says_so(engine: WhisperModel, rows: np.nd
     assert whole.token_ids[:3] == cut.token_ids
     assert np.isfinite(whole.avg_logprob)
     assert 0 <= whole.no_speech_prob <= 1
+
+
+@pytest.mark.parametrize("decoding", [Decoding(1), Decoding(3), Decoding(1, temperature=0.5)], ids=["1", "3", "drawn"])
+def test_the_cap_is_that_of_the_text_however_long_the_prompt_and_the_prefix_are(
+    engine: WhisperModel, rows: np.ndarray, decoding: Decoding
+) -> None:
+    encoded, tokenizer = engine.encode(rows[:1]), engine.tokenizer
+    for before, prefix, cap in (("", (), 1), ("a" * 9, (), 4), ("the " * 60, tokenizer.encode(" a"), 2)):
+        prompt = tokenizer.prompt("en", "transcribe", before)
+        wanted = replace(decoding, max_new_tokens=cap, prefix=prefix)
+        [found] = engine.generate(encoded, [prompt], wanted)
+        assert len(found.token_ids) <= cap + len(prefix)
+        assert found.cap_hit or len(found.token_ids) < cap + len(prefix)
 
 
 def test_a_long_prompt_leaves_room_for_the_text(engine: WhisperModel, rows: np.ndarray) -> None:

@@ -5,7 +5,7 @@ What its behaviour demands of this adapter (CTranslate2 4.8):
 - `unload_model` does nothing, silently, while a batch counts as active, and `encode` takes no lock against it:
   `engines.in_flight` counts calls and repeats it.
 - `generate` and `align` with an empty list end the process: refused here.
-- `max_length` is halved for Whisper, and the prompt counts in one of its two limits.
+- `max_length` is halved for Whisper, and all of the prompt but its last token counts in one of its two limits.
 - A worker thread seeds its random generator once, when it first samples: a seed takes effect in new threads alone, and
   only a newly loaded model has those. So what samples is a second copy of the model, for the length of that call, if
   there is room for it.
@@ -282,7 +282,7 @@ class CTranslate2Whisper:
                 num_hypotheses=decoding.beam_size if sampling else 1,
                 sampling_topk=0 if sampling else 1,
                 sampling_temperature=decoding.temperature if sampling else 1.0,
-                max_length=max(2 * cap, cap + prompt_length),
+                max_length=max(2 * cap, cap + prompt_length - 1),
                 return_scores=True,
                 return_logits_vocab=greedy,
                 return_no_speech_prob=True,
