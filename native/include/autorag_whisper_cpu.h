@@ -32,6 +32,7 @@ extern "C" {
 #define AWC_MESSAGE 256
 #define AWC_MAX_MEL_FRAMES 3000 /* 30 s */
 #define AWC_CONTEXT 448         /* tokens that the decoder has positions for */
+#define AWC_MAX_HYPOTHESES 100  /* of one search: as many as TranscribeOptions allows */
 
 typedef enum awc_status {
   AWC_OK = 0,
@@ -146,7 +147,7 @@ AWC_API awc_status awc_first_token_probabilities(awc_model *model, const awc_aud
 /* How texts are searched for. temperature 0 and one hypothesis is greedy search, more are a beam search; above 0 that
  * many texts are sampled of each row, and the one with the best score is given. All as CTranslate2 4 has it. */
 typedef struct awc_search {
-  int32_t hypotheses;     /* beams or samples, 1..64 */
+  int32_t hypotheses;     /* beams or samples, 1..100 */
   float temperature;      /* >= 0 */
   uint64_t seed;          /* decides the samples of a row, wherever in a batch it stands */
   float patience;         /* > 0: a beam search ends at round(hypotheses * patience) finished texts (at least 1) */

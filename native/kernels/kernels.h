@@ -90,7 +90,7 @@ enum class Then {
 struct Projection {
   const uint8_t* suppressed;  // [V] 1: as if its logit were -infinity; or nullptr
   int text_end;               // text tokens are 0 .. text_end - 1
-  int best;                   // how many of the largest logits to tell, 0..128
+  int best;                   // how many of the largest logits to tell, 0..200
   // Results, of each row:
   float* log_sum;       // [R] log of the sum of exp(logit) over what is not suppressed
   float* text_log_sum;  // [R] the same over text tokens alone; or nullptr

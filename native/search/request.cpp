@@ -8,8 +8,6 @@
 namespace awc {
 namespace {
 
-constexpr int kMostHypotheses = 64;
-
 void mark(std::vector<uint8_t>& suppressed, const int32_t* tokens, int32_t count) {
   require(count >= 0 && (count == 0 || tokens), "the suppressed tokens are missing");
   for (int32_t n = 0; n < count; ++n) {
@@ -19,7 +17,7 @@ void mark(std::vector<uint8_t>& suppressed, const int32_t* tokens, int32_t count
 }
 
 void check(const awc_search& options) {
-  require(options.hypotheses >= 1 && options.hypotheses <= kMostHypotheses, "1 to 64 hypotheses");
+  require(options.hypotheses >= 1 && options.hypotheses <= AWC_MAX_HYPOTHESES, "1 to 100 hypotheses");
   require(std::isfinite(options.temperature) && options.temperature >= 0, "a temperature of 0 or above");
   require(std::isfinite(options.patience) && options.patience > 0, "a patience above 0");
   require(std::isfinite(options.length_penalty), "a length penalty that is a number");

@@ -13,7 +13,8 @@ import pytest
 
 from autorag_whisper.audio.features import log_mel
 from autorag_whisper.domain.device import CPU, CUDA
-from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.domain.errors import EngineError, InvalidOption
+from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.engines import native, whisperx
 from autorag_whisper.engines.base import LEAST_FRAMES, Decoding
 from autorag_whisper.engines.ctranslate2 import LoadRequest, load
@@ -231,6 +232,18 @@ def test_the_names_of_special_tokens_in_a_prompt_are_text(engine: WhisperModel, 
     assert tokenizer.decode(prompt[1 : -len(bare)]).strip() == said
     [found] = engine.generate(engine.encode(rows[:1]), [prompt], Decoding(beam_size=1, max_new_tokens=3))
     assert 0 < len(found.token_ids) <= 3
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5])
+def test_as_many_hypotheses_as_options_may_ask_for_are_searched(
+    engine: WhisperModel, rows: np.ndarray, temperature: float
+) -> None:
+    most = TranscribeOptions(beam_size=100).effort.beam_size
+    with pytest.raises(InvalidOption):
+        TranscribeOptions(beam_size=most + 1)
+    prompt = engine.tokenizer.prompt("en", "transcribe")
+    found = engine.generate(engine.encode(rows[:1]), [prompt], Decoding(most, temperature, max_new_tokens=2))
+    assert len(found) == 1
 
 
 def test_token_times_are_in_order_one_more_than_tokens_and_finite(engine: WhisperModel, rows: np.ndarray) -> None:

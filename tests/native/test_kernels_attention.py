@@ -223,7 +223,7 @@ def vocabulary(kernels: nk.Kernels, seed: int, tokens: int) -> nk.Packed:
     seed=seeds,
     rows=st.integers(1, 13),
     tokens=st.sampled_from([1, 31, 255, 256, 257, 700]),
-    best=st.sampled_from([0, 1, 2, 10, 128]),
+    best=st.sampled_from([0, 1, 2, 10, 200]),
     share=st.sampled_from([0.0, 0.3, 1.0]),
     text=st.floats(0, 1),
 )

@@ -209,7 +209,7 @@ def test_what_a_call_cannot_do_is_refused(native_library: NativeLibrary) -> None
         lambda: loaded.generate([audio], [[1, 2]], search),
         lambda: loaded.generate([audio], [[START]], search),
         lambda: loaded.generate([audio], [[START, *[82] * 38, NO_TIMESTAMPS]], search),
-        lambda: loaded.generate([audio], [[START, NO_TIMESTAMPS]], NativeSearch(65, 0.0, 0, 5, Search(), (), ())),
+        lambda: loaded.generate([audio], [[START, NO_TIMESTAMPS]], NativeSearch(101, 0.0, 0, 5, Search(), (), ())),
         lambda: loaded.generate([audio], [[START, NO_TIMESTAMPS]], NativeSearch(2, 0.0, 0, 5, Search(), (100,), ())),
         lambda: loaded.generate([audio], [[START, NO_TIMESTAMPS]], NativeSearch(2, np.nan, 0, 5, Search(), (), ())),
         lambda: loaded.align(audio, [START], [1] * 38, Attention(((0, 0),), 5, 1)),
