@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes as c
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from autorag_whisper.engines.native_library import CShape
+from autorag_whisper.engines.native_model import NativeModel, SpecialTokens
 from autorag_whisper.engines.native_weights import (
     NEWEST_REVISION,
     NEWEST_VERSION,
+    Tensor,
     UnsupportedWeightsError,
+    WhisperShape,
     needed,
     read_weights,
+    require_computed,
 )
 from autorag_whisper.models.model_bin import BrokenFileError, Kind
 from native_models import EMBEDDINGS, LITTLE, PROJECTION, random_model
@@ -23,6 +29,7 @@ from native_models import EMBEDDINGS, LITTLE, PROJECTION, random_model
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from autorag_whisper.engines.native_library import NativeLibrary
     from autorag_whisper.engines.native_weights import WhisperWeights
     from native_models import ModelFile
 
@@ -171,6 +178,43 @@ def test_what_a_file_says_against_the_network_is_an_error_that_names_it(place: P
 def test_networks_that_are_not_computed_are_told_apart_from_damage(place: Path, kind: str) -> None:
     with pytest.raises(UnsupportedWeightsError):
         read(place, FOREIGN[kind])
+
+
+@given(
+    heads=st.integers(1, 2),
+    width=st.sampled_from([64, 128]),
+    hidden=st.sampled_from([2, 4]),
+    mels=st.sampled_from([16, 80, 100]),
+    frames=st.sampled_from([1499, 1500, 1501]),
+    context=st.sampled_from([447, 448, 449]),
+)
+@example(heads=1, width=64, hidden=4, mels=16, frames=1500, context=448)
+@settings(max_examples=20)
+def test_a_network_is_refused_unless_the_library_takes_it_with_the_heads_that_its_file_says(
+    native_library: NativeLibrary, heads: int, width: int, hidden: int, mels: int, frames: int, context: int
+) -> None:
+    """The library takes every head as 64 wide: of others it would compute something else, and say nothing."""
+    shape = WhisperShape(mels, width, heads, hidden * width, 1, 1, 100, frames, context)
+    try:
+        require_computed(shape)
+    except UnsupportedWeightsError:
+        return
+    tensors = {name: Tensor(np.zeros(size, np.float32)) for name, size in needed(shape).items()}
+    model = NativeModel(native_library, tensors, SpecialTokens(81, 80, 85, 90))
+    found = CShape()
+    native_library.tell("awc_model_shape", model.handle, c.byref(found))
+    assert (found.heads, found.max_frames, found.context) == (heads, frames, context)
+
+
+@pytest.mark.parametrize("name", ["data", "scales"])
+def test_a_projection_of_its_own_is_told_by_every_number_of_it(place: Path, name: str) -> None:
+    tensors = read(place, random_model()).tensors
+    embeddings = tensors[EMBEDDINGS]
+    assert tensors[PROJECTION].equals(embeddings)
+    other = getattr(embeddings, name).copy()
+    other.flat[-1] += 1
+    assert not replace(embeddings, **{name: other}).equals(embeddings)
+    assert not replace(embeddings, scales=None).equals(embeddings)
 
 
 def test_two_variables_of_one_name_are_refused(place: Path) -> None:

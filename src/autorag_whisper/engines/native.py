@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autorag_whisper.domain.errors import EngineError, ModelDamaged
-from autorag_whisper.engines.base import Encoded, Hypothesis, TokenTimes, WhisperSpec
+from autorag_whisper.engines.base import WINDOW_FRAMES, Encoded, Hypothesis, TokenTimes, WhisperSpec
 from autorag_whisper.engines.in_flight import Engine, InFlight, failures
 from autorag_whisper.engines.native_library import NativeUnavailableError, native_library
 from autorag_whisper.engines.native_model import Attention, NativeModel, NativeSearch, SpecialTokens
 from autorag_whisper.engines.native_threads import require_threads
-from autorag_whisper.engines.native_weights import UnsupportedWeightsError, read_weights
+from autorag_whisper.engines.native_weights import CONTEXT, UnsupportedWeightsError, read_weights, require_computed
 from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
 from autorag_whisper.fork_safety import at_work, kept_in_forks
 from autorag_whisper.models.model_bin import BrokenFileError
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 RUNTIME = "native"
 COMPUTE_TYPE, COMPUTE_TYPES = "int8_float32", frozenset({"int8", "int8_float32"})
 """What it computes, and the names that mean it: 8-bit products, everything else in floats."""
-_CONTEXT, _WINDOW = 448, 3000
 _MULTILINGUAL = 51_865
 """Tokens from which on a vocabulary has those of languages (`openai/whisper`, `is_multilingual`)."""
 _BATCH = 8
@@ -130,6 +129,7 @@ def _weights(request: LoadRequest) -> tuple[WhisperShape, dict[str, Tensor]]:
     """
     try:
         weights = read_weights(request.folder / "model.bin")
+        require_computed(weights.shape)
         return weights.shape, _given(weights)
     except BrokenFileError as error:
         raise ModelDamaged(request.name, "model.bin", str(error)) from error
@@ -141,8 +141,7 @@ def _weights(request: LoadRequest) -> tuple[WhisperShape, dict[str, Tensor]]:
 
 def _given(weights: WhisperWeights) -> dict[str, Tensor]:
     tensors = dict(weights.tensors)
-    projection, embeddings = tensors.pop("decoder/projection/weight").data, tensors["decoder/embeddings/weight"].data
-    if projection.ctypes.data != embeddings.ctypes.data and not np.array_equal(projection, embeddings):
+    if not tensors.pop("decoder/projection/weight").equals(tensors["decoder/embeddings/weight"]):
         raise UnsupportedWeightsError("has another projection to its vocabulary than its embeddings")
     return tensors
 
@@ -220,7 +219,7 @@ class NativeWhisper:
     def encode(self, features: NDArray[np.float32] | Sequence[NDArray[np.float32]]) -> Encoded:
         mels, lengths = self._spec.n_mels, [window.shape[-1] for window in features]
         _require(bool(lengths) and all(one.ndim == 2 and len(one) == mels for one in features), "windows of mels")
-        _require(all(n % 2 == 0 < n <= _WINDOW for n in lengths), "an even number of mel frames, 3000 at most")
+        _require(all(n % 2 == 0 < n <= WINDOW_FRAMES for n in lengths), "an even number of mel frames, 3000 at most")
         with self._call("encode"):
             return _encoded([_Row(self._model.encode(window)) for window in features])
 
@@ -253,7 +252,7 @@ class NativeWhisper:
     def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
         _require(len(prompts) == encoded.rows > 0, "a prompt for every row")
         longest, prefix = max(map(len, prompts)), decoding.prefix
-        cap = min(decoding.max_new_tokens + len(prefix), _CONTEXT - longest)
+        cap = min(decoding.max_new_tokens + len(prefix), CONTEXT - longest)
         _require(cap > len(prefix), "room for a token behind the prompt")
         search = self._search(decoding, cap)
         size = self._rows_at_once(encoded.rows, search, longest + len(prefix))
@@ -298,7 +297,7 @@ class NativeWhisper:
         spelled: bool = False,
     ) -> list[TokenTimes]:
         _require(len(token_ids) == len(frames) == encoded.rows > 0, "tokens and frames for every row")
-        most = _CONTEXT - 2 - len(start_sequence)
+        most = CONTEXT - 2 - len(start_sequence)
         _require(all(1 <= len(tokens) <= most for tokens in token_ids), f"1 to {most} tokens a row")
         chosen = self._spec.characters if spelled else None
         median = chosen.median_filter if chosen else _USUAL_MEDIAN

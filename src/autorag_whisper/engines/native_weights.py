@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 NEWEST_VERSION, NEWEST_REVISION = 6, 3
 """Of the file's form, and of Whisper's network in it, that this module reads."""
 
+CONTEXT, FRAMES = 448, 1500
+"""Tokens that the decoder takes, and encoder frames of the full window, in every Whisper."""
+_HEAD_WIDTH, _MELS_TOGETHER = 64, 16
+
 _SPEC = "WhisperSpec"
 _GELU = 3
 _EMBEDDINGS, _PROJECTION = "decoder/embeddings/weight", "decoder/projection/weight"
@@ -75,6 +79,14 @@ class Tensor:
 
     data: NDArray[np.generic]
     scales: NDArray[np.float32] | None = None
+
+    def equals(self, other: Tensor) -> bool:
+        """Whether both have the same numbers, as they are stored."""
+        pairs = [(self.data, other.data)]
+        if self.scales is not None and other.scales is not None:
+            pairs.append((self.scales, other.scales))
+        same_kind = (self.scales is None) is (other.scales is None)
+        return same_kind and all(a.ctypes.data == b.ctypes.data or np.array_equal(a, b) for a, b in pairs)
 
     def as_float32(self) -> NDArray[np.float32]:
         """A copy in float32, of the same shape."""
@@ -137,6 +149,23 @@ def needed(shape: WhisperShape) -> dict[str, tuple[int, ...]]:
             found |= _linear(f"{layer}/ffn/linear_0", shape.hidden, width)
             found |= _linear(f"{layer}/ffn/linear_1", width, shape.hidden)
     return found
+
+
+def require_computed(shape: WhisperShape) -> None:
+    """See that the library computes a network of these sizes: it takes some of them as every Whisper has them.
+
+    Raises UnsupportedWeightsError.
+    """
+    refused = {
+        f"has heads {shape.width / shape.heads:g} wide, not {_HEAD_WIDTH}": shape.width != _HEAD_WIDTH * shape.heads,
+        f"has a hidden layer of {shape.hidden:,}, not four times its width": shape.hidden != 4 * shape.width,
+        f"has a window of {shape.positions:,} encoder frames, not {FRAMES:,}": shape.positions != FRAMES,
+        f"has a decoder for {shape.context:,} tokens, not {CONTEXT}": shape.context != CONTEXT,
+        f"has {shape.mels} mel bands, no multiple of {_MELS_TOGETHER}": shape.mels % _MELS_TOGETHER != 0,
+    }
+    for reason, is_so in refused.items():
+        if is_so:
+            raise UnsupportedWeightsError(reason)
 
 
 def _norm(name: str, width: int) -> dict[str, tuple[int, ...]]:
