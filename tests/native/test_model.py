@@ -77,7 +77,8 @@ def test_the_decoder_is_numpys(
 ) -> None:
     network, loaded = Network(tensors()), model(native_library, isa)
     encoded = network.encode(mel_of(seed, 16, 2 * frames))
-    found = loaded.forced_logits(loaded.audio(encoded), tokens, 100)
+    found = loaded.forced_logits(loaded.audio(encoded), tokens)
+    assert found.shape == (len(tokens), SMALL["vocabulary"])
     assert apart(found, network.logits(encoded, tokens)) < 0.05
 
 
@@ -177,7 +178,7 @@ def test_numbers_that_are_none_do_no_harm(native_library: NativeLibrary, isa: st
     for value in (np.nan, np.inf, -np.inf, np.float32(3e38)):
         encoded = loaded.encode(np.full((16, 20), value, np.float32))
         audio = loaded.audio(encoded)
-        assert np.isfinite(loaded.forced_logits(audio, [START, 3], 100)).all()
+        assert np.isfinite(loaded.forced_logits(audio, [START, 3])).all()
         texts = loaded.generate([audio], [[START, NO_TIMESTAMPS]], NativeSearch(3, 0.0, 0, 5, Search(), (), ()))
         assert len(texts.tokens[0]) <= 5
 
@@ -203,9 +204,15 @@ def test_what_a_call_cannot_do_is_refused(native_library: NativeLibrary) -> None
     for refused in (
         lambda: loaded.encode(np.zeros((16, 3), np.float32)),
         lambda: loaded.encode(np.zeros((16, 122), np.float32)),
+        lambda: loaded.encode(np.zeros((15, 20), np.float32)),
+        lambda: loaded.encode(np.zeros((17, 20), np.float32)),
         lambda: loaded.audio(np.zeros((61, 128), np.float32)),
-        lambda: loaded.forced_logits(audio, [100], 100),
-        lambda: loaded.forced_logits(audio, [1] * 41, 100),
+        lambda: loaded.audio(np.zeros((5, 64), np.float32)),
+        lambda: loaded.audio(np.zeros(128, np.float32)),
+        lambda: loaded.generate([audio, audio], [[START, NO_TIMESTAMPS]], search),
+        lambda: loaded.generate([audio], [[START, NO_TIMESTAMPS]], NativeSearch(2, 0.0, 0, -1, Search(), (), ())),
+        lambda: loaded.forced_logits(audio, [100]),
+        lambda: loaded.forced_logits(audio, [1] * 41),
         lambda: loaded.generate([audio], [[1, 2]], search),
         lambda: loaded.generate([audio], [[START]], search),
         lambda: loaded.generate([audio], [[START, *[82] * 38, NO_TIMESTAMPS]], search),
@@ -236,7 +243,7 @@ def test_a_call_that_nobody_wants_any_more_ends_and_harms_no_other(native_librar
             lambda: loaded.first_token_probabilities([audio], [1, 2]),
             lambda: loaded.generate([audio], [[START, NO_TIMESTAMPS]], search),
             lambda: loaded.align(audio, [START], [1], Attention(((0, 0),), 5, 1)),
-            lambda: loaded.forced_logits(audio, [1], 100),
+            lambda: loaded.forced_logits(audio, [1]),
         ):
             with pytest.raises(Cancelled):
                 ended()

@@ -52,7 +52,7 @@ def following(
     def follow(text: Sequence[int]) -> NDArray[np.float32]:
         key = tuple(text)
         if key not in kept:
-            kept[key] = model.forced_logits(audio, [*prompt, *text], VOCABULARY)[-1]
+            kept[key] = model.forced_logits(audio, [*prompt, *text])[-1]
         return kept[key]
 
     return follow
@@ -127,7 +127,7 @@ def test_no_speech_is_its_share_of_all_tokens_after_the_start(native_library: Na
     prompt = [4, 7, 9, *PROMPT]
     texts = model.generate(audios, [prompt] * 3, NativeSearch(1, 0.0, 0, 3, Search(), (NO_SPEECH,), ()))
     for row, audio in enumerate(audios):
-        logits = model.forced_logits(audio, prompt[:4], VOCABULARY)[-1]
+        logits = model.forced_logits(audio, prompt[:4])[-1]
         assert texts.no_speech[row] == pytest.approx(softmax(logits)[NO_SPEECH], abs=1e-4)
 
 

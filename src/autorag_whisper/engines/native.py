@@ -311,12 +311,6 @@ class NativeWhisper:
                 found.append(TokenTimes(np.maximum.accumulate(starts.astype(np.int64)), told))
         return found
 
-    def token_logits(self, encoded: Encoded, tokens: Sequence[int]) -> NDArray[np.float32]:
-        """float32[tokens, vocabulary]: the logits after each of these tokens, of the first row; for the self-test."""
-        with self._call("logits"):
-            audio = _rows(encoded)[0].heard(self._model)
-            return self._model.forced_logits(audio, tokens, self._spec.vocabulary)
-
     def offload(self) -> bool:
         with self._calls.alone("offload"):
             return False

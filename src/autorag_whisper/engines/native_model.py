@@ -13,7 +13,16 @@ from weakref import WeakSet
 import numpy as np
 
 from autorag_whisper.engines.interruption import current
-from autorag_whisper.engines.native_library import CSearch, CShape, CTensor, CTexts, CTokens, Held, Pointer
+from autorag_whisper.engines.native_library import (
+    CSearch,
+    CShape,
+    CTensor,
+    CTexts,
+    CTokens,
+    Held,
+    NativeCallError,
+    Pointer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,7 +103,7 @@ class NativeModel:
         self._held = Held(library, "awc_model_free", made)
         shape = CShape()
         library.tell("awc_model_shape", made, c.byref(shape))
-        self._width = int(shape.width)
+        self._mels, self._width, self._vocabulary = int(shape.mels), int(shape.width), int(shape.vocabulary)
 
     @property
     def handle(self) -> Any:
@@ -131,6 +140,7 @@ class NativeModel:
     def encode(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """One window, float32[mels, frames], as float32[frames / 2, width]."""
         mel = np.ascontiguousarray(mel, np.float32)
+        _require(mel.ndim == 2 and len(mel) == self._mels, f"a window of {self._mels} mel bands")
         output = np.empty((mel.shape[1] // 2, self._width), np.float32)
         self._library.call(
             "awc_encode", self.handle, mel.ctypes.data, mel.shape[1], current().address, output.ctypes.data
@@ -140,6 +150,7 @@ class NativeModel:
     def audio(self, encoded: NDArray[np.float32]) -> NativeAudio:
         """What the decoder attends to, of one window's encoder output, float32[frames, width]."""
         encoded = np.ascontiguousarray(encoded, np.float32)
+        _require(encoded.ndim == 2 and encoded.shape[1] == self._width, f"frames that are {self._width} wide")
         made = Pointer()
         self._library.call(
             "awc_audio_new", self.handle, encoded.ctypes.data, len(encoded), current().address, c.byref(made)
@@ -168,7 +179,8 @@ class NativeModel:
         self, audios: Sequence[NativeAudio], prompts: Sequence[Sequence[int]], search: NativeSearch
     ) -> NativeTexts:
         """Decode rows at once, each with its prompt; a prefix stands at the prompt's end."""
-        rows, capacity = len(audios), search.max_new_tokens
+        rows, capacity = len(audios), max(0, search.max_new_tokens)
+        _require(len(prompts) == rows, "a prompt for every audio")
         lengths = np.array([len(prompt) for prompt in prompts], np.int32)
         given = np.array([token for prompt in prompts for token in prompt], np.int32)
         ids, shown = np.zeros((rows, capacity), np.int32), np.zeros((rows, capacity), np.float32)
@@ -228,10 +240,10 @@ class NativeModel:
         )
         return starts, probabilities
 
-    def forced_logits(self, audio: NativeAudio, tokens: Sequence[int], vocabulary: int) -> NDArray[np.float32]:
+    def forced_logits(self, audio: NativeAudio, tokens: Sequence[int]) -> NDArray[np.float32]:
         """float32[tokens, vocabulary]: the logits after each of these tokens."""
         given = np.asarray(tokens, np.int32)
-        found = np.empty((len(given), vocabulary), np.float32)
+        found = np.empty((len(given), self._vocabulary), np.float32)
         self._library.call(
             "awc_forced_logits",
             self.handle,
@@ -261,6 +273,12 @@ class NativeAudio:
 
     def __del__(self) -> None:
         self.close()
+
+
+def _require(good: bool, what: str) -> None:
+    """See that an array has the size that the library takes it to have, as it is given the address alone."""
+    if not good:
+        raise NativeCallError(f"needs {what}")
 
 
 def _handles(audios: Sequence[NativeAudio]) -> Any:
