@@ -67,8 +67,9 @@ size_t count_of(const awc_tensor& tensor) {
   size_t count = 1;
   for (int n = 0; n < tensor.rank; ++n) {
     const int64_t side = tensor.shape[n];
-    if (side < 0 || side > (int64_t{1} << 31) || count > (size_t{1} << 33)) bad(name, "has an impossible shape");
+    if (side < 0 || side > (int64_t{1} << 31)) bad(name, "has an impossible shape");
     count *= static_cast<size_t>(side);
+    if (count > (size_t{1} << 32)) bad(name, "has an impossible shape");  // so that the next product fits too
   }
   if (size && (tensor.bytes != count * size || (count && !tensor.data))) bad(name, "has not the bytes that its shape needs");
   return count;

@@ -233,6 +233,17 @@ void load_damaged(const Network& network, unsigned seed, int rounds) {
   expect(rounds < 50 || refused > rounds / 2, "most lies are noticed");
 }
 
+// A tensor whose number of values has more bits than a size: it wraps round to 0, which 0 bytes would be enough for.
+void load_without_end(const Network& network) {
+  std::vector<awc_tensor> tensors = network.tensors();
+  constexpr int64_t kSide = int64_t{1} << 31;
+  tensors.push_back({"another", AWC_FLOAT32, 3, {kSide, 4, kSide, 0}, nullptr, 0});
+  awc_model* model = nullptr;
+  awc_error error{};
+  expect(awc_model_new(tensors.data(), tensors.size(), &kTokens, nullptr, &model, &error) == AWC_BAD_WEIGHTS, "2^64 values are refused");
+  awc_model_free(model);
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -244,6 +255,7 @@ int main(int count, char** arguments) {
     if (model.handle) compare_threads(model);
   }
   load_damaged(network, seed, rounds);
+  load_without_end(network);
   std::printf("engine: %d threads and searches compared, %d damaged networks, %d wrong\n", 4, rounds, wrong.load());
   return wrong.load() != 0;
 }
