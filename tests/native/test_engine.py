@@ -20,7 +20,7 @@ from autorag_whisper.engines import native
 from autorag_whisper.engines.base import Decoding
 from autorag_whisper.engines.ctranslate2 import LoadRequest
 from autorag_whisper.engines.interruption import Interruption
-from autorag_whisper.engines.native_library import NativeCallError, NativeLibrary, NativeUnavailableError
+from autorag_whisper.engines.native_library import NativeCallError, NativeLibrary, NativeUnavailableError, library_in
 from autorag_whisper.engines.native_weights import read_weights
 from autorag_whisper.loading.head_calibration import packaged_clip
 
@@ -186,6 +186,16 @@ def test_a_library_that_is_none_says_so(tmp_path: Path) -> None:
 
     with pytest.raises(NativeUnavailableError):
         NativeLibrary(type(tmp_path)(_ctypes.__file__ or fake))
+
+
+def test_what_a_build_has_not_finished_is_not_the_library(tmp_path: Path) -> None:
+    """A build that was killed leaves its file beside the library of the build before."""
+    (tmp_path / ".libautorag_whisper_cpu.so.tmp-1").touch()
+    assert library_in(tmp_path) is None
+    for name in ("libautorag_whisper_cpu.so", "libautorag_whisper_cpu.dylib", "autorag_whisper_cpu.dll"):
+        (tmp_path / name).touch()
+        assert library_in(tmp_path) == tmp_path / name
+        (tmp_path / name).unlink()
 
 
 def test_an_audio_is_refused_once_its_model_was_closed(request_of_tiny: LoadRequest, speech: np.ndarray) -> None:

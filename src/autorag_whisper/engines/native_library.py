@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from autorag_whisper.engines.native_weights import WhisperShape
 
 ABI = 1
-_PATTERN = "*autorag_whisper_cpu.*"
+_STEM, _SUFFIXES = "autorag_whisper_cpu", (".so", ".dylib", ".dll")
 _OK, _OUT_OF_MEMORY, _CANCELLED = 0, 3, 4
 
 
@@ -185,10 +185,15 @@ class NativeLibrary:
 @cache
 def native_library() -> NativeLibrary:
     """The one that is installed with this package. Raises NativeUnavailableError."""
-    found = sorted(Path(__file__).parent.glob(_PATTERN))
-    if not found:
+    found = library_in(Path(__file__).parent)
+    if found is None:
         raise NativeUnavailableError("this installation has no native library: it was built without a C++ compiler")
-    return NativeLibrary(found[0])
+    return NativeLibrary(found)
+
+
+def library_in(folder: Path) -> Path | None:
+    """The library's file there; not one that a build has not finished, which has another suffix."""
+    return next((path for path in sorted(folder.glob(f"*{_STEM}.*")) if path.suffix in _SUFFIXES), None)
 
 
 class Held:
