@@ -86,6 +86,17 @@ def test_instructions_that_are_not_here_are_an_error_or_the_way_back(tmp_path: P
     assert "no such_kernels" in engine.spec.notes[0].text
 
 
+def test_plain_loops_are_neither_tried_nor_taken_unless_they_are_asked_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "autorag_whisper")
+    engine = load(tmp_path, EngineSetting("auto", "scalar"))
+    assert isinstance(engine, CTranslate2Whisper)
+    assert "no fast instructions" in engine.spec.notes[0].text
+    assert not any("trying the native engine" in line for line in caplog.messages)
+    assert isinstance(load(tmp_path, EngineSetting("native", "scalar")), NativeWhisper)
+
+
 def test_a_network_that_is_not_computed_goes_to_ctranslate2_with_the_reason(
     tiny_en_folder: Path, tmp_path: Path
 ) -> None:

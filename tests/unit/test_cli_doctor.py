@@ -169,6 +169,8 @@ def test_it_says_which_engine_computes_and_why(
     assert found["on a CPU"].startswith("native: ")
     scalar = report(wanted | {"AUTORAG_WHISPER_NATIVE_ISA": "scalar"}, capsys, 0)["engine"]
     assert scalar["native engine"].endswith("computes by scalar")
+    left = report(environ | {"AUTORAG_WHISPER_NATIVE_ISA": "scalar"}, capsys, 0)["engine"]
+    assert left["on a CPU"].startswith("ctranslate2: ")
 
 
 def test_an_engine_that_is_wanted_and_not_here_is_wrong(

@@ -41,6 +41,14 @@ def test_auto_takes_ctranslate2_with_the_reason_where_it_cannot() -> None:
     assert (floats.engine, "float32" in floats.reason) == (CTRANSLATE2, True)
 
 
+def test_auto_tries_nothing_where_the_library_has_its_plain_loops_alone() -> None:
+    """They are thirty times as slow: a trial of large-v3 would take most of an hour, at its first load."""
+    choice = before_trial("auto", ON_CPU, "", "scalar")
+    assert (choice.engine, "instructions" in choice.reason) == (CTRANSLATE2, True)
+    assert before_trial("auto", ON_CPU, "", "avx2").engine is None
+    assert before_trial("native", ON_CPU, "", "scalar").engine is NATIVE
+
+
 def test_a_trial_that_agrees_and_is_faster_decides_for_the_native_engine() -> None:
     assert after_trial(GOOD).engine is NATIVE
     assert "0.50 s" in after_trial(GOOD).reason

@@ -41,15 +41,15 @@ def check_engine(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fac
         return
     yield Fact("wanted", settings.engine)
     library = find_library(settings.native_isa)
-    missing = library if isinstance(library, str) else ""
+    missing, used = library if isinstance(library, str) else "", ""
     if isinstance(library, str):
         yield Fact("native engine", f"none: {library}")
     else:
-        used = library.instruction_set(settings.native_isa)
+        used = library.instruction_set(settings.native_isa) or ""
         yield Fact("native engine", f"{library.path.name}, computes by {used}")
     if settings.engine == "whisperx":
         return
-    choice = before_trial(settings.engine, _key(settings), missing)
+    choice = before_trial(settings.engine, _key(settings), missing, used)
     if choice.engine == "native" and missing:
         yield Wrong(f"the native engine is wanted and cannot be used: {missing}", _REMEDY)
         return

@@ -6,6 +6,9 @@ ctranslate2              CTranslate2   CTranslate2
 native                   CTranslate2   native, or the error that says why not
 auto                     CTranslate2   native where its trial was passed and it was faster, else CTranslate2
 ```
+
+Where the library has nothing but its reference for a processor (x86-64 without AVX2, ARM without dot products), `auto`
+tries nothing: the reference's plain loops are some thirty times as slow, and a trial of a large model takes an hour.
 """
 
 from __future__ import annotations
@@ -23,6 +26,10 @@ MOST_APART, MOST_APART_MEAN = 0.3, 0.05
 """How far the probability of a token of the clip, and the mean over its tokens, may be from CTranslate2's own."""
 LEAST_ALIKE = 0.9
 """The share of the clip's tokens that both engines write."""
+
+
+PLAIN_LOOPS = "scalar"
+"""The instruction set that every processor has: the reference of the kernels."""
 
 
 class EngineName(StrEnum):
@@ -55,8 +62,11 @@ class Trial:
     reference_s: float
 
 
-def before_trial(wanted: str, key: ModelKey, missing: str) -> EngineChoice:
-    """What the setting, the device and the compute type decide; `missing`: why there is no native library, or ""."""
+def before_trial(wanted: str, key: ModelKey, missing: str, instruction_set: str = "") -> EngineChoice:
+    """What the setting, the device and the compute type decide.
+
+    `missing`: why there is no native library, or ""; `instruction_set`: by which it would compute.
+    """
     if key.device.is_cuda:
         return EngineChoice(EngineName.CTRANSLATE2, "the native engine is for CPUs")
     if wanted == EngineName.NATIVE:
@@ -65,6 +75,8 @@ def before_trial(wanted: str, key: ModelKey, missing: str) -> EngineChoice:
         return EngineChoice(EngineName.CTRANSLATE2, "AUTORAG_WHISPER_ENGINE=ctranslate2")
     if missing:
         return EngineChoice(EngineName.CTRANSLATE2, missing)
+    if instruction_set == PLAIN_LOOPS:
+        return EngineChoice(EngineName.CTRANSLATE2, "the native engine has no fast instructions of this processor")
     if key.compute_type not in COMPUTE_TYPES:
         return EngineChoice(EngineName.CTRANSLATE2, f"the native engine has no compute type {key.compute_type}")
     return EngineChoice(None, "a trial decides")

@@ -63,20 +63,21 @@ class WhisperLoader:
 
     def _choice(self, key: ModelKey, request: LoadRequest) -> EngineChoice:
         library = find_library(self._setting.instruction_set)
-        missing = library if isinstance(library, str) else ""
-        choice = before_trial(self._setting.wanted, key, missing)
-        if choice.engine is not None or isinstance(library, str):
+        if isinstance(library, str):
+            return before_trial(self._setting.wanted, key, library)
+        instructions = library.instruction_set(self._setting.instruction_set) or ""
+        choice = before_trial(self._setting.wanted, key, "", instructions)
+        if choice.engine is not None:
             return choice
         try:
-            return self._tried(request, library)
+            return self._tried(request, library, instructions)
         except _FAILURES as error:
             return EngineChoice(EngineName.CTRANSLATE2, f"the native engine could not be tried: {_told(error)}")
 
-    def _tried(self, request: LoadRequest, library: NativeLibrary) -> EngineChoice:
+    def _tried(self, request: LoadRequest, library: NativeLibrary, instruction_set: str) -> EngineChoice:
         from autorag_whisper.loading.engine_trial import KeptTrials
 
-        name = library.instruction_set(self._setting.instruction_set) or ""
-        trials = KeptTrials(self._cache_dir, library.path, name)
+        trials = KeptTrials(self._cache_dir, library.path, instruction_set)
         trial = trials.kept(request.folder)
         if trial is None:
             trial = self._try_out(replace(request, workers=1))
