@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import shutil
+import threading
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from autorag_whisper.domain.notes import NoteKind
 from autorag_whisper.engines.ctranslate2 import CTranslate2Whisper
 from autorag_whisper.engines.native import NativeWhisper
 from autorag_whisper.loading import kept_heads
+from autorag_whisper.loading.engine_choice import Trial
 from autorag_whisper.loading.engine_trial import KeptTrials
 from autorag_whisper.loading.int8_weights import with_int8_weights
 from autorag_whisper.loading.kept_heads import KeptHeads
@@ -75,6 +77,36 @@ def test_a_kept_answer_that_is_damaged_is_found_again(
         assert trials.kept(with_int8_weights(tiny_en_folder, cache)) is None
     load(cache, AUTO)
     assert kept.read_text().startswith('{"apart"')
+
+
+def test_who_comes_while_a_trial_is_made_waits_for_it_and_finds_it_kept(
+    tiny_en_folder: Path, tmp_path: Path, native_library: NativeLibrary
+) -> None:
+    trial, found = Trial(0.1, 0.01, 1.0, 0.5, 1.2), list[Trial | None]()
+    trials = KeptTrials(tmp_path, native_library.path, "avx2")
+
+    def other() -> None:
+        with KeptTrials(tmp_path, native_library.path, "avx2").one_at_a_time(tiny_en_folder):
+            found.append(trials.kept(tiny_en_folder))
+
+    with trials.one_at_a_time(tiny_en_folder):
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join(0.2)
+        assert thread.is_alive()
+        trials.keep(trial, tiny_en_folder)
+    thread.join(60)
+    assert found == [trial]
+
+
+def test_where_a_trial_cannot_be_kept_nobody_waits(
+    tiny_en_folder: Path, tmp_path: Path, native_library: NativeLibrary
+) -> None:
+    (tmp_path / "engine_trials").write_text("in the place of the folder")
+    trials = KeptTrials(tmp_path, native_library.path, "avx2")
+    with trials.one_at_a_time(tiny_en_folder), trials.one_at_a_time(tiny_en_folder):
+        trials.keep(Trial(0.1, 0.01, 1.0, 0.5, 1.2), tiny_en_folder)
+    assert trials.kept(tiny_en_folder) is None
 
 
 def test_instructions_that_are_not_here_are_an_error_or_the_way_back(tmp_path: Path) -> None:

@@ -21,9 +21,10 @@ import numpy as np
 from autorag_whisper.audio.features import log_mel
 from autorag_whisper.engines.base import LEAST_FRAMES, WINDOW_FRAMES, Decoding
 from autorag_whisper.loading.engine_choice import Trial
+from autorag_whisper.models.building import locked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from autorag_whisper.domain.audio import Samples
     from autorag_whisper.engines.base import Encoded, Hypothesis, WhisperModel
@@ -105,6 +106,20 @@ class KeptTrials:
                 temporary.replace(place)
             finally:
                 temporary.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def one_at_a_time(self, folder: Path) -> Iterator[None]:
+        """Around a trial of this model: other processes wait for it (`models.building.locked`), and find it kept.
+
+        Two at a time would have four models in memory, and take the processor from each other. In a cache that cannot
+        be written nothing is waited for.
+        """
+        with contextlib.ExitStack() as held:
+            with contextlib.suppress(OSError):
+                place = self._place(folder)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                held.enter_context(locked(place))
+            yield
 
     def _place(self, folder: Path) -> Path:
         """By the weights' place, size and time, as their digest would cost a second a gigabyte. Raises OSError."""

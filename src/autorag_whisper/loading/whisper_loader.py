@@ -80,8 +80,9 @@ class WhisperLoader:
         trials = KeptTrials(self._cache_dir, library.path, instruction_set)
         trial = trials.kept(request.folder)
         if trial is None:
-            trial = self._try_out(replace(request, workers=1))
-            trials.keep(trial, request.folder)
+            with trials.one_at_a_time(request.folder):
+                trial = trials.kept(request.folder) or self._try_out(replace(request, workers=1))
+                trials.keep(trial, request.folder)
         return after_trial(trial)
 
     def _try_out(self, request: LoadRequest) -> Trial:
