@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -144,6 +149,50 @@ def test_a_folder_that_holds_no_model_names_the_missing_file_and_no_path(store: 
     with pytest.raises(ModelDamaged) as caught:
         store.resolve(str(tmp_path / "photos"))
     assert str(caught.value).startswith("model 'photos': model.bin: is missing.")
+
+
+UNREADABLE = """
+import os, sys
+from pathlib import Path
+from autorag_whisper.domain.errors import ModelDamaged
+from autorag_whisper.models import hub
+from autorag_whisper.models.store import ModelStore
+from huggingface_hub import constants
+
+constants.HF_HUB_CACHE = sys.argv[2]
+store = ModelStore(cache_dir=Path(sys.argv[2]), offline=True)
+store.status()  # imports what another user might not read
+if os.geteuid() == 0:
+    os.seteuid(65534)  # root may read everything
+for name in (sys.argv[1], "tiny"):
+    try:
+        store.resolve(name)
+    except ModelDamaged as error:
+        print(error)
+print([status.problem for status in store.status() if status.problem], list(hub.cached_ids()))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are POSIX's")
+def test_folders_that_this_user_may_not_read_are_told_with_what_mends_it() -> None:
+    top = Path(tempfile.mkdtemp(dir="/tmp"))  # pytest's own folders are closed to other users
+    top.chmod(0o755)
+    closed = [make_model(top / "given"), make_cached(top, CATALOGUE["tiny"].hub_id)]
+    for folder in closed:
+        folder.chmod(0)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", UNREADABLE, closed[0], top], capture_output=True, text=True, check=False, timeout=60
+        )
+    finally:
+        for folder in closed:
+            folder.chmod(0o755)
+        shutil.rmtree(top)
+    assert done.returncode == 0, done.stderr
+    of_folder, of_cache, listed = done.stdout.splitlines()
+    for line in (of_folder, of_cache):
+        assert "model.bin: cannot be read (Permission denied). let this user read it" in line
+    assert listed == f"['model.bin cannot be read (Permission denied)'] ['{CATALOGUE['tiny'].hub_id}']"
 
 
 def test_what_is_not_here_says_why_it_was_not_fetched(store: ModelStore, tmp_path: Path) -> None:

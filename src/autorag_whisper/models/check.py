@@ -57,9 +57,9 @@ def check_model_folder(folder: Path, name: str) -> Architecture:
     Raises:
         ModelDamaged: with the file at fault: missing, cut off, or something else under its name.
     """
-    if not (folder / "model.bin").exists() and (found := foreign_folder(folder)) is not None:
-        raise ModelDamaged(name, found.file, found.reason, found.how)
     with _blamed(name, "model.bin"):
+        if not (folder / "model.bin").exists() and (found := foreign_folder(folder)) is not None:
+            raise ModelDamaged(name, found.file, found.reason, found.how)
         architecture = _check_weights(folder / "model.bin")
     with _blamed(name, "config.json"):
         _unless_derived(folder, "config.json", _check_config)
@@ -96,7 +96,10 @@ def _blamed(name: str, file_name: str) -> Iterator[None]:
     except _DamageError as damage:
         raise ModelDamaged(name, file_name, str(damage), damage.how) from None
     except OSError as error:
-        raise ModelDamaged(name, file_name, f"cannot be read ({error.strerror or error})") from error
+        how = (
+            "let this user read it (chmod, chown), or name another folder" if isinstance(error, PermissionError) else ""
+        )
+        raise ModelDamaged(name, file_name, f"cannot be read ({error.strerror or error})", how) from error
 
 
 def _check_filled(path: Path) -> int:
@@ -110,7 +113,7 @@ def _check_config(path: Path) -> None:
     _check_filled(path)
     try:
         config = json.loads(path.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         raise _DamageError("is not JSON") from None
     if not isinstance(config, dict):
         raise _DamageError("is not a JSON object")

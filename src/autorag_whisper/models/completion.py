@@ -85,11 +85,9 @@ def _known(folder: Path) -> _Known | None:
     tokens = read_tokens(folder)
     with (folder / "model.bin").open("rb") as file:
         weights = model_bin.read(file)
-    shapes = {variable.name: variable.shape for variable in weights.variables}
-    table = shapes.get(f"{model_bin.EMBEDDINGS}weight")
-    if tokens is None or table is None or END not in tokens:
+    if tokens is None or END not in tokens or not weights.has_embeddings:
         return None
-    return _Known(tokens, table[0], weights.layers("decoder"), table[1] // _HEAD_WIDTH)
+    return _Known(tokens, weights.vocabulary, weights.layers("decoder"), weights.decoder_width // _HEAD_WIDTH)
 
 
 def _missing(folder: Path, known: _Known) -> dict[str, str]:

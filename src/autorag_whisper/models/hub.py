@@ -45,10 +45,10 @@ def find_cached(hub_id: str) -> Path | None:
     repository = cache_root() / f"models--{hub_id.replace('/', '--')}"
     try:
         revision = (repository / "refs" / "main").read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
+        snapshot = repository / "snapshots" / revision
+        return snapshot if _REVISION.fullmatch(revision) and snapshot.is_dir() else None
+    except (OSError, ValueError):  # nothing there, nothing that may be read, or no name
         return None
-    snapshot = repository / "snapshots" / revision
-    return snapshot if _REVISION.fullmatch(revision) and snapshot.is_dir() else None
 
 
 def cached_ids() -> Iterator[str]:
@@ -56,8 +56,16 @@ def cached_ids() -> Iterator[str]:
     for repository in sorted(cache_root().glob("models--*--*")):
         hub_id = repository.name.removeprefix("models--").replace("--", "/", 1)
         folder = find_cached(hub_id) if is_hub_id(hub_id) else None
-        if folder is not None and (folder / "model.bin").exists():
+        if folder is not None and _lists(folder, "model.bin"):
             yield hub_id
+
+
+def _lists(folder: Path, name: str) -> bool:
+    """Whether there is such a file; one that this user may not see counts, so that its model is shown as broken."""
+    try:
+        return (folder / name).exists()
+    except OSError:
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,9 +35,12 @@ class Foreign:
 
 def inner_folder(folder: Path) -> Path:
     """`folder`, or the one folder in it that holds the model, as archives and exports leave it."""
-    if (folder / _WEIGHTS).exists() or foreign_folder(folder) is not None:
+    try:
+        if (folder / _WEIGHTS).exists() or foreign_folder(folder) is not None:
+            return folder
+        inner = _inner(folder)
+    except OSError:  # `check` says what the system has against it
         return folder
-    inner = _inner(folder)
     return inner[0] if len(inner) == 1 else folder
 
 

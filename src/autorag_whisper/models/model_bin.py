@@ -91,8 +91,13 @@ class Weights:
         return self._embeddings[1]
 
     @property
+    def has_embeddings(self) -> bool:
+        """Whether the decoder has a table of its tokens: rows of its width."""
+        return any(v.name == f"{EMBEDDINGS}weight" and len(v.shape) == 2 for v in self.variables)
+
+    @property
     def _embeddings(self) -> tuple[int, ...]:
-        return {variable.name: variable.shape for variable in self.variables}[f"{EMBEDDINGS}weight"]
+        return {v.name: v.shape for v in self.variables if len(v.shape) == 2}[f"{EMBEDDINGS}weight"]
 
     def layers(self, part: str) -> int:
         """Of the `encoder` or the `decoder`."""
