@@ -79,6 +79,23 @@ def test_a_kept_answer_that_is_damaged_is_found_again(
     assert kept.read_text().startswith('{"apart"')
 
 
+def test_a_kept_answer_is_of_both_engines_and_of_one_file_of_weights(
+    tiny_en_folder: Path, tmp_path: Path, native_library: NativeLibrary
+) -> None:
+    trial, weights = Trial(0.1, 0.01, 1.0, 0.5, 1.2), tmp_path / "model.bin"
+    weights.write_bytes(b"some")
+    library = tmp_path / "library.so"
+    library.write_bytes(native_library.path.read_bytes())
+    KeptTrials(tmp_path, library, "avx2").keep(trial, tmp_path)
+    assert KeptTrials(tmp_path, library, "avx2").kept(tmp_path) == trial
+    for library_of, instructions, reference in (
+        (library, "avx512_vnni", ""), (library, "avx2", "99.0"), (tiny_en_folder / "model.bin", "avx2", ""),
+    ):  # fmt: skip
+        assert KeptTrials(tmp_path, library_of, instructions, reference).kept(tmp_path) is None
+    weights.write_bytes(b"others")
+    assert KeptTrials(tmp_path, library, "avx2").kept(tmp_path) is None
+
+
 def test_who_comes_while_a_trial_is_made_waits_for_it_and_finds_it_kept(
     tiny_en_folder: Path, tmp_path: Path, native_library: NativeLibrary
 ) -> None:

@@ -13,6 +13,7 @@ import platform
 import threading
 from dataclasses import asdict
 from difflib import SequenceMatcher
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,10 +72,16 @@ def _probabilities(engine: WhisperModel, encoded: Encoded, tokens: tuple[int, ..
 
 
 class KeptTrials:
-    """Trials of this machine, kept by what they depend on: processor, library, instruction set, weights."""
+    """Trials of this machine, kept by what they depend on: processor, both engines, instruction set, weights.
 
-    def __init__(self, cache_dir: Path, library: Path, instruction_set: str) -> None:
+    `reference`: the version of CTranslate2, "" for the one that is installed.
+    """
+
+    def __init__(self, cache_dir: Path, library: Path, instruction_set: str, reference: str = "") -> None:
         self._places, self._library, self._instruction_set = cache_dir / "engine_trials", library, instruction_set
+        with contextlib.suppress(metadata.PackageNotFoundError):  # as in programs that are frozen into one file
+            reference = reference or metadata.version("ctranslate2")
+        self._reference = reference
 
     def kept(self, folder: Path) -> Trial | None:
         """The trial of this model; None where there was none, or anything is another now."""
@@ -123,7 +130,7 @@ class KeptTrials:
 
     def _place(self, folder: Path) -> Path:
         """By the weights' place, size and time, as their digest would cost a second a gigabyte. Raises OSError."""
-        parts = [str(_FORMAT), processor(), self._instruction_set]
+        parts = [str(_FORMAT), processor(), self._instruction_set, self._reference]
         for file in (self._library, folder / "model.bin"):
             stat = file.stat()
             parts += [str(file.absolute()), str(stat.st_size), str(stat.st_mtime_ns)]
