@@ -22,10 +22,11 @@ import numpy as np
 from autorag_whisper.audio.features import log_mel
 from autorag_whisper.engines.base import LEAST_FRAMES, WINDOW_FRAMES, Decoding
 from autorag_whisper.loading.engine_choice import Trial
-from autorag_whisper.models.building import locked
+from autorag_whisper.models.building import one_at_a_time
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from autorag_whisper.domain.audio import Samples
     from autorag_whisper.engines.base import Encoded, Hypothesis, WhisperModel
@@ -114,19 +115,12 @@ class KeptTrials:
             finally:
                 temporary.unlink(missing_ok=True)
 
-    @contextlib.contextmanager
-    def one_at_a_time(self, folder: Path) -> Iterator[None]:
-        """Around a trial of this model: other processes wait for it (`models.building.locked`), and find it kept.
+    def one_at_a_time(self, folder: Path) -> AbstractContextManager[None]:
+        """Around a trial of this model: other processes wait for it, and find it kept. Raises OSError.
 
-        Two at a time would have four models in memory, and take the processor from each other. In a cache that cannot
-        be written nothing is waited for.
+        Two at a time would have four models in memory, and take the processor from each other.
         """
-        with contextlib.ExitStack() as held:
-            with contextlib.suppress(OSError):
-                place = self._place(folder)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                held.enter_context(locked(place))
-            yield
+        return one_at_a_time(self._place(folder))
 
     def _place(self, folder: Path) -> Path:
         """By the weights' place, size and time, as their digest would cost a second a gigabyte. Raises OSError."""

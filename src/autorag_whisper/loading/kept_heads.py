@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autorag_whisper.loading.small_vocabulary import decoder_shape
+from autorag_whisper.models import building
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 _FORMAT = 1
@@ -39,6 +41,11 @@ def candidates(folder: Path) -> tuple[tuple[int, int], ...]:
     layers, heads = decoder_shape(folder)
     upper = range(layers // 2, layers) if layers <= _SMALL_LAYERS else ()
     return tuple(dict.fromkeys([*own, *itertools.product(upper, range(heads))]))
+
+
+def one_at_a_time(folder: Path, cache_dir: Path) -> AbstractContextManager[None]:
+    """Around a calibration of this model: other processes wait for it, and find what was kept. Raises OSError."""
+    return building.one_at_a_time(_place(folder, cache_dir))
 
 
 def kept(folder: Path, cache_dir: Path) -> KeptHeads | None:

@@ -100,8 +100,9 @@ def _found_heads(files: ModelFiles, folder: Path, key: ModelKey, cache_dir: Path
     kept = kept_heads.kept(files.folder, cache_dir)
     if kept is None:
         try:
-            kept = _calibrated(files, folder, key)
-            kept_heads.keep(kept, files.folder, cache_dir)
+            with kept_heads.one_at_a_time(files.folder, cache_dir):
+                kept = kept_heads.kept(files.folder, cache_dir) or _calibrated(files, folder, key)
+                kept_heads.keep(kept, files.folder, cache_dir)
         except Exception as error:
             if not goes_down(error, key.device):
                 raise

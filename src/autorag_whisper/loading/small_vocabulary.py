@@ -19,7 +19,7 @@ import json
 from typing import TYPE_CHECKING, BinaryIO
 
 from autorag_whisper.engines.speller import SmallVocabulary
-from autorag_whisper.models.building import building
+from autorag_whisper.models.building import building, one_at_a_time
 from autorag_whisper.models.model_bin import EMBEDDINGS, Piecewise, Variable, opened, write
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def with_small_vocabulary(folder: Path, cache_dir: Path) -> SmallVocabulary | No
     place = cache_dir / "spelling" / _fingerprint(folder)
     if not place.is_dir():
         kept = [*range(KEPT), *range(end, times)]
-        _make(folder, place, kept, [tokens[n] for n in kept], vocabulary)
+        with one_at_a_time(place):
+            _make(folder, place, kept, [tokens[n] for n in kept], vocabulary)
     return SmallVocabulary(place, KEPT, end)
 
 
@@ -90,6 +91,8 @@ def _fingerprint(folder: Path) -> str:
 
 
 def _make(folder: Path, place: Path, kept: list[int], tokens: list[str], vocabulary: str) -> None:
+    if place.is_dir():  # another process made it
+        return
     with building(place, place.is_dir) as new:
         with (new / "model.bin").open("wb") as target:
             _cut(folder / "model.bin", target, kept)

@@ -71,7 +71,7 @@ class WhisperLoader:
             return choice
         try:
             return self._tried(request, library, instructions)
-        except _FAILURES as error:
+        except (*_FAILURES, OSError) as error:
             return EngineChoice(EngineName.CTRANSLATE2, f"the native engine could not be tried: {_told(error)}")
 
     def _tried(self, request: LoadRequest, library: NativeLibrary, instruction_set: str) -> EngineChoice:
@@ -141,4 +141,7 @@ def find_library(instruction_set: str = "") -> NativeLibrary | str:
 
 
 def _told(error: BaseException) -> str:
-    return error.problem() if isinstance(error, AutoragWhisperError) else f"{error}" or type(error).__name__
+    if isinstance(error, AutoragWhisperError):
+        return error.problem()
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return reason or type(error).__name__

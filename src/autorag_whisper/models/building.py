@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -33,7 +33,26 @@ def locked(place: Path, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
     with (place.parent / f"{place.name}.lock").open("ab") as file:
         if _acquire(file, wait_s):  # nobody else can be at work
             for leftover in place.parent.glob(f".{place.name}.tmp-*"):
-                shutil.rmtree(leftover, ignore_errors=True)
+                _remove(leftover)
+        yield
+
+
+def _remove(leftover: Path) -> None:
+    """A folder, or a file; what cannot be removed stays."""
+    if leftover.is_dir():
+        shutil.rmtree(leftover, ignore_errors=True)
+        return
+    with suppress(OSError):
+        leftover.unlink()
+
+
+@contextmanager
+def one_at_a_time(place: Path) -> Iterator[None]:
+    """Hold the lock for finding out what is kept in `place`, as `locked` does; without it where nothing can be kept."""
+    with ExitStack() as held:
+        with suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(place))
         yield
 
 
