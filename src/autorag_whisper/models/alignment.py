@@ -96,7 +96,7 @@ def find_alignment_checkpoint(language: str, wanted: str = "", *, offline: bool 
     hub_id = wanted or (default.hub_id if default else "")
     if not hub.is_hub_id(hub_id):
         raise ModelNotFound(wanted[:200], sorted(CHECKPOINTS))
-    if (cached := hub.find_cached(hub_id)) is not None and (cached / "config.json").is_file():
+    if (cached := hub.find_cached(hub_id)) is not None and hub.lists(cached, "config.json"):
         return hub_id, cached
     if offline:
         raise ModelUnavailable(hub_id, _SWITCHED_OFF)

@@ -56,12 +56,12 @@ def cached_ids() -> Iterator[str]:
     for repository in sorted(cache_root().glob("models--*--*")):
         hub_id = repository.name.removeprefix("models--").replace("--", "/", 1)
         folder = find_cached(hub_id) if is_hub_id(hub_id) else None
-        if folder is not None and _lists(folder, "model.bin"):
+        if folder is not None and lists(folder, "model.bin"):
             yield hub_id
 
 
-def _lists(folder: Path, name: str) -> bool:
-    """Whether there is such a file; one that this user may not see counts, so that its model is shown as broken."""
+def lists(folder: Path, name: str) -> bool:
+    """Whether there is such a file. One that this user may not see counts: whoever reads it says what is wrong."""
     try:
         return (folder / name).exists()
     except OSError:
