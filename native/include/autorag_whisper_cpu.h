@@ -104,7 +104,8 @@ AWC_API const char *awc_model_instruction_set(const awc_model *model);
 
 /* ---------------------------------------------------------------------------------------------------------- memory */
 
-/* Bytes of a packed model of this shape for the best instruction set here, told before it is loaded: within 2 % of what awc_model_bytes tells after. */
+/* Bytes of a packed model of this shape for the best instruction set here, told before it is loaded: within 2 % of what
+ * awc_model_bytes tells after. */
 AWC_API size_t awc_model_bytes_for(const awc_shape *shape);
 /* Bytes that the model holds now, work space kept from earlier calls included. */
 AWC_API size_t awc_model_bytes(const awc_model *model);

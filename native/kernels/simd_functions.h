@@ -1,9 +1,10 @@
 // Functions of sixteen lanes, and the kernels of plain rows.
 //
 // Every kernel is written once, in the sixteen lanes and the products of a vec_*.h: here, in simd_products.h,
-// simd_attention.h and simd_encoder_*.h (the encoder's attention in whole numbers or in floats). The .cpp of an instruction set includes its vec_*.h and simd_kernels.h, and makes a table of them.
-// All names are local to that .cpp, and nothing of the standard library's templates is used: the linker could keep the
-// copy of one file for the others (see README.md).
+// simd_attention.h and simd_encoder_*.h (the encoder's attention in whole numbers or in floats). The .cpp of an
+// instruction set includes its vec_*.h and simd_kernels.h, and makes a table of them. All names are local to that .cpp,
+// and nothing of the standard library's templates is used: the linker could keep the copy of one file for the others
+// (see README.md).
 //
 // Integers are the same on every set of instructions. Floats are too where the lanes alone are used (layer norm, GELU,
 // exponentials); encoder attention and convolution differ by the width of their numbers, cross-attention by the

@@ -21,7 +21,6 @@ class Weights {
  public:
   Weights(const awc_tensor* tensors, size_t count);
 
-  bool has(const std::string& name) const { return tensors_.count(name) > 0; }
   // Sizes of an array of that rank.
   std::vector<int64_t> shape(const std::string& name, int rank) const;
   // How many layers the "encoder" or the "decoder" has: layer_0, layer_1, ... without a gap.

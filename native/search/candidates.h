@@ -40,7 +40,7 @@ class Candidates {
 // The probability of the no-speech token among all, after each row of hidden[R][D].
 void no_speech_probabilities(const Model& model, Workspace& work, const float* hidden, int R, float* probabilities);
 
-// The log of the sum of exponentials over text tokens, and the logit of one token, after each row of hidden[R][D].
+// The log-probability of one token among the text tokens, after each row of hidden[R][D].
 void text_log_probabilities(const Model& model, Workspace& work, const float* hidden, int R, const int* tokens, float* found);
 
 }  // namespace awc

@@ -261,7 +261,7 @@ class NativeWhisper:
             for n in range(0, encoded.rows, size):
                 heard = [row.heard(self._model) for row in _rows(encoded)[n : n + size]]
                 texts = self._model.generate(heard, [[*one, *prefix] for one in prompts[n : n + size]], search)
-                found += [_hypothesis(texts, row, cap, decoding) for row in range(len(heard))]
+                found += [_hypothesis(texts, row, decoding) for row in range(len(heard))]
         return [one.whole(self._tokenizer) for one in found]
 
     def _search(self, decoding: Decoding, cap: int) -> NativeSearch:
@@ -333,7 +333,7 @@ def _rows(encoded: Encoded) -> list[_Row]:
     return rows
 
 
-def _hypothesis(texts: NativeTexts, row: int, cap: int, decoding: Decoding) -> Hypothesis:
+def _hypothesis(texts: NativeTexts, row: int, decoding: Decoding) -> Hypothesis:
     tokens, prefix, search = texts.tokens[row], decoding.prefix, decoding.search
     # The score is the sum divided by a power of the length without the end token, which the sum has.
     total = texts.scores[row] * max(1, len(tokens)) ** search.length_penalty
@@ -344,7 +344,7 @@ def _hypothesis(texts: NativeTexts, row: int, cap: int, decoding: Decoding) -> H
         token_ids=tokens,
         avg_logprob=mean if np.isfinite(mean) else -100.0,
         no_speech_prob=min(1.0, max(0.0, no_speech)) if np.isfinite(no_speech) else 0.0,
-        cap_hit=len(tokens) >= cap,
+        cap_hit=not texts.finished[row],
         probabilities=tuple(one if 0 <= one <= 1 else 0.0 for one in texts.probabilities[row]) if tells else None,
     )
 
