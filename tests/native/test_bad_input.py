@@ -24,6 +24,7 @@ from autorag_whisper.engines import ctranslate2, native
 from autorag_whisper.engines.base import Decoding
 from autorag_whisper.engines.ctranslate2 import LoadRequest
 from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
+from autorag_whisper.models import model_bin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +74,37 @@ def test_a_vocabulary_ends_with_moments_or_with_what_was_added_or_is_padded(
     tokenizer = WhisperTokenizer(tiny_en_folder, read, multilingual=False)
     with nullcontext() if fits else pytest.raises(ModelDamaged, match="another model"):
         tokenizer.require_vocabulary("tiny.en", tokens)
+
+
+def _with_three_more_tokens(folder: Path, to: Path) -> LoadRequest:
+    """The same model as whoever adds tokens leaves it: with them at the end of tokenizer, list and weights."""
+    added = ["<|laughter|>", "<|applause|>", "<|music|>"]
+    tokenizer = read_tokenizer(folder)
+    tokenizer.add_special_tokens([*(f"<|{n * 0.02:.2f}|>" for n in range(1501)), *added])
+    tokenizer.save(str(to / "tokenizer.json"))
+    (to / "vocabulary.txt").write_text((folder / "vocabulary.txt").read_text() + "\n".join(added) + "\n")
+    (to / "config.json").write_bytes((folder / "config.json").read_bytes())
+    with model_bin.opened(folder / "model.bin") as (weights, data), (to / "model.bin").open("wb") as file:
+        variables = []
+        for one in weights.variables:
+            values, shape = bytes(data[one.at : one.at + one.size]), one.shape
+            if one.name.startswith(model_bin.EMBEDDINGS) and shape:
+                values += values[-len(values) // shape[0] :] * len(added)
+                shape = (shape[0] + len(added), *shape[1:])
+            variables.append(model_bin.Piecewise(one.name, shape, one.kind, len(values), [values]))
+        model_bin.write(file, weights, variables, weights.aliases)
+    return LoadRequest(to, "ours", CPU, "int8", 1, strict_window=False)
+
+
+@pytest.mark.parametrize("engine", [native, ctranslate2])
+def test_an_english_model_to_which_tokens_were_added_stays_english(
+    tiny_en_int8_folder: Path, tmp_path: Path, engine: ModuleType
+) -> None:
+    """By the number of its tokens it would know all languages, and each text would begin with tokens unknown to it."""
+    loaded = engine.load(_with_three_more_tokens(tiny_en_int8_folder, tmp_path))
+    assert loaded.spec.languages == {"en"}
+    assert not loaded.spec.translates
+    assert len(loaded.tokenizer.start_sequence("en", "transcribe")) == 1
 
 
 def test_heads_of_another_model_are_an_error_at_the_load_not_at_the_first_word(

@@ -28,6 +28,7 @@ from autorag_whisper.engines.native_threads import require_threads
 from autorag_whisper.engines.native_weights import CONTEXT, UnsupportedWeightsError, read_weights, require_computed
 from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
 from autorag_whisper.fork_safety import at_work, kept_in_forks
+from autorag_whisper.models.byte_vocabulary import END, is_multilingual
 from autorag_whisper.models.model_bin import BrokenFileError
 
 if TYPE_CHECKING:
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
 RUNTIME = "native"
 COMPUTE_TYPE, COMPUTE_TYPES = "int8_float32", frozenset({"int8", "int8_float32"})
 """What it computes, and the names that mean it: 8-bit products, everything else in floats."""
-_MULTILINGUAL = 51_865
-"""Tokens from which on a vocabulary has those of languages (`openai/whisper`, `is_multilingual`)."""
 _BATCH = 8
 _MOST_SEARCH_BYTES = 256 << 20
 """What the caches of one search may take in the worst case; a batch that would take more is searched in parts."""
@@ -83,7 +82,7 @@ def load(request: LoadRequest, instruction_set: str = "", library: NativeLibrary
     config = read_config(request.folder, request.name)
     read = read_tokenizer(request.folder)
     shape, tensors = _weights(request)
-    multilingual = shape.vocabulary >= _MULTILINGUAL
+    multilingual = is_multilingual(read.token_to_id(END) or 0)
     tokenizer = WhisperTokenizer(request.folder, read, multilingual=multilingual)
     tokenizer.require_vocabulary(request.name, shape.vocabulary)
     _require_heads(request.name, shape, config)

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 END = "<|endoftext|>"
 _LISTS = ("vocabulary.json", "vocabulary.txt")
+_ENGLISH_TEXT_TOKENS = 50_256
+
+
+def is_multilingual(end: int) -> bool:
+    """Whether a vocabulary whose end of text has this id is that of all languages.
+
+    The English one has a text token less. How many tokens there are tells nothing: some may have been added to it.
+    """
+    return end > _ENGLISH_TEXT_TOKENS
 
 
 def letters_of_bytes() -> list[str]:

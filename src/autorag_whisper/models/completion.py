@@ -19,7 +19,7 @@ from autorag_whisper.domain.errors import ModelDamaged
 from autorag_whisper.domain.language import LANGUAGES
 from autorag_whisper.models import model_bin
 from autorag_whisper.models.building import building, link_files
-from autorag_whisper.models.byte_vocabulary import END, ByteVocabulary, read_tokens
+from autorag_whisper.models.byte_vocabulary import END, ByteVocabulary, is_multilingual, read_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 _FORMAT = "2"
 """Counted up when what is derived changes."""
 _HEAD_WIDTH = 64
-_MULTILINGUAL_ROWS = 51_865
 _LANGUAGE = re.compile(r"<\|[a-z]{2,3}\|>")
 _TIMES = "<|notimestamps|>"
 _SYMBOLS = [
@@ -129,7 +128,7 @@ def _are_languages(value: object, known: _Known) -> bool:
     """Whether they are ids of languages' tokens. An English-only model has no use for them."""
     if not isinstance(value, list) or not _are_ids(value, known.rows):
         return False
-    if known.rows < _MULTILINGUAL_ROWS:
+    if not is_multilingual(known.tokens.index(END)):
         return True
     return bool(value) and all(n < len(known.tokens) and _LANGUAGE.fullmatch(known.tokens[n]) for n in value)
 
