@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from copy import deepcopy
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from autorag_whisper.transcriber.checkpoint_format import (
     dumps,
     loads,
 )
+from autorag_whisper.transcriber.kept_chunks import checkpoints_of
 
 if TYPE_CHECKING:
     from random import Random
@@ -123,6 +125,18 @@ def test_a_line_with_something_else_in_it_is_refused_or_is_a_chunk(
 def test_any_other_json_is_refused(other: Any) -> None:
     with pytest.raises(ValueError, match="not a checkpoint"):
         loads(json.dumps(other))
+
+
+@given(CHECKPOINTS)
+def test_what_was_kept_on_another_clock_has_moments_of_this_one(checkpoint: Checkpoint) -> None:
+    # A job that went on behind a restart of its machine had a span of its alignment that began days before it.
+    before = time.perf_counter()
+    kept = {7: (HEADER.encode(), dumps(checkpoint).encode())}
+    [(index, found)] = checkpoints_of(kept)
+    spent, was = found.result.time, checkpoint.result.time
+    assert index == 7
+    assert all(before <= moment <= time.perf_counter() for moment in (spent.began, spent.turned, spent.ended))
+    assert (spent.recognise_s, spent.align_s) == (was.recognise_s, was.align_s)
 
 
 # ------------------------------------------------------------ other versions

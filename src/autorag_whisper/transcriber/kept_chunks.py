@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from autorag_whisper.transcriber.checkpoint_format import HEADER, CheckpointReader, RefusedCheckpointsError, dumps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from autorag_whisper.transcriber.checkpoint import Checkpoint
 
@@ -50,7 +50,7 @@ class ChunksOfOneFile:
 
     def done(self, file: int) -> Mapping[int, Checkpoint]:  # noqa: ARG002 - there is one file
         if self._done is None:
-            self._done = dict(_read(self._kept.done()))
+            self._done = dict(checkpoints_of(self._kept.done()))
         return self._done
 
     def add(self, file: int, checkpoint: Checkpoint) -> None:  # noqa: ARG002 - there is one file
@@ -58,13 +58,21 @@ class ChunksOfOneFile:
         self._kept.add(index, (HEADER.encode(), dumps(checkpoint).encode()))
 
 
-def _read(kept: Mapping[int, Written]) -> Iterator[tuple[int, Checkpoint]]:
+def checkpoints_of(
+    kept: Mapping[int, Written], refused: Callable[[str], object] = lambda _why: None
+) -> Iterator[tuple[int, Checkpoint]]:
+    """Chunk index -> what this version reads of it, for a run of this process.
+
+    `refused` is told why it does not read one. What is damaged is left out: its chunk is done again.
+    """
     readers: dict[bytes, CheckpointReader | None] = {}
     for index, (header, line) in kept.items():
         if header not in readers:
-            readers[header] = None if why_refused(header) else CheckpointReader(header)
+            if why := why_refused(header):
+                refused(why)
+            readers[header] = None if why else CheckpointReader(header)
         if (reader := readers[header]) is not None:
-            with suppress(ValueError):  # damaged: it is done again
+            with suppress(ValueError):
                 yield index, _of_this_process(reader.read(line))
 
 

@@ -23,7 +23,8 @@ from autorag_whisper.domain.transcript import Segment
 from autorag_whisper.settings import Settings
 from autorag_whisper.transcriber.cancellation import CancelToken
 from autorag_whisper.transcriber.checkpoint import Supervised
-from autorag_whisper.transcriber.checkpoint_format import HEADER, CheckpointReader, RefusedCheckpointsError, dumps
+from autorag_whisper.transcriber.checkpoint_format import HEADER, dumps
+from autorag_whisper.transcriber.kept_chunks import checkpoints_of
 from autorag_whisper.transcriber.run_request import RunControl
 from autorag_whisper.transcriber.supervised import SupervisedTranscriber
 from autorag_whisper.worker.memory import resident_bytes
@@ -54,7 +55,6 @@ if TYPE_CHECKING:
 
     from autorag_whisper.audio.source import MediaSource
     from autorag_whisper.transcriber.checkpoint import Checkpoint
-    from autorag_whisper.transcriber.kept_chunks import Written
     from autorag_whisper.transcriber.outcome import FileOutcome, Progress
     from autorag_whisper.worker.messages import FromChild, FromParent
 
@@ -150,27 +150,13 @@ class Kept:
     def done(self, file: int) -> Mapping[int, Checkpoint]:
         if file not in self._read:
             name = self._start.files[file].name
-            self._read[file] = dict(_read(name, self._start.done.get(file, {})))
+            kept, told = self._start.done.get(file, {}), "%s: chunks that were done before are done again: %s"
+            self._read[file] = dict(checkpoints_of(kept, lambda why: _log.warning(told, name, why)))
         return self._read[file]
 
     def add(self, file: int, checkpoint: Checkpoint) -> None:
         index = checkpoint.result.task.chunk.index
         self._send(ChunkDone(self._start.job, file, index, (HEADER.encode(), dumps(checkpoint).encode())))
-
-
-def _read(name: str, kept: Mapping[int, Written]) -> Iterator[tuple[int, Checkpoint]]:
-    """What this version of the package reads of it; of what it refuses it says why."""
-    readers: dict[bytes, CheckpointReader | None] = {}
-    for index, (header, line) in kept.items():
-        if header not in readers:
-            try:
-                readers[header] = CheckpointReader(header)
-            except RefusedCheckpointsError as refused:
-                readers[header] = None
-                _log.warning("%s: chunks that an earlier process has done are done again: %s", name, refused)
-        if (reader := readers[header]) is not None:
-            with suppress(ValueError):  # damaged: it is done again
-                yield index, reader.read(line)
 
 
 class Worker:
@@ -197,7 +183,11 @@ class Worker:
 
     def _listen(self) -> None:
         while not self._quits.is_set():
-            said = self._line.receive()
+            try:
+                said = self._line.receive()
+            except Exception:  # noqa: BLE001 - whatever it is, nothing that is said from now on can be trusted
+                _log.exception("what the parent says cannot be read: this process ends, another one takes its jobs")
+                os._exit(1)
             if said is None or isinstance(said, Quit):
                 self._quit()
                 if said is None:  # nobody is left to see whether it is stuck
