@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -12,12 +13,15 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from opentelemetry.context import Context
 
-from autorag_whisper.domain.errors import AutoragWhisperError, WorkerDied
+from autorag_whisper.audio.source import MediaSource
+from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, WorkerDied
 from autorag_whisper.telemetry import Telemetry
-from autorag_whisper.worker.call import Close, Question
+from autorag_whisper.worker.call import Call, Close, End, Question
 from autorag_whisper.worker.client import WorkerTranscriber
-from autorag_whisper.worker.messages import Answer, Ask
+from autorag_whisper.worker.job import WorkerJob
+from autorag_whisper.worker.messages import Answer, Ask, ChunkDone, Ready, Stop
 from autorag_whisper.worker.process import Gone, WorkerProcess
 from autorag_whisper.worker.supervision import Limits, Seen
 from autorag_whisper.worker.supervisor import Heard, Supervisor
@@ -26,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from autorag_whisper.worker.messages import FromParent
+    from autorag_whisper.worker.messages import FromParent, Load, Start
 
 
 class FakeProcess:
@@ -141,6 +145,98 @@ def test_a_process_that_died_leaves_no_thread_behind() -> None:
             thread.join(10)
             assert not thread.is_alive()
     assert process.is_gone
+
+
+class TooLarge(FakeProcess):
+    """Over its limit from its first breath; a job that it is to stop it stops at once."""
+
+    def __init__(self, tell: Callable[..., object]) -> None:
+        super().__init__()
+        self._tell = tell
+        self.begun: list[Start | Load] = []
+
+    def begin(self, message: Start | Load, _spool: object) -> None:
+        self.begun.append(message)
+
+    def reap(self) -> None:
+        pass
+
+    def end_of(self, job: int) -> None:
+        pass
+
+    def end(self, _timeout_s: float) -> bool:
+        return True
+
+    def seen(self, now: float, idle_since_s: float | None = None) -> Seen:
+        return Seen(idle_s=idle_since_s, resident_bytes=200 << 20)
+
+    def send(self, message: FromParent) -> None:
+        if isinstance(message, Stop):
+            self._tell(self, Ready(message.job, Cancelled()))
+
+
+def call_of(supervisor: Supervisor, *files: str) -> Call:
+    sources = tuple(MediaSource.from_path(name) for name in files)
+    return Call(WorkerJob(sources, None, "fake", None), Context(), supervisor.submit)
+
+
+def went_on(supervisor: Supervisor) -> None:
+    """What its thread does with all that has come, without that thread."""
+    supervisor._advance()
+    supervisor._look()
+    while not supervisor._inbox.empty():
+        supervisor._take(supervisor._inbox.get())
+
+
+def test_a_limit_that_no_process_can_keep_ends_the_job_with_the_reason_and_not_the_processes_for_ever() -> None:
+    # One process was begun after the other, each was over the limit as soon as the model was there.
+    begun: list[TooLarge] = []
+
+    def begin(tell: Callable[..., object]) -> WorkerProcess:
+        begun.append(TooLarge(tell))
+        return cast("WorkerProcess", begun[-1])
+
+    supervisor = Supervisor(begin, Limits(memory_bytes=100 << 20, strikes=2), Telemetry(), lambda: 0.0)
+    call = call_of(supervisor, "a.wav")
+    supervisor._take(call)
+    for _ in range(10):
+        went_on(supervisor)
+    assert len(begun) == 2
+    end = call.next()
+    assert isinstance(end, End)
+    assert isinstance(end.error, WorkerDied)
+    assert "it has grown to 200 MiB, the limit is 100" in str(end.error)
+
+
+def test_processes_that_grow_with_what_they_do_are_replaced_as_often_as_it_takes() -> None:
+    begun: list[TooLarge] = []
+
+    def begin(tell: Callable[..., object]) -> WorkerProcess:
+        begun.append(TooLarge(tell))
+        return cast("WorkerProcess", begun[-1])
+
+    supervisor = Supervisor(begin, Limits(memory_bytes=100 << 20, strikes=2), Telemetry(), lambda: 0.0)
+    call, other = call_of(supervisor, "a.wav"), call_of(supervisor, "b.wav")
+    supervisor._take(call)
+    supervisor._take(other)
+    for chunk in range(6):  # each process does one chunk of the first job, and none of the other
+        supervisor._advance()
+        process, [first, *_] = begun[-1], begun[-1].begun
+        done = ChunkDone(first.job, 0, chunk, (b"", b""))
+        supervisor._take(Heard(cast("WorkerProcess", process), done))
+        went_on(supervisor)
+    assert len(begun) >= 6
+    assert call._events.empty()
+    assert other._events.empty()
+
+
+def test_a_process_that_cannot_read_what_it_is_told_ends_at_once() -> None:
+    # Its thread that listens ended, and it went on beating: its jobs hung until they counted as stalled.
+    told: SimpleQueue[object] = SimpleQueue()
+    process = WorkerProcess(dict(os.environ), lambda: 0.0, lambda _, said: told.put(said))
+    process._connection.send_bytes(b"no message")
+    assert told.get(timeout=60) == Gone(1)
+    process.kill()
 
 
 class StuckInTheKernel(subprocess.Popen[bytes]):

@@ -75,6 +75,7 @@ class WorkerJob:
     _crashes: dict[int, int] = field(default_factory=dict)
     _suspects: dict[int, int] = field(default_factory=dict)
     _was_on_trial: bool = False
+    _displaced: int = 0  # processes in a row that were replaced before they had done anything
 
     def __post_init__(self) -> None:
         self._left = list(range(len(self.files)))
@@ -146,6 +147,7 @@ class WorkerJob:
         if self.kept is not None:
             self.kept.add(chunk, (header, line))
         self._strikes.pop(file, None)
+        self._displaced = 0
         if file in self._suspects:
             self._suspects[file] -= 1
             if self._suspects[file] <= 0:
@@ -154,6 +156,7 @@ class WorkerJob:
     def over(self, at: int) -> MediaSource:
         """A file has its outcome."""
         file = self._round.files[at]
+        self._displaced = 0
         self._forget(file)
         return self.files[file]
 
@@ -209,9 +212,15 @@ class WorkerJob:
         self._is_on = False
         self._in_hand.clear()
 
+    def displaced(self, reason: str) -> None:
+        """Its process was replaced before it had done anything, of any job."""
+        self.last_death = reason
+        self._displaced += 1
+
     def cannot_begin(self, limits: Limits) -> bool:
-        """Whether processes die before they have opened a file: no file is at fault."""
-        return self._strikes.get(START, 0) >= limits.strikes
+        """Whether processes die before they have opened a file, or are over a limit before they have done anything: no
+        file is at fault."""
+        return max(self._strikes.get(START, 0), self._displaced) >= limits.strikes
 
     def _as_begun(self, file: int) -> FileInHand:
         return FileInHand(self.files[file], self._begun_ns.get(file, 0), self._furthest_s.get(file, 0.0))

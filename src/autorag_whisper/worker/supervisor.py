@@ -22,7 +22,19 @@ from typing import TYPE_CHECKING
 from autorag_whisper.domain.errors import Cancelled, PoisonedFile, WorkerDied
 from autorag_whisper.transcriber.outcome import FileFailed
 from autorag_whisper.worker.call import Call, Close, Look, Question, Taken
-from autorag_whisper.worker.messages import Answer, Ask, Credit, Measured, Ready, Settled, SpanMade, Stop
+from autorag_whisper.worker.messages import (
+    Answer,
+    Ask,
+    ChunkDone,
+    Credit,
+    Event,
+    FileEnded,
+    Measured,
+    Ready,
+    Settled,
+    SpanMade,
+    Stop,
+)
 from autorag_whisper.worker.process import Gone, WorkerProcess
 from autorag_whisper.worker.supervision import Act, Limits, admitted, judge
 from autorag_whisper.worker.trace import JobTraces
@@ -75,7 +87,8 @@ class Supervisor:
         self._lingering: set[int] = set()  # stopped, and not settled
         self._questions: dict[int, Question] = {}
         self._numbers = count(1)
-        self._is_replaced, self._killed_for = False, ""
+        self._is_replaced, self._killed_for, self._replaced_for = False, "", ""
+        self._has_done = False  # the process, anything of any job
         self._idle_since_s = self._looked_s = clock()
 
     # ------------------------------------------------------------ in callers' threads
@@ -201,7 +214,7 @@ class Supervisor:
 
     def _replace(self, process: WorkerProcess, reason: str) -> None:
         """End every job's round; the process is ended with the last one, and they go on in a new one."""
-        self._is_replaced = True
+        self._is_replaced, self._replaced_for = True, reason
         _log.warning("the worker process is replaced: %s", reason)
         for call in self._on.values():
             self._stop(process, call)
@@ -254,6 +267,8 @@ class Supervisor:
             self._end_round(call, process, said)
         else:
             call.hear(said, self._traces.now_ns())
+            is_done = isinstance(said, ChunkDone) or (isinstance(said, Event) and isinstance(said.what, FileEnded))
+            self._has_done = self._has_done or is_done
 
     def _end_round(self, call: Call, process: WorkerProcess, said: Ready) -> None:
         """The process is done with what it was given of a job."""
@@ -264,6 +279,8 @@ class Supervisor:
             self._lingering.add(said.job)
         is_mine = self._is_replaced and isinstance(said.error, Cancelled)  # it ended so that the job goes on elsewhere
         call.job.ended(None if is_mine else said.error)
+        if is_mine and not self._has_done:
+            call.job.displaced(self._replaced_for)
         if process.broken and not self._is_replaced:
             self._replace(process, f"its context on the card is broken: {process.broken}")
         if self._is_replaced and not self._on:
@@ -283,6 +300,7 @@ class Supervisor:
 
     def _running(self) -> WorkerProcess:
         if self._process is None:
+            self._has_done = False
             self._process = self._start_process(lambda process, said: self._inbox.put(Heard(process, said)))
         return self._process
 
