@@ -7,8 +7,10 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from enum import Enum
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
@@ -22,15 +24,18 @@ from autorag_whisper.domain.process_errors import TranscriberClosed
 from autorag_whisper.domain.request import Task, TranscribeOptions
 from autorag_whisper.testing import speech_samples, write_speech
 from autorag_whisper.transcriber import CancelToken, FileDone, FileFailed, Transcriber, TranscriberProtocol
+from autorag_whisper.transcriber.run_request import RunControl
+from autorag_whisper.transcriber.supervised import SupervisedTranscriber
 from autorag_whisper.worker.client import WorkerTranscriber
 from autorag_whisper.worker.supervision import Limits
 from run_world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from autorag_whisper.domain.transcript import Transcript
     from autorag_whisper.transcriber import Progress
+    from autorag_whisper.transcriber.kept_chunks import Written
 
 CHILD = Path(__file__).resolve().parents[1] / "worker_child.py"
 WORDS = 60
@@ -164,6 +169,25 @@ def test_a_handle_says_where_its_model_would_run(transcriber: TranscriberProtoco
     assert handle is not transcriber.model("fake")
     assert (handle.size, handle.device, handle.compute_type) == ("fake", "cpu", "int8")
     assert transcriber.resolved_device() == "cpu"
+
+
+class Own(str, Enum):  # noqa: UP042 - the kind whose members say another text than they are
+    """Texts of a caller's own class, which no other process knows."""
+
+    MODEL, LANGUAGE, HINT, PROMPT = "fake", "en", "cpu", "Names: Ann."
+
+
+def test_what_is_asked_for_may_be_texts_of_a_class_of_the_callers_own(
+    transcriber: TranscriberProtocol, talk: Path
+) -> None:
+    # Such a name of a model was sent to the worker process as it was: it could not be read there, and all jobs hung.
+    options = TranscribeOptions(language=Own.LANGUAGE, initial_prompt=Own.PROMPT, hotwords=Own.PROMPT)
+    transcript = transcriber.transcribe(talk, options, model=Own.MODEL)
+    assert len(transcript.words) == WORDS
+    handle = transcriber.model(Own.MODEL, Own.HINT)
+    assert (type(handle.size), handle.size, handle.device_hint) == (str, "fake", "cpu")
+    assert handle is transcriber.model("fake", "cpu")
+    assert transcriber.transcribe(talk, options, model=handle).text == transcript.text
 
 
 def test_a_handle_of_any_transcriber_is_taken(
@@ -430,6 +454,37 @@ def test_an_array_of_paths_and_rows_of_samples_are_lists(transcriber: Transcribe
     assert [type(outcome) for outcome in transcriber.transcribe_many(paths, ENGLISH, model="fake")] == [FileDone]
     rows: Any = np.zeros((2, 16_000), np.float32)
     assert [type(outcome) for outcome in transcriber.transcribe_many(rows, ENGLISH, model="fake")] == [FileDone] * 2
+
+
+class KeptInMemory:
+    """A `KeptChunks`."""
+
+    def __init__(self, done: Mapping[int, Written] = MappingProxyType({})) -> None:
+        self._done = done
+        self.added: dict[int, Written] = {}
+
+    def done(self) -> Mapping[int, Written]:
+        return self._done
+
+    def add(self, chunk: int, written: Written) -> None:
+        self.added[chunk] = written
+
+
+def test_chunks_that_were_kept_and_cannot_be_read_any_more_are_done_again(
+    transcriber: TranscriberProtocol, talk: Path
+) -> None:
+    # In the worker process a header that is none ended the job: it read what was kept by code of its own.
+    assert isinstance(transcriber, SupervisedTranscriber | WorkerTranscriber)
+    kept = KeptInMemory()
+    with transcriber.resume(talk, kept, ENGLISH, model="fake", control=RunControl(CancelToken())) as stream:
+        text = stream.result().text
+    assert len(kept.added) > 3
+    (header, line), *_ = kept.added.values()
+    damaged = {0: (b"no header", line), 1: (header, b"no checkpoint"), 2: (b'{"format": 1}', line)}
+    again = KeptInMemory(kept.added | damaged)
+    with transcriber.resume(talk, again, ENGLISH, model="fake", control=RunControl(CancelToken())) as stream:
+        assert stream.result().text == text
+    assert set(again.added) == set(damaged)
 
 
 def test_a_closed_transcriber_says_that_it_is(talk: Path) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper.domain.device import CPU, CUDA, Device, Placement, parse_device
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.notes import Note, NoteKind
+from autorag_whisper.domain.unicode import exact
 from autorag_whisper.settings import COMPUTE_TYPES
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def hint_text(hint: object) -> str | None:
     A hint that is not a string becomes a text that is no valid hint, so that it is warned about like any other.
     """
     if hint is None or isinstance(hint, str):
-        return None if hint is None else str(hint)
+        return None if hint is None else exact(hint)
     return f"{type(hint).__name__} {shown(hint)}"
 
 

@@ -13,7 +13,7 @@ from autorag_whisper.domain.accepts import Accepts  # noqa: TC001 - typing.get_t
 from autorag_whisper.domain.clips import Clip, ClipLike, parse_clips
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.language import SCRIPTS, parse_spelled
-from autorag_whisper.domain.unicode import is_text
+from autorag_whisper.domain.unicode import exact, is_text
 
 if TYPE_CHECKING:
     from autorag_whisper.domain.language import Spelled
@@ -211,6 +211,7 @@ class TranscribeOptions:
             _check(option, text, isinstance(text, str), "text")
             _check(option, text[:20], is_text(text), "text without halves of surrogate pairs")
             _check(option, f"{text[:20]}...", len(text) <= limit, f"at most {limit} characters")
+            object.__setattr__(self, field, exact(text))
 
     @property
     def search(self) -> Search:

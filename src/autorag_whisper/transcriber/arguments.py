@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.request import Task, TranscribeOptions
+from autorag_whisper.domain.unicode import exact
 from autorag_whisper.engines.base import DECODING_OPTIONS
 from autorag_whisper.transcriber.cancellation import CancelToken
 
@@ -34,6 +35,12 @@ def require_model(model: Model) -> None:
     """See that `model` names a model. Raises InvalidOption."""
     if not isinstance(model, str | os.PathLike) and not (hasattr(model, "size") and hasattr(model, "device_hint")):
         raise InvalidOption("model", type(model).__name__, "a size, a hub id, a folder, or a handle of get_model")
+
+
+def name_of(model: object) -> str:
+    """The name of a model, hub id or folder as plain text. What is none of these is no model's name either."""
+    named = os.fspath(model) if isinstance(model, os.PathLike) else model
+    return exact(named) if isinstance(named, str) else str(named)
 
 
 def require_callback(on_progress: object) -> None:

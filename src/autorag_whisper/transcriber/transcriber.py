@@ -18,6 +18,7 @@ from autorag_whisper.per_process import PerProcess, in_one_process
 from autorag_whisper.recognition.shares import LEAST_SHARE
 from autorag_whisper.transcriber import start
 from autorag_whisper.transcriber.arguments import (
+    name_of,
     options_of,
     require_callback,
     require_model,
@@ -151,7 +152,7 @@ class Transcriber:
         `device_hint`: None or "auto" (the policy's choice), "cpu", "cuda", "cuda:N"; anything else, "" and what is no
         string too, is the CPU, with a warning.
         """
-        name = os.fspath(size) if isinstance(size, os.PathLike) else size
+        name = name_of(size)
         files, hint = self._parts.find_model(name), hint_text(device_hint)
         own = self._own.get()
         with own.lock:

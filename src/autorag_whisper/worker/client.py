@@ -13,6 +13,7 @@ from autorag_whisper.models.catalogue import find
 from autorag_whisper.per_process import PerProcess, in_one_process
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.transcriber.arguments import (
+    name_of,
     options_of,
     require_callback,
     require_model,
@@ -272,6 +273,6 @@ def _named(model: Model) -> tuple[str, str | None]:
 
 def _model_name(size: str | os.PathLike[str]) -> str:
     """`size`; the folder of a model by its absolute path, as the other process has a folder of its own."""
-    name = os.fspath(size)
+    name = name_of(size)
     is_folder = find(name) is None and bool(name) and "\0" not in name and os.path.isdir(name)  # noqa: PTH112 - as the store looks at it
     return os.path.abspath(name) if is_folder else name  # noqa: PTH100 - as the store looks at it
