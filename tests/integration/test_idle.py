@@ -90,6 +90,10 @@ def test_closed_it_acts_no_more(hand: Hand) -> None:
     assert len(hand.running) == 1
     timer.close()
     assert hand.running == []
+    still_busy = IdleTimer(AFTER_S, lambda: None, timer=hand)
+    with still_busy.busy():
+        still_busy.close()
+    assert hand.running == []
 
 
 def test_by_itself_it_acts_in_a_thread_that_does_not_keep_the_process_alive() -> None:

@@ -182,6 +182,26 @@ def test_what_was_used_longest_ago_makes_room_and_what_is_in_use_stays(world: Wo
     residency.check()
 
 
+@pytest.mark.parametrize("away", [False, True], ids=["loaded again", "moved back"])
+def test_a_model_that_comes_back_pushes_nobody_out_for_whom_there_is_room(world: World, away: bool) -> None:
+    # What it takes was counted twice: as on its way there, and as there already.
+    used = [0]
+    world.before_load = lambda _key: used.__setitem__(0, used[0] + 40)
+    world.before_close = lambda _key: used.__setitem__(0, used[0] - 40)
+    residency = RecognitionModels(world.load, budget=Footprints(lambda _device: used[0], {CUDA: 100}.get))
+    use(residency, A)
+    use(residency, B)
+    if away:
+        assert residency.offload(B)
+    else:
+        assert residency.release(B)
+    use(residency, B)
+    assert set(residency.resident()) == {A, B}
+    assert residency.held_bytes(CUDA) == 80
+    use(residency, C)
+    assert len(residency.resident()) == 2
+
+
 def test_nothing_idles_out_unless_somebody_asks_for_it(world: World) -> None:
     now = [0.0]
     residency = RecognitionModels(world.load, clock=lambda: now[0])

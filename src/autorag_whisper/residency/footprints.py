@@ -67,18 +67,16 @@ class Footprints:
     @contextmanager
     def measure(self, key: ModelKey) -> Iterator[None]:
         """Around a load of `key`: learn its bytes, if it succeeds and nothing else was loaded there meanwhile."""
-        alone = self._begin(key.device)
-        before = self._read_used(key.device)
-        succeeded = False
+        alone, after = self._begin(key.device), None
         try:
+            before = self._read_used(key.device)
             yield
-            succeeded = True
+            after = self._read_used(key.device)
         finally:
-            after = self._read_used(key.device) if succeeded else None
             alone = self._end(key.device) and alone
-            if alone and before is not None and after is not None and after > before:
-                with self._lock:
-                    self._found.setdefault(_kind(key), after - before)
+        if alone and before is not None and after is not None and after > before:
+            with self._lock:
+                self._found.setdefault(_kind(key), after - before)
 
     def _begin(self, device: Device) -> bool:
         with self._lock:

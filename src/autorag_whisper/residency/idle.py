@@ -30,7 +30,7 @@ class IdleTimer:
     ) -> None:
         self._after_s, self._act, self._new_timer = after_s, act, timer
         self._lock = threading.RLock()  # the interpreter may close a run while one is held
-        self._busy = 0
+        self._busy, self._is_closed = 0, False
         self._timer: threading.Timer | None = None
 
     @contextmanager
@@ -44,14 +44,15 @@ class IdleTimer:
         finally:
             with self._lock:
                 self._busy -= 1
-                if not self._busy:
+                if not self._busy and not self._is_closed:
                     self._timer = self._new_timer(self._after_s, self._acted)
                     self._timer.daemon = True
                     self._timer.start()
 
     def close(self) -> None:
-        """Act no more."""
+        """Act no more, also where somebody is busy now."""
         with self._lock:
+            self._is_closed = True
             self._cancel()
 
     def _cancel(self) -> None:

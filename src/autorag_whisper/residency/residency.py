@@ -15,10 +15,9 @@ The life of one key:
                               the next load says why: `LoadReason`
 ```
 
-A model is loaded, moved and closed by one thread, outside the lock, while nobody else can get it. Of one key there is
-at most one copy in memory: while a model leaves or moves, a new lease of its key waits, with a deadline. A model that
-its engine does not let go of stays in `table` with its bytes; every later lease of any key tries to close it again, and
-a lease of its own key is refused. What differs between kinds of models is in `kind.Rules`.
+A model is loaded, moved and closed by one thread, outside the lock, while nobody else can get it. Of a key there is at
+most one copy in memory: while a model leaves or moves, a new lease of its key waits, with a deadline. One that its
+engine does not let go of stays in `table`; each later lease tries to close it, one of its own key is refused.
 """
 
 from __future__ import annotations
@@ -167,9 +166,10 @@ class Residency(Generic[K, M]):
         """Try once more to close what is to leave and is idle, also what its engine refused before: what went."""
         return self._close_leaving(refused=True)
 
-    def held_bytes(self, device: Device) -> int:
-        """What the models on `device` take, as far as it was measured at their loads; those that were refused too."""
-        return sum(self._budget.of(key) or 0 for key in self.on_device(device)) if self._budget is not None else 0
+    def held_bytes(self, device: Device, but: K | None = None) -> int:
+        """What models on `device` take, but for `but`, as far as it was measured at their loads; refused ones too."""
+        measured = self._budget.of if self._budget is not None else lambda _key: None
+        return sum(measured(key) or 0 for key in self.on_device(device) if key != but)
 
     def resident(self) -> tuple[K, ...]:
         """The keys whose next lease loads nothing."""
@@ -309,7 +309,7 @@ class Residency(Generic[K, M]):
         """Close what was used longest ago on `device` until `more` fits, as far as is known; what is in use stays."""
         if self._budget is None:
             return
-        while self._budget.is_short(device, self.held_bytes(device), more):
+        while self._budget.is_short(device, self.held_bytes(device, but=more), more):
             with self._changed:
                 there = [e for e in self._table.current() if e.on_device and self._kind.device_of(e.key) == device]
                 oldest = min((e for e in there if e.is_idle), key=lambda entry: entry.last_use, default=None)
