@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.transcript import Transcript
     from autorag_whisper.engines.base import Decoding, Encoded, Hypothesis
     from autorag_whisper.transcriber import Progress, TranscriptStream
+    from autorag_whisper.transcriber.outcome import FileOutcome
     from autorag_whisper.transcriber.run_request import RunRequest
     from autorag_whisper.transcriber.scheduler import Scheduler
     from autorag_whisper.transcriber.work import RunWork
@@ -264,6 +265,26 @@ def test_a_pipe_that_gives_nothing_holds_up_its_own_caller_alone(short: Path) ->
         assert not waiting.done()
         pipe.go_on.set()
         assert waiting.result(WAIT_S).text == "one two three"
+
+
+def test_a_run_of_many_files_keeps_nothing_of_those_that_are_over(tmp_path: Path, short: Path) -> None:
+    # Of each file it kept the language, and whose it was, as long as it went on: a folder of a million is one run.
+    world, pipe = World(), Blocked(short.read_bytes())
+    missing = [tmp_path / f"none{n}.wav" for n in range(5)]
+    outcomes: list[FileOutcome] = []
+    files = [*[short] * 40, *missing, pipe]
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(lambda: outcomes.extend(world.transcriber.transcribe_many(files, model="fake")))
+        assert pipe.is_read.wait(WAIT_S)
+        [scheduler] = world.transcriber._own.get().schedulers._live
+        [work] = scheduler._runs
+        until(lambda: [file.index for file in work.files.copy().values()] == [45])
+        kept = (scheduler._owners, work.pool.languages, work.pool.known, work.pool.asked, work.over)
+        until(lambda: {key for one in kept for key in one.copy()} == work.files.keys())
+        pipe.go_on.set()
+        run.result(WAIT_S)
+    assert sum(outcome.error is not None for outcome in outcomes) == 5
+    assert outcomes[-1].result().text == "one two three"
 
 
 def test_who_cancels_does_not_wait_for_a_pipe_that_gives_nothing(short: Path) -> None:

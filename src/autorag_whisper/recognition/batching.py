@@ -91,9 +91,12 @@ class Pool:
             self.asked -= {task.file for task in tasks if task.chunk.index == 0}
         self.waiting[:0] = [task if task.is_settled else replace(task, ask=AskLanguage.IF_SURE) for task in tasks]
 
-    def drop(self, file: int) -> None:
-        """Forget what waits of `file`."""
+    def forget(self, file: int) -> None:
+        """`file` is over: nothing of it waits any more, and what it speaks need not be known."""
         self.waiting = [task for task in self.waiting if task.file != file]
+        self.languages.pop(file, None)
+        self.known.pop(file, None)
+        self.asked.discard(file)
 
     def clear(self) -> None:
         """Forget all that waits."""

@@ -287,6 +287,8 @@ class Scheduler:
         self._end_if_complete(work)
 
     def _end_if_complete(self, work: RunWork) -> None:
+        while work.over:
+            self._owners.pop(work.over.pop(), None)
         if work.is_complete:
             work.end()
 
@@ -341,10 +343,9 @@ class Scheduler:
             works[0].end(error)
         else:
             known = error if isinstance(error, AutoragWhisperError) else EngineError("engine", "batch", "out of memory")
-            for key in sorted(job.files):  # a batch may be of several files
-                owner = self._owners[key]
-                if (file := owner.files.get(key)) is not None:
-                    owner.fail(file, known)
+            for work in works:  # a batch may be of several files; some may have failed meanwhile
+                for key in sorted(job.files & work.files.keys()):
+                    work.fail(work.files[key], known)
         for work in works:
             self._end_if_complete(work)
 

@@ -42,7 +42,8 @@ class RunWork:
     """What is done for one run. `ctc`: its leases of alignment models. `scheduler`: whose it is, once it is admitted.
 
     `hurries`: it has no result yet, and reading ahead would take a core from the workers. `waits_for_grant`: its reader
-    has nothing to do. `waited`: batches since one had a chunk of it. `begun`: how many files were.
+    has nothing to do. `waited`: batches since one had a chunk of it. `begun`: how many files were. `over`: the keys of
+    files that are, which the scheduler has still to forget.
     `closed` is set once it has left all but the batches in flight, `drained` with the last of those.
     """
 
@@ -66,6 +67,7 @@ class RunWork:
     begun: int = 0
     closed: Event = field(default_factory=Event)
     drained: Event = field(default_factory=Event)
+    over: list[int] = field(default_factory=list)
     unfinished: list[RunFile] = field(default_factory=list)
     _in_flight: dict[int, float] = field(default_factory=dict)  # by the job's identity: seconds of its audio
     _reading: RunFile | None = None
@@ -252,7 +254,7 @@ class RunWork:
             return
         assert file.decoder is not None
         self._tell(file, file.assembly.finish())
-        del self.files[file.key]
+        self._forget(file)
         file.moments.finished = self.now_ns()
         transcript = file.assembly.transcript(file.decoder, self.spec)
         self.results.put(FileOver(file, FileDone(file.source, transcript), self.request.session.pin))
@@ -260,14 +262,19 @@ class RunWork:
     def fail(self, file: RunFile, error: AutoragWhisperError) -> None:
         """Take a file out of the run; what is in flight of it is ignored when it comes back."""
         self._tell(file, file.assembly.finish())
-        self.files.pop(file.key, None)
+        self._forget(file)
         if self._reading is file:
             self._reading = None
         self.reader.skip(file.index)
-        self.pool.drop(file.key)
         self.redo = [job for job in self.redo if file.key not in job.files]
         file.moments.finished = self.now_ns()
         self.results.put(FileOver(file, FileFailed(file.source, error), self.request.session.pin))
+
+    def _forget(self, file: RunFile) -> None:
+        """It is over: a run of many files keeps nothing of those that are."""
+        self.files.pop(file.key, None)
+        self.pool.forget(file.key)
+        self.over.append(file.key)
 
     def came_back(self, job: EngineJob) -> None:
         """A job that had rows of it, or was to have some, is over."""
