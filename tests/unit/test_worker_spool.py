@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import resource
 import socket
 import tempfile
 from multiprocessing.connection import Connection
@@ -15,7 +16,10 @@ import pytest
 
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import Cancelled, InvalidOption, MediaDamaged, MediaEmpty, MediaUnreadable
+from autorag_whisper.worker.job import WorkerJob
+from autorag_whisper.worker.messages import Start
 from autorag_whisper.worker.spool import Spool, arrived, receive_descriptor, send_descriptor
+from autorag_whisper.worker.supervision import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -127,3 +131,36 @@ def test_a_copy_may_be_ended_between_its_pieces(spool: Spool) -> None:
 
     with pytest.raises(Cancelled):
         spool.add(MediaSource.from_bytes(b"x" * 10_000_000), check)
+
+
+def test_where_the_disk_is_full_each_source_says_so_and_what_fits_is_there(spool: Spool) -> None:
+    # What a buffer had held back was written again when the part was taken back, and that error went to the caller.
+    first = spool.add(MediaSource.from_bytes(b"a" * 100))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (150, limits[1]))
+    try:
+        refused = [spool.add(MediaSource.from_bytes(b"b" * size, name="b.wav")) for size in (51, 5_000, 3_000_000)]
+        last = spool.add(MediaSource.from_bytes(b"c" * 50))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    for source in refused:
+        with pytest.raises(MediaUnreadable, match=r"b\.wav: .*too large"):
+            source.open()
+    assert [read(arrived(part, spool.descriptor)) for part in (first, last)] == [b"a" * 100, b"c" * 50]
+
+
+def test_where_no_temporary_file_can_be_made_what_has_a_path_is_done_all_the_same(
+    sources: list[MediaSource], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    file = MediaSource.from_path(tmp_path / "a.bin")
+    job = WorkerJob((file, sources[0]), None, "base", None)
+    job.carry(lambda: None)
+    job.next_round(Limits())
+    message = job.message(1, None)
+    assert isinstance(message, Start)
+    assert not message.has_spool
+    there, refused = pickle.loads(pickle.dumps(message.files))
+    assert there == file
+    with pytest.raises(MediaUnreadable, match="one: no such file"):
+        refused.open()

@@ -9,7 +9,7 @@ from autorag_whisper.device.placement import hint_text
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.transcriber.outcome import Progress
 from autorag_whisper.worker.messages import Load, Start
-from autorag_whisper.worker.spool import Spool
+from autorag_whisper.worker.spool import Spool, refused
 from autorag_whisper.worker.supervision import Round, Standing, next_round, probation
 
 if TYPE_CHECKING:
@@ -87,7 +87,11 @@ class WorkerJob:
         """Put audio that has no path where another process can read it. In the caller's thread: it may be his."""
         if all(source.path is not None for source in self.files):
             return
-        self.spool = spool = Spool()
+        try:
+            self.spool = spool = Spool()
+        except OSError as error:  # no room, no folder for temporary files, too many open ones
+            self._sent = tuple(source if source.path is not None else refused(source, error) for source in self.files)
+            return
         self._sent = tuple(source if source.path is not None else spool.add(source, check) for source in self.files)
 
     def is_over(self) -> bool:

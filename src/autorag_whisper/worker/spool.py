@@ -67,7 +67,8 @@ class Spool:
     """The audio without a path of one job. The file is this process's as long as there is the object."""
 
     def __init__(self) -> None:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the object
+        # Without a buffer: where the disk is full nothing is held back that a later call would try to write again.
+        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed with the object
         weakref.finalize(self, file.close)
         self._file = file
 
@@ -86,16 +87,27 @@ class Spool:
             with closing(source.open()) as media:
                 while piece := media.read(_COPY_BYTES):
                     check()
-                    self._file.write(piece)
-            self._file.flush()
+                    self._write(piece)
         except RequestError as error:
             return MediaSource(source.name, held=Refused(error))
         except OSError as error:
-            let_signals_through(error)
             self._file.truncate(start)
-            reason = system_reason(error, "cannot be read")
-            return MediaSource(source.name, held=Refused(MediaUnreadable(source.name, reason)))
+            return refused(source, error)
         return MediaSource(source.name, held=Part(start, self._file.tell() - start), isolation=source.isolation)
+
+    def _write(self, piece: bytes) -> None:
+        left = memoryview(piece)
+        while left:
+            left = left[self._file.write(left) :]
+
+
+def refused(source: MediaSource, error: OSError) -> MediaSource:
+    """`source`, whose audio could not be copied because of `error`: it says so when it is opened.
+
+    Raises `error` where it is a signal handler's.
+    """
+    let_signals_through(error)
+    return MediaSource(source.name, held=Refused(MediaUnreadable(source.name, system_reason(error, "cannot be read"))))
 
 
 def arrived(source: MediaSource, descriptor: int) -> MediaSource:
