@@ -487,6 +487,26 @@ def test_chunks_that_were_kept_and_cannot_be_read_any_more_are_done_again(
     assert set(again.added) == set(damaged)
 
 
+def test_nothing_is_told_of_a_file_behind_its_outcome_also_where_all_of_it_was_done_before(
+    transcriber: TranscriberProtocol, talk: Path
+) -> None:
+    # A folder's run that went on counted the audio of such a file twice.
+    assert isinstance(transcriber, SupervisedTranscriber | WorkerTranscriber)
+    kept = KeptInMemory()
+    told: list[float] = []
+    for done in (kept, None):
+        told.clear()
+        again = done or KeptInMemory(kept.added)
+        control = RunControl(CancelToken(), lambda progress: told.append(progress.audio_s))
+        with transcriber.resume(talk, again, ENGLISH, model="fake", control=control) as stream:
+            *_, last = stream._events  # what a stream does not read behind the outcome, too
+            assert isinstance(last, FileDone)
+            duration_s = last.transcript.duration_s
+        assert told == sorted(told)
+        assert told.count(duration_s) == 1
+    assert not again.added
+
+
 def test_a_closed_transcriber_says_that_it_is(talk: Path) -> None:
     with World().transcriber as closed:
         closed.transcribe(talk, ENGLISH, model="fake")

@@ -169,6 +169,10 @@ class RunWork:
         if file is None:
             return
         file.take(step.chunks, step.so_far, step.decoder)
+        if file.decoded:
+            self._reading = None
+            file.moments.decoded = self.now_ns()
+        self.results.put(file.progress)  # before its chunks: where all are known already it is over behind them
         for chunk in step.chunks:
             known = self._known(file, chunk)
             if known is None:
@@ -176,10 +180,6 @@ class RunWork:
                 self.pool.add(ChunkTask(file.key, chunk, None, more=more, options=self.request.options))
             else:
                 self._settle(file, known)
-        if file.decoded:
-            self._reading = None
-            file.moments.decoded = self.now_ns()
-        self.results.put(file.progress)
         self._finish(file)
 
     def being_read(self, index: int) -> RunFile | None:
