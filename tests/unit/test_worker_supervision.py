@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.worker.supervision import Act, Limits, Seen, judge, next_round
 
 LIMITS = Limits(silent_s=10, stalled_s=100, memory_bytes=1 << 30, idle_s=50, start_s=20)
@@ -32,6 +33,19 @@ def test_each_limit_has_its_act_and_its_reason(seen: Seen, act: Act, reason: str
     verdict = judge(seen, LIMITS)
     assert verdict.act is act
     assert reason in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("silent_s", 0.0), ("stalled_s", -1.0), ("start_s", float("nan")), ("idle_s", -0.1), ("trial_s", -1.0),
+        ("strikes", 0), ("deaths", 0), ("memory_bytes", -1),
+    ],
+)  # fmt: skip
+def test_a_limit_that_no_process_or_file_could_keep_is_refused(field: str, value: float) -> None:
+    # Without a strike to go every file was poison before it was begun.
+    with pytest.raises(InvalidOption, match=f"limit {field} cannot be"):
+        Limits(**{field: value})  # type: ignore[arg-type]  # some are whole numbers
 
 
 def test_a_limit_that_is_not_set_ends_nothing() -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from autorag_whisper.domain.errors import InvalidOption
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
@@ -18,7 +20,7 @@ class Limits:
     or a second of audio of one of them done, though it lives; `memory_bytes`: resident, 0 for no limit; `idle_s`:
     without a job, None for ever; `strikes`: deaths of a process that had nothing but that file in hand, and no chunk of
     it done in between, after which the file is taken for poison; `deaths`: the same, whatever was done in between;
-    `trial_s`: how long other jobs wait, after a death, for a file that may be at fault to get on.
+    `trial_s`: how long other jobs wait, after a death, for a file that may be at fault to get on. Raises InvalidOption.
     """
 
     silent_s: float = 15.0
@@ -29,6 +31,21 @@ class Limits:
     strikes: int = 2
     deaths: int = 10
     trial_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("silent_s", "stalled_s", "start_s"):
+            _check(name, getattr(self, name), getattr(self, name) > 0, "seconds above 0")
+        for name in ("idle_s", "trial_s"):
+            value = getattr(self, name)
+            _check(name, value, (value is None and name == "idle_s") or (value is not None and value >= 0), "seconds")
+        for name in ("strikes", "deaths"):
+            _check(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
+        _check("memory_bytes", self.memory_bytes, self.memory_bytes >= 0, "bytes, or 0 for no limit")
+
+
+def _check(name: str, value: object, is_good: bool, allowed: str) -> None:
+    if not is_good:
+        raise InvalidOption(f"limit {name}", value, allowed)
 
 
 class Act(StrEnum):
