@@ -202,9 +202,8 @@ class Alignment:
             return before
         timed = self._timed(one, before, heard.times, WordSource.CHARACTERS, heard.kept)
         unheard = [timed.word for n, timed in enumerate(before.words) if n not in set(heard.kept)]
-        return replace(
-            timed, letters=LettersBy.CLASSIFIER, unspoken=heard.unspoken, unheard=join_words(unheard)
-        )  # fmt: skip
+        said_again = join_words(unheard)
+        return replace(timed, letters=LettersBy.CLASSIFIER, unspoken=heard.unspoken, unheard=said_again)
 
     def _by_attention(self, encoded: Encoded, group: list[Spoken], before: list[Aligned]) -> list[Aligned]:
         """Chunks that the decoder spells, of those that have no times by CTC or their letters."""

@@ -69,8 +69,8 @@ def heard_words(
     """Where `words`, all that is said in `chunk`, are heard; None where the classifier does not know their script.
 
     `output`: float32[frames, width], the encoder's of the frames that are audio. `all_said`: no word is left out, also
-    where a repetition is not heard. Raises ValueError where it is of
-    another width than the classifier was trained on, or no numbers.
+    where a repetition is not heard. Raises ValueError where `output` is of another width than the classifier was
+    trained on, or has values that are no numbers.
     """
     heard = classifier.log_probabilities(output)
     level = SoundLevel.of(chunk.samples)
