@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import time
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from autorag_whisper.align.words import TimedWord
 from autorag_whisper.audio.chunking import voice_in
 from autorag_whisper.domain.audio import SAMPLE_RATE_HZ, SpeechChunk, SpeechSpan
+from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import Attempt, Word, WordSource
 from autorag_whisper.recognition import parts as parts_module
 from autorag_whisper.recognition.alignment import Aligned, LettersBy
@@ -28,8 +31,16 @@ from autorag_whisper.recognition.holes import (
     holes,
     missing_s,
 )
-from autorag_whisper.recognition.parts import is_cut
+from autorag_whisper.recognition.language_changes import Stretch
+from autorag_whisper.recognition.parts import completed, is_cut
+from autorag_whisper.recognition.recognise import WhisperPass
+from autorag_whisper.recognition.recognizer import Caller
 from autorag_whisper.recognition.windows import token_cap
+from autorag_whisper.testing import FakeWhisper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from random import Random
 
 HZ = SAMPLE_RATE_HZ
 
@@ -53,6 +64,52 @@ def test_of_the_parts_ways_to_align_the_one_with_the_most_steps_down_is_told_and
     one, more = EngineTime(1.0, 0.25, 5.0, 6.0, 6.25), EngineTime(2.0, 0.5, 7.0, 9.0, 9.5)
     both = parts_module._time(one, [more, more])
     assert (both.recognise_s, both.align_s, both.began, both.ended) == (5.0, 1.25, 5.0, 9.5)
+
+
+class Ticking:
+    """A pass of which each chunk takes a second and a quarter, and gives what a test says; some of it is not taken."""
+
+    def __init__(self, gives: Callable[[ChunkTask], ChunkResult]) -> None:
+        self.calls, self._gives = 0, gives
+
+    def recognise(self, tasks: Sequence[ChunkTask]) -> list[ChunkResult]:
+        self.calls += len(tasks)
+        return [replace(self._gives(task), task=task, time=EngineTime(1.0, 0.25)) for task in tasks]
+
+
+@given(st.randoms(use_true_random=False), st.booleans())
+def test_all_that_was_tried_counts_whatever_came_of_it(chance: Random, changes: bool) -> None:
+    # The seconds of parts that were not taken, and of their first attempts, were nobody's.
+    spans = tuple(SpeechSpan(n * 3 * HZ, (n * 3 + 2) * HZ) for n in range(6))
+    chunk = SpeechChunk(0, 0, np.zeros(18 * HZ, np.float32), spans, 0.99)
+
+    def gives(task: ChunkTask) -> ChunkResult:
+        fine = Attempt(0.0, 5, 1000, -0.2, 1.0, 0.1)
+        if not task.fallback and chance.random() < 0.3:
+            bad = replace(fine, rejected_for=chance.choice(["token_cap", "avg_logprob"]))
+            return ChunkResult(task, "en", attempts=(bad,), needs_redo=True)
+        if chance.random() < 0.3:
+            return ChunkResult(task, "en", attempts=(fine,))
+        start_s, length_s = task.chunk.start_s, task.chunk.duration_s
+        words = [Word("w", start_s + chance.random() * length_s, start_s + length_s, 1.0) for _ in range(2)]
+        return ChunkResult(task, "en", "w w", tuple(TimedWord(word, (1,)) for word in words), (fine,))
+
+    one_pass = Ticking(gives)
+    task = ChunkTask(0, chunk, "en")
+    if changes:
+        task = replace(task, stretches=(Stretch("en", 0, 9 * HZ), Stretch("de", 9 * HZ, 18 * HZ)))
+    [result] = one_pass.recognise([task])
+    spent = completed(one_pass, result).time
+    assert (spent.recognise_s, spent.align_s) == (one_pass.calls, one_pass.calls / 4)
+
+
+def test_a_chunk_in_several_languages_has_moments_of_the_clock() -> None:
+    # The alignment of its file began when the clock did: with the machine.
+    chunk = SpeechChunk(0, 0, np.zeros(6 * HZ, np.float32), (SpeechSpan(0, 6 * HZ),), 0.99)
+    task = ChunkTask(0, chunk, "en", stretches=(Stretch("en", 0, 3 * HZ), Stretch("de", 3 * HZ, 6 * HZ)))
+    before = time.perf_counter()
+    [result] = WhisperPass(FakeWhisper(), TranscribeOptions(), Caller(lambda *_: None, lambda: False)).recognise([task])
+    assert before <= result.time.began <= result.time.turned <= result.time.ended <= time.perf_counter()
 
 
 TOKENS_PER_S = {

@@ -62,13 +62,32 @@ DOUBTED_HOLE = "doubted_hole: where the chunk's text has a hole the model doubte
 """The rule for what a hole gave. Lost utterances had a doubt of 0.47 at most, all else 0.74 and more."""
 
 
-def completed(one_pass: Pass, result: ChunkResult, *, cuts: int = 0, is_half: bool = False) -> ChunkResult:
+class _Counted:
+    """A pass that notes what it takes, whatever becomes of what it gives."""
+
+    def __init__(self, one_pass: Pass) -> None:
+        self._pass = one_pass
+        self.spent: list[EngineTime] = []
+
+    def recognise(self, tasks: Sequence[ChunkTask]) -> list[ChunkResult]:
+        found = self._pass.recognise(tasks)
+        self.spent += [one.time for one in found]
+        return found
+
+
+def completed(one_pass: Pass, result: ChunkResult) -> ChunkResult:
     """`result`, or where speech of its chunk has no words or its text was cut, what its parts give.
 
-    `is_half`: it is a part of a chunk without words, and not halved for that again. Where these fail, `result` is as
-    good as it was. Raises Cancelled, and DeviceError. A chunk that changes its language has no text but its parts':
-    what they raise is raised.
+    Its time is that of everything that was tried. Where the parts fail, `result` is as good as it was. Raises
+    Cancelled, and DeviceError. A chunk that changes its language has no text but its parts': what they raise is raised.
     """
+    counted = _Counted(one_pass)
+    done = _complete(counted, result)
+    return replace(done, time=_time(result.time, counted.spent)) if counted.spent else done
+
+
+def _complete(one_pass: Pass, result: ChunkResult, *, cuts: int = 0, is_half: bool = False) -> ChunkResult:
+    """`is_half`: it is a part of a chunk without words, and not halved for that again."""
     if result.task.changes_language:
         return _by_language(one_pass, result, cuts)
     try:
@@ -113,7 +132,7 @@ def _whole_again(one_pass: Pass, result: ChunkResult) -> ChunkResult:
     if not has_window or missing_s(task.chunk.speech, _said(result)) <= _MOSTLY_MISSING * sure_s:
         return result
     [again] = one_pass.recognise([task.again(result.language, result.attempts)])
-    again = replace(_if_believed(again), time=_time(result.time, [again.time]))
+    again = _if_believed(again)
     return replace(again, task=task) if _has_more(task.chunk, again, result) else result
 
 
@@ -200,7 +219,6 @@ def _in_another_language(one_pass: Pass, result: ChunkResult, cuts: int) -> Chun
         attempts=(*result.attempts, *found.attempts),
         kept=len(result.attempts) + found.kept,
         rejected=(*result.rejected, *found.rejected),
-        time=_time(result.time, [found.time]),
         spoken=(WordsIn(language, len(found.words)),),
     )
 
@@ -282,10 +300,10 @@ def _again(one_pass: Pass, result: ChunkResult, part: SpeechChunk, cuts: int, *,
 
 def _alone(one_pass: Pass, task: ChunkTask, cuts: int, *, is_half: bool = False) -> ChunkResult:
     [found] = one_pass.recognise([task])
-    found = completed(one_pass, found, cuts=cuts + 1, is_half=is_half)
+    found = _complete(one_pass, found, cuts=cuts + 1, is_half=is_half)
     if found.needs_redo:
         [found] = one_pass.recognise([task.again(found.language, found.attempts)])
-        found = completed(one_pass, found, cuts=cuts + 1, is_half=is_half)
+        found = _complete(one_pass, found, cuts=cuts + 1, is_half=is_half)
     return found
 
 
@@ -307,7 +325,6 @@ def _joined(result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
         needs_redo=False,
         rejected=tuple(rejection for part in parts for rejection in part.rejected),
         aligned=_aligned([part.aligned for part in parts], words),
-        time=_time(result.time, [part.time for part in parts]),
         unsampled=result.unsampled or any(part.unsampled for part in parts),
         spoken=tuple(WordsIn(language, len(said)) for part in parts for language, said in part.by_language),
     )

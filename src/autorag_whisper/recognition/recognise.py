@@ -58,7 +58,8 @@ class WhisperPass:
         """
         started = time.perf_counter()
         if all(task.changes_language for task in tasks):  # in which languages they are is known, their parts are next
-            return [ChunkResult(task, task.stretches[0].language) for task in tasks]
+            nothing = EngineTime(began=started, turned=started, ended=started)
+            return [ChunkResult(task, task.stretches[0].language, time=nothing) for task in tasks]
         if tasks[0].ask is AskLanguage.TOGETHER:
             return self._vote(tasks)
         encoded = self._encode(tasks)
