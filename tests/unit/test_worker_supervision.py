@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import InvalidOption
-from autorag_whisper.worker.supervision import Act, Limits, Seen, judge, next_round
+from autorag_whisper.worker.job import WorkerJob
+from autorag_whisper.worker.supervision import Act, Limits, Round, Seen, Standing, judge, next_round
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LIMITS = Limits(silent_s=10, stalled_s=100, memory_bytes=1 << 30, idle_s=50, start_s=20)
 
@@ -94,3 +101,29 @@ def test_whoever_kills_is_found_and_only_they_are(killers: set[int], count: int)
     assert not left
     assert poisoned == killers & set(range(count))
     assert done == set(range(count)) - killers
+
+
+class NotLookedThrough(tuple[int, ...]):
+    """Files of a job that may be a hundred thousand."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Iterator[int]:
+        pytest.fail("every file of the job was looked at")
+
+
+def test_how_a_job_stands_takes_no_look_at_each_of_its_files_while_none_is_suspect() -> None:
+    # It is asked with each message of the process, several for each file: a job of 20,000 took a minute for that alone.
+    job = WorkerJob(tuple(MediaSource.from_path(f"{n}.wav") for n in range(3)), None, "base", None)
+    job.next_round(LIMITS)
+    job.message(1, None)
+    whole = job._round
+    job._round = Round(NotLookedThrough(whole.files))
+    assert job.standing() == Standing(is_on=True)
+    job._round = whole
+    job.begun(1, 0)
+    job.died("ended by signal 9", alone=True, ready=True)
+    assert job.standing().is_suspect
+    job.next_round(LIMITS)
+    job.message(2, None)
+    assert job.standing().is_suspect

@@ -194,8 +194,8 @@ class WorkerJob:
 
     def standing(self, on_s: float = 0.0) -> Standing:
         """How it stands with the process, in which it has been on for so long."""
-        tried: tuple[int, ...] = (*self._round.files, START) if self._is_on else tuple(self._suspects)
-        is_suspect = any(file in self._suspects for file in tried)
+        tried = {*self._round.files, START} if self._is_on and self._suspects else self._suspects.keys()
+        is_suspect = not self._suspects.keys().isdisjoint(tried)
         return Standing(self._is_on, is_suspect, self._was_on_trial, on_s)
 
     def died(self, reason: str, *, alone: bool, ready: bool) -> None:
