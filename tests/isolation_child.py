@@ -1,6 +1,6 @@
-"""A fork server whose decoder processes do what the first word of the media says: `isolation_child.py FD`.
+"""A fork server whose decoder processes do what the first word of the media says: `isolation_child.py [FILE] FD`.
 
-What is no order is decoded as usual.
+What is no order is decoded as usual. While there is a FILE, the system has no process to give.
 """
 
 from __future__ import annotations
@@ -120,4 +120,13 @@ def decode_growing(task: Task, answer: socket.socket) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    main(int(sys.argv[1]), obey)
+    if len(sys.argv) > 2:
+        fork, barren = os.fork, Path(sys.argv[1])
+
+        def fork_if_allowed() -> int:
+            if barren.exists():
+                raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+            return fork()
+
+        os.fork = fork_if_allowed
+    main(int(sys.argv[-1]), obey)

@@ -33,7 +33,13 @@ from autorag_whisper.domain.errors import (
     MediaTooLong,
     NoAudioStream,
 )
-from autorag_whisper.domain.media_errors import DecoderDied, DecoderKilled, MediaOverLimit, ReaderFailed
+from autorag_whisper.domain.media_errors import (
+    DecoderDied,
+    DecoderKilled,
+    DecoderUnavailable,
+    MediaOverLimit,
+    ReaderFailed,
+)
 from autorag_whisper.domain.notes import Note, NoteKind
 from autorag_whisper.isolation import messages
 from autorag_whisper.isolation.decoder import IsolatedDecoder
@@ -317,6 +323,39 @@ def test_a_fork_server_that_ended_is_replaced(tmp_path: Path) -> None:
         psutil.wait_procs([server], 30)
         assert_same(wanted, elsewhere(source, pool))
         assert pool.process_id != server.pid
+    finally:
+        pool.close()
+
+
+def test_a_task_that_cannot_be_sent_costs_no_other_recording(decoders: DecoderPool, tmp_path: Path) -> None:
+    # A title of 300,000 characters, which any client may ask for, ended the fork server and every decoder with it.
+    source = MediaSource.from_path(write_speech(tmp_path / "talk.wav", speech_samples(20)))
+    wanted = here(source)
+    with IsolatedDecoder(source, LIMITS, decoders=decoders) as other:
+        first, server = next(other), decoders.process_id
+        with pytest.raises(DecoderUnavailable, match="message too long"):
+            elsewhere(source, decoders, audio_stream="x" * 300_000)
+        assert sum(map(len, other)) + len(first) == sum(map(len, wanted[0]))
+    assert decoders.process_id == server
+    named = MediaSource(f"{'x' * 300_000}.wav", path=source.path)
+    assert_same(here(source), elsewhere(named, decoders))
+
+
+def test_a_system_without_processes_to_give_costs_no_recording_that_has_one(tmp_path: Path) -> None:
+    barren = tmp_path / "barren"
+    pool = DecoderPool(os.environ, (*CHILD, str(barren)))
+    source = MediaSource.from_path(write_speech(tmp_path / "talk.wav", speech_samples(20)))
+    wanted = here(source)
+    try:
+        with IsolatedDecoder(source, LIMITS, decoders=pool) as other:
+            first, server = next(other), pool.process_id
+            barren.touch()
+            with pytest.raises(DecoderUnavailable, match="none could be started"):
+                _ = [elsewhere(source, pool) for _ in range(4)]  # some were forked in advance
+            barren.unlink()
+            assert_same(wanted, elsewhere(source, pool))
+            assert sum(map(len, other)) + len(first) == sum(map(len, wanted[0]))
+        assert pool.process_id == server
     finally:
         pool.close()
 

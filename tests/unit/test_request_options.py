@@ -33,6 +33,7 @@ BAD = {
     "max_new_tokens": (0, -5, 441, 1.5, "7", True),
     "suppress_tokens": ("a", (1.5, "b"), (-2,), 5, None, (2**31,), (None,)),
     "prefix": ("x" * 201, None, 5, b"x"),
+    "audio_stream": ("", " ", -1, 1.5, True, "-3", "x" * 1001, "9" * 5000),
     "vad_threshold": (0, 1, -0.1, 1.5, math.nan, "0.5", None),
     "vad_min_speech_s": (-0.1, 11, math.nan, None),
     "vad_min_silence_s": (-0.1, 11, math.nan, "1"),

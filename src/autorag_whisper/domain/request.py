@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -263,6 +264,7 @@ _RANGES = {
     "length_penalty": ("length penalty", -10.0, 10.0),
     "repetition_penalty": ("repetition penalty", 0.1, 10.0),
 }
+_LONGEST_TITLE = 1000
 _FLAGS = ("code_switching", "vad", "suppress_blank")
 _TEXTS = {
     "initial_prompt": ("prompt", MAX_PROMPT_CHARACTERS),
@@ -341,11 +343,13 @@ def _parse_aligner(aligner: Aligner | str) -> Aligner:
 
 
 def _parse_audio_stream(wanted: int | str | None) -> int | str | None:
+    allowed = f"a whole number from 0, a language such as eng, or a title of at most {_LONGEST_TITLE} characters"
     text = wanted.strip() if isinstance(wanted, str) else wanted
-    if isinstance(text, str) and text.lstrip("+-").isdecimal():
-        text = int(text)
+    if isinstance(text, str):
+        _check("audio stream", f"{text[:20]}...", len(text) <= _LONGEST_TITLE, allowed)
+        text = int(text) if re.fullmatch(r"[+-]?\d+", text) else text
     good = bool(text) if isinstance(text, str) else text is None or (type(text) is int and text >= 0)
-    _check("audio stream", wanted, good, "a whole number from 0, a language such as eng, or a title")
+    _check("audio stream", wanted, good, allowed)
     return text
 
 

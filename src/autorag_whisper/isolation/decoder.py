@@ -52,6 +52,8 @@ _log = logging.getLogger(__name__)
 
 _COPY_BYTES = 1 << 20
 _STATUS_S = 5.0
+_LONGEST_NAME = 1000
+"""Characters of a name's end that a decoder process is told: its messages are told with the whole one."""
 _T = TypeVar("_T")
 
 
@@ -144,7 +146,7 @@ class IsolatedDecoder:
         self._samples_out, self._is_over = 0, False
         self._end = End(MediaDamage(), ())
         with _region(source) as (media, start, size):
-            task = Task(source.name, start, size, limits, audio_stream, max_duration_s)
+            task = Task(source.name[-_LONGEST_NAME:], start, size, limits, audio_stream, max_duration_s)
             self._begun = (decoders or pool()).begin(task.to_json(), media)
         try:
             self._begun.data.settimeout(limits.stall_s)
@@ -260,7 +262,7 @@ class IsolatedDecoder:
         except OSError:
             told = b""
         if len(told) != STATUS.size:
-            return DecoderUnavailable("the process that starts them ended")
+            return DecoderUnavailable("none could be started, or the process that starts them ended")
         code = int(STATUS.unpack(told)[0])
         if code == -signal.SIGXCPU:
             return MediaOverLimit(self._name, "decoding it takes more processor time than is allowed")

@@ -13,7 +13,7 @@ import pkgutil
 import selectors
 import signal
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,8 @@ SPARE = 2
 """Processes that wait for a recording."""
 _REST_S = 0.01
 """A process is forked in advance when nothing has happened for so long: the recording that has just come goes first."""
+_NONE_REST_S = 1.0
+"""The same where the system had no process to give."""
 _TASK_BYTES = 1 << 16
 
 
@@ -55,13 +57,16 @@ class ForkServer:
         self._selector.register(self._control, selectors.EVENT_READ, self._take)
         if parent_pidfd is not None:
             self._selector.register(parent_pidfd, selectors.EVENT_READ, self._end)
+        rest_s = _REST_S
         while not self._is_over:
             lacks = len(self._spare) < self._count
-            ready = self._selector.select(_REST_S if lacks else None)
+            ready = self._selector.select(rest_s if lacks else None)
             for key, _ in ready:
                 key.data()
             if lacks and not ready:
-                self._spare.append(self._forked(in_advance=True))
+                child = self._forked(in_advance=True)
+                self._spare += [child] if child is not None else []
+                rest_s = _REST_S if child is not None else _NONE_REST_S
 
     def _end(self) -> None:
         self._is_over = True
@@ -72,32 +77,44 @@ class ForkServer:
         if not data:
             self._end()
             return
-        media, out, leash = descriptors
-        child = self._handed(data, [media, out])
-        for descriptor in (media, out):
+        child = self._handed(data, descriptors[:2]) if len(descriptors) == 3 else None
+        for descriptor in descriptors[: 3 if child is None else 2]:  # closed: its reader hears that nobody does it
             os.close(descriptor)
-        child.leash = socket.socket(fileno=leash)
-        self._selector.register(child.leash, selectors.EVENT_READ, lambda: self._hung_up(child))
+        if child is not None:
+            leash = child.leash = socket.socket(fileno=descriptors[2])
+            self._selector.register(leash, selectors.EVENT_READ, lambda: self._hung_up(child))
 
-    def _handed(self, data: bytes, descriptors: list[int]) -> _Child:
+    def _handed(self, data: bytes, descriptors: list[int]) -> _Child | None:
+        """The process that has the task; None where none can be had now."""
         while True:
             child = self._spare.pop(0) if self._spare else self._forked(in_advance=False)
+            if child is None:
+                return None
             assert child.line is not None
             try:
                 with child.line:
                     socket.send_fds(child.line, [data], descriptors)
-            except OSError:  # it ended while it waited
+            except ConnectionError:  # it ended while it waited
                 continue
+            except OSError:
+                return None
             child.line = None
             return child
 
-    def _forked(self, *, in_advance: bool) -> _Child:
-        ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        pid = os.fork()
-        if not pid:
-            run(its, self._mapped_bytes, self._decode, in_advance=in_advance)
-        its.close()
-        child = _Child(pid, os.pidfd_open(pid), ours)
+    def _forked(self, *, in_advance: bool) -> _Child | None:
+        """A new process; None where the system has none to give (memory, processes or open files of a container)."""
+        with ExitStack() as on_failure:
+            try:
+                ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                on_failure.enter_context(ours)
+                with its:
+                    pid = os.fork()
+                    if not pid:
+                        run(its, self._mapped_bytes, self._decode, in_advance=in_advance)
+                child = _Child(pid, os.pidfd_open(pid), ours)
+            except OSError:
+                return None
+            on_failure.pop_all()
         self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._ended(child))
         return child
 

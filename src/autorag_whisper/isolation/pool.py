@@ -70,23 +70,20 @@ class DecoderPool:
             self._connection()
 
     def begin(self, task: bytes, media: int) -> Begun:
-        """Have a process begin with `task` on the open file `media`. Raises DecoderUnavailable."""
+        """Have a process begin with `task` on the open file `media`. Raises DecoderUnavailable.
+
+        The fork server is replaced where it has ended, and for nothing else: all other recordings would end with it.
+        """
         reason = ""
         for _ in range(2):  # the fork server may have ended since
-            with ExitStack() as on_failure, self._lock:
-                control = self._connection()
-                data, its_data = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-                leash, its_leash = socket.socketpair()
-                on_failure.callback(Begun(data, leash).close)
-                with its_data, its_leash:
-                    try:
-                        socket.send_fds(control, [task], [media, its_data.fileno(), its_leash.fileno()])
-                    except OSError as error:
-                        reason = system_reason(error)
-                        self._forget()
-                        continue
-                on_failure.pop_all()
-                return Begun(data, leash)
+            with self._lock:
+                try:
+                    return _handed_over(self._connection(), task, media)
+                except ConnectionError as error:
+                    reason = system_reason(error)
+                    self._forget()
+                except OSError as error:
+                    raise DecoderUnavailable(system_reason(error)) from error
         raise DecoderUnavailable(reason)
 
     def close(self) -> None:
@@ -119,6 +116,20 @@ class DecoderPool:
         if self._process is not None:
             self._process.wait()
             self._process = None
+
+
+def _handed_over(control: socket.socket, task: bytes, media: int) -> Begun:
+    """Give a task to the fork server. Raises OSError."""
+    with ExitStack() as on_failure:
+        data, its_data = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        on_failure.enter_context(data)
+        with its_data:
+            leash, its_leash = socket.socketpair()
+            on_failure.enter_context(leash)
+            with its_leash:
+                socket.send_fds(control, [task], [media, its_data.fileno(), its_leash.fileno()])
+        on_failure.pop_all()
+        return Begun(data, leash)
 
 
 _pool = PerProcess(lambda: DecoderPool(os.environ))  # noqa: TID251 - where this interpreter finds its modules
