@@ -17,7 +17,7 @@ from autorag_whisper.jobs.job import POISONED, Job, JobRequest, JobState, QueueL
 from autorag_whisper.jobs.memory import MemoryJobStore
 from autorag_whisper.jobs.postgres import PostgresJobStore
 from autorag_whisper.jobs.sqlite import SqliteJobStore
-from autorag_whisper.jobs.store import MOST_DEATHS, WAITING_WORTH_S
+from autorag_whisper.jobs.store import MOST_DEATHS, WAITING_WORTH_S, every_job
 
 if TYPE_CHECKING:
     from benchmarks.postgres_server import PostgresServer
@@ -51,6 +51,20 @@ def test_jobs_are_listed_the_newest_first_in_pages(store: JobStore) -> None:
     claim = store.claim(LEASE_S, 10.0)
     assert claim is not None
     assert store.newest(state=JobState.RUNNING) == [claim.job]
+
+
+def test_every_job_is_seen_whatever_is_forgotten_and_goes_on_meanwhile(store: JobStore) -> None:
+    # Another server forgot the job behind which the next page begins: all older ones were taken for none.
+    jobs = [store.add(TALK, float(n)) for n in range(7)]
+    seen = []
+    for job in every_job(store, 2):
+        seen.append(job.id)
+        if len(seen) == 2:
+            store.cancel(job.id, 10.0)
+            assert store.library.forget(job.id) is not None
+            assert store.claim(LEASE_S, 10.0) is not None
+    assert set(seen) == {job.id for job in jobs}
+    assert list(every_job(MemoryJobStore())) == []
 
 
 def test_the_highest_priority_goes_first_then_the_oldest_and_nobody_waits_for_ever(store: JobStore) -> None:

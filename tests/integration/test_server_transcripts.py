@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from autorag_whisper.format import parse
-from autorag_whisper.jobs.job import KeptMedia
+from autorag_whisper.jobs.job import JobRequest, KeptMedia
 from autorag_whisper.jobs.sqlite import SqliteJobStore
 from autorag_whisper.server.jobs import JobSettings
 from autorag_whisper.server.links import HOLDS_S
@@ -323,6 +323,27 @@ def test_kept_recordings_outlive_the_process(tmp_path: Path, speech: bytes) -> N
         world.store.close()
 
 
+def test_a_folder_that_was_moved_keeps_its_recordings_and_does_its_jobs(tmp_path: Path, speech: bytes) -> None:
+    # Restored from a back-up under another path, or mounted elsewhere: every upload was taken for a stray and removed.
+    before, now = tmp_path / "before", tmp_path / "now"
+    before.mkdir()
+    with jobs_world(before, SqliteJobStore(before / "jobs.sqlite3")) as world:
+        done = world.add(speech)
+    waits = world.runner.files.uploads / "waits"
+    waits.write_bytes(speech)
+    waiting = world.store.add(JobRequest(str(waits), "talk.wav", media_bytes=len(speech)), world.now_s).id
+    world.store.close()
+    before.rename(now)
+    with jobs_world(now, SqliteJobStore(now / "jobs.sqlite3")) as world:
+        until(lambda: world.get(f"/v1/jobs/{waiting}").json()["state"] == "done")
+        for job in (done, waiting):
+            assert world.get(f"/v1/jobs/{job}/media").content == speech
+            assert world.get(f"/v1/jobs/{job}/peaks").status_code == 200
+            assert world.client.post(f"/v1/jobs/{job}/forget").status_code == 200
+        assert list((now / "uploads").iterdir()) == []
+        world.store.close()
+
+
 def test_the_waveform_is_as_long_as_the_recording_and_loud_where_it_is(world: JobsWorld, tmp_path: Path) -> None:
     tone = np.sin(np.arange(16_000) / 8).astype(np.float32)
     samples = np.concatenate((np.zeros(16_000, np.float32), 0.5 * tone, 0.25 * tone[:8000]))
@@ -500,6 +521,13 @@ def test_names_and_lists(world: JobsWorld, speech: bytes) -> None:
     for name in ("", " ", "a\nb", "x" * 201, 7, None):
         assert world.client.patch(f"/v1/jobs/{jobs[0]}", json={"name": name}).status_code == 400, name
     assert world.client.post("/v1/jobs", files={"file": ("a", speech)}, data={"folder": "a\nb"}).status_code == 400
+
+
+def test_a_page_behind_a_job_that_was_forgotten_is_no_end_of_the_list(world: JobsWorld, speech: bytes) -> None:
+    jobs = [world.add(speech) for _ in range(3)]
+    assert world.get("/v1/jobs", before=jobs[0]).json()["data"] == []
+    assert world.client.post(f"/v1/jobs/{jobs[1]}/forget").status_code == 200
+    assert error_of(world.get("/v1/jobs", before=jobs[1]))["code"] == "job_not_found"
 
 
 def test_what_is_not_over_is_not_forgotten(world: JobsWorld, speech: bytes) -> None:

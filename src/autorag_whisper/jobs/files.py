@@ -14,6 +14,7 @@ from autorag_whisper.files import sync_folder
 from autorag_whisper.jobs.job import JobState
 from autorag_whisper.jobs.listening import Listening
 from autorag_whisper.jobs.partial import PartialUploads
+from autorag_whisper.jobs.store import every_job
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 LEAST_FREE_BYTES = 200 << 20
 """With less room on the disk nothing new is begun: what is in work needs some."""
-_PAGE = 1000
 _STRAY_S = 86_400.0
 _MOST_CLAIMS = 1000
 
@@ -42,7 +42,8 @@ class JobFiles:
         for made in (folder, self.results, self.uploads):
             made.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.clock = folder / "clock.json"
-        self.listening, self.partial = Listening(folder / "audio"), PartialUploads(folder / "partial")
+        self.listening = Listening(folder / "audio", self.media)
+        self.partial = PartialUploads(folder / "partial")
         self._free_bytes = free_bytes or (lambda: shutil.disk_usage(folder).free)
 
     def why_no_room(self, more_bytes: int = 0) -> str:
@@ -52,6 +53,11 @@ class JobFiles:
             return ""
         left, least = max(0, free) >> 20, LEAST_FREE_BYTES >> 20
         return f"the disk of durable jobs is nearly full: {left} MB are free, {least} are needed"
+
+    def media(self, job: Job) -> Path:
+        """Where its media is: what was sent lies in this folder, wherever that was when the job was added."""
+        path = Path(job.request.path)
+        return self.uploads / path.name if job.request.media_bytes else path
 
     def result(self, job: Job) -> Path:
         """Where the result of a DONE job is."""
@@ -82,7 +88,7 @@ class JobFiles:
     def remove_media(self, job: Job) -> None:
         """Its media, if it was sent: nobody else's. And what was decoded of it."""
         self.listening.remove(job.id)
-        path = Path(job.request.path)
+        path = self.media(job)
         if path.parent == self.uploads:
             path.unlink(missing_ok=True)
 
@@ -102,17 +108,11 @@ class JobFiles:
         def is_old(path: Path) -> bool:
             return old_s is None or path.stat().st_mtime < old_s
 
-        strays = {str(path) for path in self.uploads.iterdir() if is_old(path)}
-        for state in JobState:
-            before = ""
-            while strays:
-                page = store.newest(None, state, limit=_PAGE, before=before)
-                if not page:
-                    break
-                strays -= {job.request.path for job in page if state is not JobState.DONE or job.media_bytes}
-                before = page[-1].id
+        strays = {path for path in self.uploads.iterdir() if is_old(path)}
+        if strays:
+            strays -= {self.media(job) for job in every_job(store) if job.media_bytes or job.state is not JobState.DONE}
         for stray in strays:
-            Path(stray).unlink(missing_ok=True)
+            stray.unlink(missing_ok=True)
         self.listening.remove_strays(lambda path: is_old(path) and store.get(path.name.partition(".")[0]) is None)
         for path in filter(is_old, self.results.iterdir()):
             job = store.get(path.name.partition(".")[0])

@@ -50,10 +50,13 @@ class Peaks:
 
 
 class Listening:
-    """Thread-safe; one at a time decodes one recording, others wait for it. `folder` is made."""
+    """Thread-safe; one at a time decodes one recording, others wait for it. `folder` is made.
 
-    def __init__(self, folder: Path, most_bytes: int = MOST_KEPT_BYTES) -> None:
-        self._folder, self._most_bytes = folder, most_bytes
+    `media`: where the recording of a job is.
+    """
+
+    def __init__(self, folder: Path, media: Callable[[Job], Path], most_bytes: int = MOST_KEPT_BYTES) -> None:
+        self._folder, self._media, self._most_bytes = folder, media, most_bytes
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._making: dict[str, threading.Lock] = {}
@@ -118,10 +121,9 @@ class Listening:
                     self._making.pop(job.id, None)
         return path
 
-    @staticmethod
-    def _decode(job: Job, decoding: DecodingLimits, path: Path) -> None:
+    def _decode(self, job: Job, decoding: DecodingLimits, path: Path) -> None:
         asked = TranscribeOptions(**job.request.options)
-        source = MediaSource.from_path(job.request.path)
+        source = MediaSource.from_path(self._media(job))
         source = MediaSource(job.request.name, path=source.path).isolated(decoding)
         with open_decoder(source, asked) as decoder, _replacing(path) as file:
             file.write(bytes(_HEADER_BYTES))

@@ -17,7 +17,6 @@ import logging
 import math
 import threading
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from opentelemetry.trace import SpanKind
@@ -41,6 +40,7 @@ from autorag_whisper.transcriber.run_request import RunControl
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from opentelemetry.trace import Span
 
@@ -282,7 +282,7 @@ class JobRunner:
 
     def _transcribed(self, claim: Claim, active: JobInWork) -> Transcript:
         job, request = claim.job, claim.job.request
-        path = Path(request.path)
+        path = self.files.media(job)
         if request.no_links and path.resolve() != path:  # it led straight there when it was let in
             raise MediaUnreadable(request.name, "its path leads elsewhere than when the job was added")
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Protocol
 from autorag_whisper.jobs.job import NO_LIMITS, QueueLimits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from autorag_whisper.jobs.delivery import Delivery
     from autorag_whisper.jobs.job import Claim, Job, JobEvent, JobRequest, JobState, Usage
@@ -191,3 +191,20 @@ class JobStore(Protocol):
     def close(self) -> None:
         """Give back what it holds. Again is fine."""
         ...
+
+
+def every_job(store: JobStore, limit: int = 1000) -> Iterator[Job]:
+    """Every job, the newest first, `limit` at a time.
+
+    One that others forget meanwhile costs no other; some may come twice then.
+    """
+    before = ""
+    while True:
+        page = store.newest(limit=limit, before=before)
+        yield from page
+        if page:
+            before = page[-1].id
+        elif not before or store.get(before) is not None:
+            return
+        else:  # it is behind that one that there is more: from the beginning
+            before = ""

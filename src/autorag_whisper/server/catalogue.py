@@ -43,6 +43,8 @@ def add_routes(app: FastAPI, settings: ServerSettings, jobs: Jobs) -> None:
             if before:
                 state = wanted.states[0] if wanted.states else None
                 found = jobs.store.newest(client, state, limit=wanted.limit, before=before)
+                if not found and jobs.store.get(before, client) is None:  # forgotten: what is behind it is unknown
+                    raise unknown_job(before)
                 body: dict[str, Any] = {"has_more": len(found) == wanted.limit}
             else:
                 found, total = jobs.store.library.find(client, wanted)

@@ -366,10 +366,10 @@ def shown(job: Job, jobs: Jobs) -> dict[str, Any]:
     left_s = job.left_s(jobs.clock())
     body["progress"]["left_s"] = None if left_s is None else round(left_s, 1)
     until_s = job.finished_s + jobs.settings.kept_media.keep_s if job.media_bytes else None
-    return body | {"has_media": has_media(job), "media_until": until_s}
+    return body | {"has_media": has_media(job, jobs), "media_until": until_s}
 
 
-def has_media(job: Job) -> bool:
+def has_media(job: Job, jobs: Jobs) -> bool:
     """Whether its recording is still there."""
-    was_sent = bool(job.request.media_bytes)
-    return bool(not was_sent or job.media_bytes or job.state is not JobState.DONE) and Path(job.request.path).is_file()
+    is_kept = not job.request.media_bytes or bool(job.media_bytes) or job.state is not JobState.DONE
+    return is_kept and jobs.runner.files.media(job).is_file()

@@ -104,7 +104,7 @@ ANSWERS: dict[tuple[str, str], tuple[dict[int, dict[str, Any]], tuple[int, ...]]
         {200: _json("Job", "the job of this `Idempotency-Key`, or upload"), 201: _json("Job", "queued")},
         (*_WORK, 404, 409, 422, 423),
     ),
-    ("get", "/v1/jobs"): ({200: _json("Jobs")}, (400, 503)),
+    ("get", "/v1/jobs"): ({200: _json("Jobs")}, (400, 404, 503)),
     ("get", "/v1/jobs/{job_id}"): ({200: _json("Job")}, _JOB),
     ("get", "/v1/jobs/{job_id}/result"): (
         {200: _both(_json("Transcript"), {"content": {"application/json": {"schema": {}}}}, _text("text/plain"))},

@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 from email.utils import formatdate
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request, Response  # noqa: TC002 - FastAPI looks for them here
@@ -21,6 +20,8 @@ from autorag_whisper.server.jobs import client_of, has_media, job_of
 from autorag_whisper.server.take_out import stem_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -48,10 +49,9 @@ class Recordings:
         self._jobs = jobs
         self._decodes = asyncio.Semaphore(_DECODED_AT_ONCE)
 
-    @staticmethod
-    def has_media(job: Job) -> bool:
+    def has_media(self, job: Job) -> bool:
         """Whether it is still there."""
-        return has_media(job)
+        return has_media(job, self._jobs)
 
     async def samples(self, job: Job, span: tuple[float, float]) -> NDArray[np.int16]:
         """What of it lies between two seconds. Raises the Media* errors."""
@@ -90,7 +90,7 @@ def add_routes(app: FastAPI, jobs: Jobs, recordings: Recordings, links: MediaLin
         """The recording itself, or the range of it that is asked for. `format=wav`: as every browser plays it."""
         job = await job_of(request, jobs, job_id)
         as_wav = _is_wav(request.query_params.get("format", ""))
-        path, kind, size = await asyncio.to_thread(_opened, job)
+        path, kind, size = await asyncio.to_thread(_opened, job, jobs)
         name, headers = encodable(job.request.name), dict(_HEADERS)
         if as_wav:
             path, size = await recordings.wav(job)
@@ -104,7 +104,7 @@ def add_routes(app: FastAPI, jobs: Jobs, recordings: Recordings, links: MediaLin
     async def media_link(request: Request, job_id: str) -> Response:
         """An address of the recording that needs no key, for some hours: for media elements, which send no headers."""
         job = await job_of(request, jobs, job_id)
-        if not has_media(job):
+        if not has_media(job, jobs):
             raise no_media(job)
         query, expires_s = links.query(job.id, client_of(request), jobs.clock())
         url = f"{request.scope.get('root_path', '')}/v1/jobs/{job.id}/media?{query}"
@@ -114,7 +114,7 @@ def add_routes(app: FastAPI, jobs: Jobs, recordings: Recordings, links: MediaLin
     async def peaks(request: Request, job_id: str) -> Response:
         """The waveform: the loudest sample of each stretch, 0 to 100."""
         job = await job_of(request, jobs, job_id)
-        if not has_media(job):
+        if not has_media(job, jobs):
             raise no_media(job)
         found = await recordings.peaks(job)
         body = {
@@ -138,12 +138,12 @@ def no_media(job: Job, status: int = 404) -> ApiError:
     return ApiError(status, f"The recording of job {job.id} is not kept any more.", code="no_media")
 
 
-def _opened(job: Job) -> tuple[Path, str, int]:
+def _opened(job: Job, jobs: Jobs) -> tuple[Path, str, int]:
     """The file, what kind it is, and its bytes. Raises ApiError (404).
 
     One that lies elsewhere is shown where it leads to itself still, and is audio or video by its bytes.
     """
-    path = Path(job.request.path)
+    path = jobs.runner.files.media(job)
     try:
         if job.request.no_links and path.resolve() != path:
             raise no_media(job)
@@ -153,7 +153,7 @@ def _opened(job: Job) -> tuple[Path, str, int]:
         raise no_media(job) from None
     if job.request.no_links and kind == OTHER and job.state is not JobState.DONE:
         raise no_media(job)
-    if not has_media(job):
+    if not has_media(job, jobs):
         raise no_media(job)
     return path, kind, size
 
