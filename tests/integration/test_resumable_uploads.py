@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from autorag_whisper.jobs.clock_guard import ClockGuard
 from autorag_whisper.jobs.job import KeptMedia, QueueLimits
-from autorag_whisper.jobs.partial import KEPT_S
-from autorag_whisper.server.jobs import JobSettings
+from autorag_whisper.jobs.partial import KEPT_S, PartialUploads
+from autorag_whisper.server.jobs import Jobs, JobSettings, tidy
 from autorag_whisper.testing import speech_samples, write_speech
 from http_world import Exchange, error_of, until
 from jobs_world import JobsWorld, bearer, digests, jobs_world
@@ -199,6 +200,64 @@ def test_what_nobody_goes_on_with_is_removed(world: JobsWorld) -> None:
     for path in folder.iterdir():
         moment = world.now_s - (KEPT_S + 9 if path.stem in old else 0)
         os.utime(path, (moment, moment))
+    left = [folder / f"{'0' * 32}.part", folder / f".{'0' * 32}"]  # of a process that died
+    for path in left:
+        path.touch()
+        os.utime(path, (moment := world.now_s - KEPT_S - 9, moment))
+    jobs, guard = Jobs(world.store, world.runner, world.clock), ClockGuard(folder.parent / "clock.json", world.store)
+    until((folder.parent / "clock.json").exists)  # the service has tidied up at its start
+    world.now_s += 30 * 86_400  # a clock that was set: it is not believed
+    tidy(jobs, 1.0, guard)
     begun(world, 5)
-    assert world.client.head(old, headers=TUS).status_code == 404
-    assert world.client.head(young, headers=TUS).status_code == 200
+    world.now_s -= 30 * 86_400
+    assert [world.client.head(url, headers=TUS).status_code for url in (old, young)] == [200, 200]
+    tidy(jobs, 1.0, guard)
+    assert [world.client.head(url, headers=TUS).status_code for url in (old, young)] == [404, 200]
+    assert not any(path.exists() for path in left)
+
+
+def test_an_upload_whose_job_was_added_as_the_process_died_is_that_job(world: JobsWorld, speech: bytes) -> None:
+    url = begun(world, len(speech))
+    send(world, url, speech, 0)
+    upload = url.rpartition("/")[2]
+    folder = world.runner.files.uploads.parent / "partial"
+    noted = {path.name: path.read_bytes() for path in folder.iterdir()}
+    first = world.client.post("/v1/jobs", json={"upload": upload})
+    assert first.status_code == 201
+    for name, content in noted.items():  # as if it had died behind the row
+        (folder / name).write_bytes(content)
+    again = world.client.post("/v1/jobs", json={"upload": upload, "language": "en"})
+    assert (again.status_code, again.json()["id"]) == (200, first.json()["id"])
+    assert len(world.store.newest()) == 1
+    until(lambda: len(list(world.runner.files.uploads.iterdir())) == 1)
+    assert world.client.post("/v1/jobs", json={"upload": upload}).json()["id"] == first.json()["id"]
+
+
+def test_others_uploads_that_end_meanwhile_disturb_no_count_of_them(tmp_path: Path) -> None:
+    # One that was removed between the list of its folder and its reading was a 500 for whoever began another.
+    partial = PartialUploads(tmp_path)
+    kept = partial.create("ann", "a", 7)
+    (tmp_path / f"{'1' * 32}.json").write_text("")  # half written as the machine went down
+    with ThreadPoolExecutor(2) as threads:
+        ended = threading.Event()
+
+        def come_and_go() -> None:
+            while not ended.is_set():
+                partial.remove(partial.create("bob", "b", 5).id)
+
+        busy = threads.submit(come_and_go)
+        try:
+            for _ in range(200):
+                assert partial.expected_bytes("ann") == (1, 7)
+                partial.remove_old(0.0)
+        finally:
+            ended.set()
+        busy.result()
+    assert partial.get(kept.id, "ann") == kept
+
+
+def test_a_full_disk_leaves_nothing_of_an_upload_that_could_not_begin(tmp_path: Path) -> None:
+    partial = PartialUploads(tmp_path)
+    with pytest.raises(TypeError):
+        partial.create("ann", object(), 5)  # type: ignore[arg-type]  # what cannot be written
+    assert list(tmp_path.iterdir()) == []

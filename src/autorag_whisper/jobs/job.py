@@ -31,7 +31,7 @@ class JobState(StrEnum):
 
 
 KEY_PREFIX = "watched-"
-"""Of the idempotency keys that the service makes itself (`server.watched`)."""
+"""Of the idempotency keys that the service makes itself, for watched files and for uploads in pieces."""
 DONE_EVENT = ("done", "{}")
 """The last event of a job that is done: its kind and its data."""
 POISONED = '{"message": "the process that had it died each time", "code": "poisoned"}'

@@ -53,21 +53,22 @@ class PartialUploads:
         """A new one, empty. Raises OSError."""
         made = Partial(uuid.uuid4().hex, client, name, length)
         self.part(made.id).touch(mode=0o600, exist_ok=False)
-        self._note(made)
+        try:
+            self._note(made)
+        except BaseException:
+            self.remove(made.id)
+            raise
         return made
 
     def get(self, upload_id: str, client: str) -> Partial | None:
         """One of a client's; None where there is none."""
-        if not _ID.fullmatch(upload_id):
+        found = self._noted(upload_id) if _ID.fullmatch(upload_id) else None
+        if found is None or found.client != client:
             return None
         try:
-            told = json.loads(self._about(upload_id).read_text(encoding="utf-8"))
-            found = Partial(upload_id, told["client"], told["name"], told["length"], job=told["job"])
-            if not found.job:
-                found = replace(found, offset=self.part(upload_id).stat().st_size)
-        except (OSError, ValueError, KeyError, TypeError):
+            return found if found.job else replace(found, offset=self.part(upload_id).stat().st_size)
+        except OSError:
             return None
-        return found if found.client == client else None
 
     def part(self, upload_id: str) -> Path:
         """Where its bytes are."""
@@ -96,26 +97,42 @@ class PartialUploads:
             path.unlink(missing_ok=True)
 
     def remove_old(self, before_s: float) -> None:
-        """Forget those to which nothing has come since."""
-        for about in self._folder.glob("*.json"):
-            newest = about.stat().st_mtime
-            with contextlib.suppress(OSError):
-                newest = max(newest, self.part(about.stem).stat().st_mtime)
-            if newest < before_s:
-                self.remove(about.stem)
+        """Forget those to which nothing has come since, and what is left of a process that died at one."""
+        newest: dict[str, float] = {}
+        for path in self._folder.iterdir():
+            with contextlib.suppress(OSError):  # removed meanwhile
+                newest[path.stem] = max(newest.get(path.stem, 0.0), path.stat().st_mtime)
+        for name in (name for name, moment_s in newest.items() if moment_s < before_s):
+            self.remove(name)
+            (self._folder / name).unlink(missing_ok=True)
 
     def expected_bytes(self, client: str | None = None) -> tuple[int, int]:
         """How many uploads of a client, or of all, are no jobs yet, and how many bytes they will have."""
-        found = [json.loads(path.read_text(encoding="utf-8")) for path in self._folder.glob("*.json")]
-        lengths = [one["length"] for one in found if not one["job"] and client in (None, one["client"])]
+        noted = (self._noted(path.stem) for path in self._folder.glob("*.json"))
+        lengths = [one.length for one in noted if one is not None and not one.job and client in (None, one.client)]
         return len(lengths), sum(lengths)
 
     def _about(self, upload_id: str) -> Path:
         return self._folder / f"{upload_id}.json"
 
+    def _noted(self, upload_id: str) -> Partial | None:
+        """What is noted of an upload, without its offset; None where nothing is, or another request has removed it."""
+        try:
+            told = json.loads(self._about(upload_id).read_text(encoding="utf-8"))
+            return Partial(upload_id, told["client"], told["name"], told["length"], job=told["job"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
     def _note(self, upload: Partial) -> None:
         about = self._about(upload.id)
         new = about.with_name(f".{uuid.uuid4().hex}")
-        new.write_text(json.dumps(asdict(upload)), encoding="utf-8")
-        new.replace(about)
+        try:
+            with new.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(upload)))
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(about)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
         sync_folder(self._folder)

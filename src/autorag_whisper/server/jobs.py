@@ -211,7 +211,7 @@ async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
             await service.model_for(asked.model),
             plain(asked.options),
             client_of(request),
-            key,
+            key or _key_of(given),
             priority_of(given.form),
             given.size(),
             _webhook(given.form, jobs.settings),
@@ -254,6 +254,11 @@ def _queued_once(given: Given, jobs: Jobs, wanted: JobRequest) -> tuple[Job, boo
         return found
 
 
+def _key_of(given: Given) -> str:
+    """An upload in pieces is one job also where this process dies between the job and the note of it."""
+    return f"{KEY_PREFIX}upload-{given.upload.id}" if given.upload is not None else ""
+
+
 def _became(upload: Partial, jobs: Jobs) -> tuple[Job, bool] | None:
     """The job that an upload is by now, which is not new."""
     now = jobs.runner.files.partial.get(upload.id, upload.client)
@@ -266,7 +271,7 @@ def _queued(given: Given, jobs: Jobs, wanted: JobRequest) -> tuple[Job, bool]:
     now_s, place = jobs.clock(), Path(wanted.path)
     headers = {"Retry-After": _FULL_RETRY_S}
     try:
-        if wanted.idempotency_key:
+        if wanted.idempotency_key and not wanted.idempotency_key.startswith(KEY_PREFIX):
             wanted = replace(wanted, fingerprint=fingerprint(given, wanted))
         keep_media(given, place)
         job = jobs.store.add(wanted, now_s, jobs.settings.limits)

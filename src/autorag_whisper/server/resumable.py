@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fastapi import FastAPI, Request, Response
 
@@ -18,6 +18,9 @@ from autorag_whisper.server.job_requests import invalid, no_room
 from autorag_whisper.server.jobs import client_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractContextManager
+
     from autorag_whisper.server.jobs import Jobs
     from autorag_whisper.server.settings import ServerSettings
 
@@ -132,7 +135,6 @@ def _name(request: Request) -> str:
 def _created(jobs: Jobs, client: str, name: str, length: int) -> Partial:
     """Within the limits that jobs have. Raises ApiError."""
     runner, limits = jobs.runner, jobs.settings.limits
-    runner.files.partial.remove_old(jobs.clock() - KEPT_S)
     if reason := runner.why_no_room() or runner.files.why_no_room(length):
         raise no_room(reason)
     headers = {"Retry-After": "60"}
@@ -155,7 +157,7 @@ async def _append(request: Request, settings: ServerSettings, partial: PartialUp
     """Write what comes as it comes. Raises ApiError: another offset (409), too much (400), in other hands (423)."""
     told = _whole(request, "Upload-Offset")
     try:
-        with partial.writing(upload) as file:
+        async with _in_threads(partial.writing(upload)) as file:
             at = file.tell()
             if told != at or upload.job:
                 message = f"The upload has {at:,} bytes: go on from there."
@@ -174,10 +176,20 @@ async def _append(request: Request, settings: ServerSettings, partial: PartialUp
         raise no_upload(upload.id) from None
     except OSError as error:
         raise unavailable("There is no room for the upload. Try again later.", "no_room") from error
-    found = partial.get(upload.id, upload.client)
+    found = await asyncio.to_thread(partial.get, upload.id, upload.client)
     if found is None:
         raise no_upload(upload.id)
     return found
+
+
+@asynccontextmanager
+async def _in_threads(manager: AbstractContextManager[BinaryIO]) -> AsyncIterator[BinaryIO]:
+    """Opened and closed in threads: a disk may take seconds to have all of it."""
+    file = await asyncio.to_thread(manager.__enter__)
+    try:
+        yield file
+    finally:
+        await asyncio.to_thread(manager.__exit__, None, None, None)
 
 
 def _places(upload: Partial) -> dict[str, str]:
