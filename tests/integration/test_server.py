@@ -17,7 +17,7 @@ from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.server import keys
 from autorag_whisper.server.app import Engine, create_app
 from autorag_whisper.server.errors import ApiError
-from autorag_whisper.server.health import STALLED_S
+from autorag_whisper.server.health import STALLED_S, Health
 from autorag_whisper.server.settings import ServerSettings
 from autorag_whisper.server.uploads import Upload
 from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
@@ -291,6 +291,16 @@ def test_more_than_the_limit_is_told_to_come_later(held: World, speech: bytes) -
         HeldWhisper.let.set()
         assert first.result().status_code == 200
         assert post(client, speech, language="en", prompt="another").status_code == 200
+
+
+def test_readiness_says_why_the_engine_does_not_work_whatever_else_there_is_to_say() -> None:
+    # The runner of durable jobs, which looks twice a second, took away what the probe had said.
+    health = Health(lambda: 0.0, engine_problem="no memory for the model")
+    for problem in ("the disk is full", ""):
+        health.problem = problem
+        assert health.why_not() == "no memory for the model"
+    health.engine_problem, health.warm, health.problem = "", True, "the disk is full"
+    assert health.why_not() == "the disk is full"
 
 
 def test_readiness_is_what_the_engine_does_and_not_that_the_web_process_answers(held: World, speech: bytes) -> None:

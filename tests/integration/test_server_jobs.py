@@ -13,9 +13,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.domain.job_errors import StoreUnavailable
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.jobs.clock_guard import ClockGuard
-from autorag_whisper.jobs.job import JobRequest, KeptMedia, QueueLimits
+from autorag_whisper.jobs.job import JobRequest, JobState, KeptMedia, QueueLimits
 from autorag_whisper.jobs.memory import MemoryJobStore
 from autorag_whisper.jobs.runner import JobRunner
 from autorag_whisper.server import keys
@@ -24,6 +25,7 @@ from autorag_whisper.server.health import STALLED_S
 from autorag_whisper.server.jobs import Jobs, JobSettings, tidy
 from autorag_whisper.server.settings import ServerSettings
 from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
+from http_world import Gate, held_world
 from run_world import World
 
 if TYPE_CHECKING:
@@ -257,6 +259,45 @@ def test_a_job_whose_lease_ran_out_is_given_up_by_whoever_had_it(tmp_path: Path,
         assert served.job(job)["state"] == "running"  # the other's
         assert served.store.finish(other, time.time())
     served.world.transcriber.close()
+
+
+def test_a_store_that_was_away_for_longer_than_a_lease_costs_no_server_its_own_job(
+    tmp_path: Path, speech: bytes
+) -> None:
+    # When the store was back, whichever thread was first: one that looked for a job took that of its neighbour.
+    looks, attempts, now = threading.Semaphore(0), threading.Semaphore(0), [1e6]
+
+    def look() -> int:
+        looks.release()
+        return 1 << 40
+
+    store, gate = MemoryJobStore(), Gate()
+    media = tmp_path / "talk.wav"
+    media.write_bytes(speech)
+    with held_world(gate) as world:
+        runner = JobRunner(store, world.transcriber, tmp_path / "data", lambda: now[0], 2, look)
+        job = store.add(JobRequest(str(media), "talk.wav"), now[0])
+        assert gate.asked.acquire(timeout=60)
+        renew = store.renew
+
+        def fail(*_: object) -> None:
+            attempts.release()
+            raise StoreUnavailable("the store", "it is away")
+
+        store.renew = fail  # type: ignore[method-assign]  # as a database that is away does
+        now[0] += 100.0
+        for waited in (attempts, looks):
+            for _ in range(4):
+                assert waited.acquire(timeout=60)
+        store.renew = renew  # type: ignore[method-assign]
+        for _ in range(4):
+            assert looks.acquire(timeout=60)
+        gate.let.set()
+        until(lambda: store.get(job.id).state is JobState.DONE)  # type: ignore[union-attr]  # it is there
+        runner.close()
+    done = store.get(job.id)
+    assert done is not None
+    assert (done.deaths, done.result) == (0, f"{job.id}.1.json")
 
 
 def test_a_clients_jobs_are_shown_to_nobody_else(tmp_path: Path, speech: bytes) -> None:

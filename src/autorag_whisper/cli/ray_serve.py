@@ -111,7 +111,7 @@ class Replica:
 
         The first time it waits until a second of sound was recognised.
         """
-        while not (self._health.warm or self._health.problem):
+        while not (self._health.warm or self._health.engine_problem or self._health.problem):
             await asyncio.sleep(_LOOK_S)
         problem = self._health.why_not()
         if problem:

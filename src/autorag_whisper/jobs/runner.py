@@ -100,7 +100,7 @@ class JobRunner:
         self._changed = threading.Condition()
         self._active: list[JobInWork] = []
         self._ending = False
-        self._renewed_s = clock()
+        self._renewed_s = clock()  # when all leases were renewed last
         self._look = 0  # grows whenever there may be something to do
         self._threads = [
             threading.Thread(target=self._work, name=f"autorag-whisper-job-{n}", daemon=True) for n in range(most)
@@ -212,8 +212,10 @@ class JobRunner:
         """The next job; None where there is none, or nothing new is to be begun."""
         try:
             reason = self._stuck or self.why_no_room()
-            if self._clock() - self._renewed_s > LEASE_S / 2:  # it was set, or the machine slept: no lease ran out
-                self._renew_all()
+            if (
+                self._clock() - self._renewed_s > LEASE_S / 2
+            ):  # the clock was set, the machine slept, the store was away
+                self._renew_all()  # first: else this process took its own jobs from itself
             claim = None if reason else self._store.claim(LEASE_S, self._clock())
         except (StoreUnavailable, OSError) as error:
             reason, claim = str(error), None
@@ -353,14 +355,22 @@ class JobRunner:
                 self._renew_all()
             except StoreUnavailable as error:
                 self._note(str(error))
-            except Exception:  # noqa: BLE001 - the next moment may find it mended
-                _log.exception("a lease could not be renewed")
 
     def _renew_all(self) -> None:
+        """Each lease for itself. Raises StoreUnavailable where one could not be renewed, when all were tried."""
         with self._changed:
-            held, self._renewed_s = list(self._active), self._clock()
+            held, now_s = list(self._active), self._clock()
+        unavailable: StoreUnavailable | None = None
         for active in held:
-            self._renew(active)
+            try:
+                self._renew(active)
+            except StoreUnavailable as error:
+                unavailable = error
+            except Exception:  # noqa: BLE001 - the next moment may find it mended
+                _log.exception("a lease could not be renewed")
+        if unavailable is not None:
+            raise unavailable
+        self._renewed_s = now_s
 
     def _renew(self, active: JobInWork) -> None:
         with active.ending:

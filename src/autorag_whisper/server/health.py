@@ -20,11 +20,16 @@ LEAST_FREE = 64 << 20
 
 @dataclass(slots=True)
 class Health:
-    """`clock` gives seconds. `begin`, `beat` and `end` may be called from any thread."""
+    """`clock` gives seconds. `begin`, `beat` and `end` may be called from any thread.
+
+    `warm`: the engine has recognised a second of sound; `engine_problem`: why it has not, where that was tried.
+    `problem`: why no durable job is begun, which their runner says again and again.
+    """
 
     clock: Callable[[], float]
     warm: bool = False
     draining: bool = False
+    engine_problem: str = ""
     problem: str = ""
     in_work: int = 0
     _beat: float = field(default=0.0)
@@ -57,8 +62,8 @@ class Health:
         """Why no request should come here now; "" if one may."""
         if self.draining:
             return "it is ending: what is in work is finished, nothing new is begun"
-        if self.problem:
-            return self.problem
+        if self.engine_problem or self.problem:
+            return self.engine_problem or self.problem
         if self.in_work and self.clock() - self._beat > STALLED_S:
             return f"the engine has not got on for {self.clock() - self._beat:.0f} s"
         return "" if self.warm else "the model is being loaded"

@@ -28,16 +28,17 @@ _OPTIONS = TranscribeOptions(language="en", vad=False, quality="fast", temperatu
 
 
 async def keep_warm(health: Health, transcriber: TranscriberProtocol, model: str) -> None:
-    """Load the model and hear whether it works, until it does; what is wrong meanwhile is the health's `problem`.
+    """Load the model and hear whether it works, until it does.
 
-    Afterwards the work itself tells: nothing is recognised where nobody asks, so that a model may leave a card.
+    What is wrong meanwhile is the health's `engine_problem`. Afterwards the work itself tells: nothing is recognised
+    where nobody asks, so that a model may leave a card.
     """
     while True:
         problem = await _probe(health, transcriber, model)
         if not problem:
-            health.problem, health.warm = "", True
+            health.engine_problem, health.warm = "", True
             return
-        health.problem = problem
+        health.engine_problem = problem
         await asyncio.sleep(_AGAIN_S)
 
 
@@ -70,7 +71,7 @@ async def _probe(health: Health, transcriber: TranscriberProtocol, model: str) -
     try:
         done, _ = await asyncio.wait({over}, timeout=STALLED_S)
         if not done:
-            health.problem = f"the engine did not recognise a second of sound within {STALLED_S:.0f} s"
+            health.engine_problem = f"the engine did not recognise a second of sound within {STALLED_S:.0f} s"
         return await over
     finally:
         cancel.cancel()
