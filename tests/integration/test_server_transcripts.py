@@ -24,8 +24,12 @@ from http_world import error_of, until
 from jobs_world import JobsWorld, bearer, digests, jobs_world
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    import httpx
+
+    from autorag_whisper.jobs.job import Job
 
 WORDS = 12
 
@@ -115,6 +119,41 @@ def test_drafts_of_one_author_leave_one_version(world: JobsWorld, speech: bytes)
     versions = world.get(f"/v1/jobs/{job}/versions").json()["data"]
     assert [(one["version"], one["draft"]) for one in versions] == [(6, True), (1, False)]
     assert world.get(f"/v1/jobs/{job}/transcript", version=5).json()["error"]["code"] == "version_not_found"
+
+
+def test_a_draft_that_takes_anothers_place_meanwhile_hides_the_transcript_from_nobody(
+    world: JobsWorld, speech: bytes
+) -> None:
+    # Who asked for the newest version while somebody typed was told now and then that there is none.
+    job = world.add(speech)
+    edit = [{"from": 0, "to": 1, "segments": [segment(world.segments(job)[0]["words"])]}]
+    assert world.edit(job, 1, edit, author="Ann", draft=True).status_code == 200
+    before, get = world.store.get(job), world.store.get
+    assert before is not None
+    assert world.edit(job, 2, edit, author="Ann", draft=True).status_code == 200
+
+    def asked(act: Callable[[], httpx.Response]) -> httpx.Response:
+        """With the job as it was before."""
+
+        def stale(*of: str) -> Job | None:
+            if len(of) == 1:  # not the route's first look
+                return get(*of)
+            world.store.get = get  # type: ignore[method-assign]
+            return before
+
+        world.store.get = stale  # type: ignore[method-assign]
+        return act()
+
+    for path in (f"/v1/jobs/{job}/transcript", f"/v1/jobs/{job}/result?format=srt"):
+        found = asked(lambda path=path: world.get(path))  # type: ignore[misc]  # it is bound
+        assert (found.status_code, found.headers["etag"]) == (200, '"3"')
+    told = asked(lambda: world.get(f"/v1/jobs/{job}/transcript")).json()
+    assert (told["version"], told["latest"]) == (3, 3)
+    conflict = asked(lambda: world.edit(job, 2, edit))
+    assert (conflict.status_code, conflict.json()["latest"]["version"]) == (412, 3)
+    assert asked(lambda: world.get(f"/v1/jobs/{job}/transcript", version=2)).status_code == 404
+    align = {"start": 0.0, "end": 1.0, "text": "well"}
+    assert asked(lambda: world.client.post(f"/v1/jobs/{job}/align", json=align)).json()["version"] == 3
 
 
 def test_an_unchanged_transcript_is_not_sent_twice(world: JobsWorld, speech: bytes) -> None:

@@ -53,11 +53,10 @@ def add_routes(app: FastAPI, service: Service, jobs: Jobs, recordings: Recording
     async def transcript(request: Request, job_id: str) -> Response:
         """A version of the transcript, the newest unless `version` says which."""
         job = await _done(request, jobs, job_id)
-        number = _number(request.query_params.get("version", ""), job.version, "version")
-        etag = {"ETag": f'"{number}"', "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
-        if request.headers.get("if-none-match", "") == etag["ETag"] and number == job.version:
-            return Response(status_code=304, headers=etag)
-        return await asyncio.to_thread(_transcript, jobs, job, number, etag)
+        number = _number(request.query_params.get("version", ""), 0, "version")
+        if request.headers.get("if-none-match", "") == f'"{job.version}"' and number in (0, job.version):
+            return Response(status_code=304, headers=_headers(job.version))
+        return await asyncio.to_thread(_transcript, jobs, job, number)
 
     @app.patch("/v1/jobs/{job_id}/transcript", openapi_extra=body_of(_EDIT, required=("edits",)) | _WITH_MATCH)
     async def save(request: Request, job_id: str) -> Response:
@@ -97,7 +96,7 @@ def _add_versions(app: FastAPI, service: Service, jobs: Jobs) -> None:
         """Make a new version with the text of an older one, if `If-Match` is the newest."""
         body = await json_object(request, service.settings, may_be_empty=True)
         job = await _done(request, jobs, job_id)
-        base, old = _base(request), _number(number, 0, "number")
+        base, old = _base(request), _number(number, None, "number")
         try:
             who = _who(body, jobs.clock())
         except InvalidTranscript as error:
@@ -115,9 +114,10 @@ async def _done(request: Request, jobs: Jobs, job_id: str) -> Job:
     return job
 
 
-def _number(text: str, default: int, param: str) -> int:
-    if text in ("", "latest") and default:
-        return default
+def _number(text: str, newest: int | None, param: str) -> int:
+    """`newest`: what no number means, and "latest"; None: there has to be one."""
+    if text in ("", "latest") and newest is not None:
+        return newest
     if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0):
         raise ApiError(400, f"{param} cannot be {text[:40]!r}.", param=param, code="invalid_value")
     return int(text)
@@ -155,26 +155,33 @@ def _version_json(job_id: str, version: Version) -> dict[str, Any]:
     }
 
 
+def _headers(version: int) -> dict[str, str]:
+    return {"ETag": f'"{version}"', "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+
+
 def _read(jobs: Jobs, job: Job, number: int) -> tuple[Version, Document]:
-    found = jobs.runner.transcripts.read(job, number)
+    """A version; 0 is the newest. Raises ApiError (404)."""
+    transcripts = jobs.runner.transcripts
+    found = transcripts.read(job, number) if number else transcripts.newest(job)
     if found is None:
-        raise no_version(job, number)
+        raise no_version(job, number or job.version)
     return found
 
 
-def _transcript(jobs: Jobs, job: Job, number: int, headers: dict[str, str]) -> Response:
+def _transcript(jobs: Jobs, job: Job, number: int) -> Response:
     version, document = _read(jobs, job, number)
-    about = _version_json(job.id, version) | {"object": "transcription.transcript", "latest": job.version}
+    latest = max(job.version, version.number)
+    about = _version_json(job.id, version) | {"object": "transcription.transcript", "latest": latest}
     text = json_text(about)[:-1] + ',"transcript":' + json.dumps(document, ensure_ascii=False) + "}"
-    return Response(as_bytes(text), media_type="application/json", headers=headers)
+    return Response(as_bytes(text), media_type="application/json", headers=_headers(version.number))
 
 
 def _save(jobs: Jobs, job: Job, base: int, edit: tuple[Any, Version]) -> Response:
     edits, who = edit
-    if base != job.version:
+    found = jobs.runner.transcripts.read(job, base) if base == job.version else None
+    if found is None:
         return _conflict(jobs, job)
-    _, document = _read(jobs, job, base)
-    return _saved(jobs, job, (base, edited(document, edits), who), replaces_draft=True)
+    return _saved(jobs, job, (base, edited(found[1], edits), who), replaces_draft=True)
 
 
 def _restore(jobs: Jobs, job: Job, base: int, wanted: tuple[int, Version]) -> Response:
@@ -198,8 +205,7 @@ def _conflict(jobs: Jobs, job: Job) -> Response:
     now = jobs.store.get(job.id)
     if now is None:
         raise unknown_job(job.id)
-    found = jobs.runner.transcripts.read(now, now.version)
-    newest = found[0] if found is not None else Version(now.version, 0.0)
+    newest, _ = _read(jobs, now, 0)
     message = f"Version {newest.number} was saved meanwhile; nothing was changed. Look at it, and save on it."
     error = ApiError(412, message, param="If-Match", code="version_conflict")
     told = error.body() | {"latest": _version_json(job.id, newest)}
@@ -226,7 +232,9 @@ class _Alignment:
         except (TextTooLong, InvalidOption) as error:
             code = "text_too_long" if isinstance(error, TextTooLong) else "invalid_value"
             raise ApiError(400, str(error), param="text", code=code) from error
-        number = body.get("version").integer(self._job.version)
+        number = body.get("version").integer() if body.has("version") else 0
+        if body.has("version") and number < 1:
+            raise no_version(self._job, number)
         version, document = await asyncio.to_thread(_read, self._jobs, self._job, number)
         if span[1] > float(document["duration"]) + 0.5:
             raise body.get("end").wrong(f"is behind the end of the recording ({document['duration']:g} s)")

@@ -61,10 +61,10 @@ def add_routes(app: FastAPI, settings: ServerSettings, jobs: Jobs) -> None:
         name = query.get("format", "") or "json"
         asked = Asked((_format(name),), _version(query.get("version", "")), _subtitles(query))
         job = await job_of(request, jobs, job_id)
-        text = await asyncio.to_thread(_text_of, jobs, job, asked, name)
+        number, text = await asyncio.to_thread(_text_of, jobs, job, asked, name)
         suffix = FORMATS[name].suffix
         kind = "application/json" if suffix.endswith("json") else "text/plain; charset=utf-8"
-        headers = {"X-Content-Type-Options": "nosniff", "ETag": f'"{asked.version or job.version}"'}
+        headers = {"X-Content-Type-Options": "nosniff", "ETag": f'"{number}"'}
         if query.get("download", "") in ("true", "1"):
             headers["Content-Disposition"] = disposition(f"{stem_of(job)}{suffix}")
         return Response(text.encode("utf-8", "replace"), media_type=kind, headers=headers)
@@ -175,20 +175,20 @@ def _jobs_of(jobs: Jobs, client: str, wanted: tuple[list[str], str | None]) -> l
 # ------------------------------------------------------------ what is given
 
 
-def _text_of(jobs: Jobs, job: Job, asked: Asked, name: str) -> str:
-    """A job in a format. Raises ApiError."""
+def _text_of(jobs: Jobs, job: Job, asked: Asked, name: str) -> tuple[int, str]:
+    """A job in a format, and which version it is. Raises ApiError."""
     if job.state is not JobState.DONE:
         raise no_result(job)
-    number = asked.version or job.version
-    if number == 1 and name == "json":
+    if (asked.version or job.version) == 1 and name == "json":
         try:
-            return jobs.runner.files.result(job).read_text(encoding="utf-8")
+            return 1, jobs.runner.files.result(job).read_text(encoding="utf-8")
         except FileNotFoundError:  # it was forgotten meanwhile
             raise unknown_job(job.id) from None
-    found = jobs.runner.transcripts.read(job, number)
+    transcripts = jobs.runner.transcripts
+    found = transcripts.newest(job) if asked.version is None else transcripts.read(job, asked.version)
     if found is None:
-        raise no_version(job, number)
-    return render(transcript_of(found[1]), name, asked.subtitles)
+        raise no_version(job, asked.version or job.version)
+    return found[0].number, render(transcript_of(found[1]), name, asked.subtitles)
 
 
 def no_result(job: Job) -> ApiError:
@@ -229,7 +229,7 @@ def _zipped(jobs: Jobs, found: Sequence[Job], asked: Asked) -> Iterator[bytes]:
             stem = _unused(stem_of(job), names)
             for name in asked.formats:
                 try:
-                    text = _text_of(jobs, job, asked, name)
+                    _, text = _text_of(jobs, job, asked, name)
                 except (ApiError, InvalidTranscript, OSError) as error:
                     reason = error.message if isinstance(error, ApiError) else "it cannot be read"
                     left_out.append(f"{encodable(job.request.name)}: {reason}")
