@@ -399,7 +399,8 @@ def test_a_message_that_is_given_up_is_over_and_those_that_are_due_first_go_firs
     assert (first.job_id, second.job_id) == (jobs[1].id, jobs[0].id)
     assert store.deliveries.failed(first, "no such host", 4.0)
     assert store.deliveries.failed(second, "HTTP 500", 4.0, again_s=5.0)
-    last = store.deliveries.claim(LEASE_S, 9999.0)
+    assert store.deliveries.claim(LEASE_S, 9999.0, [second.url[:9]]) is None
+    last = store.deliveries.claim(LEASE_S, 9999.0, ["https://other", f"{second.url}x", "%"])
     assert last is not None
     assert last.job_id == jobs[0].id
     [given_up] = store.deliveries.of_job(jobs[1].id)

@@ -72,7 +72,7 @@ def test_an_address_of_a_webhook(url: str) -> None:
     "url",
     ["", "host/hook", "ftp://host/", "gopher://h/", "https://", "https://u@host/", "https://u:p@host/", "http://h:0/",
      "http://h:99999/", "http://h:x/", "http://h/a b", "http://h/\r\nx: y", "http://[::1", "http://h\\@evil/",
-     "http://h/" + "a" * 2000],
+     "http://h/" + "a" * 2000, "http://\u2603.example/", "http://256.1.1.1/", "http://[v1.a]/"],
 )  # fmt: skip
 def test_what_is_no_address_of_a_webhook(url: str) -> None:
     assert "URL" in check_url(url)
@@ -160,6 +160,39 @@ def test_it_is_given_up_after_the_last_attempt_or_when_it_is_told_that_nobody_is
     assert (last.delivered, bool(last.ended_s), last.attempts) == (False, True, 10)
     gone = Sent(410).round()
     assert (gone.delivered, bool(gone.ended_s), gone.response) == (False, True, "HTTP 410")
+
+
+def test_what_fails_as_nobody_expected_is_an_attempt_too() -> None:
+    # An address that the HTTP library refused was tried every two minutes, for ever, and its job was never forgotten.
+    sent = Sent(204)
+    post, sent.post = sent.post, lambda *_: sent.answers.pop() / 0  # type: ignore[assignment,method-assign,operator]
+    waiting = sent.round()
+    assert (waiting.attempts, waiting.due_s) == (1, sent.now + DELAYS_S[0])
+    assert "ZeroDivisionError" in waiting.response
+    sent.post, sent.now, sent.answers = post, waiting.due_s, [204]  # type: ignore[method-assign]
+    assert sent.round().delivered
+    with pytest.raises(NotSent, match="no address"):
+        WebhookHttp()("http://256.1.1.1/", {}, b"")
+
+
+def test_a_receiver_that_does_not_answer_holds_up_its_own_messages_alone() -> None:
+    store, held, told = MemoryJobStore(), threading.Event(), list[str]()
+
+    def post(url: str, _headers: Mapping[str, str], _body: bytes) -> int:
+        told.append(url)
+        if "slow" in url:
+            assert held.wait(60)
+        return 204
+
+    for n in range(20):
+        store.cancel(store.add(JobRequest("/in", "talk", webhook=f"https://slow.example/{n}"), 1.0).id, 2.0)
+    last = store.add(JobRequest("/in", "talk", webhook="https://quick.example/"), 1.0)
+    store.cancel(last.id, 3.0)
+    with closing(WebhookSender(store.deliveries, read_secrets(SECRET), lambda: 1000.0, post, most=2)):
+        until(lambda: store.deliveries.of_job(last.id)[0].delivered)
+        assert [url for url in told if "slow" in url] == ["https://slow.example/0"]
+        held.set()
+        until(lambda: len(told) == 21)
 
 
 class Receiver(BaseHTTPRequestHandler):

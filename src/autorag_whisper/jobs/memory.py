@@ -57,9 +57,13 @@ class MemoryDeliveries:
         self._lock = lock
         self._all: dict[str, Delivery] = {}
 
-    def claim(self, lease_s: float, now_s: float) -> Delivery | None:
+    def claim(self, lease_s: float, now_s: float, busy: Sequence[str] = ()) -> Delivery | None:
         with self._lock:
-            due = [one for one in self._all.values() if not one.ended_s and one.due_s <= now_s]
+            due = [
+                one
+                for one in self._all.values()
+                if not one.ended_s and one.due_s <= now_s and not one.url.startswith(tuple(busy))
+            ]
             if not due:
                 return None
             first = min(due, key=lambda one: one.due_s)  # of equals the one that came first

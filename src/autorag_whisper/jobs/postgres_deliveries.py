@@ -10,6 +10,8 @@ from autorag_whisper.jobs.job import storable
 from autorag_whisper.jobs.shown import ended_payload
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from psycopg import Connection
     from psycopg.rows import DictRow
 
@@ -23,14 +25,15 @@ class PostgresDeliveries:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    def claim(self, lease_s: float, now_s: float) -> Delivery | None:
+    def claim(self, lease_s: float, now_s: float, busy: Sequence[str] = ()) -> Delivery | None:
         with self._connections.using() as database:
             found = database.execute(
                 "WITH next AS (SELECT number FROM deliveries WHERE ended_s = 0 AND due_s <= %s "
+                "AND NOT EXISTS (SELECT 1 FROM unnest(%s::text[]) AS busy WHERE starts_with(url, busy)) "
                 "ORDER BY due_s, number LIMIT 1 FOR UPDATE SKIP LOCKED) "
                 "UPDATE deliveries SET due_s = %s, attempts = attempts + 1 "
                 "FROM next WHERE deliveries.number = next.number RETURNING deliveries.*",
-                (now_s, now_s + lease_s),
+                (now_s, list(busy), now_s + lease_s),
             ).fetchone()
         return _delivery(found) if found else None
 

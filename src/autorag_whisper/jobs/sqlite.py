@@ -42,13 +42,14 @@ class SqliteDeliveries:
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
 
-    def claim(self, lease_s: float, now_s: float) -> Delivery | None:
+    def claim(self, lease_s: float, now_s: float, busy: Sequence[str] = ()) -> Delivery | None:
+        others = " AND substr(url, 1, ?) <> ?" * len(busy)
         with self._file.writing() as database:
             found = database.execute(
-                "UPDATE deliveries SET due_s = ?, attempts = attempts + 1 WHERE number = ("
-                "SELECT number FROM deliveries WHERE ended_s = 0 AND due_s <= ? ORDER BY due_s, number LIMIT 1) "
-                "RETURNING *",
-                (now_s + lease_s, now_s),
+                "UPDATE deliveries SET due_s = ?, attempts = attempts + 1 WHERE number = ("  # noqa: S608 - of the above
+                f"SELECT number FROM deliveries WHERE ended_s = 0 AND due_s <= ?{others} "
+                "ORDER BY due_s, number LIMIT 1) RETURNING *",
+                (now_s + lease_s, now_s, *(value for one in busy for value in (len(one), one))),
             ).fetchone()
         return _delivery(found) if found else None
 

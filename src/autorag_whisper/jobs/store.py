@@ -42,8 +42,11 @@ WAITING_WORTH_S = 60.0
 class Deliveries(Protocol):
     """Messages of webhooks that are to be sent. A delivery is its holder's until the lease runs out."""
 
-    def claim(self, lease_s: float, now_s: float) -> Delivery | None:
-        """The one that is due first, with one attempt more; None where none is due."""
+    def claim(self, lease_s: float, now_s: float, busy: Sequence[str] = ()) -> Delivery | None:
+        """The one that is due first, with one attempt more; None where none is due.
+
+        `busy`: beginnings of addresses that are left out.
+        """
         ...
 
     def delivered(self, delivery: Delivery, response: str, now_s: float) -> bool:

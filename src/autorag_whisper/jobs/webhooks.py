@@ -15,6 +15,7 @@ import ipaddress
 import logging
 import socket
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ from autorag_whisper.domain.job_errors import StoreUnavailable
 from autorag_whisper.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from autorag_whisper.jobs.delivery import Delivery
     from autorag_whisper.jobs.store import Deliveries
@@ -77,14 +78,16 @@ def signature(secrets: Sequence[bytes], message_id: str, timestamp: int, body: b
 
 def check_url(url: str) -> str:
     """What a webhook's address should be, where `url` is none; "" if it is one. Nothing is asked of the network."""
+    import httpx2
+
     allowed = f"an http or https URL of at most {_LONGEST_URL} characters, without a user in it"
     if len(url) > _LONGEST_URL or not url.isprintable() or " " in url or "\\" in url:
         return allowed
     try:
         parts = urlsplit(url)
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
-        good = good and (parts.port is None or parts.port > 0)
-    except ValueError:
+        good = good and (parts.port is None or parts.port > 0) and bool(httpx2.URL(url).host)
+    except (ValueError, httpx2.InvalidURL):
         good = False
     return "" if good else allowed
 
@@ -137,7 +140,10 @@ class WebhookHttp:
         """The status of the answer, whose body is not read. Raises NotSent."""
         import httpx2
 
-        parsed = httpx2.URL(url)
+        try:
+            parsed = httpx2.URL(url)
+        except httpx2.InvalidURL as error:
+            raise NotSent(f"it is no address: {error}"[:200]) from error
         port = parsed.port or (443 if parsed.scheme == "https" else 80)
         address = self._address(parsed.host, port)
         headers = {**headers, "Host": parsed.netloc.decode("ascii")}
@@ -172,12 +178,16 @@ class WebhookHttp:
 
 
 class WebhookSender:
-    """Sends what is due, until `close`. `clock` gives seconds since the epoch. `most`: at a time."""
+    """Sends what is due, until `close`. `clock` gives seconds since the epoch. `most`: at a time.
+
+    One at a time to a host: one that does not answer holds up its own messages alone.
+    """
 
     def __init__(
-        self, deliveries: Deliveries, secrets: Sequence[bytes], clock: Callable[[], float], post: Post, most: int = 2
+        self, deliveries: Deliveries, secrets: Sequence[bytes], clock: Callable[[], float], post: Post, most: int = 4
     ) -> None:
         self._deliveries, self._secrets, self._clock, self._post = deliveries, secrets, clock, post
+        self._claiming, self._busy = threading.Lock(), list[str]()
         self._ending = threading.Event()
         self._threads = [
             threading.Thread(target=self._work, name=f"autorag-whisper-webhook-{n}", daemon=True) for n in range(most)
@@ -194,15 +204,29 @@ class WebhookSender:
     def _work(self) -> None:
         while not self._ending.is_set():
             try:
-                delivery = self._deliveries.claim(LEASE_S, self._clock())
+                with self._claimed() as delivery:
+                    if delivery is not None:
+                        self._send(delivery)
                 if delivery is not None:
-                    self._send(delivery)
                     continue
             except StoreUnavailable as error:
                 _log.debug("webhooks wait: %s", error)
             except Exception:  # noqa: BLE001 - the lease runs out, and it is tried again
                 _log.exception("a webhook could not be sent")
             self._ending.wait(_TICK_S)
+
+    @contextmanager
+    def _claimed(self) -> Iterator[Delivery | None]:
+        """The next message, whose host is busy as long as it is in hand."""
+        with self._claiming:
+            delivery = self._deliveries.claim(LEASE_S, self._clock(), self._busy)
+            host = _host_of(delivery.url) if delivery is not None else ""
+            self._busy += [host] if host else []
+        try:
+            yield delivery
+        finally:
+            with self._claiming:
+                self._busy[:] = [other for other in self._busy if other != host]
 
     def _send(self, delivery: Delivery) -> None:
         body, timestamp = delivery.payload.encode(), int(self._clock())
@@ -218,6 +242,9 @@ class WebhookSender:
             response = f"HTTP {status}"
         except NotSent as error:
             status, response = 0, str(error)
+        except Exception as error:  # noqa: BLE001 - an attempt too: else it would be made for ever
+            _log.exception("a webhook could not be sent")
+            status, response = 0, f"an internal error ({type(error).__name__}), which the server's log has"
         if 200 <= status < 300:
             self._deliveries.delivered(delivery, response, self._clock())
             return
@@ -226,3 +253,9 @@ class WebhookSender:
         self._deliveries.failed(delivery, response, self._clock(), again_s)
         if given_up:
             _log.warning("job %s: its webhook was given up: %s", delivery.job_id, response)
+
+
+def _host_of(url: str) -> str:
+    """Where an address leads, without the path."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
