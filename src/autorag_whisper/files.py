@@ -37,6 +37,11 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def cut_to(name: str, most_bytes: int) -> str:
+    """The beginning of a name that takes so many bytes at most: a file's name has 255, of however many characters."""
+    return name.encode("utf-8", "replace")[:most_bytes].decode("utf-8", "ignore")
+
+
 def system_reason(error: OSError, otherwise: str = "") -> str:
     """What the operating system has against it, in lower case: the middle of a sentence.
 

@@ -109,6 +109,17 @@ def test_a_file_is_added_watched_shown_and_its_result_written(shell: Shell, talk
     assert job in shell.errors
 
 
+def test_a_result_whose_name_takes_many_bytes_is_written(shell: Shell, talk: Path, tmp_path: Path) -> None:
+    # 82 characters of Japanese are 246 bytes: a file's name, but none with a temporary one's ending behind it.
+    named = talk.rename(tmp_path / ("\u8b1b" * 82 + ".wav"))
+    job = shell.types("add", named, "--language", "en", "--wait") and shell.errors.strip()
+    again = shell.types("add", named, "--language", "en", "--wait") and shell.errors.strip()
+    shell.types("export", job, "-f", "words", "-o", tmp_path / "one")
+    shell.types("export", job, again, "-f", "words", "-o", tmp_path / "two")
+    assert [path.name[:60] for path in (tmp_path / "one").iterdir()] == ["\u8b1b" * 60]
+    assert len(list((tmp_path / "two").iterdir())) == 2
+
+
 def test_several_files_are_added_and_waited_for_at_once(shell: Shell, talk: Path, tmp_path: Path) -> None:
     other = write_speech(tmp_path / "other.wav", speech_samples(2))
     text = shell.types("add", talk, other, "--language", "en", "--wait")

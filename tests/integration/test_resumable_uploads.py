@@ -157,6 +157,25 @@ def test_while_one_writes_another_is_told(world: JobsWorld) -> None:
     assert send(world, url, b"12345", 0).status_code == 204
 
 
+def test_a_disk_that_takes_its_time_holds_up_nobody_else(world: JobsWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, held, let, sync = begun(world, 5), threading.Event(), threading.Event(), os.fsync
+
+    def slow(file: int) -> None:
+        held.set()
+        assert let.wait(60)
+        sync(file)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    with ThreadPoolExecutor(1) as threads:
+        sending = threads.submit(send, world, url, b"12345", 0)
+        try:
+            assert held.wait(60)
+            assert world.client.get("/livez").status_code == 200
+        finally:
+            let.set()
+        assert sending.result().status_code == 204
+
+
 def test_limits_of_clients_and_of_the_disk_hold_for_pieces_too(tmp_path: Path) -> None:
     limits = JobSettings(limits=QueueLimits(client_bytes=100, total_bytes=150), kept_media=KeptMedia(9.0))
 

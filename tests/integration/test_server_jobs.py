@@ -289,7 +289,7 @@ def test_a_store_that_was_away_for_longer_than_a_lease_costs_no_server_its_own_j
         for waited in (attempts, looks):
             for _ in range(4):
                 assert waited.acquire(timeout=60)
-        store.renew = renew  # type: ignore[method-assign]
+        store.renew = renew  # type: ignore[method-assign]  # it is back
         for _ in range(4):
             assert looks.acquire(timeout=60)
         gate.let.set()
@@ -298,6 +298,19 @@ def test_a_store_that_was_away_for_longer_than_a_lease_costs_no_server_its_own_j
     done = store.get(job.id)
     assert done is not None
     assert (done.deaths, done.result) == (0, f"{job.id}.1.json")
+
+
+def test_who_was_let_go_at_the_end_and_comes_back_at_once_does_not_hold_it_up(tmp_path: Path, speech: bytes) -> None:
+    # A page asks for the events again as soon as they end: those were followed until `--drain` was over.
+    served = Served(tmp_path, drain_s=3600.0)
+    with served.client:
+        HeldWhisper.let.clear()
+        job = served.add(speech).json()["id"]
+        served.client.portal.call(served.client.app.state.service.begin_to_end)  # type: ignore[attr-defined,union-attr]  # it is served
+        told = served.client.get(f"/v1/jobs/{job}/events")
+        assert (told.status_code, told.json()["error"]["code"]) == (503, "draining")
+        HeldWhisper.let.set()
+    served.world.transcriber.close()
 
 
 def test_a_clients_jobs_are_shown_to_nobody_else(tmp_path: Path, speech: bytes) -> None:

@@ -6,6 +6,9 @@ Work that is done on the event loop would hold up that answer, and so itself.
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -168,3 +171,32 @@ def test_json_is_written_an_item_at_a_time_and_says_the_same() -> None:
     words = [{"word": "a", "start": 0.25}, {"word": "\n"}]
     body = {"text": 'a "ü" \u2028', "n": 1.5, "none": None, "words": words, "empty": []}
     assert json.loads(as_json(body)) == body
+
+
+SIGNALLED = """
+import os, signal
+from types import SimpleNamespace
+
+import uvicorn
+from fastapi import FastAPI
+
+from autorag_whisper.server.running import run
+from autorag_whisper.server.settings import ServerSettings
+
+load, app = uvicorn.Config.load, FastAPI()
+
+
+def signalled(config):
+    load(config)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+uvicorn.Config.load = signalled
+app.state.service = SimpleNamespace(begin_to_end=lambda: print("the end begins", flush=True))
+run(app, ServerSettings(port=0), lambda _: None)
+"""
+
+
+def test_a_signal_that_comes_before_the_service_listens_ends_it_as_later_ones_do() -> None:
+    ended = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGTERM, "the end begins\n", "")

@@ -138,10 +138,10 @@ def test_a_draft_that_takes_anothers_place_meanwhile_hides_the_transcript_from_n
         def stale(*of: str) -> Job | None:
             if len(of) == 1:  # not the route's first look
                 return get(*of)
-            world.store.get = get  # type: ignore[method-assign]
+            world.store.get = get  # type: ignore[method-assign]  # for one look
             return before
 
-        world.store.get = stale  # type: ignore[method-assign]
+        world.store.get = stale  # type: ignore[method-assign]  # for one look
         return act()
 
     for path in (f"/v1/jobs/{job}/transcript", f"/v1/jobs/{job}/result?format=srt"):
@@ -504,6 +504,14 @@ def test_a_folder_comes_in_one_zip_with_names_that_are_safe(world: JobsWorld, sp
         ({"folder": "x", "subtitles": {"lines": [1]}}, 400),
     ):  # fmt: skip
         assert world.client.post("/v1/jobs/archive", json=body).status_code == status, body
+
+
+def test_names_in_a_zip_are_no_longer_than_a_file_system_takes(world: JobsWorld, speech: bytes) -> None:
+    jobs = [world.add(speech, name="\u8b1b" * 199) for _ in range(2)]
+    found = world.client.post("/v1/jobs/archive", json={"ids": jobs, "formats": ["words"]})
+    names = zipfile.ZipFile(io.BytesIO(found.content)).namelist()
+    assert len(set(names)) == 2
+    assert max(len(name.encode()) for name in names) <= 255
 
 
 def test_what_is_not_done_is_left_out_of_a_zip_and_named(world: JobsWorld, speech: bytes) -> None:

@@ -254,12 +254,15 @@ def test_what_cannot_be_is_answered_by_an_error_and_the_connection_goes_on(world
     assert text == "one two"
 
 
-def test_sound_beyond_the_limit_is_refused_while_it_comes(world: World) -> None:
+@pytest.mark.parametrize(
+    ("limit", "code"), [({"max_audio_s": 2.0}, "audio_too_long"), ({"max_upload_bytes": 10_000}, "request_too_large")]
+)
+def test_sound_beyond_the_limits_is_refused_while_it_comes(world: World, limit: dict[str, Any], code: str) -> None:
     async def run() -> Error:
-        async with serving(world, {"max_audio_s": 2.0}) as served:
+        async with serving(world, limit) as served:
             return Error.from_event((await served.says(*spoken(wav(5))[:-1]))[-1])
 
-    assert asyncio.run(run()).code == "audio_too_long"
+    assert asyncio.run(run()).code == code
 
 
 def test_a_client_that_goes_away_stops_its_work(world: World) -> None:

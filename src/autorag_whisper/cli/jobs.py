@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autorag_whisper.cli.exits import CANCELLED, FAILED, SUCCESS, BadUsage
+from autorag_whisper.files import cut_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +38,8 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _RECONNECTS, _RECONNECT_S = 30, 2.0
 _STATES = ("queued", "running", "done", "failed", "cancelled")
 _LIMIT = 100
+_LONGEST_STEM_BYTES = 200
+"""A job's ID and a suffix may stand behind it."""
 
 
 class _Jobs:
@@ -283,7 +286,7 @@ def _sent(hook: dict[str, Any]) -> str:
 def _names(found: Sequence[dict[str, Any]], suffix: str) -> list[str]:
     """A file name for each job, after its media; those that would have the same get the job's ID."""
     stems = [re.sub(r"[/\\\0-\x1f]", "_", job["name"].rpartition(".")[0] or job["name"]).lstrip(".") for job in found]
-    stems = [stem[:100] or job["id"] for stem, job in zip(stems, found, strict=True)]
+    stems = [cut_to(stem, _LONGEST_STEM_BYTES) or job["id"] for stem, job in zip(stems, found, strict=True)]
     return [
         f"{stem}.{job['id']}{suffix}" if stems.count(stem) > 1 else f"{stem}{suffix}"
         for stem, job in zip(stems, found, strict=True)
@@ -292,14 +295,14 @@ def _names(found: Sequence[dict[str, Any]], suffix: str) -> list[str]:
 
 def _write(path: Path, text: str, *, force: bool) -> bool:
     """Write a file whole; one that is there stays, unless it is to be replaced."""
-    if path.exists() and not force:
-        click.echo(f"{path} is there already, and is kept (--force replaces it)", err=True)
-        return False
+    from autorag_whisper.archive.outputs import write_together
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.new")
-        new.write_text(text, encoding="utf-8")
-        new.replace(path)
+        write_together({path: text.encode()}, new=frozenset() if force else frozenset({path}))
+    except FileExistsError:
+        click.echo(f"{path} is there already, and is kept (--force replaces it)", err=True)
+        return False
     except OSError as error:
         click.echo(f"{path} cannot be written: {error.strerror}", err=True)
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from autorag_whisper.domain.errors import (
 from autorag_whisper.domain.media_errors import DecoderDied, MediaOverLimit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from autorag_whisper.server.access import Send
 
@@ -48,6 +49,15 @@ class ApiError(Exception):
 def unavailable(message: str, code: str, retry_after_s: int = RETRY_AFTER_S) -> ApiError:
     """Not now (503), with the seconds after which to try again."""
     return ApiError(503, message, "server_error", code=code, headers={"Retry-After": str(retry_after_s)})
+
+
+@contextmanager
+def room_for(what: str) -> Iterator[None]:
+    """What a disk refuses is told as 503 `no_room`."""
+    try:
+        yield
+    except OSError as error:
+        raise unavailable(f"There is no room for the {what}. Try again later.", "no_room") from error
 
 
 async def send_error(error: ApiError, send: Send) -> None:

@@ -19,7 +19,7 @@ from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.files import sync_folder
 from autorag_whisper.format.text import encodable
 from autorag_whisper.server import uploads
-from autorag_whisper.server.errors import ApiError, unavailable
+from autorag_whisper.server.errors import ApiError, room_for, unavailable
 from autorag_whisper.server.fields import read
 
 if TYPE_CHECKING:
@@ -96,15 +96,13 @@ def keep_media(given: Given, place: Path) -> None:
             os.link(given.file.name, place)
             sync_folder(place.parent)
             return
-    try:
+    with room_for("upload"):
         given.file.seek(0)
         with place.open("xb") as file:
             shutil.copyfileobj(given.file, file, 1 << 20)
             file.flush()
             os.fsync(file.fileno())
         sync_folder(place.parent)
-    except OSError as error:
-        raise unavailable("There is no room for the upload. Try again later.", "no_room") from error
 
 
 def fingerprint(given: Given, wanted: JobRequest) -> str:

@@ -23,7 +23,7 @@ from autorag_whisper.jobs.webhooks import check_url
 from autorag_whisper.server import documents
 from autorag_whisper.server.admission import Admission
 from autorag_whisper.server.answers import Json, as_bytes, json_text
-from autorag_whisper.server.draining import ENDS_AT_ONCE
+from autorag_whisper.server.draining import ENDS_AT_ONCE, ending
 from autorag_whisper.server.errors import ApiError
 from autorag_whisper.server.events import EventStream
 from autorag_whisper.server.job_requests import (
@@ -126,6 +126,8 @@ def _add_changes(app: FastAPI, service: Service, jobs: Jobs) -> None:
     async def events(request: Request, job_id: str) -> Response:
         """Server-sent events: segments as they come, the end as the last. `Last-Event-ID` goes on behind that one."""
         await job_of(request, jobs, job_id)
+        if service.draining.begun.is_set():  # who was let go comes back at once, and would hold up the end
+            raise ending()
         request.scope[ENDS_AT_ONCE] = True
         told = request.headers.get("last-event-id", "0")
         after = int(told) if told.isascii() and told.isdigit() and len(told) < 10 else 0

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request, Response
 from autorag_whisper.jobs.partial import KEPT_S, Partial, PartialUploads
 from autorag_whisper.server import uploads
 from autorag_whisper.server.answers import Json
-from autorag_whisper.server.errors import ApiError, unavailable
+from autorag_whisper.server.errors import ApiError, room_for, unavailable
 from autorag_whisper.server.job_requests import invalid, no_room
 from autorag_whisper.server.jobs import client_of
 
@@ -147,10 +147,8 @@ def _created(jobs: Jobs, client: str, name: str, length: int) -> Partial:
     _, everybody = runner.files.partial.expected_bytes()
     if limits.total_bytes is not None and jobs.store.usage().kept_bytes + everybody + length > limits.total_bytes:
         raise unavailable("Media and results would take more than they may.", "queue_full", 60)
-    try:
+    with room_for("upload"):
         return runner.files.partial.create(client, name, length)
-    except OSError as error:
-        raise unavailable("There is no room for the upload. Try again later.", "no_room") from error
 
 
 async def _append(request: Request, settings: ServerSettings, partial: PartialUploads, upload: Partial) -> Partial:

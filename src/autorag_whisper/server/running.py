@@ -31,14 +31,14 @@ class _Server(uvicorn.Server):
         self._app, self._on_start = app, on_start
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]  # what uvicorn hands over
-        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)  # type: ignore[arg-type]  # what uvicorn hands over
         if self.started:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             self._on_start(f"http://{f'[{host}]' if ':' in host else host}:{port}")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self._loop.call_soon_threadsafe(self._app.state.service.begin_to_end)
+        loop = asyncio.get_running_loop()  # of this thread, which the signal came to, however early
+        loop.call_soon_threadsafe(self._app.state.service.begin_to_end)
         super().handle_exit(sig, frame)
 
 

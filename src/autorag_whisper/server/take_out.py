@@ -14,6 +14,7 @@ from fastapi.responses import StreamingResponse
 
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.transcript_errors import InvalidTranscript
+from autorag_whisper.files import cut_to
 from autorag_whisper.format import FORMATS, render
 from autorag_whisper.format.options import SubtitleOptions
 from autorag_whisper.format.text import encodable
@@ -39,7 +40,7 @@ _NUMBERS = ("reading_speed", "min_duration_s", "max_duration_s", "min_gap_s")
 _NAMES = ("style", "highlight")
 _FINAL = {"x-should-retry": "false"}
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\u2028\u2029\ud800-\udfff]')
-_LONGEST_NAME = 120
+_LONGEST_NAME, _LONGEST_NAME_BYTES = 120, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def stem_of(job: Job) -> str:
     name = _UNSAFE.sub("_", encodable(job.request.name)).strip(" .")
     stem, dot, suffix = name.rpartition(".")
     name = stem if dot and stem and len(suffix) <= 5 else name
-    return name[:_LONGEST_NAME].strip(" .") or job.id
+    return cut_to(name[:_LONGEST_NAME], _LONGEST_NAME_BYTES).strip(" .") or job.id
 
 
 # ------------------------------------------------------------ what is asked for

@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.decoding import DecodingLimits
-from autorag_whisper.server.errors import ApiError, unavailable
+from autorag_whisper.server.errors import ApiError, room_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -110,11 +110,10 @@ async def _read(request: Request, pace: Pace, file_field: str) -> FormData:
         headers = Headers({"content-type": _in_utf8(request.headers["content-type"])})
         parser = _Parser(headers, body, max_files=2, max_fields=_MOST_FIELDS, max_part_size=_LONGEST_FIELD)
         try:
-            return await parser.parse()
+            with room_for("upload"):
+                return await parser.parse()
         except MultiPartException as error:
             raise ApiError(400, f"The form cannot be read: {error.message}", code="invalid_form") from error
-        except OSError as error:
-            raise unavailable("There is no room for the upload. Try again later.", "no_room") from error
 
 
 def _in_utf8(content_type: str) -> str:

@@ -29,11 +29,13 @@ from wyoming.ping import Ping, Pong
 from autorag_whisper import __version__
 from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.domain.language import LANGUAGES
+from autorag_whisper.server.access import too_large
 from autorag_whisper.server.draining import ending
-from autorag_whisper.server.errors import ApiError, answer_to
+from autorag_whisper.server.errors import ApiError, answer_to, room_for
 from autorag_whisper.server.fields import options_of
 from autorag_whisper.server.listening import address_of
 from autorag_whisper.server.uploads import Upload
+from autorag_whisper.server.work import LEAST_S
 
 if TYPE_CHECKING:
     import socket
@@ -48,8 +50,6 @@ _log = logging.getLogger(__name__)
 
 MOST_EVENT_BYTES = 1 << 20
 """Of one event's data, and of its sound: 5 s of 48 kHz stereo, where clients send a tenth of a second at a time."""
-LEAST_S = 0.1
-"""Of sound; in less nothing can be said."""
 _IN_MEMORY_BYTES = 1 << 23
 _LINGER_S = 2.0
 _WIDTHS, _MOST_CHANNELS, _RATES = (1, 2, 3, 4), 8, (4_000, 384_000)
@@ -172,8 +172,7 @@ class _Sound:
             or not 1 <= channels <= _MOST_CHANNELS
         ):
             told_so = f"rate {str(rate)[:20]}, width {str(width)[:20]} and {str(channels)[:20]} channels"
-            message = f"Sound of {told_so} cannot be read."
-            raise ApiError(400, message, param="rate", code="invalid_value")
+            raise ApiError(400, f"Sound of {told_so} cannot be read.", param="rate", code="invalid_value")
         self.file = cast("BinaryIO", tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES))  # noqa: SIM115 - for the recognition to close
         self._wave = wave.open(self.file, "wb")  # noqa: SIM115 - closed by `whole`
         self._wave.setparams((channels, width, rate, 0, "NONE", ""))
@@ -300,10 +299,13 @@ class _Client:
         sound = self._sound or self._begin(chunk)
         if (chunk.rate, chunk.width, chunk.channels) != sound.told:
             raise ApiError(400, "The sound changes its rate, width or channels.", param="rate", code="invalid_value")
-        await sound.add(chunk.audio)
-        most_s = self._service.settings.max_audio_s
-        if sound.seconds > most_s:
+        settings = self._service.settings
+        with room_for("sound"):
+            await sound.add(chunk.audio)
+        if sound.seconds > (most_s := settings.max_audio_s):
             raise ApiError(400, f"The audio is longer than {most_s:g} s, the limit.", code="audio_too_long")
+        if sound.bytes > settings.max_upload_bytes:
+            raise too_large(settings.max_upload_bytes)
 
     async def _recognise(self) -> None:
         """What was heard since `audio-start`; nothing is an answer too, as assistants wait for one."""
