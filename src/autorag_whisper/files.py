@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
@@ -35,6 +36,36 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def made_once(path: Path, content: bytes) -> bytes:
+    """What a small file of this user's holds; it is made of `content` where there is none, or nothing in it.
+
+    Whole and on the disk, and the same for all who ask at once. Raises OSError.
+    """
+    if not path.exists() or not path.stat().st_size:
+        new = path.with_name(f".{secrets.token_hex(16)}")
+        try:
+            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            _named(new, path)
+        finally:
+            new.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    return path.read_bytes()
+
+
+def _named(new: Path, path: Path) -> None:
+    """Give a file its name, if nobody was first; without links, or where an empty one has it, the last one stays."""
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        if not path.stat().st_size:
+            new.replace(path)
+    except OSError:
+        new.replace(path)
 
 
 def cut_to(name: str, most_bytes: int) -> str:

@@ -6,11 +6,13 @@ import contextlib
 import errno
 import hashlib
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from autorag_whisper.files import sha256_of, sha256_of_open, sync_folder, system_reason
+from autorag_whisper.files import made_once, sha256_of, sha256_of_open, sync_folder, system_reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,6 +43,30 @@ def test_a_folder_is_synced_and_what_cannot_be_is_left(tmp_path: Path, monkeypat
     [descriptor] = synced
     with contextlib.suppress(OSError):  # it is closed; or another file has its number by now
         assert not os.path.samestat(os.fstat(descriptor), tmp_path.stat())
+
+
+def test_what_is_made_once_is_the_same_for_all_who_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A secret that was made as the machine went down was empty, and everybody could sign with it.
+    start = threading.Barrier(8)
+
+    def ask(number: int) -> bytes:
+        start.wait()
+        return made_once(tmp_path / "secret", f"{number}".encode())
+
+    with ThreadPoolExecutor(8) as threads:
+        [told] = set(threads.map(ask, range(8)))
+    assert [path.name for path in tmp_path.iterdir()] == ["secret"]
+    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+    assert made_once(tmp_path / "secret", b"other") == told
+    (tmp_path / "secret").write_bytes(b"")
+    assert made_once(tmp_path / "secret", b"anew") == b"anew"
+
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)  # as on exFAT
+    assert made_once(tmp_path / "more", b"made") == b"made"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["more", "secret"]
 
 
 @pytest.mark.parametrize(

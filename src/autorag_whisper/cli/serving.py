@@ -109,7 +109,7 @@ def _watching(
     desk = Desk(
         durable.store,
         durable.runner.wake,
-        lambda job: durable.runner.files.result(job).read_text(),
+        lambda job: durable.runner.files.result(job).read_text(encoding="utf-8"),
         durable.clock,
         key_of(given["watch_key"], environ.get(KEYS, "")),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import shutil
@@ -10,7 +9,7 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autorag_whisper.files import sync_folder
+from autorag_whisper.files import made_once, sync_folder
 from autorag_whisper.jobs.job import JobState
 from autorag_whisper.jobs.listening import Listening
 from autorag_whisper.jobs.partial import PartialUploads
@@ -123,12 +122,4 @@ class JobFiles:
 
 def mark_of(folder: Path) -> str:
     """What tells this folder from every other, wherever it is mounted; made if there is none yet. Raises OSError."""
-    mark = folder / "folder-id"
-    if not mark.exists():
-        new = folder / f".{uuid.uuid4().hex}"
-        new.write_text(uuid.uuid4().hex, encoding="ascii")
-        with contextlib.suppress(FileExistsError):  # another server was there first
-            os.link(new, mark)
-        new.unlink()
-        sync_folder(folder)
-    return mark.read_text(encoding="ascii").strip()
+    return made_once(folder / "folder-id", uuid.uuid4().hex.encode()).decode("ascii").strip()

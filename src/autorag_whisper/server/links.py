@@ -6,14 +6,14 @@ be read alone, and nothing else.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs, urlencode
+
+from autorag_whisper.files import made_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,13 +65,4 @@ class MediaLinks:
 
 def secret_of(folder: Path) -> bytes:
     """The folder's secret, for this user alone; made where there is none. Raises OSError."""
-    place = folder / "link-secret"
-    if not place.exists():
-        new = folder / f".{secrets.token_hex(16)}"
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(32))
-        with contextlib.suppress(FileExistsError):  # another server was there first
-            os.link(new, place)
-        new.unlink()
-    return place.read_bytes()
+    return made_once(folder / "link-secret", secrets.token_bytes(32))
