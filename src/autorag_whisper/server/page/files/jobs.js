@@ -52,16 +52,29 @@ export function keepLooking(id) {
 /** Look at once: something was added. */
 export const lookNow = () => look();
 
+/** Every job, and no other: those that were forgotten elsewhere go. */
 async function all() {
+  const gone = new Set(known.keys());
   let before = "";
   for (;;) {
-    const page = await api.jobs({ limit: String(PAGE), ...(before ? { before } : {}) });
-    for (const job of page.data) known.set(job.id, job);
+    const page = await api.jobs({ limit: String(PAGE), ...(before ? { before } : {}) }).catch(fromTheFirst);
+    for (const job of page?.data ?? []) {
+      known.set(job.id, job);
+      gone.delete(job.id);
+    }
     publish();
     listState.value = "ready";
-    if (!page.has_more || !page.data.length) return;
-    before = page.data[page.data.length - 1].id;
+    if (page && (!page.has_more || !page.data.length)) break;
+    before = page ? page.data[page.data.length - 1].id : "";
   }
+  for (const id of gone) known.delete(id);
+  publish();
+}
+
+/** The job behind which the next page begins was forgotten meanwhile. @param {ApiError} error */
+function fromTheFirst(error) {
+  if (error.code !== "job_not_found") throw error;
+  return null;
 }
 
 async function changed() {
@@ -81,6 +94,7 @@ async function changed() {
   for (const job of seen.values()) known.set(job.id, job);
   if (told !== now) publish();
   listState.value = "ready";
+  if (newest.total !== undefined && newest.total !== known.size) await all(); // many came at once, or some are forgotten
 }
 
 /** Keep the list as the service has it, until the page ends. */

@@ -61,8 +61,13 @@ const ofList = (list) =>
 
 /** @typedef {{recorder: MediaRecorder, began: number}} Recording */
 
-/** @param {(recording: Recording | null) => void} set */
-async function startRecording(set) {
+/** What is being recorded goes on, and can be stopped, whatever else the page shows meanwhile. */
+const recording = signal(/** @type {Recording | null} */ (null));
+
+/** @param {BeforeUnloadEvent} event */
+const stay = (event) => event.preventDefault();
+
+async function startRecording() {
   let stream;
   try {
     stream = await navigator.mediaDevices.getUserMedia({ audio: true });
@@ -76,13 +81,15 @@ async function startRecording(set) {
   recorder.ondataavailable = (event) => event.data.size && pieces.push(event.data);
   recorder.onstop = () => {
     for (const track of stream.getTracks()) track.stop();
-    set(null);
+    recording.value = null;
+    removeEventListener("beforeunload", stay);
     const kind = recorder.mimeType.includes("mp4") ? "m4a" : "webm";
     const name = `${t("recording")} ${new Date().toLocaleString(lang())}.${kind}`.replaceAll(/[/:]/g, "-");
     send([{ file: new Blob(pieces, { type: recorder.mimeType }), name }]);
   };
   recorder.start(1000);
-  set({ recorder, began: Date.now() });
+  recording.value = { recorder, began: Date.now() };
+  addEventListener("beforeunload", stay);
 }
 
 /** @param {{recording: Recording}} props */
@@ -129,7 +136,7 @@ function Options({ models }) {
 export function PutIn() {
   const files = useRef(/** @type {HTMLInputElement | null} */ (null));
   const folder = useRef(/** @type {HTMLInputElement | null} */ (null));
-  const [recording, setRecording] = useState(/** @type {Recording | null} */ (null));
+  const running = useSignal(recording);
   const [models, setModels] = useState(/** @type {string[]} */ ([]));
   useEffect(() => {
     api.models().then(setModels, () => {});
@@ -143,12 +150,12 @@ export function PutIn() {
       <${Icon} name="wave" />
       <h1><span class="wide-only">${t("drop_here")}</span><span class="narrow-only">${t("put_in")}</span></h1>
       <p class="soft wide-only">${t("drop_more")}</p>
-      ${recording
-        ? html`<${Running} recording=${recording} />`
+      ${running
+        ? html`<${Running} recording=${running} />`
         : html`<div class="row wrap" style=${{ justifyContent: "center" }}>
             <button type="button" class="button main" onClick=${() => files.current?.click()}><${Icon} name="upload" />${t("choose_files")}</button>
             <button type="button" class="button wide-only" onClick=${() => folder.current?.click()}>${t("choose_folder")}</button>
-            <button type="button" class="button" onClick=${() => startRecording(setRecording)}><${Icon} name="mic" />${t("record")}</button>
+            <button type="button" class="button" onClick=${() => startRecording()}><${Icon} name="mic" />${t("record")}</button>
           </div>`}
       <input ref=${files} id="files" type="file" multiple hidden onChange=${chosen} aria-label=${t("choose_files")} />
       <input ref=${folder} id="folder" type="file" multiple webkitdirectory hidden onChange=${chosen} aria-label=${t("choose_folder")} />

@@ -5,7 +5,7 @@
 // One request at a time. What the service has grows by versions: whoever saves names the one he knew, and is told of a newer one.
 import { api, wait } from "./api.js";
 import { History, docOf, editsBetween, endOf, merged, startOf, textOf } from "./doc.js";
-import { remember, remembered } from "./ui.js";
+import { remember, remembered, tellError } from "./ui.js";
 import { signal } from "./vendor/signals-core.js";
 
 /**
@@ -37,6 +37,8 @@ export class Session {
     this.doc = signal(this.base);
     this.state = signal(/** @type {SaveState} */ ("saved"));
     this.problem = signal("");
+    /** What was sent last to be saved: its answer may be lost. @type {Doc | null} */
+    this.sent = null;
     /** The other side's version where both changed the same place. */
     this.theirs = signal(/** @type {import("./api.js").Version | null} */ (null));
     this.merged = signal("");
@@ -69,7 +71,22 @@ export class Session {
     this.stop.abort();
     removeEventListener("online", this.retry);
     removeEventListener("beforeunload", this.leaving);
-    if (this.history.now !== this.base) void this.save();
+    void this.finish();
+  }
+
+  /** The last save, behind the one that is on its way; what cannot be saved is told. */
+  async finish() {
+    await this.syncing?.catch(() => {});
+    for (let tries = 0; this.history.now !== this.base; tries += 1) {
+      try {
+        await this.save();
+      } catch (error) {
+        const { status } = /** @type {import("./api.js").ApiError} */ (error);
+        if (status === 412 && tries < 5 && (await this.meet().catch(() => false))) continue;
+        tellError(error);
+        return;
+      }
+    }
   }
 
   /** @param {Doc} doc */
@@ -126,11 +143,11 @@ export class Session {
     }
   }
 
-  /** Whether to try again. @param {unknown} error @param {number} tries */
+  /** Whether to try again. @param {unknown} error @param {number} tries @returns {Promise<boolean>} */
   async failed(error, tries) {
     const { status = -1, message = String(error) } = /** @type {import("./api.js").ApiError} */ (error);
     if (this.isClosed) return false;
-    if (status === 412) return this.meet();
+    if (status === 412) return this.meet().catch((other) => this.failed(other, tries));
     if (status === 0 || status === 408 || status === 429 || status >= 500) {
       this.state.value = "offline";
       await wait(Math.min(1000 * 2 ** tries, 10_000), this.stop.signal);
@@ -178,6 +195,7 @@ export class Session {
         to,
         segments: segments.map(({ words, language_code }) => ({ words, language_code })),
       }));
+      this.sent = doc;
       const saved = await api.save(this.id, this.version, { edits: told, author: author(), draft: true, note: "" });
       this.version = saved.version;
     }
@@ -188,6 +206,11 @@ export class Session {
   async meet() {
     const latest = await api.transcript(this.id);
     const theirs = docOf(latest.transcript);
+    if (this.sent && !editsBetween(this.sent, theirs).length) {
+      this.version = latest.version; // it was us: the answer was lost
+      this.base = this.sent;
+      return true;
+    }
     const both = merged(this.base, this.history.now, theirs);
     if (!both) {
       this.theirs.value = latest;
