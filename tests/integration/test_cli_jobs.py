@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import uvicorn
 
-from autorag_whisper.cli import run
+from autorag_whisper.cli import run, server_client
 from autorag_whisper.cli.context import CommandContext
 from autorag_whisper.jobs.memory import MemoryJobStore
 from autorag_whisper.jobs.runner import JobRunner
@@ -118,6 +118,20 @@ def test_a_result_whose_name_takes_many_bytes_is_written(shell: Shell, talk: Pat
     shell.types("export", job, again, "-f", "words", "-o", tmp_path / "two")
     assert [path.name[:60] for path in (tmp_path / "one").iterdir()] == ["\u8b1b" * 60]
     assert len(list((tmp_path / "two").iterdir())) == 2
+
+
+def test_a_list_goes_on_where_the_job_at_a_pages_end_is_forgotten(
+    shell: Shell, talk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_client, "_MOST_LISTED", 2)
+    ids = [shell.types("add", talk, "--language", "en").strip() for _ in range(5)]
+    until(lambda: all(shell.state(job) == "done" for job in ids))
+    with server_client.JobsClient(shell.url, KEY) as client:
+        listed = client.listed()
+        seen = [next(listed)["id"], next(listed)["id"]]
+        assert shell.store.library.forget(seen[1]) is not None
+        seen += [job["id"] for job in listed]
+    assert seen == ids[::-1]
 
 
 def test_several_files_are_added_and_waited_for_at_once(shell: Shell, talk: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from autorag_whisper.format import parse
 from autorag_whisper.jobs.job import JobRequest, KeptMedia
+from autorag_whisper.jobs.listening import Listening
 from autorag_whisper.jobs.sqlite import SqliteJobStore
 from autorag_whisper.server.jobs import JobSettings
 from autorag_whisper.server.links import HOLDS_S
@@ -394,6 +395,32 @@ def test_the_waveform_is_as_long_as_the_recording_and_loud_where_it_is(world: Jo
     assert min(values[51:99]) >= 40 <= max(values) <= 50
     assert 20 <= min(values[101:]) <= max(values[101:]) <= 25
     assert world.get(f"/v1/jobs/{job}/peaks").json() == peaks
+
+
+def test_recordings_that_are_being_decoded_hold_up_none_that_was(
+    world: JobsWorld, speech: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Two long ones held up every edit of others, whose times come from sound that is there already.
+    jobs, let = [world.add(speech) for _ in range(3)], threading.Event()
+    begun, decode = threading.Semaphore(0), Listening._decode
+    assert world.get(f"/v1/jobs/{jobs[0]}/peaks").status_code == 200
+
+    def held(self: Listening, *of: Any) -> None:
+        begun.release()
+        assert let.wait(60)
+        decode(self, *of)
+
+    monkeypatch.setattr(Listening, "_decode", held)
+    with ThreadPoolExecutor(2) as threads:
+        waiting = [threads.submit(world.get, f"/v1/jobs/{job}/peaks") for job in jobs[1:]]
+        try:
+            assert all(begun.acquire(timeout=60) for _ in jobs[1:])
+            align = {"start": 0.0, "end": 1.0, "text": "well"}
+            assert world.client.post(f"/v1/jobs/{jobs[0]}/align", json=align).status_code == 200
+            assert world.get(f"/v1/jobs/{jobs[0]}/media", format="wav").status_code == 200
+        finally:
+            let.set()
+        assert [one.result().status_code for one in waiting] == [200, 200]
 
 
 def test_a_recording_that_no_browser_plays_comes_as_wav_in_ranges(world: JobsWorld) -> None:

@@ -59,16 +59,25 @@ class JobsClient:
             return self._ask("POST", "/v1/jobs", data=fields, files={"file": (name, file)}, headers=headers)
 
     def listed(self, state: str = "", limit: int | None = None) -> Iterator[dict[str, Any]]:
-        """The newest first, page by page; `limit`: at most so many."""
-        before, left = "", limit
-        while left is None or left > 0:
-            page = min(_MOST_LISTED, left or _MOST_LISTED)
+        """The newest first, page by page, each once; `limit`: at most so many."""
+        before, seen = "", set[str]()
+        while limit is None or len(seen) < limit:
+            page = min(_MOST_LISTED, limit or _MOST_LISTED)
             asked = {"state": state, "limit": page, "before": before}
-            told = self._ask("GET", "/v1/jobs", params={name: value for name, value in asked.items() if value})
-            yield from told["data"]
+            try:
+                told = self._ask("GET", "/v1/jobs", params={name: value for name, value in asked.items() if value})
+            except ServerRefused as error:
+                if not before or error.code != "job_not_found":
+                    raise
+                before = ""  # the job that the next page begins behind was forgotten meanwhile
+                continue
+            for job in told["data"]:
+                if job["id"] not in seen and (limit is None or len(seen) < limit):
+                    seen.add(job["id"])
+                    yield job
             if not told["has_more"]:
                 return
-            before, left = told["data"][-1]["id"], None if left is None else left - len(told["data"])
+            before = told["data"][-1]["id"]
 
     def show(self, job: str) -> dict[str, Any]:
         """One of them."""

@@ -93,6 +93,10 @@ class Listening:
             file.write(json.dumps(body).encode())
         return found
 
+    def is_kept(self, job_id: str) -> bool:
+        """Whether a recording was decoded, and what was made of it is there still."""
+        return self._place(job_id, "wav").exists()
+
     def remove(self, job_id: str) -> None:
         """What is kept of a job's recording."""
         for kind in ("wav", "peaks"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from contextlib import asynccontextmanager, nullcontext
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from autorag_whisper.server.jobs import client_of, has_media, job_of
 from autorag_whisper.server.take_out import stem_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     import numpy as np
@@ -56,30 +58,31 @@ class Recordings:
     async def samples(self, job: Job, span: tuple[float, float]) -> NDArray[np.int16]:
         """What of it lies between two seconds. Raises the Media* errors."""
         runner = self._jobs.runner
-        async with self._decodes:
-            try:
-                return await asyncio.to_thread(runner.files.listening.samples, job, runner.decoding, span)
-            except FileNotFoundError:
-                raise no_media(job, 409) from None
+        async with self._place(job, 409):
+            return await asyncio.to_thread(runner.files.listening.samples, job, runner.decoding, span)
 
     async def wav(self, job: Job) -> tuple[Path, int]:
         """All of it as a WAV file, and its bytes. Raises the Media* errors."""
         runner = self._jobs.runner
-        async with self._decodes:
-            try:
-                path = await asyncio.to_thread(runner.files.listening.wav, job, runner.decoding)
-                return path, path.stat().st_size
-            except FileNotFoundError:
-                raise no_media(job) from None
+        async with self._place(job):
+            path = await asyncio.to_thread(runner.files.listening.wav, job, runner.decoding)
+            return path, path.stat().st_size
 
     async def peaks(self, job: Job) -> Peaks:
         """Its waveform. Raises the Media* errors."""
         runner = self._jobs.runner
-        async with self._decodes:
-            try:
-                return await asyncio.to_thread(runner.files.listening.peaks, job, runner.decoding)
-            except FileNotFoundError:
-                raise no_media(job) from None
+        async with self._place(job):
+            return await asyncio.to_thread(runner.files.listening.peaks, job, runner.decoding)
+
+    @asynccontextmanager
+    async def _place(self, job: Job, status: int = 404) -> AsyncIterator[None]:
+        """Among those who decode; what was decoded before waits for none of them. Raises ApiError where it is gone."""
+        is_kept = await asyncio.to_thread(self._jobs.runner.files.listening.is_kept, job.id)
+        try:
+            async with nullcontext() if is_kept else self._decodes:
+                yield
+        except FileNotFoundError:
+            raise no_media(job, status) from None
 
 
 def add_routes(app: FastAPI, jobs: Jobs, recordings: Recordings, links: MediaLinks) -> None:
