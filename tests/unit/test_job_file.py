@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from autorag_whisper.cli.job_store import open_store
+from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.domain.job_errors import StoreUnavailable
 from autorag_whisper.jobs import sqlite_file as module
 from autorag_whisper.jobs.job import JobRequest, JobState
@@ -66,6 +68,13 @@ def test_a_file_of_a_newer_version_and_one_that_is_none_are_refused_by_name(tmp_
     (tmp_path / "text.sqlite3").write_text("no database " * 100)
     with pytest.raises(StoreUnavailable, match="not a database"):
         SqliteJobStore(tmp_path / "text.sqlite3")
+
+
+def test_a_folder_that_cannot_be_made_is_told_as_the_options_fault(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InvalidOption, match=r"--data.*can be written"):
+            open_store(folder, "")
 
 
 def test_a_network_file_system_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
