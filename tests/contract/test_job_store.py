@@ -53,6 +53,29 @@ def test_jobs_are_listed_the_newest_first_in_pages(store: JobStore) -> None:
     assert store.newest(state=JobState.RUNNING) == [claim.job]
 
 
+def test_what_a_clock_put_off_that_was_a_year_ahead_is_done_when_it_is_set_right(store: JobStore) -> None:
+    year_s, now_s = 365 * 86_400.0, 1000.0
+    failed, in_hand, waits = (store.add(replace(TALK, webhook="https://host/"), year_s) for _ in range(3))
+    first = store.claim(LEASE_S, year_s)
+    assert first is not None
+    assert store.fail(first, "{}", year_s, year_s + 300.0)
+    second = store.claim(LEASE_S, year_s)
+    assert second is not None
+    assert (first.job.id, second.job.id) == (failed.id, in_hand.id)
+    claims = [store.claim(1000.0, now_s) for _ in range(4)]
+    assert {claim.job.id for claim in claims if claim is not None} == {failed.id, in_hand.id, waits.id}
+    assert store.renew(second, LEASE_S, now_s, (0.0, 0.0)) is None
+    assert claims[0] is not None
+    assert store.fail(claims[0], "{}", now_s, now_s + 300.0)  # what is put off by the right clock is
+    assert store.claim(LEASE_S, now_s + 299.0) is None
+    assert claims[1] is not None
+    assert store.finish(claims[1], year_s)
+    message = store.deliveries.claim(LEASE_S, now_s)
+    assert message is not None
+    assert message.job_id == claims[1].job.id
+    assert store.deliveries.claim(LEASE_S, now_s) is None
+
+
 def test_every_job_is_seen_whatever_is_forgotten_and_goes_on_meanwhile(store: JobStore) -> None:
     # Another server forgot the job behind which the next page begins: all older ones were taken for none.
     jobs = [store.add(TALK, float(n)) for n in range(7)]

@@ -43,4 +43,4 @@ def _writing_in(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InvalidOption("--data", folder, f"a folder that can be written ({system_reason(error)})") from error
+        raise InvalidOption("--data", str(folder), f"a folder that can be written ({system_reason(error)})") from error

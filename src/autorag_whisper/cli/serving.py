@@ -176,7 +176,7 @@ def _job_settings(given: Mapping[str, Any], *, tells: bool) -> JobSettings:
 
     for folder in given["allow_path"]:
         if not folder.is_dir():
-            raise InvalidOption("--allow-path", folder, "a folder that is there")
+            raise InvalidOption("--allow-path", str(folder), "a folder that is there")
     own, whole = (round(given[name] * 1e9) or None for name in ("client_gb", "keep_gb"))
     limits = QueueLimits(given["max_queued"], given["client_jobs"] or None, own, whole)
     kept = KeptMedia(given["keep_media_days"] * 86_400, round(given["keep_media_gb"] * 1e9) or None)

@@ -138,15 +138,17 @@ class Listening:
             file.write(_header(size))
 
     def _make_room(self, but: Path) -> None:
-        kept = sorted(self._folder.glob("*.wav"), key=lambda path: path.stat().st_mtime)
-        sizes = {path: path.stat().st_size for path in kept}
-        there = sum(sizes.values())
-        for path in kept:
+        found: dict[Path, os.stat_result] = {}
+        for path in self._folder.glob("*.wav"):
+            with contextlib.suppress(FileNotFoundError):  # another thread has removed it
+                found[path] = path.stat()
+        there = sum(status.st_size for status in found.values())
+        for path in sorted(found, key=lambda path: found[path].st_mtime):
             if there <= self._most_bytes:
                 return
             if path != but:
                 path.unlink(missing_ok=True)
-                there -= sizes[path]
+                there -= found[path].st_size
 
 
 @contextlib.contextmanager

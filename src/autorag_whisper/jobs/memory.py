@@ -24,7 +24,7 @@ from autorag_whisper.jobs.job import (
 )
 from autorag_whisper.jobs.memory_library import MemoryLibrary, Shelf
 from autorag_whisper.jobs.shown import ended_payload
-from autorag_whisper.jobs.store import MOST_DEATHS, WAITING_WORTH_S
+from autorag_whisper.jobs.store import AHEAD_S, MOST_DEATHS, WAITING_WORTH_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,6 +50,10 @@ class _Kept:
         self.events.append(JobEvent(len(self.events) + 1, *event))
 
 
+def _has_come(moment_s: float, now_s: float) -> bool:
+    return moment_s <= now_s or moment_s > now_s + AHEAD_S
+
+
 class MemoryDeliveries:
     """The `Deliveries` of a `MemoryJobStore`."""
 
@@ -62,7 +66,7 @@ class MemoryDeliveries:
             due = [
                 one
                 for one in self._all.values()
-                if not one.ended_s and one.due_s <= now_s and not one.url.startswith(tuple(busy))
+                if not one.ended_s and _has_come(one.due_s, now_s) and not one.url.startswith(tuple(busy))
             ]
             if not due:
                 return None
@@ -167,9 +171,10 @@ class MemoryJobStore:
     def claim(self, lease_s: float, now_s: float) -> Claim | None:
         with self._lock:
             for kept in self._jobs.values():
-                if kept.job.state is JobState.RUNNING and kept.lease_until_s < now_s:
+                is_dead = kept.lease_until_s < now_s or kept.job.claimed_s > now_s + AHEAD_S
+                if kept.job.state is JobState.RUNNING and is_dead:
                     self._died(kept, now_s)
-            waiting = [k for k in self._jobs.values() if k.job.state is JobState.QUEUED and k.ready_s <= now_s]
+            waiting = [k for k in self._jobs.values() if k.job.state is JobState.QUEUED and _has_come(k.ready_s, now_s)]
             if not waiting:
                 return None
             kept = min(waiting, key=lambda kept: kept.turn)

@@ -33,7 +33,7 @@ from autorag_whisper.jobs.postgres_connections import ANSWER_S, Connections, Lis
 from autorag_whisper.jobs.postgres_deliveries import PostgresDeliveries, put_beside
 from autorag_whisper.jobs.postgres_library import PostgresDialect
 from autorag_whisper.jobs.sql_library import SqlLibrary, columns_of
-from autorag_whisper.jobs.store import MOST_DEATHS, WAITING_WORTH_S
+from autorag_whisper.jobs.store import AHEAD_S, MOST_DEATHS, WAITING_WORTH_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -138,12 +138,13 @@ class PostgresJobStore:
         with self._connections.using() as database, database.transaction():
             _take_from_the_dead(database, now_s)
             found = database.execute(
-                "WITH next AS (SELECT place FROM jobs WHERE state = 'queued' AND ready_s <= %(now)s "
-                "AND turn_s <= %(now)s + %(most)s ORDER BY turn_s, place LIMIT 1 FOR UPDATE SKIP LOCKED) "
+                "WITH next AS (SELECT place FROM jobs WHERE state = 'queued' AND "
+                "(ready_s <= %(now)s AND turn_s <= %(now)s + %(most)s OR ready_s > %(ahead)s) "
+                "ORDER BY turn_s, place LIMIT 1 FOR UPDATE SKIP LOCKED) "
                 "UPDATE jobs SET state = 'running', fence = fence + 1, lease_until_s = %(until)s, claimed_s = %(now)s, "
                 "claimed_audio_s = audio_s, started_s = CASE WHEN started_s = 0 THEN %(now)s ELSE started_s END "
                 "FROM next WHERE jobs.place = next.place RETURNING jobs.*",
-                {"now": now_s, "until": now_s + lease_s, "most": 100 * WAITING_WORTH_S},
+                {"now": now_s, "until": now_s + lease_s, "most": 100 * WAITING_WORTH_S, "ahead": now_s + AHEAD_S},
             ).fetchone()
         if found is None:
             return None
@@ -353,14 +354,14 @@ def _usage(database: Connection[DictRow], client: str | None) -> Usage:
 def _take_from_the_dead(database: Connection[DictRow], now_s: float) -> None:
     """Jobs whose process died: again, unless it did so with too many."""
     rows = database.execute(
-        "WITH dead AS (SELECT place FROM jobs WHERE state = 'running' AND lease_until_s < %(now)s "
-        "FOR UPDATE SKIP LOCKED) "
+        "WITH dead AS (SELECT place FROM jobs WHERE state = 'running' "
+        "AND (lease_until_s < %(now)s OR claimed_s > %(ahead)s) FOR UPDATE SKIP LOCKED) "
         "UPDATE jobs SET deaths = deaths + 1, fence = fence + 1, "
         "state = CASE WHEN wants_cancel THEN 'cancelled' WHEN deaths + 1 >= %(most)s THEN 'failed' ELSE 'queued' END, "
         "finished_s = CASE WHEN wants_cancel OR deaths + 1 >= %(most)s THEN %(now)s ELSE 0 END, "
         "error = CASE WHEN NOT wants_cancel AND deaths + 1 >= %(most)s THEN %(poisoned)s ELSE '' END "
         "FROM dead WHERE jobs.place = dead.place RETURNING jobs.*",
-        {"now": now_s, "most": MOST_DEATHS, "poisoned": POISONED},
+        {"now": now_s, "ahead": now_s + AHEAD_S, "most": MOST_DEATHS, "poisoned": POISONED},
     )
     for job in map(_job, rows.fetchall()):
         if job.state.is_final:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from autorag_whisper.jobs.delivery import Delivery
 from autorag_whisper.jobs.job import storable
 from autorag_whisper.jobs.shown import ended_payload
+from autorag_whisper.jobs.store import AHEAD_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,12 +29,12 @@ class PostgresDeliveries:
     def claim(self, lease_s: float, now_s: float, busy: Sequence[str] = ()) -> Delivery | None:
         with self._connections.using() as database:
             found = database.execute(
-                "WITH next AS (SELECT number FROM deliveries WHERE ended_s = 0 AND due_s <= %s "
+                "WITH next AS (SELECT number FROM deliveries WHERE ended_s = 0 AND (due_s <= %s OR due_s > %s) "
                 "AND NOT EXISTS (SELECT 1 FROM unnest(%s::text[]) AS busy WHERE starts_with(url, busy)) "
                 "ORDER BY due_s, number LIMIT 1 FOR UPDATE SKIP LOCKED) "
                 "UPDATE deliveries SET due_s = %s, attempts = attempts + 1 "
                 "FROM next WHERE deliveries.number = next.number RETURNING deliveries.*",
-                (now_s, list(busy), now_s + lease_s),
+                (now_s, now_s + AHEAD_S, list(busy), now_s + lease_s),
             ).fetchone()
         return _delivery(found) if found else None
 

@@ -26,7 +26,7 @@ from autorag_whisper.jobs.sql_library import SqlLibrary, columns_of
 from autorag_whisper.jobs.sqlite_file import SqliteFile
 from autorag_whisper.jobs.sqlite_library import SqliteDialect
 from autorag_whisper.jobs.sqlite_schema import MIGRATIONS
-from autorag_whisper.jobs.store import MOST_DEATHS, WAITING_WORTH_S
+from autorag_whisper.jobs.store import AHEAD_S, MOST_DEATHS, WAITING_WORTH_S
 
 if TYPE_CHECKING:
     import sqlite3
@@ -47,9 +47,9 @@ class SqliteDeliveries:
         with self._file.writing() as database:
             found = database.execute(
                 "UPDATE deliveries SET due_s = ?, attempts = attempts + 1 WHERE number = ("  # noqa: S608 - of the above
-                f"SELECT number FROM deliveries WHERE ended_s = 0 AND due_s <= ?{others} "
+                f"SELECT number FROM deliveries WHERE ended_s = 0 AND (due_s <= ? OR due_s > ?){others} "
                 "ORDER BY due_s, number LIMIT 1) RETURNING *",
-                (now_s + lease_s, now_s, *(value for one in busy for value in (len(one), one))),
+                (now_s + lease_s, now_s, now_s + AHEAD_S, *(value for one in busy for value in (len(one), one))),
             ).fetchone()
         return _delivery(found) if found else None
 
@@ -157,11 +157,12 @@ class SqliteJobStore:
     def claim(self, lease_s: float, now_s: float) -> Claim | None:
         with self._file.writing() as database:
             self._take_from_the_dead(database, now_s)
-            database.execute(
-                "UPDATE jobs INDEXED BY postponed SET delayed = 0 "
-                "WHERE state = 'queued' AND delayed = 1 AND ready_s <= ?",
-                (now_s,),
-            )
+            for bound, moment_s in (("ready_s <= ?", now_s), ("ready_s > ?", now_s + AHEAD_S)):
+                database.execute(
+                    "UPDATE jobs INDEXED BY postponed SET delayed = 0 "  # noqa: S608 - of the above alone
+                    f"WHERE state = 'queued' AND delayed = 1 AND {bound}",
+                    (moment_s,),
+                )
             found = database.execute(
                 "UPDATE jobs SET state = 'running', fence = fence + 1, lease_until_s = ?, claimed_s = ?, "
                 "claimed_audio_s = audio_s, started_s = CASE WHEN started_s THEN started_s ELSE ? END WHERE place = ("
@@ -174,12 +175,12 @@ class SqliteJobStore:
     def _take_from_the_dead(self, database: sqlite3.Connection, now_s: float) -> None:
         """Jobs whose process died: again, unless it did so with too many."""
         ended = database.execute(
-            "UPDATE jobs INDEXED BY leased SET deaths = deaths + 1, fence = fence + 1, "
+            "UPDATE jobs SET deaths = deaths + 1, fence = fence + 1, "
             "state = CASE WHEN wants_cancel THEN 'cancelled' WHEN deaths + 1 >= ? THEN 'failed' ELSE 'queued' END, "
             "finished_s = CASE WHEN wants_cancel OR deaths + 1 >= ? THEN ? ELSE 0 END, "
             "error = CASE WHEN NOT wants_cancel AND deaths + 1 >= ? THEN ? ELSE '' END "
-            "WHERE state = 'running' AND lease_until_s < ? RETURNING *",
-            (MOST_DEATHS, MOST_DEATHS, now_s, MOST_DEATHS, POISONED, now_s),
+            "WHERE state = 'running' AND (lease_until_s < ? OR claimed_s > ?) RETURNING *",
+            (MOST_DEATHS, MOST_DEATHS, now_s, MOST_DEATHS, POISONED, now_s, now_s + AHEAD_S),
         ).fetchall()
         for job in map(_job, ended):
             if job.state.is_final:

@@ -35,12 +35,20 @@ MOST_DEATHS = 20
 Many, as it is seldom that: media is decoded and recognised in the worker's process, whose deaths the transcriber judges
 itself (PoisonedFile). What dies here was mostly killed, with whatever it had in hand.
 """
+AHEAD_S = 2 * 86_400.0
+"""What lies further ahead (the moment of the next try, a claim) was told by a clock that has been set back since.
+
+It holds no more: a job would wait for a year that was never meant.
+"""
 WAITING_WORTH_S = 60.0
 """How long a job waits until that counts as much as a step of priority."""
 
 
 class Deliveries(Protocol):
-    """Messages of webhooks that are to be sent. A delivery is its holder's until the lease runs out."""
+    """Messages of webhooks that are to be sent. A delivery is its holder's until the lease runs out.
+
+    One that is due more than `AHEAD_S` from now is due.
+    """
 
     def claim(self, lease_s: float, now_s: float, busy: Sequence[str] = ()) -> Delivery | None:
         """The one that is due first, with one attempt more; None where none is due.
@@ -108,7 +116,8 @@ class JobStore(Protocol):
     def claim(self, lease_s: float, now_s: float) -> Claim | None:
         """The next job: the highest priority, then the oldest; None where none is to be had.
 
-        A minute of waiting counts as much as one step of priority, so that nothing waits for ever.
+        A minute of waiting counts as much as one step of priority, so that nothing waits for ever. What a clock has
+        put off, or claimed, that was ahead by more than `AHEAD_S` is to be had.
         """
         ...
 
