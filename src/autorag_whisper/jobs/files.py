@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 import uuid
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -105,19 +106,27 @@ class JobFiles:
         old_s = now_s - _STRAY_S if store.is_shared else None
 
         def is_old(path: Path) -> bool:
-            return old_s is None or path.stat().st_mtime < old_s
+            try:
+                return old_s is None or path.stat().st_mtime < old_s
+            except FileNotFoundError:  # another server has removed it
+                return False
 
-        strays = {path for path in self.uploads.iterdir() if is_old(path)}
-        if strays:
-            strays -= {self.media(job) for job in every_job(store) if job.media_bytes or job.state is not JobState.DONE}
+        folders = (self.uploads, self.results, self.listening.folder)
+        strays = {path for folder in folders for path in folder.iterdir() if is_old(path)}
+        by_id = defaultdict[str, set[Path]](set)
+        for path in strays:
+            by_id[path.name.partition(".")[0]].add(path)
+        for job in every_job(store) if strays else ():
+            if job.media_bytes or job.state is not JobState.DONE:
+                strays.discard(self.media(job))
+            is_in_hand = store.is_shared and not job.state.is_final
+            strays -= {
+                path
+                for path in by_id.get(job.id, ())
+                if path.parent != self.results or path.name == job.result or is_in_hand
+            }
         for stray in strays:
             stray.unlink(missing_ok=True)
-        self.listening.remove_strays(lambda path: is_old(path) and store.get(path.name.partition(".")[0]) is None)
-        for path in filter(is_old, self.results.iterdir()):
-            job = store.get(path.name.partition(".")[0])
-            in_hand = store.is_shared and job is not None and not job.state.is_final
-            if job is None or (job.result != path.name and not in_hand):
-                path.unlink(missing_ok=True)
 
 
 def mark_of(folder: Path) -> str:

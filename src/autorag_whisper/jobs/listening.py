@@ -56,7 +56,7 @@ class Listening:
     """
 
     def __init__(self, folder: Path, media: Callable[[Job], Path], most_bytes: int = MOST_KEPT_BYTES) -> None:
-        self._folder, self._media, self._most_bytes = folder, media, most_bytes
+        self.folder, self._media, self._most_bytes = folder, media, most_bytes
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._making: dict[str, threading.Lock] = {}
@@ -102,13 +102,8 @@ class Listening:
         for kind in ("wav", "peaks"):
             self._place(job_id, kind).unlink(missing_ok=True)
 
-    def remove_strays(self, is_stray: Callable[[Path], bool]) -> None:
-        """What is there that `is_stray`."""
-        for path in filter(is_stray, self._folder.iterdir()):
-            path.unlink(missing_ok=True)
-
     def _place(self, job_id: str, kind: str) -> Path:
-        return self._folder / f"{job_id}.{kind}"
+        return self.folder / f"{job_id}.{kind}"
 
     def _kept(self, job: Job, decoding: DecodingLimits) -> Path:
         path = self._place(job.id, "wav")
@@ -139,7 +134,7 @@ class Listening:
 
     def _make_room(self, but: Path) -> None:
         found: dict[Path, os.stat_result] = {}
-        for path in self._folder.glob("*.wav"):
+        for path in self.folder.glob("*.wav"):
             with contextlib.suppress(FileNotFoundError):  # another thread has removed it
                 found[path] = path.stat()
         there = sum(status.st_size for status in found.values())
