@@ -436,7 +436,7 @@ def test_a_recording_that_no_browser_plays_comes_as_wav_in_ranges(world: JobsWor
         heard = np.frombuffer(told.readframes(told.getnframes()), "<i2")
     assert np.abs(heard - np.frombuffer(tone, ">i2")).max() <= 1
     etag = whole.headers["etag"]
-    for path in world.runner.files.listening._folder.glob("*.wav"):  # room was made
+    for path in world.runner.files.listening.folder.glob("*.wav"):  # room was made
         path.unlink()
     ranged = {"Range": "bytes=100-199", "If-Range": etag}
     part = world.client.get(f"/v1/jobs/{job}/media?format=wav", headers=ranged)
