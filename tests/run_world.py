@@ -12,6 +12,7 @@ from autorag_whisper.gpu.arbiter.lease import GpuArbiter, LeaseRequest
 from autorag_whisper.gpu.card_sharing import CardSharing, WhisperTenant
 from autorag_whisper.models.store import ModelFiles, ModelOrigin
 from autorag_whisper.recognition.recognizer import Recognizer
+from autorag_whisper.recognition.shares import LEAST_SHARE
 from autorag_whisper.residency.recognition_models import RecognitionModels
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeVoiceActivity, FakeWhisper, Faults
@@ -44,6 +45,7 @@ class World:
         idle: Callable[[Callable[[], object]], IdleTimer] | None = None,
         engine: Callable[..., Any] = FakeWhisper,
         voice: VoiceActivity | None = None,
+        lower_share: float = LEAST_SHARE,
         **fake: object,
     ) -> None:
         self.faults = {"cpu": Faults(), "cuda": Faults()}
@@ -69,6 +71,7 @@ class World:
             alignment_models,
             sharing,
             idle(whisper.idle_out) if idle is not None else None,
+            lower_share=lower_share,
         )
         self.transcriber = SupervisedTranscriber(self.parts)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorag_whisper.recognition.shares import LEAST_SHARE, MOST_WAITED, Shares
+from autorag_whisper.recognition.shares import MOST_WAITED, Shares
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +91,22 @@ def test_room_that_was_left_in_a_batch_costs_nothing(least: float, batches: list
         assert shares.owed_s.get(1, 0.0) >= 0.0
 
 
-def test_a_quarter_is_the_share_where_nothing_else_is_said() -> None:
-    went = [first for first, _ in divided(LEAST_SHARE, [(30.0, 30.0)] * 41)]
+@given(SHARE, st.lists(st.tuples(SECONDS, SECONDS, st.booleans()), min_size=1, max_size=80))
+def test_who_comes_and_goes_leaves_the_lower_priority_its_share(
+    least: float, batches: list[tuple[float, float, bool]]
+) -> None:
+    """A client that has an answer sends the next request: while its own is computed nothing of it waits."""
+    shares, lower, total = Shares(least), 0.0, 0.0
+    biggest = max(60.0, *(s for low, high, _ in batches for s in (low, high)))
+    for low, high, waits in batches:
+        first = shares.first({0, 1}) if waits else 0
+        seconds = high if first else low
+        shares = shares.after(first, {first: seconds}, {0, 1} if waits else {0}, {0, 1})
+        lower, total = lower + (0 if first else seconds), total + seconds
+        assert lower >= least * total - 2 * biggest
+
+
+def test_with_a_quarter_one_batch_in_four_is_the_lower_priority_s() -> None:
+    went = [first for first, _ in divided(0.25, [(30.0, 30.0)] * 41)]
     assert went[:6] == [1, 0, 1, 1, 1, 0]
     assert went.count(0) == 10

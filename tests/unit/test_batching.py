@@ -301,7 +301,7 @@ def test_a_run_of_low_priority_has_its_turn_beside_any_number_of_others(least: f
 
 def test_any_number_of_runs_of_low_priority_leaves_the_higher_one_its_part() -> None:
     """Each that had waited long went before all others: a hundred of them had the engine for themselves."""
-    low, went, shares = [of_run(n, 27, beam_size=n + 6) for n in range(40)], list[int](), Shares()
+    low, went, shares = [of_run(n, 27, beam_size=n + 6) for n in range(40)], list[int](), Shares(0.25)
     waited = [0] * len(low)
     while any(pool.waiting for pool in low):
         first = shares.first({0, 1})

@@ -192,8 +192,8 @@ def next_batch(turns: Sequence[Turn], *, full: bool = False, share: int = 1) -> 
     """Chunks of one group that go together, for the first of `turns`; [] if it has none that is eligible.
 
     Of its groups the one whose batch is fullest, with what the others have of it, unless its oldest chunk was passed
-    over often enough. Those of its own priority and above have equal shares of the batch, oldest chunks first; the
-    others what room is left. `full`: a whole batch or none. Where these are the last chunks, `share` of them: as many
+    over often enough. Those of its own priority have equal shares of the batch, oldest chunks first; the others what
+    room is left. `full`: a whole batch or none. Where these are the last chunks, `share` of them: as many
     workers will divide them.
     """
     pool = turns[0].pool
@@ -215,14 +215,14 @@ def next_batch(turns: Sequence[Turn], *, full: bool = False, share: int = 1) -> 
 
 
 def _shared(waiting: Sequence[tuple[Turn, list[ChunkTask]]], size: int) -> list[ChunkTask]:
-    """`size` chunks at most, in equal shares of audio among those of the first one's priority and above."""
-    lead = waiting[0][0]
+    """`size` chunks at most, in equal shares of audio among those of the first one's priority, then among others."""
+    lead = waiting[0][0].priority
     batch: list[ChunkTask] = []
-    for priority in sorted({min(turn.priority, lead.priority) for turn, _ in waiting}, reverse=True):
+    for priority in sorted({turn.priority for turn, _ in waiting}, key=lambda one: (one != lead, -one)):
         left = [
             (turn.in_flight_s, n, list(reversed(tasks)))
             for n, (turn, tasks) in enumerate(waiting)
-            if min(turn.priority, lead.priority) == priority and tasks
+            if turn.priority == priority and tasks
         ]
         heapq.heapify(left)
         while left and len(batch) < size:

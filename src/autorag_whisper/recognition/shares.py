@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-LEAST_SHARE = 0.25
+LEAST_SHARE = 0.8
 """Of what those of lower priorities have, together, while they wait beside others."""
 MOST_WAITED = 16
 """Batches that may go before one that has a chunk of a priority, however little those had."""
@@ -58,7 +58,7 @@ class Shares:
         """What those below a priority are owed by it."""
         was = self.owed_s.get(priority, 0.0)
         below = sum(s for other, s in seconds.items() if other < priority)
-        due = self.least * (seconds.get(priority, 0.0) + below) if priority in waiting else 0.0
+        due = self.least * (seconds.get(priority, 0.0) + below)
         now = was + due - below
         if lead >= priority or priority not in waiting:  # it was room that was left, or held nobody up
             now = max(now, min(was, 0.0))

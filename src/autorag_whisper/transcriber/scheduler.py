@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError, EngineError
 from autorag_whisper.recognition.batching import Turn, in_turn, next_batch
-from autorag_whisper.recognition.shares import Shares
 from autorag_whisper.transcriber.own_threads import mark_as_ours
 from autorag_whisper.transcriber.scheduler_events import Admitted, Left, LookedFor, MayRetire, ReaderTold
 from autorag_whisper.transcriber.source_reader import FileBegun, FileRead, FileUnreadable, ReadingEvent
+from autorag_whisper.transcriber.turns import Turns
 from autorag_whisper.transcriber.workers import (
     EngineJob,
     EngineJobDone,
@@ -66,7 +66,7 @@ class Scheduler:
         self._runs: list[RunWork] = []
         self._owners: dict[int, RunWork] = {}  # key of a file: whose it is
         self._in_flight: dict[int, list[RunWork]] = {}  # identity of a job: whose rows it has
-        self._shares = Shares(request.lower_share)
+        self._turns = Turns(request.lower_share)
         self._keys = itertools.count()
         self._is_broken = False
         self.is_over = False
@@ -185,6 +185,7 @@ class Scheduler:
     def _dispatch(self) -> None:
         """Hand jobs to the workers, and let runs read on."""
         self._workers.interrupt_unwanted()
+        self._recall_spare()
         while self._workers.wants_a_spare and self._submit_next():
             pass
         for work in self._runs:
@@ -192,16 +193,28 @@ class Scheduler:
                 work.waits_for_grant = False
                 work.reader.grant()
 
+    def _recall_spare(self) -> None:
+        """Take the batch back that lies ready, if others have come whose turn is before its own."""
+        job = self._turns.giving_way({work.request.control.priority for work in self._able() if work.has_work})
+        if job is not None and self._workers.recall(job):
+            for work in self._forget(job):
+                work.again(job)
+            self._turns.taken_back()
+
+    def _able(self) -> list[RunWork]:
+        """The runs that may compute."""
+        return [work for work in self._runs if not work.is_stopped and not work.results.is_full]
+
     def _submit_next(self) -> bool:
         """Submit the next job, if there is one."""
-        able = {id(work.pool): work for work in self._runs if not work.is_stopped and not work.results.is_full}
+        able = {id(work.pool): work for work in self._able()}
         waiting = {work.request.control.priority for work in able.values() if work.has_work}
         if not waiting:
             return False
-        turns = in_turn([work.turn for work in able.values()], self._shares.first(waiting))
+        turns = in_turn([work.turn for work in able.values()], self._turns.first(waiting))
         for turn in turns:
             work = able[id(turn.pool)]
-            order = [turn, *(other for other in turns if other is not turn)]
+            order = [turn, *(other for other in turns if other is not turn and self._may_ride(other, turn))]
             job = work.own_job or self._batch(work, order)
             if job is not None and job.tasks and not work.own_job and self._may_fill(order):
                 return False
@@ -209,6 +222,10 @@ class Scheduler:
                 self._submit(job, turn.priority, waiting)
                 return True
         return False
+
+    def _may_ride(self, other: Turn, turn: Turn) -> bool:
+        """Whether one's chunks may fill another's batch: a processor takes as much longer as a card does not."""
+        return other.priority == turn.priority or self._session.key.device.is_cuda
 
     def _may_fill(self, turns: Sequence[Turn]) -> bool:
         """Whether the first one's batch is better made when a worker is free: others of other runs may come that go
@@ -226,7 +243,8 @@ class Scheduler:
     def _submit(self, job: EngineJob, lead: int, waiting: set[int]) -> None:
         """Submit a job, for those of the priority `lead`; `waiting`: the priorities that had something to do."""
         works = list({id(work): work for key in sorted(job.files) for work in (self._owners[key],)}.values())
-        self._count(job, works, lead, waiting)
+        present = {work.request.control.priority for work in self._runs if not work.is_stopped}
+        self._turns.submitted(job, works, lead, waiting, present)
         for other in self._runs:
             other.waited += other not in works and other.has_work
         self._in_flight[id(job)] = works
@@ -240,17 +258,8 @@ class Scheduler:
             self._forget(job)
             raise
 
-    def _count(self, job: EngineJob, works: Sequence[RunWork], lead: int, waiting: set[int]) -> None:
-        """Note what a job takes of the engine for each priority."""
-        seconds = dict[int, float]()
-        for work in works:
-            priority = work.request.control.priority
-            seconds[priority] = seconds.get(priority, 0.0) + work.window_s(job)
-        present = waiting | {work.request.control.priority for work in self._runs if not work.is_stopped}
-        self._shares = self._shares.after(lead, seconds, waiting, present)
-
     def _may_read(self, work: RunWork) -> bool:
-        """Whether a run's reader may take its next step: all runs share the look-ahead, and none has to be without."""
+        """Whether a run's reader may take its next step: those share the look-ahead that have more than the least."""
         if not work.waits_for_grant or work.exhausted or work.is_stopped or work.results.is_full:
             return False
         if not work.in_flight and not work.has_work:
@@ -259,7 +268,7 @@ class Scheduler:
             return False
         if work.pool.seconds < LEAST_AHEAD_S:  # whatever others hold whose results nobody takes
             return True
-        readers = sum(not other.exhausted for other in self._runs)
+        readers = sum(not other.exhausted and other.pool.seconds >= LEAST_AHEAD_S for other in self._runs)
         waits_s = sum(other.pool.seconds for other in self._runs)
         return waits_s < LOOK_AHEAD_S and work.pool.seconds < LOOK_AHEAD_S / readers
 

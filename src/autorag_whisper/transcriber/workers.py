@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -39,6 +39,11 @@ class EngineJob:
     def files(self) -> set[int]:
         """The keys of the files that it is for."""
         return {task.file for task in self.tasks} | ({self.border.file} if self.border is not None else set())
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether it is a batch of chunks that may as well be done later: nothing was settled when it was made."""
+        return bool(self.tasks) and not self.voting and not any(task.fallback for task in self.tasks)
 
     @property
     def rows(self) -> int:
@@ -99,6 +104,7 @@ class Workers:
         self._session, self._telemetry, self._post = session, telemetry, post
         self._pool, self._retired = _threads(count), list[ThreadPoolExecutor]()
         self._interruptions: dict[Interruption, OnBehalf] = {}
+        self._last: tuple[EngineJob, Future[None], Interruption] | None = None
         self.in_flight = 0
 
     @property
@@ -122,8 +128,17 @@ class Workers:
         """Hand a job to the threads."""
         interruption = Interruption()
         self._interruptions[interruption] = on_behalf
-        self._pool.submit(self._work, job, on_behalf, interruption)
+        future = self._pool.submit(self._work, job, on_behalf, interruption)
+        self._last = job, future, interruption
         self.in_flight += 1
+
+    def recall(self, job: EngineJob) -> bool:
+        """Take the job that was submitted last back, which nothing is posted of then; False if it has begun."""
+        if self._last is None or self._last[0] is not job or not self._last[1].cancel():
+            return False
+        self._interruptions.pop(self._last[2], None)
+        self.in_flight -= 1
+        return True
 
     def interrupt_unwanted(self) -> None:
         """Have the calls end, within a step where their engine can do so, whose result nobody wants any more."""
