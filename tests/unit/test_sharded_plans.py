@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import os
@@ -61,9 +62,20 @@ def test_every_recording_is_in_one_shard_and_shards_are_as_equal_as_recordings_a
     for each, load in zip(loads.values(), sums, strict=True):
         assert load - each[-1] <= min(sums) + 1e-6
     # No more shards than are needed, and none that is larger than needed by more than a recording.
-    count = max(1, int(np.ceil(sum(costs) / shard_s)))
+    count = max(1, int(np.ceil(np.minimum(costs, shard_s).sum() / shard_s)))
+    assert all(len(each) == 1 or sum(each) < 2 * shard_s + 1e-6 for each in loads.values())
     assert len(loads) <= count
     assert not costs or max(sums) <= sum(costs) / count + max(costs) + 1e-6
+
+
+@pytest.mark.parametrize("lie", [1e7, 1e12, 1e300])
+def test_a_recording_that_is_said_to_be_endless_changes_nothing_for_the_others(lie: float) -> None:
+    # Of its 3e8 shards all but eleven would have been empty: the planner's memory went for them.
+    honest = [30.0] * 20
+    _, shards = cut(np.array([*honest, lie]), 60.0)
+    _, without = cut(np.array(honest), 60.0)
+    assert shards.max() == without.max() + 1
+    assert (shards == 0).sum() == 1, "it is alone in the dearest"
 
 
 def test_shards_have_one_to_ten_minutes() -> None:
@@ -169,13 +181,30 @@ HEAD = dumps(Head("ab12", 2, 1).facts())
         (HEAD + '\n{"shard":-1,"id":"a","uri":"/a"}\n', "from 0"),
         (HEAD + '\n{"shard":2,"id":"a","uri":"/a"}\n', "order of their shards"),
         (HEAD + '\n{"shard":1,"id":"a","uri":"/a"}\n{"shard":0,"id":"b","uri":"/b"}\n', "order of their shards"),
+        (HEAD + '\n{"shard":1,"id":"a","uri":"/a"}\n{"shard":1,"id":"a","uri":"/b"}\n', "shard 1 has 'a' twice"),
+        ('{"autorag_whisper_plan": 1, "plan": "ab", "shards": 1e999, "rows": 1}', "not whole"),
     ],
 )
 def test_what_is_no_plan_says_what_is_wrong_and_where(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "plan.jsonl"
     path.write_text(text, encoding="latin-1")
     with pytest.raises(InvalidPlan, match=said):
-        list(PlanFile(path).rows())
+        list(PlanFile(path).shards())
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("nonsense", "plan.jsonl"),
+        ('{"shard":0,"id":"","uri":"/a"}', "an id is"),
+        ('{"shard":0,"id":"a","uri":"/"}', "twice"),
+    ],
+)
+def test_a_shard_that_makes_no_sense_says_so_to_who_reads_it_alone(tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "plan.jsonl"
+    path.write_text(HEAD + '\n{"shard":0,"id":"a","uri":"/a"}\n' + line + "\n")
+    with pytest.raises(InvalidPlan, match=said):
+        PlanFile(path).rows_of(0)
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -212,6 +241,24 @@ def test_a_file_that_cannot_be_read_is_planned_and_so_not_forgotten(tmp_path: Pa
 def test_the_same_place_named_twice_is_one_recording(tmp_path: Path) -> None:
     made, plan = planned([*clips(3), *clips(3)], tmp_path / "plan.jsonl")
     assert (made.added, made.same, len(list(plan.rows()))) == (3, 0, 3)
+
+
+def test_a_named_pipe_and_an_empty_file_are_planned_and_not_waited_for(tmp_path: Path) -> None:
+    # Whoever opened the pipe for its digest waited for ever.
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "empty.wav").touch()
+    _, plan = planned(list(Listing([str(tmp_path)]).candidates()), tmp_path / "plan.jsonl", PlanRequest())
+    assert sorted(row.name for row in plan.rows()) == ["empty.wav", "pipe.wav"]
+
+
+@pytest.mark.parametrize("identity", ["content", "name"])
+def test_a_file_is_the_same_recording_in_a_folder_and_in_a_list(tmp_path: Path, identity: str) -> None:
+    (tmp_path / "a.wav").write_text("one")
+    (tmp_path / "list.jsonl").write_text('{"uri": "a.wav", "duration_s": 3}\n')
+    listing = Listing([str(tmp_path)], [tmp_path / "list.jsonl"])
+    request = PlanRequest(identity=identity, with_durations=False)
+    made, _ = planned(list(listing.candidates()), tmp_path / "plan.jsonl", request)
+    assert (made.added, made.same) == (1, 0)
 
 
 def test_an_id_for_two_recordings_is_refused() -> None:
@@ -264,9 +311,33 @@ def test_lists_as_text_json_lines_and_parquet(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_list_is_read_as_windows_writes_it(tmp_path: Path, encoding: str, end: str) -> None:
+    # The mark of the first bytes became a part of the first name, and that recording was not found.
+    places = ["/talks/Grüße.mp3", "/talks/two.mp3"]
+    for name, lines in (("l.txt", places), ("l.jsonl", [json.dumps({"uri": place}) for place in places])):
+        (tmp_path / name).write_bytes("".join(line + end for line in lines).encode(encoding))
+        assert [one.uri for one in Listing(lists=[tmp_path / name]).candidates()] == places
+
+
+@pytest.mark.parametrize("text", ["/a.wav\nb.wav\n", '{"uri": "/a.wav"}\n{"uri": "b.wav"}'])
+def test_a_list_on_standard_input(text: str) -> None:
+    given = io.BufferedReader(io.BytesIO(text.encode()))
+    listing = Listing(lists=[Path("-")], standard_input=given)
+    assert [one.uri for one in listing.candidates()] == ["/a.wav", os.path.abspath("b.wav")]  # noqa: PTH100 - as it is named
+    assert not given.closed
+    with pytest.raises(InvalidPlan, match="closed"):
+        list(Listing(lists=[Path("-")]).candidates())
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
+        ("l.txt", "\xff\xfe/"),
+        ("l.txt", "x" * (1 << 20)),
+        ("l.jsonl", '{"uri": "/a", "size_bytes": 1e999}'),
+        ("l.jsonl", "[" * 100_000),
         ("l.jsonl", "nonsense"),
         ("l.jsonl", "{}"),
         ("l.jsonl", "[1]"),
@@ -276,7 +347,7 @@ def test_lists_as_text_json_lines_and_parquet(tmp_path: Path) -> None:
     ],
 )
 def test_a_list_that_makes_no_sense(tmp_path: Path, name: str, text: str) -> None:
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, encoding="latin-1")
     with pytest.raises(InvalidPlan):
         list(Listing(lists=[tmp_path / name]).candidates())
 

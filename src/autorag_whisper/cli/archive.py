@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ def archive() -> None:
     epilog="""\b
 FILE may be a file, a folder, a quoted pattern, or an address of a storage: s3://bucket/folder/, s3://bucket/*.mp3.
 A list (--from) is text with a path or address in each line, or JSON lines or Parquet with "uri" and perhaps "id",
-"duration_s" and "size_bytes". A plan is JSON lines or, called *.parquet, a Parquet table."""
+"duration_s" and "size_bytes"; - is standard input. A plan is JSON lines or, called *.parquet, a Parquet table."""
 )
 @click.argument("arguments", metavar="[FILE]...", nargs=-1)
 @click.option("--from", "lists", multiple=True, metavar="LIST", type=click.Path(path_type=Path), help="See below.")
@@ -87,7 +88,7 @@ def plan(**given: Any) -> int:
     request = PlanRequest(
         Sizing(given["shard_minutes"], given["speed"]), given["identity"], with_durations=given["durations"]
     )
-    listing = Listing(given["arguments"], given["lists"])
+    listing = Listing(given["arguments"], given["lists"], getattr(sys.stdin, "buffer", None))
     made = make_plan(listing.candidates(), request, old)
     write_plan(output, made.head, made.lines)
     for note in listing.notes:

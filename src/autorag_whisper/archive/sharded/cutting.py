@@ -56,10 +56,11 @@ def cut(costs_s: NDArray[np.float64], shard_s: float) -> tuple[NDArray[np.int64]
         The recordings' indices in the order of the plan: by shard, within a shard the dearest first.
         The shard of each, in that order, counted from 0: the dearest shard is 0.
 
-    There are as few shards as hold all at `shard_s`. The dearest recording goes first, each to the shard with the
-    least in it, so that no two differ by more than the cost of one recording that both could have.
+    There are as few shards as hold all at `shard_s`; one that is dearer than that has a shard, however dear it is said
+    to be: headers lie, and nobody cuts a recording. The dearest goes first, each to the shard with the least in it, so
+    that no two differ by more than the cost of one recording that both could have.
     """
-    count = max(1, math.ceil(float(costs_s.sum()) / shard_s))
+    count = max(1, math.ceil(float(np.minimum(costs_s, shard_s).sum()) / shard_s))
     dearest_first = np.argsort(-costs_s, kind="stable")
     loads = [(0.0, shard) for shard in range(count)]
     shards = np.empty(len(costs_s), np.int64)

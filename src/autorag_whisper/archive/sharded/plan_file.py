@@ -7,6 +7,7 @@ import json
 import operator
 import os
 import secrets
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -74,10 +75,18 @@ class PlanFile:
     def shards(self, share: Share = ALL) -> Iterator[tuple[int, list[Row]]]:
         """Every shard of a share that has recordings, with these."""
         for shard, rows in itertools.groupby(self.rows(share), operator.attrgetter("shard")):
-            yield shard, list(rows)
+            yield shard, self._each_once(list(rows))
 
     def rows_of(self, shard: int) -> list[Row]:
         """The recordings of one shard, found without reading the others."""
+        try:
+            return self._each_once(self._found(shard))
+        except ValueError as error:
+            raise InvalidPlan(self.path.name, str(error)) from error
+        except OSError as error:
+            raise InvalidPlan(str(self.path), system_reason(error)) from error
+
+    def _found(self, shard: int) -> list[Row]:
         if self.path.suffix == PARQUET:
             from autorag_whisper.archive.sharded.tables import plan_rows_of
 
@@ -92,6 +101,13 @@ class PlanFile:
                 if row.shard == shard:
                     rows.append(row)
             return rows
+
+    def _each_once(self, rows: list[Row]) -> list[Row]:
+        """Rows of a shard, none of which may have another's id: a result would be of both."""
+        if len({row.id for row in rows}) < len(rows):
+            twice = next(who for who, count in Counter(row.id for row in rows).items() if count > 1)
+            raise InvalidPlan(self.path.name, f"shard {rows[0].shard} has {twice!r} twice")
+        return rows
 
     def _read_head(self) -> Head:
         try:

@@ -16,6 +16,7 @@ from autorag_whisper.archive.sharded.cutting import Sizing, cut, estimated_s
 from autorag_whisper.archive.sharded.listing import BY_CONTENT, BY_NAME, identity, stated_duration_s
 from autorag_whisper.archive.sharded.rows import Head, Row, dumps, shown
 from autorag_whisper.domain.archive_errors import InvalidPlan, NothingFound
+from autorag_whisper.domain.errors import MediaError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -144,7 +145,10 @@ class _Gathered:
     def _identity(self, candidate: Candidate) -> str:
         try:
             return identity(candidate, self._request.identity)
-        except OSError:  # recognising it says what is wrong with it: it is to be a failure, and not to be forgotten
+        except (
+            OSError,
+            MediaError,
+        ):  # recognising it says what is wrong with it: it is to be a failure, and not to be forgotten
             return identity(candidate, BY_NAME)
 
     def write_places(self) -> None:

@@ -135,7 +135,7 @@ class Head:
                 float(data.get("shard_minutes", 0.0)),
                 float(data.get("speed", 0.0)),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, OverflowError) as error:
             raise ValueError(f"its first line is not whole ({error})") from error
 
 

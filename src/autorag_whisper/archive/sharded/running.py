@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -187,19 +188,19 @@ class ShardedRun:
         self, shards: Iterable[tuple[int, list[Row]]], opener: Opener
     ) -> Iterator[tuple[_Shard, Row, MediaSource]]:
         """Every recording that is left, with its shard; what is to be recognised alone goes to the suspects."""
-        of_row: dict[str, _Shard] = {}
+        shards_of_rows = deque[_Shard]()  # of those whose sources are on their way: sources come in the order of rows
 
         def rows() -> Iterator[Row]:
             for number, todo in self._left(shards):
                 shard, deaths = _Shard(number, open=len(todo)), self._deaths(number)
                 for row in todo:
                     if row.id not in deaths:
-                        of_row[row.id] = shard
+                        shards_of_rows.append(shard)
                         yield row
                 self._suspects += [_Suspect(shard, row, deaths[row.id]) for row in todo if row.id in deaths]
 
         for row, source in opener.sources(rows()):
-            yield of_row.pop(row.id), row, source
+            yield shards_of_rows.popleft(), row, source
 
     def _deaths(self, shard: int) -> dict[str, Deaths]:
         """Of a shard's recordings with which processes died, in this attempt or when it failed for that."""
