@@ -35,7 +35,8 @@ LONGEST_NAME_BYTES = 255
 LANGUAGE, TRACK = "\0language\0", "\0track\0"
 """Placeholders in a name for what only the work tells. No file's name can have such a character."""
 
-_LONGEST_SUFFIX_BYTES = max(len(info.suffix) for info in FORMATS.values())
+LONGEST_BASE_BYTES = LONGEST_NAME_BYTES - max(len(info.suffix) for info in FORMATS.values())
+"""Of a name without its suffix, so that every format's name is one that a file system takes."""
 _LONGEST_LANGUAGE_BYTES = 12
 _NO_PART_OF_A_NAME = re.compile(r'[\x00-\x1f/\\:*?"<>|~.\s]+')
 
@@ -207,15 +208,19 @@ def _labels(inputs: Sequence[Input]) -> list[str]:
     return labels
 
 
-def _fitted(base: str, parts: NameParts) -> str:
-    """`base`, cut and with a digest at its end where with the longest suffix it would be too long for a file system."""
-    limit = LONGEST_NAME_BYTES - _LONGEST_SUFFIX_BYTES - (_LONGEST_LANGUAGE_BYTES if parts.with_language else 0)
-    if len(os.fsencode(base)) <= limit:
+def fitted(base: str, limit_bytes: int) -> str:
+    """`base`, cut and with a digest at its end where it would be too long for a file system."""
+    if len(os.fsencode(base)) <= limit_bytes:
         return base
     digest = hashlib.sha256(os.fsencode(base)).hexdigest()[:8]
-    while len(os.fsencode(base)) > limit - len(digest) - 1:
+    while len(os.fsencode(base)) > limit_bytes - len(digest) - 1:
         base = base[:-1]
     return f"{base}~{digest}"
+
+
+def _fitted(base: str, parts: NameParts) -> str:
+    """`base`, so that it fits with the longest suffix, and with a language where names have one."""
+    return fitted(base, LONGEST_BASE_BYTES - (_LONGEST_LANGUAGE_BYTES if parts.with_language else 0))
 
 
 def _plain(name: str) -> str:

@@ -6,19 +6,19 @@ What is merged depends on the plan and the results alone, not on who recognised 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import secrets
 import shutil
 from abc import abstractmethod
-from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from autorag_whisper.archive.sharded.merged_names import Names
 from autorag_whisper.archive.sharded.records import transcript_of
-from autorag_whisper.archive.sharded.rows import dumps, is_remote, shown
+from autorag_whisper.archive.sharded.rows import dumps
 from autorag_whisper.domain.archive_errors import MergeTargetExists, OutputFolderUnwritable
 from autorag_whisper.domain.errors import InvalidOption
 from autorag_whisper.files import sync_folder, system_reason
@@ -27,7 +27,7 @@ from autorag_whisper.format.options import SubtitleOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+    from pathlib import Path, PurePosixPath
 
     from autorag_whisper.archive.sharded.plan_file import PlanFile
     from autorag_whisper.archive.sharded.results import Results
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 MERGE_FILE = "merge.json"
 PARQUET, JSONL = "parquet", "jsonl"
 TABLES = (PARQUET, JSONL)
+_NOT_THIS_NAME = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+"""Something else has it or stands in its way, or the whole path is too long."""
 _SEGMENTS_A_FILE = 5_000_000  # of a table: about 1 GB of words
 
 
@@ -75,23 +77,59 @@ def merge(plan: PlanFile, results: Results, target: Path, request: MergeRequest)
     """
     if os.path.lexists(target) and not (target / MERGE_FILE).is_file():
         raise MergeTargetExists(str(target))
+    target = target.resolve()
     names = Names(plan) if any(name in FORMATS for name in request.formats) else None
-    building = target.with_name(f".autorag-whisper-{secrets.token_hex(6)}.tmp")
     merged = Merged()
     try:
-        building.mkdir(parents=True)
-        with contextlib.ExitStack() as stack:
-            writers = [stack.enter_context(writer) for writer in _writers(building, request, names)]
-            for number, rows in plan.shards():
-                _merge_shard(rows, results.records(number), writers, merged)
-        facts = {"plan": plan.head.plan, "results": results.folder.name, **vars(merged)}
-        (building / MERGE_FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        _put_in_place(building, target)
+        with _building(target) as building:
+            with contextlib.ExitStack() as stack:
+                writers = [stack.enter_context(writer) for writer in _writers(building, request, names)]
+                for number, rows in plan.shards():
+                    _merge_shard(rows, results.records(number), writers, merged)
+            facts = {"plan": plan.head.plan, "results": results.folder.name, **vars(merged)}
+            (building / MERGE_FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+            _put_in_place(building, target)
     except OSError as error:
         raise OutputFolderUnwritable(str(target), system_reason(error)) from error
+    return merged
+
+
+@contextlib.contextmanager
+def _building(target: Path) -> Iterator[Path]:
+    """A new folder beside `target`, which is removed at the end unless it was renamed.
+
+    What merges into `target` have left that were killed is removed first: it may be as large as the archive's results.
+    """
+    mark = f".autorag-whisper-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}-"
+    for left in target.parent.glob(f"{mark}*"):
+        with _locked(left) as is_left:
+            if is_left:
+                shutil.rmtree(left, ignore_errors=True)
+    token = secrets.token_hex(6)
+    building = target.with_name(f"{mark}{token}.tmp")
+    unlocked = target.with_name(f".autorag-whisper-{token}.tmp")
+    unlocked.mkdir(parents=True)
+    try:
+        with _locked(unlocked):
+            unlocked.rename(building)  # only what is locked has such a name, as long as its process lives
+            yield building
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return merged
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Hold a folder's lock; False where another has it, or there are no locks."""
+    with contextlib.ExitStack() as stack:
+        works = False
+        with contextlib.suppress(OSError, ImportError):
+            import fcntl
+
+            descriptor = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            works = True
+        yield works
 
 
 def _merge_shard(
@@ -115,56 +153,15 @@ def _put_in_place(building: Path, target: Path) -> None:
     if os.path.lexists(target):
         former = building.with_name(f"{building.name}.former")
         target.rename(former)
-    building.rename(target)
+    try:
+        building.rename(target)
+    except OSError:
+        if former is not None:
+            former.rename(target)
+        raise
     sync_folder(target.parent)
     if former is not None:
         shutil.rmtree(former, ignore_errors=True)
-
-
-class Names:
-    """The names of files that are made of recordings: those of their places below the folder that all share.
-
-    `talk.mp3` gives `talk.srt`, and `talk.mp3.srt` where something else would give that, too.
-    """
-
-    def __init__(self, plan: PlanFile) -> None:
-        places = (uri for row in plan.rows() for uri in (row.uri, *row.also))
-        self._common: tuple[str, ...] | None = None
-        stems: Counter[bytes] = Counter()
-        for uri in places:
-            folder = _parts(uri)[:-1]
-            shared = folder if self._common is None else self._common
-            self._common = tuple(part for part, _ in _while_equal(shared, folder))
-            stems[_digest(_stem(uri))] += 1
-        self._twice = frozenset(key for key, count in stems.items() if count > 1)
-
-    def of(self, uri: str, suffix: str) -> PurePosixPath:
-        """The file with this suffix, relative to the merged folder."""
-        base = shown(uri) if _digest(_stem(uri)) in self._twice else _stem(uri)
-        below = _parts(base)[len(self._common or ()) :]
-        return PurePosixPath(*below[:-1], below[-1] + suffix)
-
-
-def _parts(uri: str) -> tuple[str, ...]:
-    """The parts of a place. None is one that leads out of a folder."""
-    text = shown(uri).replace("://", "/") if is_remote(uri) else shown(uri)
-    return tuple(part for part in text.split("/") if part not in ("", ".", ".."))
-
-
-def _stem(uri: str) -> str:
-    place = PurePosixPath(shown(uri))
-    return shown(uri).removesuffix(place.suffix) if place.stem else shown(uri)
-
-
-def _while_equal(one: Sequence[str], other: Sequence[str]) -> Iterator[tuple[str, str]]:
-    for pair in zip(one, other, strict=False):
-        if pair[0] != pair[1]:
-            return
-        yield pair
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 # ---------------------------------------------------------------- writers
@@ -214,15 +211,25 @@ class _Files(_Writer):
     def add(self, row: Row, record: Mapping[str, Any], transcript: Transcript | None) -> None:  # noqa: ARG002 - the place is the row's
         if transcript is None:
             return
-        for name in self._formats:
-            text = render(transcript, name, self._subtitles).encode()
+        for form in self._formats:
+            text = render(transcript, form, self._subtitles).encode()
             for uri in (row.uri, *row.also):
-                path = self._folder / self._names.of(uri, FORMATS[name].suffix)
-                if os.path.lexists(path):  # "talk.mp3.srt" is of talk.mp3 beside talk.wav, and of talk.mp3.flac
-                    path = self._folder / self._names.of(uri, f".{row.id[:16]}{FORMATS[name].suffix}")
+                self._write(self._names.of(row.id, uri, FORMATS[form].suffix), text)
+
+    def _write(self, names: Sequence[PurePosixPath], text: bytes) -> None:
+        """Write it under the first of `names` that it can have."""
+        for name in names:
+            path = self._folder / name
+            try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                with path.open("xb") as file:
-                    file.write(text)
+                file = path.open("xb")
+            except OSError as error:
+                if error.errno not in _NOT_THIS_NAME or name == names[-1]:
+                    raise
+                continue
+            with file:
+                file.write(text)
+            return
 
 
 class _Parquet(_Writer):
@@ -308,7 +315,7 @@ def _file_row(row: Row, record: Mapping[str, Any], transcript: Transcript | None
         "device": transcript.device,
         "compute_type": transcript.compute_type,
         "engine_s": transcript.engine_s,
-        "notes": [note.text for note in transcript.notes],
+        "notes": [_utf8(note.text) for note in transcript.notes],
     }
 
 
