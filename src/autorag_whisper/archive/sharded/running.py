@@ -14,6 +14,7 @@ from autorag_whisper.archive.sharded.alone import Alone
 from autorag_whisper.archive.sharded.in_hand import Deaths, InHand, Turn, turn_of
 from autorag_whisper.archive.sharded.opening import Opener
 from autorag_whisper.archive.sharded.records import record_of
+from autorag_whisper.archive.sharded.turns import Turns
 from autorag_whisper.domain.archive_errors import DiskFull, RecordingKills
 from autorag_whisper.domain.errors import AutoragWhisperError, MediaError
 from autorag_whisper.domain.transcript import Segment
@@ -80,8 +81,8 @@ class Hooks:
 
     `on_record`: a recording's result, before it is kept. `on_progress`: as a transcriber's. `on_shard`: a shard is
     complete, its number. `worker`: begins a transcriber in a process of its own, for recordings that were in hand when
-    a process died (`sharded.alone`); None: the run's own does these too.
-    `opener` makes sources of recordings.
+    a process died (`sharded.alone`); None: the run's own does these too. `opener` makes sources of recordings. `turns`:
+    runs that are in one process at once share it, so that what is recognised alone is alone in the process.
     """
 
     on_record: Callable[[Mapping[str, Any]], None] = lambda _record: None
@@ -89,6 +90,7 @@ class Hooks:
     on_shard: Callable[[int], None] = lambda _shard: None
     worker: Callable[[], AbstractContextManager[ResumableTranscriber]] | None = None
     opener: Callable[[], Opener] = Opener
+    turns: Turns = field(default_factory=Turns)
 
 
 class ShardedRun:
@@ -149,7 +151,7 @@ class ShardedRun:
         supervised = Supervised(checkpoints, lambda wait: wait())
         control = RunControl(CancelToken(), self._on_progress, supervised=supervised)
         events = transcriber.events(self._begun(work, checkpoints), self._request.options, model, control)
-        with closing(events):
+        with self._hooks.turns.together(), closing(events):
             for event in events:
                 if not isinstance(event, Segment):
                     self._settle(event, checkpoints)
@@ -169,7 +171,8 @@ class ShardedRun:
         """What was in hand when a process died, one after the other."""
         suspects, self._suspects = self._suspects, []
         checkpoints = self._checkpoints()
-        with Alone(self._hooks.worker or (lambda: nullcontext(transcriber)), self._request) as alone:
+        begin = self._hooks.worker or (lambda: nullcontext(transcriber))
+        with self._hooks.turns.alone(), Alone(begin, self._request) as alone:
             for suspect in suspects:
                 shard, row, deaths = suspect.shard, suspect.row, suspect.deaths
                 if turn_of(deaths) is Turn.GIVEN_UP:
