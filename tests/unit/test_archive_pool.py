@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autorag_whisper.archive.sharded.on_ray import blocks_of
+from autorag_whisper.archive.request import BatchRequest
+from autorag_whisper.archive.sharded.on_ray import RayRequest, blocks_of, counted
 from autorag_whisper.archive.sharded.plan_file import PlanFile, write_plan
 from autorag_whisper.archive.sharded.pool import LEAST_CPUS, Node, Pool, pool_for, share_of_card
+from autorag_whisper.archive.sharded.records import record_of
+from autorag_whisper.archive.sharded.results import Results, RunFacts
 from autorag_whisper.archive.sharded.rows import Head, Row, dumps
-from autorag_whisper.domain.errors import InvalidOption
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from autorag_whisper.archive.sharded.running import Tally
+from autorag_whisper.domain.errors import InvalidOption, MediaDamaged
+from cli_world import transcript_of
 
 
 @given(st.lists(st.integers(1, 256), min_size=1, max_size=20))
@@ -71,6 +76,40 @@ def test_blocks_are_small_and_each_actor_gets_several(shards: int, actors: int) 
     assert 1 <= blocks <= min(shards, 10_000)
     assert blocks == 10_000 or -(-shards // blocks) <= 16
     assert actors == 1 or blocks >= min(shards, 2 * actors, 10_000)
+
+
+def kept(row: Row, attempt: int = 1, *, error: bool = False) -> dict[str, Any]:
+    return record_of(row, attempt, MediaDamaged(row.name) if error else transcript_of(row.name, "one two three"))
+
+
+@given(st.lists(st.sampled_from(["before", "lost", "told"]), min_size=1, max_size=12), st.sampled_from([1, 2]))
+def test_what_an_actor_did_before_it_died_counts_though_nobody_told_of_it(fates: list[str], attempt: int) -> None:
+    # Its block is given to another actor, which finds these results and has not made them: they were in no count.
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        results = Results.begin(folder, RunFacts("ab", "base", "0" * 16, {}))
+        rows = [Row(str(n), f"/{n}.wav", shard=4) for n in range(len(fates))]
+        head = Head("ab", 5, len(rows), attempt=attempt)
+        write_plan(folder / "plan.jsonl", head, ((row.shard, dumps(row.facts())) for row in rows))
+        fails = {row.id: n % 3 == 0 for n, row in enumerate(rows)}
+        results.add(4, [kept(row, attempt, error=fails[row.id]) for row in rows])
+        before, told = (
+            frozenset(row.id for row, fate in zip(rows, fates, strict=True) if fate == wanted)
+            for wanted in ("before", "told")
+        )
+        said = asdict(Tally(shards=1, finished_before=len(rows) - len(told), seconds=2.0 * len(told))) | {"shard": 4}
+        said |= {"done": sum(not fails[who] for who in told), "failed": sum(fails[who] for who in told)}
+        asked = RayRequest(folder / "plan.jsonl", results.folder, BatchRequest((), None, "base"), folder)
+        found = counted(asked, said, before)
+        new = fails.keys() - before
+        assert (found.done, found.failed) == (sum(not fails[who] for who in new), sum(fails[who] for who in new))
+        assert found.seconds == 2.0 * (found.done if "lost" in fates else len(told))
+        assert found.finished_before == len(before)
+
+
+def test_what_another_process_has_in_work_is_told_as_it_is(tmp_path: Path) -> None:
+    asked = RayRequest(tmp_path / "no plan", tmp_path, BatchRequest((), None, "base"), tmp_path)
+    assert counted(asked, asdict(Tally(elsewhere=1)) | {"shard": 4}, frozenset()) == Tally(elsewhere=1)
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".parquet"])

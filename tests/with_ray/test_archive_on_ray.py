@@ -109,6 +109,10 @@ def test_whatever_is_killed_every_recording_ends_once_with_the_same_words(
             assert again.wait(300) == 0, log.read_text()
         finally:
             end(again)
+    else:
+        # What the actor had done went down with the count of its block.
+        said = json.loads(next(line for line in log.read_text().splitlines() if line.startswith("{")))
+        assert (said["done"], said["failed"], said["finished_before"]) == (CLIPS, 1, 0)
     assert heard(archive, out, tmp_path / "m") == heard(archive, "alone", tmp_path / "n")
 
 

@@ -66,12 +66,12 @@ def run_on_cluster(context: CommandContext, given: dict[str, Any]) -> int:
     request = request_of(given, context)
     results = Results.begin(given["output_dir"], facts_of(plan, request))
     attempt, started_s = plan.head.attempt, context.clock()
-    finished, shards = 0, list[int]()
+    finished, shards = 0, dict[int, frozenset[str]]()
     for number, rows in plan.shards(share):
-        left = results.left(number, rows, attempt)
+        left = {row.id for row in results.left(number, rows, attempt)}
         finished += len(rows) - len(left)
         if left:
-            shards.append(number)
+            shards[number] = frozenset(row.id for row in rows if row.id not in left)
     asked = RayRequest(
         plan.path.absolute(),
         results.folder.absolute(),

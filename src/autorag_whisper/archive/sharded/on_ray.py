@@ -24,15 +24,17 @@ import threading
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.archive.sharded.cluster import LOCAL, connect, import_ray, meaning, nodes_of
 from autorag_whisper.archive.sharded.decode_tasks import DecodeTasks
 from autorag_whisper.archive.sharded.opening import Opener
+from autorag_whisper.archive.sharded.parts import entry_of
 from autorag_whisper.archive.sharded.plan_file import PlanFile
 from autorag_whisper.archive.sharded.pool import Pool, pool_for
+from autorag_whisper.archive.sharded.records import transcript_of
 from autorag_whisper.archive.sharded.results import Results
 from autorag_whisper.archive.sharded.running import Hooks, ShardedRun, Tally
 from autorag_whisper.domain.archive_errors import ClusterStuck
@@ -116,7 +118,7 @@ class Recognise:
         if request.decode_cpus:
             tasks = DecodeTasks(import_ray("auto"), request.batch.options, request.decode_cpus)
             opener = partial(Opener, decode=tasks.begin)
-        self._hooks = Hooks(opener=opener, on_progress=self._tell)
+        self._hooks = Hooks(opener=opener, on_progress=self._tell)  # one for all shards, so that they share its turns
         self._who, self._told_s = f"{socket.gethostname()}:{os.getpid()}", -math.inf
 
     async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
@@ -145,9 +147,13 @@ class Recognise:
 
 
 def run_on_ray(
-    request: RayRequest, shards: Sequence[int], on_shard: Callable[[Mapping[str, Any]], None] = lambda _said: None
+    request: RayRequest,
+    shards: Mapping[int, frozenset[str]],
+    on_shard: Callable[[Mapping[str, Any]], None] = lambda _said: None,
 ) -> Tally:
     """Do shards on a cluster; what was done of all of them.
+
+    `shards`: their numbers, each with the ids of what has a result already.
 
     Raises:
         ExtraNotInstalled: Ray is not installed.
@@ -163,14 +169,39 @@ def run_on_ray(
         connect(ray, request.address)
         try:
             pool = pool_for(nodes_of(ray), request.actors, request.actor_cpus, request.actor_gpus)
-            for said in watched(lambda: _stream(ray, request, shards, pool), request):
-                _add(tally, said)
-                on_shard(said)
+            for said in watched(lambda: _stream(ray, request, list(shards), pool), request):
+                whole = {**said, **asdict(counted(request, said, shards[said["shard"]]))}
+                _add(tally, whole)
+                on_shard(whole)
         finally:
             ray.shutdown()
     except (ray.exceptions.RayError, ConnectionError, OSError) as error:
         raise meaning(error) from error
     return tally
+
+
+def counted(request: RayRequest, said: Mapping[str, Any], before: frozenset[str]) -> Tally:
+    """What was done of a shard since `before` was all that had a result. `said`: what an actor says of it.
+
+    An actor says what it has done itself. Where an actor dies, whatever it has told of its block is lost, and the next
+    one finds results that it did not make: then the results are counted.
+    """
+    own = Tally(**{one.name: said[one.name] for one in fields(Tally)})
+    if own.elsewhere or own.finished_before <= len(before):
+        return own
+    plan, shard, found = PlanFile(request.plan), said["shard"], Tally(shards=1, finished_before=len(before))
+    records = Results(request.results).records(shard)
+    for row in plan.rows_of(shard):
+        if row.id in before or (record := records.get(row.id)) is None:
+            continue
+        if entry_of(record).is_done:
+            transcript = transcript_of(record)
+            found.done += 1
+            found.seconds += transcript.duration_s
+            found.engine_s += transcript.engine_s
+        elif entry_of(record).is_settled(plan.head.attempt):
+            found.failed += 1
+    return found
 
 
 def blocks_of(shards: int, actors: int) -> int:
