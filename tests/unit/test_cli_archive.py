@@ -179,6 +179,23 @@ def test_a_retry_that_fails_is_over_too_and_the_next_one_is_another_attempt(arch
     assert [record["attempt"] for record in archive.merged() if "error" in record] == [3]
 
 
+def test_what_is_to_be_tried_again_is_left_until_it_was_tried(
+    archive: Archive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # `status` of a retry plan told before it was run that all of it had failed, and nothing was left.
+    archive.planned()
+    archive.run()
+    again, third = archive.folder / "again.jsonl", archive.folder / "third.jsonl"
+    assert archive.command("retry", archive.plan, "-o", archive.out, "--to", again, "--all") == 0
+    capsys.readouterr()
+    assert archive.command("status", again, "-o", archive.out) == 3
+    assert "0 done, 0 failed, 1 left of 1 recording" in capsys.readouterr().out
+    assert archive.command("run", again, "-o", archive.out) == 0
+    assert archive.command("status", again, "-o", archive.out) == 1
+    assert archive.command("retry", again, "-o", archive.out, "--to", third, "--all") == 0
+    assert PlanFile(third).head.attempt == 3
+
+
 def test_other_options_are_other_results(archive: Archive, capsys: pytest.CaptureFixture[str]) -> None:
     archive.planned()
     archive.run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 from pathlib import Path
@@ -29,7 +30,7 @@ from cli_world import transcript_of as made_transcript
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 FACTS = RunFacts("ab12", "base", "0123456789abcdef", {})
 
@@ -159,6 +160,47 @@ def test_a_part_that_goes_while_it_is_read_is_looked_for_anew(results: Results) 
     results.add(0, [record("1")])
     results.join(0)  # the part that `reader` has listed is gone
     assert reader.left(0, rows(2), 1) == []
+
+
+@pytest.mark.parametrize("read", [Results.entries, Results.records], ids=["entries", "records"])
+def test_parts_that_go_again_and_again_while_they_are_read_are_looked_for_anew(
+    results: Results, monkeypatch: pytest.MonkeyPatch, read: Callable[[Results, int], Mapping[str, Any]]
+) -> None:
+    # With more than two processes at one shard a second part went, and FileNotFoundError ended the run.
+    listed, other, count = Results._parts, Results(results.folder), 3
+    results.add(0, [record("0")])
+
+    def parts(self: Results, shard: int, *, anew: bool = False) -> list[Path]:
+        nonlocal count
+        found = listed(self, shard, anew=anew)
+        if self is results and count:
+            count -= 1
+            other.add(0, [record(f"new{count}")])
+            other.join(0)
+        return found
+
+    monkeypatch.setattr(Results, "_parts", parts)
+    assert read(results, 0).keys() == {"0", "new0", "new1", "new2"}
+
+
+def test_of_two_processes_that_begin_with_two_plans_at_once_one_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Both found no results there, and the plan of the later one stood above the results of both.
+    read = RunFacts.read
+    other = RunFacts("cd34", FACTS.model, FACTS.digest, {})
+
+    def at_the_same_time(folder: Path) -> RunFacts:
+        monkeypatch.undo()
+        with contextlib.suppress(FileNotFoundError):
+            return read(folder)
+        Results.begin(tmp_path, other)
+        raise FileNotFoundError
+
+    monkeypatch.setattr(RunFacts, "read", at_the_same_time)
+    with pytest.raises(ResultsOfAnotherPlan):
+        Results.begin(tmp_path, FACTS)
+    assert Results.find(tmp_path, "cd34").folder.is_dir()
 
 
 def test_what_killed_processes_left_half_written_is_removed_when_it_is_old(results: Results) -> None:

@@ -166,14 +166,14 @@ def status(plan_path: Path, output_dir: Path, *, as_json: bool) -> int:
 def retry(plan_path: Path, output_dir: Path, target: Path, *, errors: tuple[str, ...], everything: bool) -> int:
     """Write a plan of what failed and may succeed, in the shards that it had. `run` takes it as any other."""
     from autorag_whisper.archive.sharded.plan_file import write_plan
-    from autorag_whisper.archive.sharded.status import retry_plan, status_of
+    from autorag_whisper.archive.sharded.status import kinds_of_failures, retry_plan
     from autorag_whisper.cli.progress import counted, say
     from autorag_whisper.domain.archive_errors import NothingFound, PlanExists
 
     plan_file, results = _opened(plan_path, output_dir)
     if target.exists():
         raise PlanExists(str(target))
-    wanted = frozenset(errors) or (frozenset(status_of(plan_file, results).failures) if everything else None)
+    wanted = frozenset(errors) or (kinds_of_failures(plan_file, results) if everything else None)
     made, others = retry_plan(plan_file, results, wanted)
     left_out = ", ".join(f"{count} {name}" for name, count in others.most_common())
     if not made.rows:

@@ -12,7 +12,7 @@ import contextlib
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from autorag_whisper.archive.outputs import TEMPORARY, make_writable, write_together
 from autorag_whisper.archive.sharded.parts import SUFFIX, best, read_entries, read_records, write_part
@@ -25,7 +25,7 @@ from autorag_whisper.domain.archive_errors import (
 from autorag_whisper.files import system_reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from autorag_whisper.archive.sharded.parts import Entry
@@ -38,6 +38,9 @@ _PART = re.compile(rf"(\d+)\.[0-9a-f]+{re.escape(SUFFIX)}")
 _DIGEST_DIGITS = 12
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LISTS_AT_MOST = 5
+_LOOKS = 20
+"""At parts that go while they are read; each time others have joined some, so that there are fewer."""
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,16 @@ class RunFacts:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ResultsDamaged(str(path), str(error)) from error
 
+    def write(self, folder: Path) -> RunFacts:
+        """Write them; where another process has been faster, what it has written. Raises OSError, ResultsDamaged."""
+        text = {"plan": self.plan, "model": self.model, "digest": self.digest, "details": self.details}
+        path = folder / RUN_FILE
+        try:
+            write_together({path: json.dumps(text, indent=1).encode() + b"\n"}, new=frozenset({path}))
+        except FileExistsError:
+            return RunFacts.read(folder)
+        return self
+
 
 class Results:
     """A folder of results. Any number of processes may read and write it at once."""
@@ -89,9 +102,7 @@ class Results:
             try:
                 known = RunFacts.read(folder)
             except FileNotFoundError:
-                text = {"plan": facts.plan, "model": facts.model, "digest": facts.digest, "details": facts.details}
-                write_together({folder / RUN_FILE: json.dumps(text, indent=1).encode() + b"\n"})
-                known = facts
+                known = facts.write(folder)
         except OSError as error:
             raise OutputFolderUnwritable(str(folder), system_reason(error)) from error
         if known.plan != facts.plan:
@@ -118,13 +129,16 @@ class Results:
 
     def entries(self, shard: int, *, anew: bool = False) -> dict[str, Entry]:
         """id -> what became of it, of every recording of a shard that has a result. Raises ResultsDamaged."""
-        found: dict[str, Entry] = {}
-        for path in self._parts(shard, anew=anew):
-            for entry in self._unless_moved(path, shard):
+
+        def read(parts: Sequence[Path]) -> dict[str, Entry]:
+            found: dict[str, Entry] = {}
+            for entry in (entry for path in parts for entry in read_entries(path)):
                 known = found.get(entry.id)
                 if known is None or entry.rank > known.rank:
                     found[entry.id] = entry
-        return found
+            return found
+
+        return self._read(shard, read, anew=anew)
 
     def left(self, shard: int, rows: Sequence[Row], attempt: int, *, anew: bool = False) -> list[Row]:
         """What of a shard's recordings is still to be done by a run of `attempt`.
@@ -136,12 +150,7 @@ class Results:
 
     def records(self, shard: int) -> dict[str, Mapping[str, Any]]:
         """id -> the result that counts. Raises ResultsDamaged."""
-        for _ in range(3):
-            try:
-                return best(record for path in self._parts(shard, anew=True) for record in read_records(path))
-            except FileNotFoundError:  # parts were joined meanwhile
-                continue
-        raise ResultsDamaged(str(self._folder_of(shard)), "its files come and go")
+        return self._read(shard, lambda parts: best(one for path in parts for one in read_records(path)), anew=True)
 
     def add(self, shard: int, records: Sequence[Mapping[str, Any]]) -> None:
         """Keep results of a shard; they are on the disk then. Raises OSError."""
@@ -178,11 +187,14 @@ class Results:
                 if now_s - path.stat().st_mtime > _LEFT_OVER_S:
                     path.unlink()
 
-    def _unless_moved(self, path: Path, shard: int) -> Iterable[Entry]:
-        try:
-            return read_entries(path)
-        except FileNotFoundError:
-            return [entry for other in self._parts(shard, anew=True) for entry in read_entries(other)]
+    def _read(self, shard: int, read: Callable[[Sequence[Path]], _Found], *, anew: bool) -> _Found:
+        """What `read` makes of a shard's parts, from the beginning where others join some of them meanwhile."""
+        for looks_anew in (anew, *[True] * _LOOKS):
+            try:
+                return read(self._parts(shard, anew=looks_anew))
+            except FileNotFoundError:
+                continue
+        raise ResultsDamaged(str(self._folder_of(shard)), "its files come and go")
 
     def _folder_of(self, shard: int) -> Path:
         return self.folder / PARTS / f"{shard // _SHARDS_A_FOLDER:04d}"

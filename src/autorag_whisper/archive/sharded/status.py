@@ -58,7 +58,10 @@ class Status:
 
 
 def status_of(plan: PlanFile, results: Results) -> Status:
-    """Count a plan's recordings. Reads the first line of every file of results. Raises ResultsDamaged."""
+    """Count a plan's recordings. Reads the first line of every file of results. Raises ResultsDamaged.
+
+    In a plan of what failed it is left until it was tried again: an earlier attempt's failure says nothing of it.
+    """
     status = Status()
     for number, rows in plan.shards():
         entries = results.entries(number)
@@ -66,7 +69,7 @@ def status_of(plan: PlanFile, results: Results) -> Status:
         for row in rows:
             entry, seconds = entries.get(row.id), row.duration_s or 0.0
             status.known_s += seconds
-            if entry is None:
+            if entry is None or not entry.is_settled(plan.head.attempt):
                 left += 1
                 status.left_s += seconds
             elif entry.is_done:
@@ -119,6 +122,12 @@ def retry_plan(plan: PlanFile, results: Results, wanted: frozenset[str] | None) 
             else:
                 others[entry.error] += 1
     return RetryPlan(plan, chosen, attempt), others
+
+
+def kinds_of_failures(plan: PlanFile, results: Results) -> frozenset[str]:
+    """The types of errors of everything that failed and was not done since. Raises ResultsDamaged."""
+    entries = (entry for number, _ in plan.shards() for entry in results.entries(number).values())
+    return frozenset(entry.error for entry in entries if not entry.is_done)
 
 
 def _may_succeed(results: Results, shard: int) -> frozenset[str]:
