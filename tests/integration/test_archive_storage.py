@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, BinaryIO
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 import fsspec
 import pytest
@@ -15,12 +16,11 @@ from autorag_whisper.archive.sharded.opening import AHEAD, Opener
 from autorag_whisper.archive.sharded.remote import fetch
 from autorag_whisper.archive.sharded.rows import Row
 from autorag_whisper.domain.archive_errors import MediaUnreachable
-from autorag_whisper.domain.errors import ExtraNotInstalled, MediaEmpty, MediaNotFound
+from autorag_whisper.domain.errors import ExtraNotInstalled, MediaEmpty, MediaNotFound, MediaUnreadable
 from cli_world import BROKEN, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 TEXTS = {"a.wav": "one two", "deep/b.mp3": "three", "deep/er/c ü.flac": "four five six"}
 
@@ -40,6 +40,8 @@ def server() -> Iterator[str]:
     client.create_bucket(Bucket="talks")
     for name, text in TEXTS.items():
         client.put_object(Bucket="talks", Key=f"in/{name}", Body=text.encode())
+    for name in ("Talk [1].wav", "Talks [2020]/a.wav"):
+        client.put_object(Bucket="talks", Key=f"odd/{name}", Body=b"odd")
     client.put_object(Bucket="talks", Key="in/notes.txt", Body=b"no media")
     client.put_object(Bucket="talks", Key="in/broken.wav", Body=BROKEN)
     client.put_object(Bucket="talks", Key="in/empty.wav", Body=b"")
@@ -62,6 +64,12 @@ def test_what_a_folder_an_object_and_a_pattern_have() -> None:
     assert sorted(names("s3://talks/in/")) == sorted(everything)
     assert names("s3://talks/in/notes.txt") == ["s3://talks/in/notes.txt"], "what is named itself is taken as it is"
     assert names("s3://talks/in/deep/*.mp3") == ["s3://talks/in/deep/b.mp3"]
+    for odd in ("s3://talks/odd/Talk [1].wav", "s3://talks/odd/Talks [2020]/a.wav"):
+        assert names(odd) == [odd], "what is there by that very name goes before a pattern"
+        with fetch(odd, "x") as file:
+            assert file.read() == b"odd"
+    assert names("s3://talks/odd/Talks [2020]/") == ["s3://talks/odd/Talks [2020]/a.wav"]
+    assert names("s3://talks/odd/Talks?[[]2020]/*") == ["s3://talks/odd/Talks [2020]/a.wav"]
     assert sorted(names("s3://talks/in/deep/**")) == [uri for uri in sorted(everything) if "/deep/" in uri]
     found = {one.uri: one for one in Listing(["s3://talks/in/"]).candidates()}
     assert found["s3://talks/in/a.wav"].size_bytes == len(TEXTS["a.wav"])
@@ -89,6 +97,82 @@ def test_an_object_is_fetched_whole_and_errors_have_their_types() -> None:
         assert file.read() == TEXTS["a.wav"].encode()
     with pytest.raises(MediaNotFound):
         fetch("s3://talks/in/none.wav", "none.wav")
+
+
+class Odd(fsspec.AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A storage `odd://` that refuses everybody, or whose package is missing."""
+
+    protocol = "odd"
+    cachable = False
+    missing = False
+
+    def __init__(self, *_: object, **__: object) -> None:
+        super().__init__()
+        if self.missing:
+            raise ImportError("install oddfs")
+
+    def open(self, *_: object, **__: object) -> NoReturn:
+        raise PermissionError("The provided token has expired.")
+
+
+@pytest.fixture
+def odd(monkeypatch: pytest.MonkeyPatch) -> type[Odd]:
+    fsspec.register_implementation("odd", Odd, clobber=True)
+    monkeypatch.setattr(Odd, "missing", False)
+    return Odd
+
+
+@pytest.mark.usefixtures("odd")
+def test_a_storage_that_refuses_may_let_in_later() -> None:
+    # Keys expire in the middle of an archive: it was the recording's own fault, which `retry` leaves out.
+    with pytest.raises(MediaUnreachable, match=r"token has expired.*keys"):
+        fetch("odd://b/x.wav", "x.wav")
+
+
+def test_a_storage_of_a_kind_that_nobody_knows_is_a_recordings_own_fault() -> None:
+    with pytest.raises(MediaUnreadable):
+        fetch("nonsense://b/x.wav", "x.wav")
+
+
+def planned(world: World, folder: Path, *places: str) -> tuple[Path, Path]:
+    (folder / "list.txt").write_text("\n".join(places))
+    assert world.command("archive", "plan", "--from", folder / "list.txt", "-o", folder / "plan.jsonl") == 0
+    return folder / "plan.jsonl", folder / "out"
+
+
+def test_a_machine_that_cannot_read_a_storage_ends_its_run_and_fails_no_recording(
+    tmp_path: Path, odd: type[Odd], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # One such machine of many was done with the whole archive in no time, and all of it had failed.
+    world = World()
+    (tmp_path / "here.wav").write_text("one")
+    plan, out = planned(world, tmp_path, str(tmp_path / "here.wav"), "odd://b/x.wav", "odd://b/y.wav")
+    odd.missing = True
+    assert world.command("archive", "run", plan, "-o", out) == 2
+    assert "oddfs" in capsys.readouterr().err
+    world.command("archive", "status", plan, "-o", out, "--json")
+    assert json.loads(capsys.readouterr().out)["failures"] == {}
+    odd.missing = False
+    assert world.command("archive", "run", plan, "-o", out) == 0
+    world.command("archive", "status", plan, "-o", out, "--json")
+    assert json.loads(capsys.readouterr().out)["failures"] == {"MediaUnreachable": 2}
+
+
+@pytest.mark.usefixtures("server")
+def test_a_machine_without_room_for_what_it_fetches_ends_its_run_and_fails_no_recording(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, plan, out = World(), tmp_path / "plan.jsonl", tmp_path / "out"
+    assert world.command("archive", "plan", "s3://talks/in/deep/", "-o", plan) == 0
+    full = Path("/dev/full").open  # every write to it is refused
+    monkeypatch.setattr("tempfile.TemporaryFile", lambda **_: full("r+b", buffering=0))
+    assert world.command("archive", "run", plan, "-o", out) == 1
+    assert "TMPDIR" in capsys.readouterr().err
+    world.command("archive", "status", plan, "-o", out, "--json")
+    assert json.loads(capsys.readouterr().out)["failures"] == {}
+    monkeypatch.undo()
+    assert world.command("archive", "run", plan, "-o", out) == 0
+    assert len(world.transcribed) == 2
 
 
 def test_a_storage_that_does_not_answer_may_do_so_later() -> None:

@@ -109,6 +109,15 @@ class DiskFull(UnavailableError):
         return "make room there, or choose another output folder; what is recognised so far is not lost"
 
 
+@dataclass(eq=False)
+class ScratchFull(DiskFull):
+    """Temporary files cannot be written: media that are fetched have no room on this machine."""
+
+    @property
+    def remedy(self) -> str:
+        return "make room there, or name another folder by TMPDIR; what is recognised so far is not lost"
+
+
 # ---------------------------------------------------------------- plans, shards and their results
 
 

@@ -6,13 +6,13 @@ Addresses of servers and keys come from where each storage's own tools have them
 
 from __future__ import annotations
 
-import shutil
+import io
 import tempfile
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from autorag_whisper.archive.sharded.listing import Candidate
-from autorag_whisper.domain.archive_errors import MediaUnreachable
-from autorag_whisper.domain.errors import ExtraNotInstalled, MediaNotFound, MediaUnreadable
+from autorag_whisper.domain.archive_errors import MediaUnreachable, ScratchFull
+from autorag_whisper.domain.errors import AutoragWhisperError, ExtraNotInstalled, MediaNotFound, MediaUnreadable
 from autorag_whisper.domain.interruptions import let_signals_through
 from autorag_whisper.files import system_reason
 
@@ -26,16 +26,18 @@ _TAGS = ("ETag", "etag", "md5Hash", "content_md5", "checksum", "LastModified", "
 def list_storage(address: str) -> Iterator[tuple[Candidate, bool]]:
     """What is at an address: an object, all below a folder, or what matches a pattern. True where it was named itself.
 
+    What is there by that very name goes before a pattern: objects and folders are called "Talk [2020]", too.
+
     Raises:
         ExtraNotInstalled: the storage's package is not installed.
         OSError: it does not answer, or refuses.
     """
-    system, path = _system(address)
     try:
-        if any(magic in path for magic in "*?["):
-            found = system.glob(path, detail=True)
-        else:
-            found = system.find(path, detail=True)
+        system, path = _system(address)
+    except ValueError as error:  # a protocol that nobody has registered
+        raise _not_installed(address, error) from error
+    try:
+        found = _below(system, path) or (system.glob(path, detail=True) if _has_magic(path) else {})
         names = sorted(found)
     except OSError:
         raise
@@ -52,38 +54,77 @@ def fetch(uri: str, name: str) -> BinaryIO:
     """A temporary file without a name that holds the object. Blocks.
 
     Raises:
-        MediaNotFound, MediaUnreadable: there is no such object, or it may not be read.
-        MediaUnreachable: the storage does not answer as it should.
+        MediaNotFound, MediaUnreadable: there is no such object, or no such kind of storage.
+        MediaUnreachable: the storage does not answer as it should, or refuses: keys expire, and are given others.
+        ScratchFull: this machine has no room for it.
         ExtraNotInstalled: its package is not installed.
     """
-    system, path = _system(uri)
-    file = cast("BinaryIO", tempfile.TemporaryFile())  # noqa: SIM115 - whoever called closes it
+    try:
+        system, path = _system(uri)
+    except ValueError as error:
+        raise MediaUnreadable(name, "lies in a storage of a kind that is not known here") from error
+    file = _scratch()
     try:
         with system.open(path, "rb", cache_type="none") as remote:
-            shutil.copyfileobj(remote, file, _COPY_BYTES)
+            while block := remote.read(_COPY_BYTES):
+                _write(file, block)
     except BaseException as error:
         file.close()
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) or isinstance(error, AutoragWhisperError):
             raise
         let_signals_through(error)
         if isinstance(error, FileNotFoundError):
             raise MediaNotFound(name) from error
-        if isinstance(error, PermissionError):
-            raise MediaUnreadable(name, system_reason(error, "may not be read")) from error
         raise MediaUnreachable(name, str(error) or type(error).__name__) from error
     file.seek(0)
-    return file
+    return io.BufferedReader(file)
+
+
+def _scratch() -> io.FileIO:
+    try:
+        # Without a buffer: what is written is there, or it was refused.
+        return tempfile.TemporaryFile(buffering=0)
+    except OSError as error:
+        raise ScratchFull("the folder of temporary files", system_reason(error)) from error
+
+
+def _write(file: io.FileIO, block: bytes) -> None:
+    left = memoryview(block)
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError as error:
+        raise ScratchFull(tempfile.gettempdir(), system_reason(error)) from error
+
+
+def _below(system: Any, path: str) -> dict[str, Any]:
+    """What there is by that very name, and below it."""
+    try:
+        found: dict[str, Any] = system.find(path, detail=True)
+    except FileNotFoundError:
+        if not _has_magic(path):
+            raise
+        return {}
+    return found
+
+
+def _has_magic(path: str) -> bool:
+    return any(magic in path for magic in "*?[")
 
 
 def _system(address: str) -> tuple[Any, str]:
-    """fsspec's file system of an address, and the path there."""
+    """fsspec's file system of an address, and the path there. Raises ExtraNotInstalled; ValueError: none is known."""
     try:
         import fsspec
 
         system, path = fsspec.core.url_to_fs(address)
-    except (ImportError, ValueError) as error:  # ValueError: a protocol that nobody has registered
-        raise ExtraNotInstalled(f"storage of {address.partition('://')[0]}://", "archive", str(error)) from error
+    except ImportError as error:
+        raise _not_installed(address, error) from error
     return system, str(path)
+
+
+def _not_installed(address: str, error: Exception) -> ExtraNotInstalled:
+    return ExtraNotInstalled(f"storage of {address.partition('://')[0]}://", "archive", str(error))
 
 
 def _candidate(system: Any, info: dict[str, Any], name: str) -> Candidate:

@@ -16,7 +16,7 @@ from autorag_whisper.archive.sharded.opening import Opener
 from autorag_whisper.archive.sharded.records import record_of
 from autorag_whisper.archive.sharded.turns import Turns
 from autorag_whisper.domain.archive_errors import DiskFull, RecordingKills
-from autorag_whisper.domain.errors import AutoragWhisperError, MediaError
+from autorag_whisper.domain.errors import AutoragWhisperError, ExtraNotInstalled, MediaError
 from autorag_whisper.domain.transcript import Segment
 from autorag_whisper.files import system_reason
 from autorag_whisper.transcriber.cancellation import CancelToken
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 FILES_A_RUN = 5_000
 """Of the engine: at the end of one it waits for its last batches, and what it keeps of each file goes."""
+_OF_THE_MACHINE = (DiskFull, ExtraNotInstalled)
 KEPT_AT_ONCE, KEPT_EVERY_S = 64, 2.0
 """Results are kept when there are so many, or when the first of them is so old: what a kill can cost."""
 
@@ -126,7 +127,8 @@ class ShardedRun:
         """Recognise what is left of `shards`.
 
         Raises:
-            DiskFull: results cannot be kept.
+            DiskFull: results cannot be kept, or media that are fetched have no room.
+            ExtraNotInstalled: this machine cannot read the storage, or has no aligner that was asked for.
             UnavailableError, RequestError: the model cannot be had; what fails for one recording is its result.
         """
         model = transcriber.model(self._request.model, self._request.device)
@@ -251,7 +253,13 @@ class ShardedRun:
             checkpoints.forget(number)
 
     def _take(self, row: Row, shard: _Shard, result: Transcript | AutoragWhisperError) -> None:
-        """Take a result of a shard: it is kept soon, or at once with the last of the shard."""
+        """Take a result of a shard: it is kept soon, or at once with the last of the shard.
+
+        What this machine lacks is no recording's result, and is raised: the next ones would fail of it as well, and
+        another machine does them.
+        """
+        if isinstance(result, _OF_THE_MACHINE):
+            raise result
         record = record_of(row, self._attempt, result)
         if isinstance(result, AutoragWhisperError):
             self.tally.failed += 1
