@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from autorag_whisper.archive.checkpoints import KEPT_S
 from autorag_whisper.archive.reservations import Reservations
 from autorag_whisper.archive.sharded.plan_file import PlanFile
 from autorag_whisper.archive.sharded.results import Results
 from autorag_whisper.archive.sharded.running import FILES_A_RUN
 from cli_world import BROKEN, World
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TEXTS = {f"talk{n}": " ".join(f"word{n}x{k}" for k in range(n + 1)) for n in range(12)}
 
@@ -336,6 +336,19 @@ def test_an_engine_run_ends_after_so_many_files_and_another_goes_on(
     assert archive.run() == 0
     assert len(archive.world.options) == 4  # 13 recordings
     assert texts(archive.merged()) == ALL
+
+
+def test_finished_pieces_of_a_month_ago_are_removed_by_archives_too(archive: Archive) -> None:
+    # A machine that only runs archives kept what others had finished meanwhile for ever.
+    archive.planned()
+    kept = Path(archive.world.cache.name) / "unfinished"
+    kept.mkdir()
+    for name, age_s in (("old", KEPT_S + 100), ("new", 100)):
+        path = kept / f"{name}.chunks"
+        path.touch()
+        os.utime(path, (path.stat().st_mtime - age_s,) * 2)
+    archive.run()
+    assert [path.name for path in kept.iterdir()] == ["new.chunks"]
 
 
 def test_programs_get_figures(archive: Archive, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,9 +70,7 @@ class Batch:
         self._digests = request.digests()
         self._writer = Writer(work, request)
         self._reservations = Reservations(cache_dir.absolute() / FOLDER)
-        compute_type = request.settings.compute_type
-        facts = {"options": request.text_digest(), "device": request.device, "compute_type": compute_type}
-        self.checkpoints = CheckpointFolder(cache_dir.absolute() / "unfinished", facts)
+        self.checkpoints = CheckpointFolder.of_request(cache_dir, request)
         self.checkpoints.prune(now_s)
         self._numbers: dict[MediaSource, int] = {}
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from autorag_whisper.archive.request import BatchRequest
     from autorag_whisper.transcriber.checkpoint import Checkpoint
 
 _log = logging.getLogger(__name__)
@@ -56,6 +57,16 @@ class CheckpointFolder:
         self._read: dict[int, dict[int, Checkpoint]] = {}
         self._begun: set[int] = set()
         self._works = True
+
+    @classmethod
+    def of_request(cls, cache_dir: Path, request: BatchRequest) -> CheckpointFolder:
+        """That of all files of a request, whoever does them: `transcribe` and `archive run` go on with each other's."""
+        facts = {
+            "options": request.text_digest(),
+            "device": request.device,
+            "compute_type": request.settings.compute_type,
+        }
+        return cls(cache_dir.absolute() / "unfinished", facts)
 
     def begin(self, path: Path | None) -> int:
         """Call it before a file is read; the file's number in the run. Without a `path` its chunks are not kept."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from autorag_whisper.archive.checkpoints import CheckpointFolder
 from autorag_whisper.archive.request import BatchRequest
 from autorag_whisper.archive.sharded.plan_file import PlanFile, Share
 from autorag_whisper.archive.sharded.results import Results, RunFacts
@@ -36,13 +37,15 @@ def run_here(context: CommandContext, given: dict[str, Any]) -> int:
     request = request_of(given, context)
     results = Results.begin(given["output_dir"], facts_of(plan, request))
     settings = request.settings
+    cache_dir = settings.cache_dir or default_cache_dir(context.environ)
+    CheckpointFolder.of_request(cache_dir, request).prune(context.now())
     started_s = context.clock()
     telling = _Telling(context, plan.head.rows)
     run = ShardedRun(
         results,
         request,
         attempt=plan.head.attempt,
-        cache_dir=settings.cache_dir or default_cache_dir(context.environ),
+        cache_dir=cache_dir,
         clock=context.clock,
         hooks=Hooks(
             on_record=telling.record,

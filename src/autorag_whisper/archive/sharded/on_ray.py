@@ -28,6 +28,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from autorag_whisper.archive.checkpoints import CheckpointFolder
 from autorag_whisper.archive.sharded.cluster import LOCAL, connect, import_ray, meaning, nodes_of
 from autorag_whisper.archive.sharded.decode_tasks import DecodeTasks
 from autorag_whisper.archive.sharded.opening import Opener
@@ -111,6 +112,8 @@ class Recognise:
         self._request = request
         self._plan, self._results = PlanFile(request.plan), Results(request.results)
         tune_allocator()
+        now_s = time.time()  # noqa: TID251 - of this node, on which nobody else is
+        CheckpointFolder.of_request(request.cache_dir, request.batch).prune(now_s)
         settings = request.batch.settings
         self._loads = LoadsSeen()
         self._transcriber = SupervisedTranscriber(build_parts(settings, dict(request.environ or {}), self._loads))

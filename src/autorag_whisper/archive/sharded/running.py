@@ -317,10 +317,4 @@ class ShardedRun:
         return self._results.folder / f"shard-{number}"
 
     def _checkpoints(self) -> CheckpointFolder:
-        request = self._request
-        facts = {
-            "options": request.text_digest(),
-            "device": request.device,
-            "compute_type": request.settings.compute_type,
-        }
-        return CheckpointFolder(self._cache_dir.absolute() / "unfinished", facts)
+        return CheckpointFolder.of_request(self._cache_dir, self._request)
