@@ -147,6 +147,29 @@ def test_a_shard_that_another_process_has_is_left_to_it(archive: Archive, capsys
     assert texts(archive.merged()) == ALL
 
 
+@pytest.mark.parametrize("fate", ["dies", "is done"])
+def test_a_shard_that_another_process_had_is_looked_at_once_more_at_the_end(archive: Archive, fate: str) -> None:
+    # A process that had gone past it ended with 3 and said that others were at work on it, when they were dead or done.
+    archive.planned()
+    archive.run("--shard", "0/7")  # makes the folder
+    results = Results.find(archive.out, PlanFile(archive.plan).head.plan)
+    other = Reservations(results.folder / "claims")
+    assert other.take(results.folder / "shard-3")
+    begun = len(archive.world.transcribed)
+
+    def at_the_last(_name: str) -> None:
+        if len(archive.world.transcribed) == begun + 8:
+            archive.world.before_file = lambda _name: None
+            other.close()
+            if fate == "is done":
+                assert archive.run("--shard", "3/7") == 0
+
+    archive.world.before_file = at_the_last
+    assert archive.run() == 0
+    assert sorted(archive.world.transcribed) == sorted(f"{name}.wav" for name in TEXTS), "none twice"
+    assert texts(archive.merged()) == ALL
+
+
 def test_what_failed_is_tried_again_in_its_shard_when_it_is_asked_for(archive: Archive) -> None:
     archive.planned()
     archive.run()

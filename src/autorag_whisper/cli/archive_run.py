@@ -55,6 +55,8 @@ def run_here(context: CommandContext, given: dict[str, Any]) -> int:
     with context.build(settings, context.environ) as transcriber:
         try:
             run.run(plan.shards(share), transcriber)
+            if waiting := run.elsewhere():
+                run.run(((number, rows) for number, rows in plan.shards(share) if number in waiting), transcriber)
         except (KeyboardInterrupt, Terminated, DiskFull):
             complain(f"stopped; {counted(run.tally.done, 'recording')} done, the same command goes on from there")
             raise

@@ -121,6 +121,7 @@ class ShardedRun:
         self._suspects: list[_Suspect] = []
         self._waiting: list[_Shard] = []
         self._oldest_s: float | None = None
+        self._elsewhere = set[int]()
         self.tally = Tally()
 
     def run(self, shards: Iterable[tuple[int, list[Row]]], transcriber: SupervisedTranscriber) -> Tally:
@@ -144,6 +145,12 @@ class ShardedRun:
             finally:
                 self._keep()
         return self.tally
+
+    def elsewhere(self) -> frozenset[int]:
+        """The shards that other processes had when their turn came, to be `run` once more: they may be done by now, or
+        their processes gone. They count as what that run finds."""
+        waiting, self._elsewhere, self.tally.elsewhere = frozenset(self._elsewhere), set(), 0
+        return waiting
 
     def _recognise(
         self, work: Iterable[tuple[_Shard, Row, MediaSource]], transcriber: SupervisedTranscriber, model: ModelHandle
@@ -219,7 +226,8 @@ class ShardedRun:
                 self.tally.finished_before += len(rows)
                 continue
             if not self._claims.take(self._place(number)):
-                self.tally.elsewhere += 1
+                self._elsewhere.add(number)
+                self.tally.elsewhere = len(self._elsewhere)
                 continue
             todo = self._results.left(number, rows, self._attempt, anew=True)  # another may have done it meanwhile
             self.tally.finished_before += len(rows) - len(todo)
