@@ -1,9 +1,9 @@
 """`archive` over fakes, in a process that a recording may kill: `archive_child.py FOLDER ARGUMENTS...`.
 
 A file `FOLDER/kill-at-N` has the process send itself SIGKILL when it hears N words: this one, and the worker process
-that it begins (`worker_child.py`); a `hold-at-N` has it wait there while the file is there. With `FOLDER/no-worker`
-there is none, as on Windows and in an actor of Ray. `FOLDER/heard` gets a line of every chunk that is recognised, its
-number of words, and `FOLDER/loads` one of each load.
+that it begins (`worker_child.py`); a `raise-at-N` has both raise what nobody expects; a `hold-at-N` has it wait there
+while the file is there. With `FOLDER/no-worker` there is none, as on Windows and in an actor of Ray. `FOLDER/heard`
+gets a line of every chunk that is recognised, its number of words, and `FOLDER/loads` one of each load.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ def hear(folder: Path, features: np.ndarray) -> Hypothesis:
         heard.write(f"{words}\n")
     if (folder / f"kill-at-{words}").exists():
         os.kill(os.getpid(), signal.SIGKILL)
+    if (folder / f"raise-at-{words}").exists():
+        raise IndexError("nobody expects this")
     while (folder / f"hold-at-{words}").exists():
         threading.Event().wait(0.01)
     return found

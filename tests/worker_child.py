@@ -1,8 +1,9 @@
 """A worker process over fakes, that does what a test wants of it: `worker_child.py FOLDER FD`.
 
 Files in FOLDER are its orders: `kill-at-N` kills the process when it hears N words (once, if the file says "once");
-`hold-at-N` has it wait there until the file is gone; `grow-at-N` has it take 300 MB; `die-at-start`. With `card` it has
-a card, whose context breaks for good when it hears N words, once, with `break-at-N`; `broke` then has its id.
+`raise-at-N` has it raise what nobody expects; `hold-at-N` has it wait there until the file is gone; `grow-at-N` has
+it take 300 MB; `die-at-start`. With `card` it has a card, whose context breaks for good when it hears N words, once,
+with `break-at-N`; `broke` then has its id.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ def main(folder: Path, descriptor: int) -> None:
             (folder / f"break-at-{words}").unlink()
             (folder / "broke").write_text(str(os.getpid()))
             raise DeviceError("cuda", FailureCause.STICKY, "generate: CUDA failed with error an illegal memory access")
+        if (folder / f"raise-at-{words}").exists():
+            raise IndexError("nobody expects this")
         while (folder / f"hold-at-{words}").exists():
             pause.wait(0.01)
         if (folder / f"grow-at-{words}").exists():

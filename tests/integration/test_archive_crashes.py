@@ -99,6 +99,24 @@ def test_without_a_worker_process_the_run_dies_of_it_some_times_and_not_for_ever
     assert heard.count("4") == died, "each death was of it"
 
 
+@pytest.mark.parametrize("worker", [True, False])
+def test_a_recording_at_which_the_engine_raises_what_nobody_expects_becomes_a_row(
+    archive: Archive, worker: bool
+) -> None:
+    # It ended the run with a traceback, and each run after it at the same recording: its shard was never done.
+    (archive.folder / "raise-at-4").touch()
+    if not worker:
+        (archive.folder / "no-worker").touch()
+    assert archive.run() not in (0, 3)
+    assert archive.run() == 0
+    assert archive.heard() == ALL | {"talk4": "EngineError"}
+    (archive.folder / "raise-at-4").unlink()
+    again = archive.folder / "again.jsonl"
+    assert archive.command("retry", archive.plan, "-o", archive.out, "--to", again) == 0
+    assert archive.run(again) == 0
+    assert archive.heard() == ALL
+
+
 def test_what_was_in_hand_of_a_process_that_somebody_killed_is_recognised_as_any_other(archive: Archive) -> None:
     for order in (archive.folder / f"hold-at-{n}" for n in range(1, 6)):
         order.touch()

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.archive.sharded.in_hand import FOLDER, MOST_ALONE, NONE, Deaths, InHand, Turn, deaths_of, turn_of
+from autorag_whisper.domain.errors import MediaDamaged
 
 
 def test_what_no_process_died_with_goes_with_others_and_what_one_did_goes_alone() -> None:
@@ -61,6 +63,23 @@ def test_a_process_that_ends_in_order_leaves_nothing_in_hand(tmp_path: Path) -> 
         ours.begin(0, "b", 2)
         ours.end(0, "a")
     assert InHand(tmp_path).deaths(0) == {"before": Deaths(together=1)}
+
+
+@pytest.mark.parametrize(
+    ("error", "stays"),
+    [(IndexError("x"), True), (MemoryError(), True), (MediaDamaged("x"), False), (KeyboardInterrupt(), False)],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_process_that_ends_by_what_nobody_expects_has_died_with_what_it_had_in_hand(
+    tmp_path: Path, error: BaseException, stays: bool
+) -> None:
+    ours = InHand(tmp_path)
+    ours.begin(0, "a")
+    ours.begin(0, "b")
+    ours.end(0, "b")
+    with pytest.raises(type(error)), ours:
+        raise error
+    assert InHand(tmp_path).deaths(0) == ({"a": Deaths(together=1)} if stays else {})
 
 
 def test_a_complete_shard_has_no_notes(tmp_path: Path) -> None:

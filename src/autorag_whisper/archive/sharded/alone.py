@@ -6,6 +6,7 @@ there are no workers (in Ray's actors, on Windows) the run's own process recogni
 
 from __future__ import annotations
 
+import logging
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
@@ -13,11 +14,13 @@ from autorag_whisper.domain.archive_errors import RecordingKills
 from autorag_whisper.domain.errors import (
     AutoragWhisperError,
     Cancelled,
+    EngineError,
     ExtraNotInstalled,
     InvalidOption,
     PoisonedFile,
     WorkerDied,
 )
+from autorag_whisper.domain.interruptions import let_signals_through
 from autorag_whisper.transcriber.cancellation import CancelToken
 from autorag_whisper.transcriber.checkpoint_format import HEADER, CheckpointReader, dumps
 from autorag_whisper.transcriber.run_request import RunControl
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
     from autorag_whisper.transcriber.kept_chunks import Written
     from autorag_whisper.transcriber.outcome import OnProgress
     from autorag_whisper.transcriber.protocol import ModelHandle, ResumableTranscriber
+
+_log = logging.getLogger(__name__)
 
 _OF_THE_RUN = (WorkerDied, Cancelled, InvalidOption, ExtraNotInstalled)
 
@@ -56,7 +61,8 @@ class Alone:
     ) -> Transcript | AutoragWhisperError:
         """The transcript, or why there is none: RecordingKills where workers died of it.
 
-        `number`: the file's in `checkpoints`. Raises what ends a run.
+        An exception that nobody expects is an EngineError: nothing else was in hand. `number`: the file's in
+        `checkpoints`. Raises what ends a run.
         """
         transcriber, model = self._ready()
         kept, control = _Kept(checkpoints, number), RunControl(CancelToken(), on_progress)
@@ -69,6 +75,10 @@ class Alone:
             return RecordingKills(error.name, error.reason)
         except AutoragWhisperError as error:
             return error
+        except Exception as error:  # noqa: BLE001 - whatever it is, this recording has it alone
+            let_signals_through(error)
+            _log.exception("%s: the engine failed", source.name)
+            return EngineError("engine", "recognition", f"{type(error).__name__}: {error}".partition("\n")[0])
 
     def __enter__(self) -> Self:
         return self

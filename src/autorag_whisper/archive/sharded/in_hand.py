@@ -15,10 +15,13 @@ from enum import Enum
 from typing import TYPE_CHECKING, BinaryIO
 
 from autorag_whisper.archive.sharded.rows import dumps
+from autorag_whisper.domain.errors import AutoragWhisperError
+from autorag_whisper.domain.interruptions import came_by_a_signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+    from types import TracebackType
 
 FOLDER = "in_hand"
 MOST_ALONE = 3
@@ -79,6 +82,9 @@ def deaths_of(lines: Iterable[bytes]) -> dict[str, Deaths]:
 class InHand:
     """The notes of a folder of results. A context manager: at its end this process has nothing in hand any more.
 
+    But where it ends by an exception that nobody expects the notes stay, as if the process had died: it was one of the
+    recordings in hand that the engine failed at, and the next process would end by it as well.
+
     Raises OSError where they cannot be written.
     """
 
@@ -114,7 +120,9 @@ class InHand:
     def __enter__(self) -> InHand:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if isinstance(error, Exception) and not (isinstance(error, AutoragWhisperError) or came_by_a_signal(error)):
+            self._begun.clear()
         with contextlib.suppress(OSError):  # a full disk ended the run: what is in hand goes alone next time
             for shard, begun in self._begun.items():
                 for who in sorted(begun):
