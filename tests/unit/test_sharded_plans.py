@@ -217,6 +217,23 @@ def test_a_plan_that_is_not_there_or_another_kind_of_file(tmp_path: Path, ending
         PlanFile(other)
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_plan_that_is_damaged_or_goes_while_it_is_read_is_named(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"plan{ending}"
+    _, plan = planned(clips(5_000), path)
+    if ending == ".parquet":  # its head is at its end
+        data = bytearray(path.read_bytes())
+        data[8 : len(data) // 2] = bytes(len(data) // 2 - 8)
+        path.write_bytes(data)
+        for read in (lambda: list(plan.shards()), lambda: plan.rows_of(0)):
+            with pytest.raises(InvalidPlan, match="plan"):
+                read()
+    path.unlink()
+    for read in (lambda: list(plan.shards()), lambda: plan.rows_of(0)):
+        with pytest.raises(InvalidPlan, match="plan"):
+            read()
+
+
 # ---------------------------------------------------------------- planning
 
 

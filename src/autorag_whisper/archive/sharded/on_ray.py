@@ -119,7 +119,7 @@ class Recognise:
         self._transcriber = SupervisedTranscriber(build_parts(settings, dict(request.environ or {}), self._loads))
         opener: Callable[[], Opener] = Opener
         if request.decode_cpus:
-            tasks = DecodeTasks(import_ray("auto"), request.batch.options, request.decode_cpus)
+            tasks = DecodeTasks(import_ray("auto"), request.batch.options, request.decode_cpus, time.monotonic)
             opener = partial(Opener, decode=tasks.begin)
         self._hooks = Hooks(opener=opener, on_progress=self._tell)  # one for all shards, so that they share its turns
         self._who, self._told_s = f"{socket.gethostname()}:{os.getpid()}", -math.inf

@@ -66,11 +66,14 @@ class PlanFile:
         """Every recording of a share's shards, shard by shard."""
         source = self._parquet_rows(share) if self.path.suffix == PARQUET else self._json_rows(share)
         before = -1
-        for line, row in source:
-            if row.shard < before or row.shard >= self.head.shards:
-                raise InvalidPlan(self.path.name, "its recordings do not stand in the order of their shards", line)
-            before = row.shard
-            yield row
+        try:
+            for line, row in source:
+                if row.shard < before or row.shard >= self.head.shards:
+                    raise InvalidPlan(self.path.name, "its recordings do not stand in the order of their shards", line)
+                before = row.shard
+                yield row
+        except OSError as error:
+            raise InvalidPlan(str(self.path), system_reason(error)) from error
 
     def shards(self, share: Share = ALL) -> Iterator[tuple[int, list[Row]]]:
         """Every shard of a share that has recordings, with these."""
