@@ -298,6 +298,7 @@ def test_a_plan_that_is_extended_keeps_its_rows_shards_and_identity(tmp_path: Pa
     assert after[: len(before)] == before
     assert {row.shard for row in after[30:]} == set(range(old.head.shards, new.head.shards))
     assert (new.head.plan, new.head.rows, made.added) == (old.head.plan, 45, 15)
+    assert (made.known, made.same) == (30, 0)
 
 
 def test_a_plan_has_the_same_identity_in_whatever_order_it_was_found() -> None:

@@ -95,6 +95,8 @@ def plan(**given: Any) -> int:
         say(note)
     if made.same:
         say(f"{counted(made.same, 'place')} left out: the same content as another")
+    if made.known:
+        say(f"{counted(made.known, 'place')} left out: planned already")
     head = made.head
     say(
         f"{output}: {counted(made.added, 'recording')}{' more' if old else ''}, about {clock_time(made.seconds)}; "

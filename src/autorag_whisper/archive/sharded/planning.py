@@ -48,7 +48,8 @@ class NewPlan:
     """A plan that is to be written: its head, and `lines` as `plan_file.write_plan` takes them.
 
     `added`: recordings that are new in it. `seconds`: of all of them, as far as it is known or can be guessed.
-    `same`: places left out because another has the same content. `problems`: what could not be read.
+    `same`: places left out because another has the same content, `known`: because the old plan has it. `problems`: what
+    could not be read.
     """
 
     head: Head
@@ -56,6 +57,7 @@ class NewPlan:
     added: int
     seconds: float
     same: int
+    known: int
     problems: tuple[NotDone, ...]
 
 
@@ -92,7 +94,8 @@ def make_plan(candidates: Iterable[Candidate], request: PlanRequest, old: PlanFi
             yield first + shard, gathered.lines[index]
 
     seconds = float(durations.sum())
-    return NewPlan(head, lines(), len(gathered.lines), seconds, gathered.same, tuple(gathered.problems))
+    same, known, problems = gathered.same, gathered.known, tuple(gathered.problems)
+    return NewPlan(head, lines(), len(gathered.lines), seconds, same, known, problems)
 
 
 def _head(plan: str, added: int, shards: NDArray[np.int64], request: PlanRequest, old: PlanFile | None) -> Head:
@@ -113,7 +116,7 @@ class _Gathered:
         self.lines: list[str] = []
         self.durations = array("d")
         self.problems: list[NotDone] = []
-        self.same = self._looked_at = 0
+        self.same = self.known = self._looked_at = 0
 
     def know(self, old: PlanFile) -> None:
         """What is planned already."""
@@ -166,7 +169,7 @@ class _Gathered:
 
     def _take_same(self, index: int, candidate: Candidate) -> None:
         if index < 0:  # planned before: where else it lies is not added to rows that stand
-            self.same += 1
+            self.known += 1
             return
         places = self._places.setdefault(index, [])
         if f'"uri":{dumps_text(candidate.uri)}' in self.lines[index] or candidate.uri in places:
