@@ -10,6 +10,7 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from autorag_whisper.archive.sharded.in_hand import MOST_ALONE
@@ -132,6 +133,35 @@ def test_what_was_in_hand_of_a_process_that_somebody_killed_is_recognised_as_any
         order.unlink()
     assert archive.run() == 0
     assert archive.heard() == ALL
+
+
+def test_a_long_recording_of_a_storage_goes_on_behind_its_finished_chunks(archive: Archive) -> None:
+    # Those of local files alone were kept: what is longer than a machine's life was never done.
+    counts = (9, 12, 10, 11)
+    talk = write_speech(
+        archive.folder / "talk.wav", np.concatenate([speech_samples(count, tail_s=6.0) for count in counts])
+    )
+    listed, archive.plan = archive.folder / "list.txt", archive.folder / "long.jsonl"
+    listed.write_text(f"local://{talk}")  # fsspec's name for this disk: to the archive it is an address
+    assert archive.command("plan", "--from", listed, "-o", archive.plan) == 0
+    order = archive.folder / "hold-at-11"
+    order.touch()
+    run = ("run", archive.plan, "-o", archive.out, "-l", "en", "--batch-size", "1")
+    process = archive.begin(*run)
+
+    def kept() -> int:
+        """Chunks, behind their header."""
+        return sum(len(path.read_bytes().splitlines()) - 1 for path in archive.folder.glob("cache/unfinished/*"))
+
+    while kept() < 1:
+        assert process.poll() is None
+        threading.Event().wait(0.02)
+    process.kill()
+    process.wait()
+    order.unlink()
+    done, before = kept(), archive.chunks_heard()
+    assert archive.command(*run) == 0
+    assert archive.chunks_heard() - before == len(counts) - done
 
 
 def test_each_process_loads_its_model_once_whatever_comes_to_it(archive: Archive) -> None:

@@ -54,6 +54,15 @@ def test_chunks_come_back_for_the_same_file_and_facts_alone(tmp_path: Path, talk
     assert texts(CheckpointFolder(tmp_path / "kept", FACTS), talk) == {}
 
 
+def test_a_recording_without_a_path_is_known_by_what_is_said_of_it(tmp_path: Path) -> None:
+    kept = CheckpointFolder(tmp_path / "kept", FACTS)
+    kept.add(kept.begin(None, ("a", "s3://talks/a.wav", 5)), chunk(0))
+    kept.add(kept.begin(None), chunk(1))
+    after = CheckpointFolder(tmp_path / "kept", FACTS)
+    for known_as, found in ((("a", "s3://talks/a.wav", 5), {0}), (("a", "s3://talks/a.wav", 6), set()), ((), set())):
+        assert after.done(after.begin(None, known_as)).keys() == found
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a FIFO")
 def test_a_named_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")  # opened for reading as a file it would wait for a writer for ever

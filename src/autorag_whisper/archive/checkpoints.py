@@ -29,7 +29,7 @@ from autorag_whisper.transcriber.checkpoint_format import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from autorag_whisper.archive.request import BatchRequest
@@ -68,10 +68,14 @@ class CheckpointFolder:
         }
         return cls(cache_dir.absolute() / "unfinished", facts)
 
-    def begin(self, path: Path | None) -> int:
-        """Call it before a file is read; the file's number in the run. Without a `path` its chunks are not kept."""
-        self._places.append(self._place_of(path) if path is not None else None)
-        self._names.append(path.name if path is not None else "")
+    def begin(self, path: Path | None, known_as: Sequence[object] = ()) -> int:
+        """Call it before a file is read; the file's number in the run.
+
+        `known_as`: what tells a recording that has no `path` from all others, and its content from another; without
+        either its chunks are not kept.
+        """
+        self._places.append(self._place_of(path, known_as))
+        self._names.append(path.name if path is not None else str(known_as[0]) if known_as else "")
         return len(self._places) - 1
 
     def done(self, file: int) -> Mapping[int, Checkpoint]:
@@ -132,9 +136,11 @@ class CheckpointFolder:
         finally:
             os.close(descriptor)
 
-    def _place_of(self, path: Path) -> Path | None:
+    def _place_of(self, path: Path | None, known_as: Sequence[object]) -> Path | None:
+        if path is None and not known_as:
+            return None
         try:
-            facts = {**self._facts, "file": _identity(path)}
+            facts = {**self._facts, "file": list(known_as) if path is None else _identity(path)}
         except (OSError, MediaError):  # opening it again says what is wrong
             return None
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

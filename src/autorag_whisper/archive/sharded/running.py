@@ -189,7 +189,7 @@ class ShardedRun:
                     self._take(row, shard, RecordingKills(row.name, reason))
                     continue
                 [(_, source)] = opener.sources([row])
-                number = checkpoints.begin(source.path)
+                number = _begin(checkpoints, row, source)
                 alone.prepare()
                 self._on_disk(partial(self._in_hand.begin, shard.number, row.id, len(checkpoints.done(number))))
                 result = alone.recognise(source, checkpoints, number, self._on_progress)
@@ -240,7 +240,7 @@ class ShardedRun:
         self, work: Iterable[tuple[_Shard, Row, MediaSource]], checkpoints: CheckpointFolder
     ) -> Iterator[MediaSource]:
         for shard, row, source in work:
-            number = checkpoints.begin(source.path)
+            number = _begin(checkpoints, row, source)
             self._of_source.setdefault(source, []).append((row, shard, number))
             self._on_disk(partial(self._in_hand.begin, shard.number, row.id))
             yield source
@@ -326,3 +326,8 @@ class ShardedRun:
 
     def _checkpoints(self) -> CheckpointFolder:
         return CheckpointFolder.of_request(self._cache_dir, self._request)
+
+
+def _begin(checkpoints: CheckpointFolder, row: Row, source: MediaSource) -> int:
+    """The file's number there. An object of a storage is known by its row, whose id mostly has its tag."""
+    return checkpoints.begin(source.path, (row.id, row.uri, row.size_bytes))
