@@ -45,7 +45,10 @@ def test_arguments_of_rays_command_are_the_options_of_serve() -> None:
     given = options_of({"model": "small", "max_queued": "7", "allow-host": ["a", "b"], "strict": True, "insecure": "0"})
     assert (given["model"], given["max_queued"], given["allow_host"]) == ("small", 7, ("a", "b"))
     assert (given["strict"], given["insecure"], given["most"]) == (True, False, 64)
-    for wrong in ({"modell": "x"}, {"most": "many"}):
+    unsaid = options_of({"data": None, "allow-origin": [], "strict": "off"})
+    assert (unsaid["data"], unsaid["allow_origin"], unsaid["strict"]) == (None, (), False)
+    assert options_of({"strict": "on"})["strict"]
+    for wrong in ({"modell": "x"}, {"most": "many"}, {"strict": "maybe"}):
         with pytest.raises(BadUsage):
             options_of(wrong)
 

@@ -89,16 +89,49 @@ def long(demo_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_port_of_the_cluster_is_on_loopback_and_wants_a_token(served: OnRay) -> None:
     assert len(served.replicas()) == 2
     assert listened_on(served.process) <= LOOPBACK
-    heads = [one for one in below(served.process) if named(one, "gcs_server")]
-    gcs = max(heads, key=psutil.Process.create_time)  # a try that was given up leaves one, too
-    port = next(one.laddr.port for one in gcs.net_connections("inet") if one.status == psutil.CONN_LISTEN)
-    ask = f"import ray; ray.init(address='127.0.0.1:{port}', log_to_driver=False); print('in', len(ray.nodes()))"
-    alike = {"RAY_AUTH_MODE": "token", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # the latter: by loopback
-    bare = {name: text for name, text in os.environ.items() if not name.startswith("RAY_")} | alike
+    ask = f"import ray; ray.init(address='{head_of(served)}', log_to_driver=False); print('in', len(ray.nodes()))"
+    bare = as_they_are()
     stranger = joined(ask, bare | {"RAY_AUTH_TOKEN": "f" * 64})
     assert stranger.returncode != 0
     assert "Unauthenticated" in stranger.stdout + stranger.stderr
     assert "in 1" in joined(ask, bare).stdout, "with the token of this user"
+
+
+def head_of(served: OnRay) -> str:
+    heads = [one for one in below(served.process) if named(one, "gcs_server")]
+    gcs = max(heads, key=psutil.Process.create_time)  # a try that was given up leaves one, too
+    port = next(one.laddr.port for one in gcs.net_connections("inet") if one.status == psutil.CONN_LISTEN)
+    return f"127.0.0.1:{port}"
+
+
+def as_they_are() -> dict[str, str]:
+    """The environment of somebody else on this machine."""
+    alike = {"RAY_AUTH_MODE": "token", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # the latter: by loopback
+    return {name: text for name, text in os.environ.items() if not name.startswith("RAY_")} | alike
+
+
+def test_options_that_make_no_sense_leave_what_is_served_on_a_cluster_alone(served: OnRay) -> None:
+    # Whoever mistyped one ended the service that was there.
+    command = [*SERVE, "--port", "0", "--ray", head_of(served), "--replicas", "0"]
+    wrong = subprocess.run(command, capture_output=True, text=True, env=as_they_are(), timeout=300, check=False)
+    assert wrong.returncode == 2, wrong.stderr
+    assert "LEAST-MOST" in wrong.stderr
+    assert served.client.models.list().data
+    assert len(served.replicas()) == 2
+
+
+@pytest.mark.parametrize(("host", "code"), [("127.0.0.1", 0), ("0.0.0.0", 3)])
+def test_proxies_that_others_reach_need_keys_whoever_started_them(host: str, code: int) -> None:
+    # `serve deploy` has them on every address; the options of the application said loopback, so it served without keys.
+    ask = (
+        "import ray, sys; from ray import serve; from autorag_whisper.cli.ray_serve import app; "
+        "from autorag_whisper.domain.errors import InvalidOption; "
+        "ray.init(address='local', num_cpus=2, include_dashboard=False, log_to_driver=False)\n"
+        f"serve.start(http_options={{'host': {host!r}, 'port': 0}}, proxy_location='Disabled')\n"
+        "try: app({'replicas': '1'})\n"
+        "except InvalidOption as error: sys.exit(3 if 'API_KEYS' in str(error) else 4)"
+    )
+    assert joined(ask, as_they_are()).returncode == code
 
 
 def joined(code: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -96,11 +96,14 @@ class Replica:
     """The application of `serve`, and the process of its engine."""
 
     def __init__(self, given: Mapping[str, Any], environ: Mapping[str, str]) -> None:
-        """`given`: the options of `serve`; `environ`: what of the environment is for this package."""
+        """`given`: the options of `serve`; `environ`: what of the environment is for this package.
+
+        Raises InvalidOption where the proxies are reached by others and nobody needs a key.
+        """
         own = {**os.environ, **environ}
         _keep_to_loopback()
         self._stack = ExitStack()
-        self._serving = self._stack.enter_context(application(given, own))
+        self._serving = self._stack.enter_context(application({**given, **listening()}, own))
         self._health = self._serving.app.state.service.health
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -132,6 +135,18 @@ def _keep_to_loopback() -> None:
     replica.add_port_to_grpc_server = lambda server, address: add(server, address.replace("[::]", "127.0.0.1"))
 
 
+def listening() -> dict[str, Any]:
+    """`host` and `port` of the cluster's proxies: whoever started Ray Serve there has said them, and they stay so.
+
+    Nothing where Ray Serve is not there yet.
+    """
+    from ray.serve.context import _get_global_client
+
+    client = _get_global_client(raise_if_no_controller_running=False)
+    said = None if client is None else client.http_config
+    return {"host": said.host, "port": said.port} if said is not None and said.host else {}
+
+
 def app(args: Mapping[str, Any]) -> Any:
     """The application for Ray Serve. `args`: options of `serve`, by their names without the dashes in front.
 
@@ -146,28 +161,31 @@ def options_of(args: Mapping[str, Any]) -> dict[str, Any]:
     from autorag_whisper.cli.serve import serve
 
     line: list[str] = []
-    for name, value in args.items():
-        flag = "--" + str(name).replace("_", "-")
-        known = next((one for one in serve.params if flag in one.opts), None)
-        for each in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(known, click.Option) and known.is_flag:
-                line += [flag] if str(each).lower() in ("true", "1", "yes") else []
-            else:
-                line += [flag, str(each)]
     try:
+        for name, value in args.items():
+            flag = "--" + str(name).replace("_", "-")
+            known = next((one for one in serve.params if flag in one.opts), None)
+            for each in value if isinstance(value, list | tuple) else [] if value is None else [value]:
+                if isinstance(known, click.Option) and known.is_flag:
+                    line += [flag] if click.BOOL.convert(str(each), known, None) else []
+                else:
+                    line += [flag, str(each)]
         return dict(serve.make_context("serve", line).params)
     except click.UsageError as error:
         raise BadUsage(error.format_message(), "see `autorag-whisper serve --help`") from error
 
 
 def bound(given: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
-    """The deployment with its options, for the cluster that is connected."""
+    """The deployment with its options, for the cluster that is connected.
+
+    Raises BadUsage, InvalidOption; the latter also where its proxies are reached by others and nobody needs a key.
+    """
     import ray
     from ray import serve
 
     scale = scale_for(nodes_of(ray), given["replicas"], given["replica_cpus"], given["replica_gpus"])
     require(given, scale)
-    settings = server_settings(given, environ)
+    settings = server_settings({**given, **listening()}, environ)
     theirs = {name: text for name, text in environ.items() if name.startswith(("AUTORAG_WHISPER_", "HF_", "OTEL_"))}
     deployment = serve.deployment(serve.ingress()(Replica), name=NAME, **deployment_options(scale, settings))
     return deployment.bind({**given, "ray": None}, theirs)
@@ -203,20 +221,28 @@ def serve_on_ray(given: Mapping[str, Any], environ: Mapping[str, str], tell: Cal
                 proxy_location="HeadOnly" if address == LOCAL else "EveryNode",
                 http_options={"host": settings.host, "port": port},
             )
-            ray.serve.run(bound(given, environ), name=NAME, route_prefix="/")
-            host = f"[{settings.host}]" if ":" in settings.host else settings.host
-            tell(f"http://{host}:{port}/v1 with {settings.model} on Ray, at {address}")
-            threading.Event().wait()
+            deployment = bound(given, environ)  # what is wrong with the options is told before anything is deployed
+            try:
+                ray.serve.run(deployment, name=NAME, route_prefix="/")
+                place = _url({"host": settings.host, "port": port} | listening())
+                tell(f"{place} with {settings.model} on Ray, at {address}")
+                threading.Event().wait()
+            finally:
+                if address == LOCAL:
+                    ray.serve.shutdown()
+                else:
+                    ray.serve.delete(NAME)
         finally:
-            if address == LOCAL:
-                ray.serve.shutdown()
-            else:
-                ray.serve.delete(NAME)
             ray.shutdown()
     except (ray.exceptions.RayError, ConnectionError, OSError) as error:
         raise meaning(error) from error
     except RuntimeError as error:  # so Ray Serve says that an application does not come up
         raise ClusterFailed(str(error).strip().replace("\n", "; ")[:2000]) from error
+
+
+def _url(where: Mapping[str, Any]) -> str:
+    host = f"[{where['host']}]" if ":" in where["host"] else where["host"]
+    return f"http://{host}:{where['port']}/v1"
 
 
 def _free_port(settings: ServerSettings) -> int:
