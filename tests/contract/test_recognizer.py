@@ -125,10 +125,7 @@ def run(recognizer: Recognizer, tasks: list[ChunkTask], caller: Caller | None = 
     """The final results of tasks: what needs a redo is done again, alone."""
     caller = caller or Listening().caller
     found = recognizer.batch(tasks, caller)
-    return [
-        recognizer.batch([one.task.again(one.language, one.attempts)], caller)[0] if one.needs_redo else one
-        for one in found
-    ]
+    return [recognizer.batch([one.again()], caller)[0] if one.needs_redo else one for one in found]
 
 
 def said(results: list[ChunkResult]) -> list[tuple[str, ...]]:

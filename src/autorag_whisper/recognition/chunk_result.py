@@ -39,7 +39,7 @@ class ChunkTask:
 
     `full_window`: in the encoder window of 30 s, however short it is. `fallback`: it is decoded again with care, by a
     wide search and then the temperature fallback, until a text is good; it goes alone, and what comes of it is final.
-    `earlier`: its attempts before that.
+    `earlier`: its attempts before that; `earlier_text`: what the last of them gave, where that may still be its text.
     `known`: languages that the file had so far. `more`: other chunks of the file can be asked for its language.
     `heard`: what its pieces sound like, once that is known. `stretches`: all of the chunk, and in which languages it
     is recognised, once that is decided. `options` are its file's.
@@ -52,21 +52,17 @@ class ChunkTask:
     full_window: bool = False
     fallback: bool = False
     earlier: tuple[Attempt, ...] = ()
+    earlier_text: Hypothesis | None = None
     known: tuple[str, ...] = ()
     more: bool = False
     heard: tuple[Piece, ...] = ()
     stretches: tuple[Stretch, ...] = ()
     options: TranscribeOptions = field(default_factory=TranscribeOptions)
 
-    def again(self, language: str, attempts: tuple[Attempt, ...]) -> ChunkTask:
-        """This chunk, to be decoded again with care, in the language that was found."""
-        asked = replace(self, language=language, ask=AskLanguage.NOTHING)
-        return replace(asked, full_window=True, fallback=True, earlier=attempts)
-
     def in_languages(self, stretches: tuple[Stretch, ...]) -> ChunkTask:
         """This chunk from the start, in the languages that were settled."""
         asked = replace(self, language=stretches[0].language, ask=AskLanguage.NOTHING, stretches=stretches)
-        return replace(asked, full_window=False, fallback=False, earlier=())
+        return replace(asked, full_window=False, fallback=False, earlier=(), earlier_text=None)
 
     def decided(self) -> ChunkTask:
         """This chunk, in the likeliest language if its own is to be detected: it does not come back undecided."""
@@ -140,6 +136,7 @@ class ChunkResult:
     (`task.changes_language`) was not decoded either, until its parts were. `spoken`: of a chunk that was done in parts
     the languages of its words, in their order, each with the number of words.
     `unsampled`: it would have been sampled, and could not be; the text is the best without.
+    `hypothesis`: of what needs a redo its text as tokens, which has no words yet.
     `rejected`: what was decoded too but not accepted. `aligned` says how the times were found.
     """
 
@@ -156,6 +153,12 @@ class ChunkResult:
     time: EngineTime = field(default_factory=EngineTime)
     spoken: tuple[WordsIn, ...] = ()
     unsampled: bool = False
+    hypothesis: Hypothesis | None = None
+
+    def again(self) -> ChunkTask:
+        """Its chunk, to be decoded again with care, in the language that was found."""
+        asked = replace(self.task, language=self.language, ask=AskLanguage.NOTHING, full_window=True, fallback=True)
+        return replace(asked, earlier=self.attempts, earlier_text=self.hypothesis)
 
     @property
     def by_language(self) -> list[tuple[str, tuple[TimedWord, ...]]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.transcript import Attempt
 from autorag_whisper.recognition.chunk_result import ChunkResult, Rejection
-from autorag_whisper.recognition.hallucinations import NO_SPEECH, hallucination_rule
+from autorag_whisper.recognition.hallucinations import NO_SPEECH, Hallucination, hallucination_rule
 from autorag_whisper.recognition.loops import RUNAWAY_RULE, is_said_twice, runaway, without
 from autorag_whisper.recognition.quality import Fault, compression_ratio, fault_of
 from autorag_whisper.recognition.unsaid import UNHEARD_REPEAT, without_unsaid
@@ -64,6 +64,18 @@ class Judge:
             return False
         return attempt.no_speech_prob > NO_SPEECH or row.is_last
 
+    def is_lost_in_a_loop(self, row: Row) -> bool:
+        """Whether its text is a loop that a rule rejects whole, which says nothing of the sound either way."""
+        assert row.hypothesis is not None
+        return self._rule(row, row.hypothesis, row.attempts[row.kept]) is Hallucination.FAINT_LOOP
+
+    def is_only_improbable(self, row: Row, hypothesis: Hypothesis, attempt: Attempt) -> bool:
+        """Whether nothing speaks against a text but that its tokens are improbable."""
+        return attempt.rejected_for == Fault.IMPROBABLE and self._rule(row, hypothesis, attempt) is None
+
+    def _rule(self, row: Row, hypothesis: Hypothesis, attempt: Attempt) -> Hallucination | None:
+        return hallucination_rule(self.text(hypothesis.token_ids), attempt, row.task.chunk, row.task.options)
+
     def reject(self, row: Row) -> None:
         """Take out of a final text what nobody said."""
         assert row.hypothesis is not None
@@ -96,6 +108,7 @@ class Judge:
             attempts=tuple(row.attempts),
             kept=row.kept,
             needs_redo=not row.is_final,
+            hypothesis=None if row.is_final else row.hypothesis,
             rejected=tuple(row.rejected),
             aligned=row.aligned,
             time=charge,

@@ -131,7 +131,7 @@ def _whole_again(one_pass: Pass, result: ChunkResult) -> ChunkResult:
     has_window = attempt is not None and 0 < attempt.window_frames < WINDOW_FRAMES
     if not has_window or missing_s(task.chunk.speech, _said(result)) <= _MOSTLY_MISSING * sure_s:
         return result
-    [again] = one_pass.recognise([task.again(result.language, result.attempts)])
+    [again] = one_pass.recognise([result.again()])
     again = _if_believed(again)
     return replace(again, task=task) if _has_more(task.chunk, again, result) else result
 
@@ -302,7 +302,7 @@ def _alone(one_pass: Pass, task: ChunkTask, cuts: int, *, is_half: bool = False)
     [found] = one_pass.recognise([task])
     found = _complete(one_pass, found, cuts=cuts + 1, is_half=is_half)
     if found.needs_redo:
-        [found] = one_pass.recognise([task.again(found.language, found.attempts)])
+        [found] = one_pass.recognise([found.again()])
         found = _complete(one_pass, found, cuts=cuts + 1, is_half=is_half)
     return found
 
@@ -323,6 +323,7 @@ def _joined(result: ChunkResult, parts: Sequence[ChunkResult]) -> ChunkResult:
         attempts=attempts,
         kept=kept[0] if kept else len(attempts) - 1,
         needs_redo=False,
+        hypothesis=None,
         rejected=tuple(rejection for part in parts for rejection in part.rejected),
         aligned=_aligned([part.aligned for part in parts], words),
         unsampled=result.unsampled or any(part.unsampled for part in parts),

@@ -210,7 +210,8 @@ class WhisperPass:
 
     def _redo(self, encoded: Encoded, row: Row) -> None:
         """The full window with a wider beam, then the temperature fallback, until an attempt is good."""
-        row.attempts = list(row.task.earlier)
+        row.attempts, first = list(row.task.earlier), row.task.earlier_text
+        row.task = replace(row.task, earlier_text=None)  # what comes of it is final
         hypotheses: list[Hypothesis | None] = [None] * len(row.attempts)
         spent = 0
         for decoding in self._search.ways(row.task.chunk, row.language):
@@ -232,7 +233,22 @@ class WhisperPass:
                 break
         row.kept = self._best(row, hypotheses)
         row.hypothesis = hypotheses[row.kept]
+        if self._judge.is_lost_in_a_loop(row):
+            if row.task.earlier:
+                hypotheses[len(row.task.earlier) - 1] = first
+            self._keep_improbable(row, hypotheses)
         self._judge.reject(row)
+
+    def _keep_improbable(self, row: Row, hypotheses: Sequence[Hypothesis | None]) -> None:
+        """Keep the likeliest of the texts that are only improbable; where there is none all stays as it is."""
+        improbable = [
+            n
+            for n, (hypothesis, attempt) in enumerate(zip(hypotheses, row.attempts, strict=True))
+            if hypothesis is not None and self._judge.is_only_improbable(row, hypothesis, attempt)
+        ]
+        if improbable:
+            row.kept = max(improbable, key=lambda n: row.attempts[n].avg_logprob)
+            row.hypothesis = hypotheses[row.kept]
 
     def _best(self, row: Row, hypotheses: Sequence[Hypothesis | None]) -> int:
         """Which attempt is to be kept, of those whose text there is."""

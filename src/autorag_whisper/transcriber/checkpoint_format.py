@@ -31,6 +31,7 @@ from autorag_whisper.domain.audio import Samples, SpeechChunk, SpeechSpan
 from autorag_whisper.domain.errors import RequestError
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.domain.transcript import Attempt, Unspoken, Word, WordSource
+from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.recognition.aligned import Aligned, LettersBy
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, Rejection, WordsIn
 from autorag_whisper.recognition.language import Piece
@@ -51,12 +52,14 @@ _KNOWN = {
         TimedWord, SpeechChunk, SpeechSpan, Attempt, Unspoken, Word, WordSource, Aligned, LettersBy, ChunkResult,
         ChunkTask, EngineTime, Rejection, Checkpoint, Piece, Stretch, WordsIn,
     )
-} | {"Samples": Samples, "TranscribeOptions": TranscribeOptions}  # fmt: skip
+} | {"Samples": Samples, "TranscribeOptions": TranscribeOptions, "Hypothesis": Hypothesis}  # fmt: skip
 _OF_THE_RUN: dict[Any, Callable[[], Any]] = {
     Samples: lambda: np.zeros(0, np.float32),
     TranscribeOptions: TranscribeOptions,
+    Hypothesis | None: lambda: None,
 }
-"""What whoever takes a checkpoint up has already, and is not written: the audio, and the options of its file."""
+"""What is not written: whoever takes a checkpoint up has the audio and the options of its file already, and a text as
+tokens is there only until a chunk is done."""
 
 
 class RefusedCheckpointsError(ValueError):

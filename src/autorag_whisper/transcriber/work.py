@@ -219,7 +219,7 @@ class RunWork:
             file.voting = True
             self.pool.put_back([result.task], undecided=True)
         elif result.needs_redo:
-            self.redo.append(EngineJob((result.task.again(result.language, result.attempts),)))
+            self.redo.append(EngineJob((result.again(),)))
         else:
             self.report.note(file, result)
             if self.request.control.supervised is not None:
