@@ -82,6 +82,23 @@ def doubted(text: str, attempt: Attempt, voice: float = 0.99) -> bool:
     return is_doubtful(text, attempt, chunk(voice), TranscribeOptions())
 
 
+def test_beside_a_loop_in_a_language_that_is_hardly_known_a_well_known_one_may_be_improbable() -> None:
+    # Far speech went round in Welsh syllables, a rule rejected them, and the English text was improbable (-1.09).
+    loop = reading("cy", 0.84, "gweithio'r gweithio'r gweithio'r gweithio'r gweithio'r", -0.7, tokens=43)
+    unlikely = reading("en", 0.12, SENTENCE, -1.09)
+    unlikely = replace(unlikely, attempt=replace(unlikely.attempt, rejected_for=Fault.IMPROBABLE.value))
+    latin = replace(unlikely, choice=LanguageChoice("la", 0.14))
+    assert likeliest([loop, latin, unlikely]) == 2
+    assert likeliest([replace(loop, rejected=True), unlikely]) == 1
+    assert most_promising(loop, [latin, unlikely]) == 1
+    assert likeliest([loop, latin]) == 0
+    assert likeliest([replace(loop, choice=LanguageChoice("de", 0.84)), unlikely]) == 0
+    assert likeliest([replace(unlikely, choice=LanguageChoice("cy", 0.84)), unlikely]) == 0
+    assert likeliest([loop, replace(unlikely, rejected=True)]) == 0
+    cut = replace(unlikely, attempt=replace(unlikely.attempt, rejected_for=Fault.TOKEN_CAP.value))
+    assert likeliest([loop, cut]) == 0
+
+
 def test_only_a_voice_with_an_unsure_text_leaves_the_language_in_doubt() -> None:
     unsure = replace(GOOD, avg_logprob=-0.6)
     assert doubted(WELSH, unsure)

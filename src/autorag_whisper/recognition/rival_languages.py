@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from autorag_whisper.domain.language import WELL_KNOWN
 from autorag_whisper.recognition.hallucinations import FAINT_VOICE, is_loop
 from autorag_whisper.recognition.quality import Fault
 
@@ -64,8 +65,17 @@ class Reading:
     @property
     def is_sound(self) -> bool:
         """Whether it may speak for its language."""
+        return self._may_be_said and not self.attempt.rejected_for
+
+    @property
+    def is_only_improbable(self) -> bool:
+        """Whether nothing speaks against its text but that its tokens are improbable."""
+        return self._may_be_said and self.attempt.rejected_for == Fault.IMPROBABLE
+
+    @property
+    def _may_be_said(self) -> bool:
         has_letters = any(character.isalpha() for character in self.text)
-        return has_letters and not (self.rejected or self.attempt.rejected_for or is_loop(self.text))
+        return has_letters and not (self.rejected or is_loop(self.text))
 
     @property
     def together(self) -> float:
@@ -77,10 +87,14 @@ def likeliest(readings: Sequence[Reading]) -> int:
     """Which reading of a chunk is the likeliest; the first, the detected language's, unless a sound one is clearly so.
 
     A language and its text are judged together, as one probability. By that alone a short text would beat a long one,
-    so it has to be better by token too. A text that is not sound says nothing for its language.
+    so it has to be better by token too. A text that is not sound says nothing for its language. So where that is the
+    first, in a language that Whisper hardly knows, one in a well-known language may also be improbable.
     """
     first = readings[0]
     rivals = [n for n, other in enumerate(readings) if n and other.is_sound]
+    if not rivals and not first.is_sound and not first.is_only_improbable and first.choice.code not in WELL_KNOWN:
+        known = [n for n, other in enumerate(readings) if other.choice.code in WELL_KNOWN]
+        rivals = [n for n in known if readings[n].is_only_improbable]
     if first.is_sound:
         enough = first.attempt.avg_logprob + CLEARLY
         rivals = [0, *(n for n in rivals if readings[n].attempt.avg_logprob > enough)]
