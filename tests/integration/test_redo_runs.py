@@ -83,8 +83,9 @@ def test_an_improbable_text_is_kept_where_the_redo_ends_in_a_loop_that_a_rule_re
         ([said(" Thank you", -1.04, 0.45), said(" Thank you", -2.1, 0.45)], "hopeless"),  # what it hears is doubted
         ([said(" Thank you", -2.1, 0.45), LOOP], "faint_loop"),  # the first text is rejected as well
         ([said(" Leave the key now" * 2, -0.5), LOOP], "faint_loop"),  # the first text has another fault
+        ([said(" Ahem", -1.18, 0.48), LOOP], "faint_loop"),  # laughter: it is doubted too much
     ],
-    ids=["no loop", "rejected twice", "said twice"],
+    ids=["no loop", "rejected twice", "said twice", "in doubt"],
 )
 def test_a_text_that_more_speaks_against_does_not_come_back(tmp_path: Path, texts: list[Hypothesis], rule: str) -> None:
     transcript = recognised(tmp_path, texts)
