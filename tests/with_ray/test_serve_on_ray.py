@@ -134,6 +134,16 @@ def test_proxies_that_others_reach_need_keys_whoever_started_them(host: str, cod
     assert joined(ask, as_they_are()).returncode == code
 
 
+def test_the_application_finds_the_cluster_for_rays_own_command(served: OnRay) -> None:
+    # `serve run autorag_whisper.cli.ray_serve:app` calls it before Ray is connected: it ended there.
+    ask = (
+        "import ray; from autorag_whisper.cli.ray_serve import app; "
+        "app({'replicas': '1'}); print('in', len(ray.nodes()))"
+    )
+    done = joined(ask, as_they_are() | {"RAY_ADDRESS": head_of(served)})
+    assert "in 1" in done.stdout, done.stderr
+
+
 def joined(code: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", code]
     return subprocess.run(command, capture_output=True, text=True, env=environ, timeout=300, check=False)

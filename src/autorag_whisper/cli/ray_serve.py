@@ -42,6 +42,8 @@ _SPARE = 32
 """Requests that a replica takes beside those that work: looks at jobs, pages, readiness."""
 _SPARE_S = 15.0
 _LOOK_S = 0.1
+_RUNNING = "auto"
+"""In the place of an address: a cluster that is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +152,18 @@ def listening() -> dict[str, Any]:
 def app(args: Mapping[str, Any]) -> Any:
     """The application for Ray Serve. `args`: options of `serve`, by their names without the dashes in front.
 
-    Runs where Ray is connected. Raises BadUsage, InvalidOption.
+    Ray's own command calls it before it connects to a cluster; then it is the one that RAY_ADDRESS names, or this
+    machine's. Raises BadUsage, InvalidOption, ClusterFailed.
     """
-    import_ray("auto", "serve")
-    return bound(options_of(args), os.environ)
+    given = options_of(args)
+    ray = import_ray(_RUNNING, "serve")
+    if not ray.is_initialized():
+        try:
+            connect(ray, _RUNNING)
+        except OSError as error:
+            what = "start one (`ray start --head`) and name it by RAY_ADDRESS, or run `autorag-whisper serve --ray`"
+            raise BadUsage("no Ray cluster is found that the service could go onto", what) from error
+    return bound(given, os.environ)
 
 
 def options_of(args: Mapping[str, Any]) -> dict[str, Any]:
