@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+
+_KEPT_EVERY_S = 2.0
+"""How much work the loss of a worker costs at most."""
+_READING = 0.05
+"""Of the time that a shard's work takes: reading it ahead, by which workers that start together have equal parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,51 +126,75 @@ class _Storage:
         return begin + self._write_s
 
 
-def simulate(
-    shards: NDArray[np.float64], fleet: Fleet, costs: Costs, seed: int = 1, kept_every_s: float = 2.0
-) -> Outcome:
-    """Run a fleet over shards. `kept_every_s`: how much work the loss of a worker costs at most."""
+@dataclass(slots=True)
+class _Worker:
+    """`own`: shards it has taken and not begun. `reads`: one more is on its way; `has_all`: none is left to take."""
+
+    slow: float
+    dies_s: float
+    own: deque[int] = field(default_factory=deque)
+    in_hand_s: float = 0.0
+    reads: bool = False
+    has_all: bool = False
+
+
+def simulate(shards: NDArray[np.float64], fleet: Fleet, costs: Costs, seed: int = 1) -> Outcome:
+    """Run a fleet over shards."""
     chance = np.random.default_rng(seed)
     slow = np.exp(chance.normal(0.0, fleet.unevenness, fleet.workers)) if fleet.unevenness else np.ones(fleet.workers)
-    storage = _Storage(fleet.writes_at_once, costs.write_s)
-    queues = _queues(len(shards), fleet)
-    left = shards.tolist()
-    held = [deque[int]() for _ in range(fleet.workers)]
-    machines = _Machines(fleet, costs.beside)
-    begins = [
-        (n * fleet.ramp_s + costs.start_s * machines.slower(n, n * fleet.ramp_s), n) for n in range(fleet.workers)
-    ]
-    dies = [_life(chance, fleet) + begin for begin, _ in begins]
-    heapq.heapify(begins)
+    storage, queues, left = _Storage(fleet.writes_at_once, costs.write_s), _queues(len(shards), fleet), shards.tolist()
+    machines, read_s = _Machines(fleet, costs.beside), _READING * float(shards.mean())
+    starts = [n * fleet.ramp_s + costs.start_s * machines.slower(n, n * fleet.ramp_s) for n in range(fleet.workers)]
+    workers = [_Worker(slow[n], _life(chance, fleet) + start_s) for n, start_s in enumerate(starts)]
+    events = [(start_s, n, False) for n, start_s in enumerate(starts)]  # when, who, whether a shard was read
+    heapq.heapify(events)
     wall_s = busy_s = lost_s = waited_s = over_all_s = 0.0
     first_idle_s, lost = math.inf, 0
-    while begins:
-        now_s, worker = heapq.heappop(begins)
-        own = held[worker]
-        for shard in queues[worker if fleet.shares else 0]:
-            own.append(shard)
-            if sum(left[n] for n in own) >= costs.ahead_s:
-                break
-        if not own:
+    while events:
+        now_s, n, is_read = heapq.heappop(events)
+        worker = workers[n]
+        if is_read:
+            worker.reads, shard = False, next(queues[n if fleet.shares else 0], None)
+            worker.has_all = shard is None
+            worker.own.extend(() if shard is None else (shard,))
+        else:
+            worker.in_hand_s = 0.0
+        if worker.own and not worker.in_hand_s:
+            work_s = worker.in_hand_s = left[worker.own.popleft()] * worker.slow * machines.slower(n, now_s)
+            done_s, worked_s, again_s, dead = _worked(worker, now_s, work_s, fleet, costs.start_s, chance)
+            over_s = storage.done_at(done_s)
+            busy_s, lost_s, lost = busy_s + worked_s, lost_s + again_s, lost + dead
+            waited_s += over_s - done_s - costs.write_s
+            wall_s = max(wall_s, over_s)
+            heapq.heappush(events, (over_s, n, False))
+        held_s = worker.in_hand_s + sum(left[shard] for shard in worker.own)
+        if not worker.reads and not worker.has_all and (not held_s or held_s < costs.ahead_s):
+            worker.reads = True
+            heapq.heappush(events, (now_s + (read_s if held_s else 0.0), n, True))
+        if worker.has_all and not held_s:
             first_idle_s, over_all_s = min(first_idle_s, now_s), max(over_all_s, now_s)
-            machines.ends(worker)
-            continue
-        shard = own.popleft()
-        work_s = left[shard] * slow[worker] * machines.slower(worker, now_s)
-        while dies[worker] < now_s + work_s:  # it is done by who comes in its place, behind what was kept
-            done_s = max(0.0, dies[worker] - now_s)
-            again = min(done_s, float(chance.uniform(0, kept_every_s)))
-            busy_s, lost_s, lost = busy_s + done_s - again, lost_s + again, lost + 1
-            work_s -= done_s - again
-            now_s = dies[worker] + fleet.again_s + costs.start_s
-            dies[worker] = now_s + _life(chance, fleet)
-        busy_s += work_s
-        over_s = storage.done_at(now_s + work_s)
-        waited_s += over_s - now_s - work_s - costs.write_s
-        wall_s = max(wall_s, over_s)
-        heapq.heappush(begins, (over_s, worker))
+            machines.ends(n)
     tail_s = max(0.0, wall_s - first_idle_s) if math.isfinite(first_idle_s) else 0.0
     return Outcome(len(shards), wall_s, tail_s, busy_s / (wall_s * fleet.workers), lost, lost_s, waited_s, over_all_s)
+
+
+def _worked(
+    worker: _Worker, now_s: float, work_s: float, fleet: Fleet, start_s: float, chance: np.random.Generator
+) -> tuple[float, float, float, int]:
+    """Do so much work from now on, with whoever comes in the place of workers that are lost, behind what was kept.
+
+    When it is done, how long it was worked at, how much of that for the second time, and how many were lost.
+    """
+    worked_s = again_s = 0.0
+    lost = 0
+    while worker.dies_s < now_s + work_s:
+        done_s = max(0.0, worker.dies_s - now_s)
+        again = min(done_s, float(chance.uniform(0, _KEPT_EVERY_S)))
+        worked_s, again_s, lost = worked_s + done_s - again, again_s + again, lost + 1
+        work_s -= done_s - again
+        now_s = worker.dies_s + fleet.again_s + start_s
+        worker.dies_s = now_s + _life(chance, fleet)
+    return now_s + work_s, worked_s + work_s, again_s, lost
 
 
 class _Machines:
