@@ -244,3 +244,41 @@ def test_text_that_is_printed_to_a_terminal_shares_it_with_no_bar(tmp_path: Path
     os.close(ours)
     assert screen.startswith("hello there\r\n")
     assert "\x1b" not in screen
+
+
+LOST = """
+import os, sys, threading
+
+import click
+
+from autorag_whisper import cli
+
+
+class Last:
+    def __del__(self):
+        os.kill(os.getpid(), int(sys.argv[1]))
+        for _ in range(1000):
+            pass
+
+
+def work(*_, **__):
+    try:
+        Last()
+        threading.Event().wait(60)
+    except KeyboardInterrupt:
+        raise click.Abort from None
+
+
+cli.cli.main = work
+cli.main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_that_comes_where_no_exception_goes_on_ends_the_command_all_the_same(number: int, code: int) -> None:
+    # One of a hundred that came while `serve` was put together was lost, in a callback of a library.
+    ended = subprocess.run(
+        [sys.executable, "-c", LOST, str(int(number))], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == code, ended.stderr
+    assert "Traceback" not in ended.stderr

@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import gc
 import logging
+import os
 import signal
 import sys
+import threading
 from importlib import import_module
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import click
 
 from autorag_whisper import __version__
-from autorag_whisper.cli.exits import INTERRUPTED, TERMINATED, Terminated, exit_code
+from autorag_whisper.cli.exits import INTERRUPTED, TERMINATED, Terminated, exit_code, was_terminated
 from autorag_whisper.domain.errors import AutoragWhisperError
 
 if TYPE_CHECKING:
@@ -113,6 +115,7 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command with this process's arguments and exit."""
     signal.signal(signal.SIGTERM, _terminate)
+    sys.unraisablehook = _raise_again
     gc.set_threshold(_OBJECTS_PER_COLLECTION)
     code = run(sys.argv[1:])
     gc.freeze()  # what lives to the end of the process is not searched for cycles once more
@@ -147,9 +150,27 @@ def run(arguments: Sequence[str], context: Any = None) -> int:
 def _terminate(_signal: int, _frame: object) -> None:
     # Once: what cleans up after the first must not be torn down by the second.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    was_terminated.set()
     raise Terminated
 
 
+def _raise_again(lost: sys.UnraisableHookArgs) -> None:
+    """A signal whose exception came up where none goes on (a finaliser, a callback of C) comes again in a moment.
+
+    It was lost else: `serve` that was still being put together went on for ever.
+    """
+    if not isinstance(lost.exc_value, Terminated | KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    number = signal.SIGTERM if isinstance(lost.exc_value, Terminated) else signal.SIGINT
+    if number == signal.SIGTERM and signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, _terminate)
+    again = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
+    again.daemon = True
+    again.start()
+
+
+_AGAIN_S = 0.05
 _PLAIN, _TIMED = "%(levelname)s: %(message)s", "%(asctime)s %(levelname)s: %(message)s"
 
 

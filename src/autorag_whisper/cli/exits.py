@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 
 from autorag_whisper.domain.archive_errors import (
@@ -69,6 +70,10 @@ class CannotPrint(UnavailableError):  # noqa: N818 - as above
 
 class Terminated(BaseException):
     """SIGTERM arrived. Not an `Exception`, so that only the outermost caller catches it."""
+
+
+was_terminated = threading.Event()
+"""That it arrived; also where a library in C has cleared the exception."""
 
 
 _USAGE = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from autorag_whisper.cli import PYTHONS_THRESHOLDS
-from autorag_whisper.cli.exits import BadUsage
+from autorag_whisper.cli.exits import BadUsage, Terminated, was_terminated
 from autorag_whisper.cli.serving import PREFIX as _PREFIX
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def serve(**given: Any) -> None:
         from autorag_whisper.server.running import run
 
         about = serving.about
+        if was_terminated.is_set():  # a library has swallowed it
+            raise Terminated
         gc.set_threshold(*PYTHONS_THRESHOLDS)
         run(
             serving.app,
