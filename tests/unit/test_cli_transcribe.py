@@ -352,6 +352,7 @@ def test_what_is_finished_stays_written_when_the_user_stops_the_rest(
     stop: object, code: int, world: World, talks: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from autorag_whisper.cli import _terminate
+    from autorag_whisper.cli.exits import was_terminated
 
     assert callable(stop)
     world.before_file = lambda name: stop() if name == "one.mp3" else None
@@ -360,6 +361,7 @@ def test_what_is_finished_stays_written_when_the_user_stops_the_rest(
         assert world.run(talks) == code
     finally:
         signal.signal(signal.SIGTERM, before)
+        was_terminated.clear()
     assert (world.transcribed, world.closed) == (["two.wav"], 1)
     assert {"day 2/two.srt", "day 2/two.json"} < names_in(talks)
     assert "stopped with 1 of 2 files to do" in capsys.readouterr().err
