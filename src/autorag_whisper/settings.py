@@ -33,7 +33,7 @@ ENVIRONMENT: dict[str, str] = {
     "AUTORAG_WHISPER_ON_YIELD": "what leaves a GPU: keep (default), offload, unload; by model: keep,base=unload",
     "AUTORAG_WHISPER_IDLE_S": "unused for so long, models leave memory (with offload: the GPU); 0 (default): they stay",
     "AUTORAG_WHISPER_GPU_MEMORY_MB": "the most that models take of a GPU; the unused leave first; 0 (default): all",
-    "AUTORAG_WHISPER_BATCH_SHARE": "percent of the engine that jobs and `flex` requests have at least; default 75",
+    "AUTORAG_WHISPER_BATCH_SHARE": "percent of the engine that jobs and `flex` requests have at least; default 80",
     "AUTORAG_WHISPER_API_KEYS": "who `serve` lets in: a file with a key a line, or their SHA-256 digests; default: all",
     "AUTORAG_WHISPER_MAX_CHANNELS": "audio channels that `serve` decodes; default 64",
     "AUTORAG_WHISPER_MAX_SAMPLES": "samples that `serve` decodes of a file, in all channels; default 20000000000",
@@ -129,7 +129,7 @@ class Settings:
             on_yield=reader.yields("AUTORAG_WHISPER_ON_YIELD"),
             idle_s=reader.number("AUTORAG_WHISPER_IDLE_S", 0.0, whole=False),
             gpu_memory_mb=int(reader.number("AUTORAG_WHISPER_GPU_MEMORY_MB", 0, whole=True)),
-            batch_share=int(reader.number("AUTORAG_WHISPER_BATCH_SHARE", 75, whole=True, most=MAX_BATCH_SHARE)),
+            batch_share=int(reader.number("AUTORAG_WHISPER_BATCH_SHARE", 80, whole=True, most=MAX_BATCH_SHARE)),
         )
         if reader.problems:
             raise InvalidSettings(tuple(reader.problems))

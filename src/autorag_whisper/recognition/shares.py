@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-LEAST_SHARE = 0.75
+LEAST_SHARE = 0.8
 """Of what those of lower priorities have, together, while they wait beside others."""
 MOST_WAITED = 16
 """Batches that may go before one that has a chunk of a priority, however little those had."""
