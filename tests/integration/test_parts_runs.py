@@ -93,16 +93,6 @@ def test_an_utterance_that_the_decoder_left_out_is_recognised_on_its_own(tmp_pat
     assert transcript.coverage.skipped_s == 0
 
 
-def test_what_the_caller_had_cut_off_is_not_sought_in_parts(tmp_path: Path) -> None:
-    # Three tokens were asked for: the chunk's parts had three each, and "And so my" went on as "ASK NOT Like your".
-    talk = two_utterances(tmp_path / "talk.wav")
-    for most, text, calls in ((len(" six"), "six", 1), (100, "six four", 3)):
-        world = World(engine=EarlyWords, script=ends_early)
-        options = TranscribeOptions(language="en", max_new_tokens=most)
-        assert world.transcriber.transcribe(talk, options, model="fake").text == text
-        assert world.faults["cpu"].calls["generate"] == calls
-
-
 def test_a_short_utterance_with_a_pause_around_it_is_no_less_missed(tmp_path: Path) -> None:
     # Of 259 utterances in joins what was lost had a third to two thirds of a second of speech: a name, a "no".
     def the_first_alone(features: NDArray[np.float32]) -> Hypothesis:

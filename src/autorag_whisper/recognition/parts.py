@@ -110,7 +110,7 @@ def _completed(one_pass: Pass, result: ChunkResult, cuts: int, *, is_half: bool)
             return result
         halved = _joined(result, [_again(one_pass, result, part, cuts) for part in parts])
         return halved if len(halved.words) >= len(result.words) else result
-    if result.needs_redo or result.task.translates or _is_as_long_as_wanted(result):
+    if result.needs_redo or result.task.translates:
         return result
     if not result.words:
         is_of_another = follows(result.task.options) and another(result.task.heard, result.language)
@@ -271,12 +271,6 @@ def is_cut(result: ChunkResult) -> bool:
     """Whether its text ends where the token cap is, and not where the speech does."""
     attempt = result.attempts[-1] if result.needs_redo and result.attempts else result.attempt
     return attempt is not None and attempt.rejected_for == Fault.TOKEN_CAP.value
-
-
-def _is_as_long_as_wanted(result: ChunkResult) -> bool:
-    """Whether it was cut off where the caller said: what is missing behind that is not."""
-    most = result.task.options.max_new_tokens
-    return most is not None and sum(len(timed.token_ids) for timed in result.words) >= most
 
 
 def _said(result: ChunkResult) -> list[Word]:
