@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError, EngineError
 from autorag_whisper.recognition.batching import Turn, in_turn, next_batch
+from autorag_whisper.transcriber.fair_share import FairShare
 from autorag_whisper.transcriber.own_threads import mark_as_ours
 from autorag_whisper.transcriber.scheduler_events import Admitted, Left, LookedFor, MayRetire, ReaderTold
 from autorag_whisper.transcriber.source_reader import FileBegun, FileRead, FileUnreadable, ReadingEvent
-from autorag_whisper.transcriber.turns import Turns
 from autorag_whisper.transcriber.workers import (
     EngineJob,
     EngineJobDone,
@@ -66,7 +66,7 @@ class Scheduler:
         self._runs: list[RunWork] = []
         self._owners: dict[int, RunWork] = {}  # key of a file: whose it is
         self._in_flight: dict[int, list[RunWork]] = {}  # identity of a job: whose rows it has
-        self._turns = Turns(request.lower_share)
+        self._fair_share = FairShare(request.lower_share)
         self._keys = itertools.count()
         self._is_broken = False
         self.is_over = False
@@ -195,11 +195,11 @@ class Scheduler:
 
     def _recall_spare(self) -> None:
         """Take the batch back that lies ready, if others have come whose turn is before its own."""
-        job = self._turns.giving_way({work.request.control.priority for work in self._able() if work.has_work})
+        job = self._fair_share.giving_way({work.request.control.priority for work in self._able() if work.has_work})
         if job is not None and self._workers.recall(job):
             for work in self._forget(job):
                 work.again(job)
-            self._turns.taken_back()
+            self._fair_share.taken_back()
 
     def _able(self) -> list[RunWork]:
         """The runs that may compute."""
@@ -211,7 +211,7 @@ class Scheduler:
         waiting = {work.request.control.priority for work in able.values() if work.has_work}
         if not waiting:
             return False
-        turns = in_turn([work.turn for work in able.values()], self._turns.first(waiting))
+        turns = in_turn([work.turn for work in able.values()], self._fair_share.first(waiting))
         for turn in turns:
             work = able[id(turn.pool)]
             order = [turn, *(other for other in turns if other is not turn and self._may_ride(other, turn))]
@@ -244,7 +244,7 @@ class Scheduler:
         """Submit a job, for those of the priority `lead`; `waiting`: the priorities that had something to do."""
         works = list({id(work): work for key in sorted(job.files) for work in (self._owners[key],)}.values())
         present = {work.request.control.priority for work in self._runs if not work.is_stopped}
-        self._turns.submitted(job, works, lead, waiting, present)
+        self._fair_share.submitted(job, works, lead, waiting, present)
         for other in self._runs:
             other.waited += other not in works and other.has_work
         self._in_flight[id(job)] = works

@@ -1,4 +1,7 @@
-"""Whose turn it is at the engine, and which batch that lies ready gives way. One thread's, the scheduler's."""
+"""How priorities share the engine: whose the next batch is, and which one that lies ready gives way.
+
+Used by one thread, the scheduler's.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ class _Submitted(NamedTuple):
     shares: Shares
 
 
-class Turns:
+class FairShare:
     """`least`: as in `Shares`."""
 
     def __init__(self, least: float) -> None:
