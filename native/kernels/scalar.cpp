@@ -255,10 +255,12 @@ void cross_pack(const float* kv, int T, int H, void* packed, Scratch& scratch) {
   const Cross to = cross_of(packed, T, H);
   float* key_scales = const_cast<float*>(to.key_scales);
   float* value_scales = const_cast<float*>(to.value_scales);
-  float* column = scratch.get<float>(0, static_cast<size_t>(T));
+  float* tops = scratch.get<float>(0, D + static_cast<size_t>(T));
+  float* column = tops + D;
   for (size_t d = 0; d < D; ++d) {
     for (int t = 0; t < T; ++t) column[t] = kv[t * 2 * D + D + d];
-    value_scales[d] = largest(column, T) / 127.0f;
+    tops[d] = largest(column, T);
+    value_scales[d] = tops[d] / 127.0f;
   }
   for (int h = 0; h < H; ++h) {
     for (int t = 0; t < T; ++t) {
@@ -271,7 +273,7 @@ void cross_pack(const float* kv, int T, int H, void* packed, Scratch& scratch) {
       key_scales[place] = top / 127.0f;
       for (int d = 0; d < kHeadWidth; ++d) {
         keys[d] = step_of(k[d], 127.0f / top);
-        values[d] = step_of(v[d], 1.0f / value_scales[h * kHeadWidth + d]);
+        values[d] = step_of(v[d], 127.0f / tops[h * kHeadWidth + d]);
       }
     }
   }

@@ -114,7 +114,7 @@ void cross_pack(const float* kv, int T, int H, void* packed, Scratch&) {
     for (int d = 0; d < kHeadWidth; ++d) {
       const float top = steps[d] == 0.0f ? 1.0f : steps[d] < __FLT_MAX__ ? steps[d] : __FLT_MAX__;
       to.value_scales[d] = top / 127.0f;
-      steps[d] = 1.0f / to.value_scales[d];
+      steps[d] = 127.0f / top;
     }
     std::memset(to.keys, Int8Product::kOffset, times(TP, kHeadWidth));
     for (int t = T; t < TP; ++t) to.key_scales[t] = 0.0f;

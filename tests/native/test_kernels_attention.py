@@ -165,6 +165,7 @@ def off_at_most(scores: Doubles, values: Doubles, steps: int) -> Doubles:
 
 
 @example(seed=10, frames=1499, rows=9, heads=1, peak=10.0)
+@example(seed=58, frames=35, rows=1, heads=1, peak=0.0)  # a value lies midway between two steps
 @few
 @given(
     seed=seeds, frames=lengths, rows=st.integers(1, 13), heads=st.integers(1, 2), peak=st.sampled_from([0.0, 1.0, 10.0])
