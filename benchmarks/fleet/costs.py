@@ -12,6 +12,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.transcriber.scheduler import LOOK_AHEAD_S
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FEW, _MANY, _SHARDS = 2, 42, 7
+_LONG_S, _MOST = 10.0, 42 * 64
+"""How much longer many clips take than few: what a start takes differs by tenths of a second from run to run."""
 
 
 @dataclass(frozen=True)
@@ -70,35 +73,38 @@ def seconds_of(
 def measure(folder: Path, source: Path, seconds: float, model: str, by: str, environ: dict[str, str]) -> Measured:
     """Runs of one process: few clips, many, many of twice the length, many in several shards; and many by two at once.
 
-    A recording of `seconds` costs what was measured; longer ones what those of twice the length say, if that is less
-    for a second (windows that are filled), and no recording costs less than none.
+    Few are heard once before, unmeasured: a first process reads its code and the weights off the disk. A recording of
+    `seconds` costs what was measured; longer ones what those of twice the length say, if that is less for a second
+    (windows that are filled), and no recording costs less than none.
 
     The processor's seconds are those of a machine that is busy anyway (`by="cpu"`): nothing is beside there.
     """
-    taken: dict[tuple[int, float], float] = {}
-    for count, length in ((_FEW, seconds), (_MANY, seconds), (_MANY, 2 * seconds)):
-        name = f"costs-{count}-{length}"
-        cut_clips(source, folder / name, count, length)
-        plan = folder / f"{name}.jsonl"
-        assert run("archive", "plan", folder / name, "-o", plan, "--shard-minutes", "10")["code"] == 0
-        taken[count, length] = seconds_of(plan, folder / f"out-{name}", model, by, environ)
-    few, many, twice = taken.values()
-    short = (many - few) / (_MANY - _FEW)  # of a clip
-    per_second = min(max((twice - many) / _MANY, 0.05 * short), short) / seconds
+
+    def taken(plan: Path, name: str) -> float:
+        return seconds_of(plan, folder / f"out-{name}", model, by, environ)
+
+    few_clips = planned(folder, source, _FEW, seconds)
+    taken(few_clips, "before")
+    few = taken(few_clips, "few")
+    for count in (_MANY * 4**n for n in range(4)):
+        many_clips = planned(folder, source, count, seconds)
+        many = taken(many_clips, f"many-{count}")
+        if many - few >= _LONG_S or count >= _MOST:
+            break
+    long_clips = planned(folder, source, count, 2 * seconds)
+    short = (many - few) / (count - _FEW)  # of a clip
+    per_second = min(max((taken(long_clips, "twice") - many) / count, 0.05 * short), short) / seconds
     each_s = short - per_second * seconds
-    clips, several = folder / f"costs-{_MANY}-{seconds}", folder / "costs-several.jsonl"
-    share_s = _MANY * seconds / (_SHARDS * 60)
+    clips, several = folder / f"costs-{count}-{seconds}", folder / "costs-several.jsonl"
+    share_s = count * seconds / (_SHARDS * 60)
     found = run("archive", "plan", clips, "-o", several, "--shard-minutes", "1", "--speed", str(share_s))
     assert found["code"] == 0
-    in_shards = seconds_of(several, folder / "out-several", model, by, environ)
-    shard_s = max(0.0, in_shards - many) / (_SHARDS - 1)
+    shard_s = max(0.0, taken(several, "several") - many) / (_SHARDS - 1)
     pair = many
     if by == "wall":
-        plan_of_many = folder / f"costs-{_MANY}-{seconds}.jsonl"
         with ThreadPoolExecutor(2) as pool:
-            outs = [folder / f"out-pair-{n}" for n in range(2)]
-            pair = max(pool.map(lambda out: seconds_of(plan_of_many, out, model, by, environ), outs))
-    command = [sys.executable, "-m", "benchmarks.fleet.stages", str(plan), str(folder / "out-stages"), model]
+            pair = max(pool.map(partial(taken, many_clips), ("pair-0", "pair-1")))
+    command = [sys.executable, "-m", "benchmarks.fleet.stages", str(long_clips), str(folder / "out-stages"), model]
     stages = json.loads(subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE).stdout)
     beside = max(0.0, pair / many - 1)
     costs = Costs(
@@ -112,3 +118,13 @@ def measure(folder: Path, source: Path, seconds: float, model: str, by: str, env
         LOOK_AHEAD_S * per_second,
     )
     return Measured(costs, by, model, **stages)
+
+
+def planned(folder: Path, source: Path, count: int, seconds: float) -> Path:
+    """The plan of so many clips, in one shard."""
+    name = f"costs-{count}-{seconds}"
+    cut_clips(source, folder / name, count, seconds)
+    plan = folder / f"{name}.jsonl"
+    one_shard = ("--shard-minutes", "10", "--speed", str(count * seconds))  # which takes a second, it is told
+    assert run("archive", "plan", folder / name, "-o", plan, *one_shard)["code"] == 0
+    return plan
