@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from autorag_whisper.archive import manifest, ownership
 from autorag_whisper.archive.fingerprint import Stamp, digests_of_0_1_0, model_identity, options_digest
@@ -276,6 +278,49 @@ def test_names_that_are_no_utf8_come_back_as_they_were(tmp_path: Path) -> None:
     record(tmp_path, entry)
     assert read(tmp_path).entries == (entry,)
     assert json.loads((tmp_path / MANIFEST).read_bytes())["version"] == manifest.VERSION
+
+
+def entry_of(name: str, sha256: str = "s", options: str = "o") -> Entry:
+    return Entry(Recording(name), Stamp(1, 2, 3, 4), sha256, options, {"srt": Output(f"{name}.srt", "d")})
+
+
+def test_noting_a_file_makes_the_others_entries_neither_anew_nor_from_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        record(tmp_path, entry_of(f"{number}.wav"))
+    before = (tmp_path / MANIFEST).read_text()
+    told: list[object] = []
+    facts = manifest._facts
+    monkeypatch.setattr(manifest, "_facts", lambda value: (told.append(value), facts(value))[1])
+    monkeypatch.setattr(manifest, "_parse", None)
+    record(tmp_path, entry_of("5.wav"))
+    assert [one.recording.name for one in told if isinstance(one, Entry)] == ["5.wav"]
+    assert [line.rstrip(",") for line in (tmp_path / MANIFEST).read_text().splitlines()[1:-1]] == [
+        *(line.rstrip(",") for line in before.splitlines()[1:-1]),
+        entry_of("5.wav").line,
+    ]
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from("st"), st.sampled_from("op"), st.booleans()), max_size=12
+    )
+)
+@settings(max_examples=50)
+def test_what_is_read_is_what_the_file_says_whoever_wrote_it(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, str, str, bool]]
+) -> None:
+    folder = tmp_path_factory.mktemp("noted")
+    other = folder.parent / f"{folder.name}-other"  # its manifest is put in the place of ours, as by another program
+    other.mkdir()
+    for name, sha256, options, elsewhere in steps:
+        record(other if elsewhere else folder, entry_of(name, sha256, options))
+        if elsewhere:
+            (folder / MANIFEST).write_bytes((other / MANIFEST).read_bytes())
+        fresh = manifest._parse(json.loads((folder / MANIFEST).read_bytes()))
+        assert read(folder).entries == fresh.entries
+        assert read(folder).called(name) == fresh.called(name)
 
 
 def digest(options: TranscribeOptions, settings: Settings = SETTINGS, model: str = "base") -> str:

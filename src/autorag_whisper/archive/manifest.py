@@ -16,13 +16,16 @@ import json
 import logging
 import os
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.archive.fingerprint import Stamp
 from autorag_whisper.archive.outputs import back_up, write_together
 from autorag_whisper.files import sha256_of, system_reason
+from autorag_whisper.per_process import PerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,7 +89,7 @@ class Recording:
         return self.selector == other.selector
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """A recording that was transcribed: `stamp` and `sha256` of its content, and format -> output.
 
@@ -105,6 +108,16 @@ class Entry:
     def names(self) -> frozenset[str]:
         """The names of the outputs."""
         return frozenset(output.name for output in self.outputs.values())
+
+    @cached_property
+    def order(self) -> tuple[str, str, str]:
+        """Entries are written in this order."""
+        return self.recording.name, self.recording.folder, self.options
+
+    @cached_property
+    def line(self) -> str:
+        """As it is written: made once, as all of a folder is written for each of its files."""
+        return json.dumps(_facts(self))  # ASCII: a name that is no UTF-8 comes back from its escapes as it was
 
 
 @dataclass(frozen=True)
@@ -133,10 +146,14 @@ class Manifest:
 
     def with_entry(self, entry: Entry) -> Manifest:
         """With `entry`, joined to that of the same content and options; no other entry keeps its outputs."""
-        outputs, others = dict(entry.outputs), list[Entry]()
+        outputs, others, names, key = dict(entry.outputs), list[Entry](), entry.names, _key(entry)
         for other in self.entries:
-            left = {form: output for form, output in other.outputs.items() if output.name not in entry.names}
-            if _key(other) == _key(entry):
+            is_same = other.sha256 == entry.sha256 and _key(other) == key
+            if other.outputs and not is_same and not any(output.name in names for output in other.outputs.values()):
+                others.append(other)
+                continue
+            left = {form: output for form, output in other.outputs.items() if output.name not in names}
+            if is_same:
                 for form, output in left.items():
                     outputs.setdefault(form, output)
                 left = {form: output for form, output in left.items() if outputs[form] is not output}
@@ -149,7 +166,7 @@ def read(folder: Path, *, warn: bool = True) -> Manifest:
     """A folder's manifest. An empty one where there is none, or, with a warning, where it cannot be used."""
     path = folder / MANIFEST
     try:
-        return _parse(json.loads(path.read_bytes()))
+        return _latest.get().of(path, path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):  # the latter: writing there fails, and says so
         return Manifest()
     except _NewerError as error:
@@ -174,7 +191,38 @@ def write(folder: Path, manifest: Manifest, former: Manifest) -> None:
     path = folder / MANIFEST
     if former.problem and path.is_file():
         _log.warning("%s is now %s", path, back_up(path).name)
-    write_together({path: _dump(manifest.entries)})
+    manifest = Manifest(tuple(sorted(manifest.entries, key=attrgetter("order"))))
+    data = _dump(manifest.entries)
+    write_together({path: data})
+    _latest.get().keep(path, data, manifest)
+
+
+class _Latest:
+    """What the latest manifests say, by all their bytes: each is read and written for every file of its folder."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Path, tuple[bytes, Manifest]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def keep(self, path: Path, data: bytes, manifest: Manifest) -> Manifest:
+        with self._lock:
+            self._kept[path] = data, manifest
+            self._kept.move_to_end(path)
+            while len(self._kept) > _FOLDERS:
+                self._kept.popitem(last=False)
+        return manifest
+
+    def of(self, path: Path, data: bytes) -> Manifest:
+        """What these bytes say, which are those at `path`. Raises what `_parse` does."""
+        with self._lock:
+            kept = self._kept.get(path)
+        if kept is not None and kept[0] == data:
+            return kept[1]
+        return self.keep(path, data, _parse(json.loads(data)))
+
+
+_FOLDERS = 4
+_latest = PerProcess(_Latest)
 
 
 def is_current(entry: Entry, path: Path) -> bool:
@@ -228,10 +276,7 @@ def _key(entry: Entry) -> tuple[Recording, str, str]:
 
 
 def _dump(entries: Sequence[Entry]) -> bytes:
-    ordered = sorted(entries, key=lambda entry: (entry.recording.name, entry.recording.folder, entry.options))
-    # ASCII: a name that is no UTF-8 comes back from its escapes as it was. A line each: with `indent` json is slow, and
-    # all of a folder is written for each of its files.
-    lines = ",\n".join(json.dumps(_facts(entry)) for entry in ordered)
+    lines = ",\n".join(entry.line for entry in entries)
     return f'{{"version": {VERSION}, "files": [\n{lines}\n]}}\n'.encode()
 
 
