@@ -21,6 +21,7 @@ _STYLE = {"figure.dpi": 80, "font.size": 9, "axes.spines.top": False, "axes.spin
 
 def plot(costs: Costs, folder: Path) -> None:
     """Write `fleet_time.png` and `fleet_bites.png`."""
+    folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(_STYLE):
         _times(costs, folder / "fleet_time.png")
         _bites(costs, folder / "fleet_bites.png")
