@@ -56,6 +56,16 @@ def test_a_number_may_be_said_in_several_ways_with_what_is_said_beside_it() -> N
     assert readings(["12"], "en") == [[("twelve",)]]
 
 
+@pytest.mark.parametrize(("language", "grouped"), [("en", "1,615"), ("de", "1.615"), ("fr", "1\u202f615")])
+def test_a_number_whose_thousands_are_grouped_is_a_count_and_no_year(language: str, grouped: str) -> None:
+    year, count = numbers.year(1615, language), numbers.cardinal(1615, language)
+    assert year
+    assert count
+    assert " ".join(readings([grouped], language)[0][0]) == count
+    assert " ".join(readings(["1615"], language)[0][0]) == year
+    assert tuple(year.split()) in readings([grouped], language)[0]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_english_is_written_one_way_and_said_another(case: str) -> None:
     text, expected = CASES[case]

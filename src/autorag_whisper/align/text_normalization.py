@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _NOTHING = SpokenNames("", "", {})
 _NUMBER = r"\d[\d.,\u00a0\u202f']*"
+_GROUPING = ".,'\u00a0\u202f"
 _CLOCK = re.compile(r"(\d{1,2})[:h.](\d{2})(?::(\d{2}))?(\D*)")
 _DATE = re.compile(r"(\d{1,4})([-/.])(\d{1,2})\2(\d{1,4})")
 _APOSTROPHES = frozenset("'\u2019")
@@ -240,7 +241,8 @@ def _number(text: str, language: str) -> str:
     """A number with its separators; the digits themselves where it cannot be said."""
     whole, fraction = _split(text, language)
     if not fraction:
-        return _plain(whole, language)
+        is_count = text.strip(_GROUPING) != whole and whole[0] != "0"  # "1,615" is no year
+        return (numbers.cardinal(int(whole), language) if is_count else None) or _plain(whole, language)
     point = NAMES[language].point if language in NAMES else ""
     return _joined(numbers.cardinal(int(whole), language) or whole, point, _digits(fraction, language))
 
@@ -260,7 +262,7 @@ def _digits(digits: str, language: str) -> str:
 
 def _split(number: str, language: str) -> tuple[str, str]:
     """(digits before, digits behind the decimal mark); marks that group thousands are dropped."""
-    number = number.strip(".,'\u00a0\u202f")
+    number = number.strip(_GROUPING)
     mark = "." if language in DECIMAL_POINT else ","
     if re.fullmatch(r"\d{1,3}(?:[.,'\u00a0\u202f]\d{3})+", number) and number.count(mark) != 1:
         return re.sub(r"\D", "", number), ""
