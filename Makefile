@@ -21,7 +21,7 @@ demo: ## transcribe the sample that comes along: words with times
 
 test: ## all tests but the slow ones, with the same examples in the same order, in two processes
 	@scripts/venv.sh dev
-	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --randomly-seed=$(or $(SEED),1) -m 'not slow' $(PYTEST)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --randomly-seed=$(or $(SEED),1) -m 'not slow' $(PYTEST)
 
 explore: ## the property tests with new random examples, for MINUTES=5
 	@scripts/venv.sh dev

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,9 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.startswith(("AUTORAG_WHISPER_", "HF_")) and name not in KEPT:
             del os.environ[name]
+    # Byte code is kept: without it each process of a test compiles again all that it imports.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     # What a shell puts in the background ignores Ctrl-C, and so would every command that a test interrupts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -52,8 +56,14 @@ def pytest_configure() -> None:
     os.environ["HF_HOME"] = str(CACHE / "huggingface")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests run in two processes, which have to agree on their names."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Tests run in two processes, which have to agree on their names, and which take file after file in this order.
+
+    Those of `unit` are last, when they have been shuffled: short ones, with which both processes end together.
+    """
+    yield
+    items.sort(key=lambda item: item.path.parent.name == "unit")
     if odd := [item.nodeid for item in items if " at 0x" in item.nodeid]:
         message = f"names that differ from run to run, give the parameters ids: {odd}"
         raise pytest.UsageError(message)

@@ -21,7 +21,7 @@ from autorag_whisper.engines.ctranslate2 import LoadRequest, load
 from autorag_whisper.testing import FakeWhisper, FakeWhisperPipeline, speech_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from autorag_whisper.engines.base import WhisperModel
@@ -35,16 +35,22 @@ ENGINES = [
 
 
 @pytest.fixture(params=ENGINES)
-def make(request: pytest.FixtureRequest) -> Callable[[], WhisperModel]:
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def make(kind: str, request: pytest.FixtureRequest) -> Callable[[], WhisperModel]:
     """Makes a recogniser; each call a new one."""
-    if request.param == "fake-pipeline":
+    if kind == "fake-pipeline":
         return FakeWhisperPipeline
-    if request.param.startswith("fake"):
-        return lambda: FakeWhisper(device=CUDA if request.param == "fake-cuda" else CPU)
-    if request.param == "whisperx":
+    if kind.startswith("fake"):
+        return lambda: FakeWhisper(device=CUDA if kind == "fake-cuda" else CPU)
+    if kind == "whisperx":
         tiny = request.getfixturevalue("tiny_en_folder")
         return lambda: whisperx.load(LoadRequest(tiny, "tiny.en", CPU, "int8", 2, strict_window=True))
-    if request.param.startswith("native"):
+    if kind.startswith("native"):
         request.getfixturevalue("native_library")
     of = {
         "tiny.en": "tiny_en_folder",
@@ -52,14 +58,26 @@ def make(request: pytest.FixtureRequest) -> Callable[[], WhisperModel]:
         "native": "tiny_en_int8_folder",
         "native-base": "base_folder",
     }
-    wanted = LoadRequest(request.getfixturevalue(of[request.param]), "tiny.en", CPU, "int8", 2, strict_window=False)
-    loader = native.load if request.param.startswith("native") else load
+    wanted = LoadRequest(request.getfixturevalue(of[kind]), "tiny.en", CPU, "int8", 2, strict_window=False)
+    loader = native.load if kind.startswith("native") else load
     return lambda: loader(wanted)
 
 
+@pytest.fixture(scope="module")
+def opened() -> Iterator[dict[str, WhisperModel]]:
+    """What `engine` has given so far: to load a model takes longer than most of these tests."""
+    models: dict[str, WhisperModel] = {}
+    yield models
+    for model in models.values():
+        model.close()
+
+
 @pytest.fixture
-def engine(make: Callable[[], WhisperModel]) -> WhisperModel:
-    return make()
+def engine(kind: str, make: Callable[[], WhisperModel], opened: dict[str, WhisperModel]) -> WhisperModel:
+    """One for all tests, whatever they asked it before. Who closes it makes one."""
+    if kind not in opened:
+        opened[kind] = make()
+    return opened[kind]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +121,8 @@ def test_a_model_that_went_and_came_back_hears_what_it_heard_before(engine: Whis
     assert decode(engine, rows) == before
 
 
-def test_a_model_that_was_closed_neither_goes_nor_comes_back(engine: WhisperModel) -> None:
+def test_a_model_that_was_closed_neither_goes_nor_comes_back(make: Callable[[], WhisperModel]) -> None:
+    engine = make()
     engine.close()
     for move in (engine.offload, engine.restore):
         with pytest.raises(EngineError, match="closed"):
@@ -166,8 +185,9 @@ def test_windows_of_different_lengths_share_a_batch_where_the_engine_mixes_them(
 
 
 def test_the_encoder_output_is_an_array_of_its_rows_on_the_host_that_nobody_writes_to(
-    engine: WhisperModel, rows: np.ndarray
+    make: Callable[[], WhisperModel], rows: np.ndarray
 ) -> None:
+    engine = make()
     encoded = engine.encode(rows)
     output = engine.as_array(encoded)
     assert (output.dtype, output.ndim, output.shape[:2]) == (np.float32, 3, (3, 500))
@@ -287,7 +307,10 @@ def test_features_that_are_no_numbers_do_not_end_the_process(engine: WhisperMode
     assert np.isfinite(found.no_speech_prob)
 
 
-def test_after_close_every_call_is_refused_and_close_again_is_fine(engine: WhisperModel, rows: np.ndarray) -> None:
+def test_after_close_every_call_is_refused_and_close_again_is_fine(
+    make: Callable[[], WhisperModel], rows: np.ndarray
+) -> None:
+    engine = make()
     encoded = engine.encode(rows[:1])
     engine.close()
     engine.close()

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from autorag_whisper import cli
 from autorag_whisper.archive.sharded.in_hand import MOST_ALONE
+from autorag_whisper.cli.context import CommandContext
 from autorag_whisper.testing import speech_samples, write_speech
 
 CHILD = Path(__file__).resolve().parents[1] / "archive_child.py"
@@ -21,24 +23,26 @@ WORDS = ("one", "one two", "one two three", "one two three four", "one two three
 
 
 class Archive:
-    """Talks of one to five words in one shard, and the command in processes of its own."""
+    """Talks of one to five words in one shard, and the command: what recognises them in processes of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.plan, self.out = folder, folder / "plan.jsonl", folder / "out"
         (folder / "talks").mkdir()
         for count in range(1, len(WORDS) + 1):
             write_speech(folder / "talks" / f"talk{count}.wav", speech_samples(count))
+        self._environ = os.environ | {"AUTORAG_WHISPER_CACHE_DIR": str(folder / "cache")}
         assert self.command("plan", folder / "talks", "-o", self.plan) == 0
 
     def begin(self, *arguments: str | Path) -> subprocess.Popen[bytes]:
-        environ = os.environ | {"AUTORAG_WHISPER_CACHE_DIR": str(self.folder / "cache")}
-        return subprocess.Popen([sys.executable, CHILD, self.folder, *map(str, arguments)], env=environ)
+        """`archive run` with these arguments, in a process that may die of it."""
+        return subprocess.Popen([sys.executable, CHILD, self.folder, "run", *map(str, arguments)], env=self._environ)
 
     def command(self, *arguments: str | Path) -> int:
-        return self.begin(*arguments).wait()
+        """Another command of `archive`, here: it recognises nothing."""
+        return cli.run(["archive", *map(str, arguments)], CommandContext(self._environ))
 
     def run(self, plan: Path | None = None) -> int:
-        return self.command("run", plan or self.plan, "-o", self.out, "-l", "en")
+        return self.begin(plan or self.plan, "-o", self.out, "-l", "en").wait()
 
     def chunks_heard(self) -> int:
         path = self.folder / "heard"
@@ -123,7 +127,7 @@ def test_what_was_in_hand_of_a_process_that_somebody_killed_is_recognised_as_any
         order.touch()
     for _ in range(3):
         before = archive.chunks_heard()
-        process = archive.begin("run", archive.plan, "-o", archive.out, "-l", "en")
+        process = archive.begin(archive.plan, "-o", archive.out, "-l", "en")
         while archive.chunks_heard() == before:
             assert process.poll() is None
             threading.Event().wait(0.02)
@@ -146,7 +150,7 @@ def test_a_long_recording_of_a_storage_goes_on_behind_its_finished_chunks(archiv
     assert archive.command("plan", "--from", listed, "-o", archive.plan) == 0
     order = archive.folder / "hold-at-11"
     order.touch()
-    run = ("run", archive.plan, "-o", archive.out, "-l", "en", "--batch-size", "1")
+    run = (archive.plan, "-o", archive.out, "-l", "en", "--batch-size", "1")
     process = archive.begin(*run)
 
     def kept() -> int:
@@ -160,7 +164,7 @@ def test_a_long_recording_of_a_storage_goes_on_behind_its_finished_chunks(archiv
     process.wait()
     order.unlink()
     done, before = kept(), archive.chunks_heard()
-    assert archive.command(*run) == 0
+    assert archive.begin(*run).wait() == 0
     assert archive.chunks_heard() - before == len(counts) - done
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -17,6 +18,7 @@ from kit import read_manifest
 from made_media import decode, write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from autorag_whisper.domain.audio import MediaDamage
@@ -115,6 +117,13 @@ def make(place: Path, kind: Kind, seconds: float) -> bytes:
     return place.read_bytes()
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], bytes]:
+    """2.7 s of any kind, made once."""
+    place = tmp_path_factory.mktemp("whole") / "whole"
+    return cache(lambda name: make(place, KINDS[name], 2.7))
+
+
 def told(place: Path, data: bytes) -> tuple[float, bool]:
     """How much comes of it, and whether it is said that it ends early, in the result or by an error."""
     place.write_bytes(data)
@@ -154,9 +163,10 @@ JUNK = {"zeros": bytes(4000), "ID3v1": b"TAG" + b"a title".ljust(125, b"\0"), "a
 
 @pytest.mark.parametrize("junk", JUNK)
 @pytest.mark.parametrize("name", KINDS)
-def test_what_lies_behind_the_end_is_no_alarm(name: str, junk: str, tmp_path: Path) -> None:
-    data = make(tmp_path / "whole", KINDS[name], 2.7)
-    seconds, is_cut = told(tmp_path / "junk", data + JUNK[junk])
+def test_what_lies_behind_the_end_is_no_alarm(
+    name: str, junk: str, tmp_path: Path, whole: Callable[[str], bytes]
+) -> None:
+    seconds, is_cut = told(tmp_path / "junk", whole(name) + JUNK[junk])
     assert seconds == pytest.approx(2.7, abs=0.3)
     assert not is_cut
 
