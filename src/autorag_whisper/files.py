@@ -9,8 +9,12 @@ import secrets
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
+    import io
+    from collections.abc import Iterator
     from pathlib import Path
 
+TEMPORARY = ".autorag-whisper-{}.tmp"
+"""The name of a file that is not yet whole."""
 _BLOCK_BYTES = 1 << 20
 
 
@@ -36,6 +40,31 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[BinaryIO]:
+    """A file that gets its name when it is whole and on the disk; nothing is left of it where that fails.
+
+    It replaces what has that name. Raises OSError.
+    """
+    temporary = path.with_name(TEMPORARY.format(secrets.token_hex(6)))
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_all(file: io.RawIOBase, data: bytes) -> None:
+    """All of it, to a file without a buffer, which may take a part at a time. Raises OSError."""
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) or 0 :]
 
 
 def made_once(path: Path, content: bytes) -> bytes:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
-from autorag_whisper.files import made_once, sha256_of, sha256_of_open, sync_folder, system_reason
+from autorag_whisper.files import made_once, replaced, sha256_of, sha256_of_open, sync_folder, system_reason, write_all
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +59,42 @@ def test_what_is_made_once_stays_and_is_made_anew_where_nothing_is_in_it(
     monkeypatch.setattr(os, "link", no_links)  # as on exFAT
     assert made_once(tmp_path / "more", b"made") == b"made"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["more", "secret"]
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_a_file_is_replaced_as_a_whole_or_stays_as_it_was(tmp_path: Path, failure: type[BaseException]) -> None:
+    place = tmp_path / "a"
+    with replaced(place) as file:
+        file.write(b"old")
+        assert not place.exists()
+
+    def half() -> None:
+        with replaced(place) as file:
+            file.write(b"half")
+            raise failure
+
+    with pytest.raises(failure):
+        half()
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a", b"old")]
+    with replaced(place) as file:
+        file.write(b"new")
+        assert place.read_bytes() == b"old"
+    assert place.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("most", [1, 3, 100])
+def test_all_is_written_to_a_file_that_takes_a_part_at_a_time(most: int) -> None:
+    class Slow(io.RawIOBase):
+        taken = b""
+
+        def write(self, data: object) -> int:
+            part = bytes(data)[:most]  # type: ignore[call-overload]  # it is a view
+            self.taken += part
+            return len(part)
+
+    file = Slow()
+    write_all(file, b"0123456789")
+    assert file.taken == b"0123456789"
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from autorag_whisper.archive.fingerprint import Stamp
-from autorag_whisper.files import sync_folder
+from autorag_whisper.files import TEMPORARY, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-TEMPORARY = ".autorag-whisper-{}.tmp"
-"""The name of a file that is not yet whole."""
 _LONGEST_NAME_BYTES = 255
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV, errno.EACCES}
 """How file systems say that they have no hard links (FAT, some network shares)."""

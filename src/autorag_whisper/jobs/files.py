@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import uuid
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autorag_whisper.files import made_once, sync_folder
+from autorag_whisper.files import made_once, replaced
 from autorag_whisper.jobs.job import JobState
 from autorag_whisper.jobs.listening import Listening
 from autorag_whisper.jobs.partial import PartialUploads
@@ -66,24 +65,14 @@ class JobFiles:
     def write_result(self, claim: Claim, text: str) -> Path:
         """Write a result, which is on the disk then under its name: a file of this claim's own. Raises OSError."""
         target = self.results / f"{claim.job.id}.{claim.fence}.json"
-        new = target.with_suffix(".new")
-        try:
-            with new.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(target)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            raise
-        sync_folder(self.results)
+        with replaced(target) as file:
+            file.write(text.encode())
         return target
 
     def remove_older_results(self, claim: Claim) -> None:
         """What earlier claims of the job have written, who died before its row said so."""
         for fence in range(max(1, claim.fence - _MOST_CLAIMS), claim.fence):
-            for suffix in ("json", "new"):
-                (self.results / f"{claim.job.id}.{fence}.{suffix}").unlink(missing_ok=True)
+            (self.results / f"{claim.job.id}.{fence}.json").unlink(missing_ok=True)
 
     def remove_media(self, job: Job) -> None:
         """Its media, if it was sent: nobody else's. And what was decoded of it."""

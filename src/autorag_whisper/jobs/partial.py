@@ -15,7 +15,7 @@ import uuid
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO
 
-from autorag_whisper.files import sync_folder
+from autorag_whisper.files import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,12 +99,12 @@ class PartialUploads:
     def remove_old(self, before_s: float) -> None:
         """Forget those to which nothing has come since, and what is left of a process that died at one."""
         newest: dict[str, float] = {}
-        for path in self._folder.iterdir():
+        for path in (there := list(self._folder.iterdir())):
             with contextlib.suppress(OSError):  # removed meanwhile
                 newest[path.stem] = max(newest.get(path.stem, 0.0), path.stat().st_mtime)
-        for name in (name for name, moment_s in newest.items() if moment_s < before_s):
-            self.remove(name)
-            (self._folder / name).unlink(missing_ok=True)
+        for path in there:
+            if newest.get(path.stem, before_s) < before_s:
+                path.unlink(missing_ok=True)
 
     def expected_bytes(self, client: str | None = None) -> tuple[int, int]:
         """How many uploads of a client, or of all, are no jobs yet, and how many bytes they will have."""
@@ -124,15 +124,5 @@ class PartialUploads:
             return None
 
     def _note(self, upload: Partial) -> None:
-        about = self._about(upload.id)
-        new = about.with_name(f".{uuid.uuid4().hex}")
-        try:
-            with new.open("w", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(upload)))
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(about)
-        except BaseException:
-            new.unlink(missing_ok=True)
-            raise
-        sync_folder(self._folder)
+        with replaced(self._about(upload.id)) as file:
+            file.write(json.dumps(asdict(upload)).encode())

@@ -23,7 +23,7 @@ from autorag_whisper.audio.memory import MemoryFile, Refused
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.errors import MediaUnreadable, RequestError
 from autorag_whisper.domain.interruptions import let_signals_through
-from autorag_whisper.files import system_reason
+from autorag_whisper.files import system_reason, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,18 +87,13 @@ class Spool:
             with closing(source.open()) as media:
                 while piece := media.read(_COPY_BYTES):
                     check()
-                    self._write(piece)
+                    write_all(self._file, piece)
         except RequestError as error:
             return MediaSource(source.name, held=Refused(error))
         except OSError as error:
             self._file.truncate(start)
             return refused(source, error)
         return MediaSource(source.name, held=Part(start, self._file.tell() - start), isolation=source.isolation)
-
-    def _write(self, piece: bytes) -> None:
-        left = memoryview(piece)
-        while left:
-            left = left[self._file.write(left) :]
 
 
 def refused(source: MediaSource, error: OSError) -> MediaSource:

@@ -6,15 +6,13 @@ import itertools
 import json
 import operator
 import os
-import secrets
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from autorag_whisper.archive.sharded.rows import Head, Row, dumps
 from autorag_whisper.domain.archive_errors import InvalidPlan, NoSuchShard
-from autorag_whisper.files import sync_folder, system_reason
+from autorag_whisper.files import replaced, system_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -176,21 +174,6 @@ def write_plan(path: Path, head: Head, lines: Iterable[tuple[int, str]]) -> None
         raise InvalidPlan(str(path), f"it cannot be written: {system_reason(error)}") from error
     except UnicodeEncodeError as error:
         raise InvalidPlan(path.name, "Parquet holds no names that are no UTF-8: give it the ending .jsonl") from error
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[BinaryIO]:
-    """A file that gets its name when it is whole and on the disk; nothing is left of it where that fails."""
-    temporary = path.with_name(f".autorag-whisper-{secrets.token_hex(6)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _place_of(file: BinaryIO, shard: int) -> int:

@@ -14,7 +14,7 @@ from autorag_whisper.archive.sharded.listing import Candidate
 from autorag_whisper.domain.archive_errors import MediaUnreachable, ScratchFull
 from autorag_whisper.domain.errors import AutoragWhisperError, ExtraNotInstalled, MediaNotFound, MediaUnreadable
 from autorag_whisper.domain.interruptions import let_signals_through
-from autorag_whisper.files import system_reason
+from autorag_whisper.files import system_reason, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,10 +89,8 @@ def _scratch() -> io.FileIO:
 
 
 def _write(file: io.FileIO, block: bytes) -> None:
-    left = memoryview(block)
     try:
-        while left:
-            left = left[file.write(left) :]
+        write_all(file, block)
     except OSError as error:
         raise ScratchFull(tempfile.gettempdir(), system_reason(error)) from error
 

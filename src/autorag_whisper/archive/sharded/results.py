@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from autorag_whisper.archive.outputs import TEMPORARY, make_writable, write_together
+from autorag_whisper.archive.outputs import make_writable, write_together
 from autorag_whisper.archive.sharded.parts import SUFFIX, best, read_entries, read_records, write_part
 from autorag_whisper.domain.archive_errors import (
     OutputFolderUnwritable,
@@ -22,7 +22,7 @@ from autorag_whisper.domain.archive_errors import (
     ResultsNotFound,
     ResultsOfAnotherPlan,
 )
-from autorag_whisper.files import system_reason
+from autorag_whisper.files import TEMPORARY, system_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
