@@ -117,6 +117,25 @@ def test_force_makes_no_copy_of_what_is_ours_and_unchanged(world: World, talk: P
     assert names_in(talk.parent) == {"talk.mp3", "talk.srt", "talk.json"}
 
 
+def test_what_was_written_again_with_force_is_finished_whatever_was_written_there_before(
+    world: World, talk: Path
+) -> None:
+    # The digest of the same text stood among those of before, so every later run did the recording again.
+    for options in ([], ["--force"], ["--line-length", "32", "--force"], ["--force"], ["--force"]):
+        assert world.run(talk, *options) == 0
+        done = list(world.transcribed)
+        assert world.run(talk, *[one for one in options if one != "--force"]) == 0
+        assert world.transcribed == done, options
+    noted = json.loads((talk.parent / MANIFEST).read_text())["files"]
+    outputs = [output for entry in noted for output in entry["outputs"].values()]
+    assert not any(output["sha256"] in output["before"] for output in outputs)
+    for output in outputs:  # as versions up to now have noted it
+        output["before"] = [output["sha256"], *output["before"]]
+    (talk.parent / MANIFEST).write_text(json.dumps({"version": 2, "files": noted}))
+    assert world.run(talk) == 0
+    assert world.transcribed == done
+
+
 def test_force_without_a_copy_is_to_be_asked_for(world: World, talk: Path) -> None:
     talk.with_suffix(".srt").write_text(MINE)
     assert world.run(talk, "--force", "--no-backup") == 0

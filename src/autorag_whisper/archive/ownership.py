@@ -141,7 +141,7 @@ def finished(
                 if output is None or not planned.is_called(form, output.asked_for):
                     continue
                 found = content_of(planned.folder / output.name)
-                if found is None or found in output.before:
+                if found is None or (found in output.before and found != output.sha256):
                     continue
                 outputs[form] = output
                 if found != output.sha256:

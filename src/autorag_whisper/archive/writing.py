@@ -87,8 +87,10 @@ def noted_output(known: Manifest, name: str, data: bytes, wanted: str = "") -> O
     `wanted` is the name that was asked for, where that is another one.
     """
     older = known.outputs.get(name)
-    before = (older[1].sha256, *older[1].before)[:3] if older else ()
-    return Output(name, hashlib.sha256(data).hexdigest(), wanted, before)
+    sha256 = hashlib.sha256(data).hexdigest()
+    earlier = dict.fromkeys((older[1].sha256, *older[1].before)) if older else {}
+    earlier.pop(sha256, None)  # what is written again is no earlier content
+    return Output(name, sha256, wanted, tuple(earlier)[:3])
 
 
 class Writer:
