@@ -1,8 +1,8 @@
 // Laws of the page's document: node --test tests/page/doc.test.mjs
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { History, WordIndex, applied, docOf, editsBetween, join, joined, lastNotAbove, merged, retold, split, textOf, tokens } from "../../src/autorag_whisper/server/page/files/doc.js";
-import { found, replaced } from "../../src/autorag_whisper/server/page/files/finding.js";
+import { History, WordIndex, applied, docOf, editsBetween, join, joined, lastNotAbove, merged, retold, shared, split, startOf, textOf, tokens, wordsBefore } from "../../src/autorag_whisper/server/page/files/doc.js";
+import { found, nextBehind, replaced } from "../../src/autorag_whisper/server/page/files/finding.js";
 import { cuesOf } from "../../src/autorag_whisper/server/page/files/cues.js";
 
 /** Numbers that are the same in every run. */
@@ -42,6 +42,7 @@ test("an edit keeps every word that is in both texts in the same order, with the
     const kept = after.words.filter((word) => !word.word.startsWith("new"));
     for (const word of kept) assert.ok(before.words.includes(word), "a word that nobody touched is the same object");
     let last = 0;
+    assert.ok(!after.words.length || startOf(after) >= startOf(before), "what is put before the first word is not said before the segment");
     for (const { start, end } of after.words) {
       assert.ok(start >= last - 1e-9 && end >= start, `in order: ${JSON.stringify(after.words)}`);
       last = end;
@@ -55,6 +56,33 @@ test("replacing words by as many others keeps their times, and asks for none", (
   const after = retold(before, `${before.words[0].word} X Y ${before.words[3].word}`, true);
   assert.deepEqual(after.words.map(({ start, end }) => [start, end]), before.words.map(({ start, end }) => [start, end]));
   assert.equal(after.pending, undefined);
+});
+
+test("estimates that wait for their times go on waiting, whatever else is edited meanwhile", () => {
+  const before = retold(segment(numbers(5), 3, 4), "new words here");
+  assert.equal(before.pending, true);
+  assert.equal(retold(before, "new here").pending, true);
+  assert.equal(retold(before, "new words there", true).pending, true);
+  assert.ok(split(before, 1).every((one) => one.pending));
+});
+
+test("what is pasted has no signs in it that no word may have", () => {
+  const made = retold(segment(numbers(5), 3, 2), "a\u0007b\u0085c\u2028d\te \u0000");
+  assert.equal(textOf(made), "a b c d e");
+});
+
+test("the word at a place of the text is found, with blanks and without", () => {
+  for (const [language, text] of [["en", "plain words, two of them"], ["zh", "我用 Whisper 转写今天天气"], ["ar", "مرحبا بكم"]]) {
+    const made = tokens(text, language);
+    const all = joined(made);
+    let from = 0;
+    made.forEach(({ word }, i) => {
+      const at = all.indexOf(word, from);
+      from = at + word.length;
+      assert.equal(wordsBefore(made, at), i, `${i} words begin before the one at ${at}`);
+      for (let place = at + 1; place <= from; place += 1) assert.equal(wordsBefore(made, place), i + 1);
+    });
+  }
 });
 
 test("a text without blanks becomes words, and the text again", () => {
@@ -110,6 +138,75 @@ test("two people's changes of different places are both there; of the same place
   assert.equal(both.length, 9);
   assert.equal(merged(base, mine, base.with(2, segment(next, 20))), null);
   assert.equal(merged(base, base.toSpliced(3, 0, segment(next, 30)), base.toSpliced(3, 0, segment(next, 31))), null);
+});
+
+test("of two people's changes each is there as it was made, and the base is where neither changed it", () => {
+  for (let seed = 0; seed < 1000; seed += 1) {
+    const next = numbers(seed);
+    const base = doc(next, 12);
+    const [mine, theirs] = [7, 8].map((mark) => {
+      const now = [...base];
+      for (let i = 0; i < 1 + next(3); i += 1) {
+        const at = next(now.length);
+        const times = { ...now[at].words[0], word: `${mark}${i}` };
+        now.splice(at, next(2) + 1, ...[{ words: [times], language_code: "en" }].slice(next(5) === 0 ? 1 : 0));
+      }
+      return now;
+    });
+    const both = merged(base, mine, theirs);
+    for (const prefer of ["mine", "theirs"]) {
+      const chosen = merged(base, mine, theirs, prefer);
+      if (both) assert.deepEqual(words(chosen), words(both));
+      const preferred = prefer === "mine" ? mine : theirs;
+      for (const one of preferred) if (!base.includes(one)) assert.ok(chosen.includes(one), "what is preferred stays");
+      assert.deepEqual([...words(chosen)].sort((a, b) => a.start - b.start), words(chosen), "in order");
+    }
+    if (!both) continue;
+    for (const one of [...mine, ...theirs]) if (!base.includes(one)) assert.ok(both.includes(one));
+    for (const one of both) assert.ok(mine.includes(one) && (theirs.includes(one) || !base.includes(one)) || theirs.includes(one));
+  }
+});
+
+test("the same change of both is no conflict, nor are changes side by side but for words in each other's time", () => {
+  const next = numbers(9);
+  const base = doc(next, 6);
+  const changed = segment(next, 20);
+  assert.deepEqual(words(merged(base, base.with(2, changed), base.with(2, structuredClone(changed)))), words(base.with(2, changed)));
+  const [one, other] = [base.with(2, segment(next, 20, 2)), base.with(3, segment(next, 30, 2))];
+  assert.equal(textOf(merged(base, one, other)[2]), textOf(one[2]));
+  assert.equal(textOf(merged(base, one, other)[3]), textOf(other[3]));
+  const reaches = base.with(2, { ...base[2], words: [{ ...base[2].words[0], word: "long", end: 31 }] });
+  assert.equal(merged(base, reaches, other), null);
+  assert.equal(merged(base, reaches, other, "theirs")[2], base[2]);
+  assert.equal(merged(base, reaches, other, "mine")[3], base[3]);
+});
+
+test("undoing takes back what was done here, and nothing that somebody else did meanwhile", () => {
+  for (let seed = 0; seed < 300; seed += 1) {
+    const next = numbers(seed);
+    const first = doc(next, 12);
+    const history = new History(first);
+    for (let i = 0; i < 4; i += 1) history.push(history.now.with(next(6), segment(next, 100 * i)));
+    const base = history.now;
+    const theirs = shared(base, structuredClone(base).with(7 + next(5), segment(next, 900)));
+    for (let i = next(3); i > 0; i -= 1) history.undo();
+    history.rebase(base, theirs, merged(base, history.now, theirs));
+    const seen = () => editsBetween(base, theirs).every(({ from, segments }) => history.now[from] === segments[0]);
+    assert.ok(seen());
+    while (history.undo()) assert.ok(seen());
+    assert.deepEqual(words(history.now), words(applied(first, editsBetween(base, theirs))));
+    while (history.redo()) assert.ok(seen());
+    assert.deepEqual(words(history.now), words(theirs));
+  }
+});
+
+test("what the service tells again is the same segments as before, but for those that changed", () => {
+  const known = doc(numbers(3), 8);
+  const told = structuredClone(known).with(4, segment(numbers(4), 40));
+  assert.deepEqual(editsBetween(known, structuredClone(known).toSpliced(1, 1, ...split(known[1], 1)).with(6, segment(numbers(4), 50))).map(({ from, to }) => [from, to]), [[1, 2], [5, 6]]);
+  const now = shared(known, told);
+  assert.deepEqual(now.map((one, i) => one === known[i]), known.map((_, i) => i !== 4));
+  assert.deepEqual(words(now), words(told));
 });
 
 test("the spoken word is found at every time", () => {
@@ -173,4 +270,20 @@ test("whole words that are replaced leave all others as they were, with their ti
   const made = replaced(doc, found(doc, "the", { whole: true }), "a");
   assert.equal(textOf(made[0]), "a other either a");
   assert.deepEqual(made[0].words.map(({ start, end }) => [start, end]), doc[0].words.map(({ start, end }) => [start, end]));
+});
+
+test("replacing one after another comes to an end, though what is put there is found again", () => {
+  for (const [query, by] of [["a", "aa"], ["test", "tests"], ["the", "the the"], ["a", ""]]) {
+    let doc = said("a test of the cat", "the a test");
+    const count = found(doc, query).length;
+    let at = 0;
+    let done = 0;
+    for (; at >= 0 && done < 20; done += 1) {
+      const place = found(doc, query)[at];
+      doc = replaced(doc, [place], by);
+      at = nextBehind(found(doc, query), place, by);
+    }
+    assert.equal(done, count, query);
+    assert.equal(doc.map(textOf).join("|"), ["a test of the cat", "the a test"].map((one) => one.replaceAll(query, by).replaceAll(/ +/g, " ").trim()).join("|"));
+  }
 });

@@ -219,3 +219,101 @@ def test_an_edit_survives_a_lost_connection(visit: Callable[..., Visitor], world
     visitor.context.set_offline(False)
     visitor.saved()
     assert [word["word"] for word in flat(segments_of(world, job))] == ["Nothing", "is", "lost"]
+
+
+def test_what_is_written_while_the_times_of_the_same_segment_come_is_kept(
+    visit: Callable[..., Visitor], world: World, job: str
+) -> None:
+    """Somebody corrects a segment, and opens it again before the aligner has answered."""
+    visitor = visit()
+    page = visitor.reads(job)
+    held: list[Any] = []
+    page.route("**/align", lambda route: route.continue_() if held else held.append(route))
+    with page.expect_request("**/align"):
+        edit(page, 0, "Once more is written")
+    page.keyboard.press("e")
+    page.locator("textarea.edit").fill("Once more is written here")
+    held[0].continue_()
+    visitor.saved()
+    assert page.locator("textarea.edit").input_value() == "Once more is written here"
+    page.keyboard.press("Enter")
+    visitor.saved()
+    words = ["Once", "more", "is", "written", "here"]
+    assert [word["word"] for word in flat(segments_of(world, job))] == words
+    assert visitor.text() == " ".join(words)
+
+
+def test_what_is_being_written_is_kept_when_the_reader_goes_elsewhere(
+    visit: Callable[..., Visitor], world: World, job: str
+) -> None:
+    from page_world import until
+
+    visitor = visit()
+    page = visitor.at("/")
+    page.evaluate("(job) => { location.hash = `#/job/${job}`; }", job)
+    page.wait_for_selector("#save-state")
+    page.locator('[data-w="0"]').focus()
+    page.keyboard.press("e")
+    page.locator("textarea.edit").fill("Not yet finished")
+    page.go_back()
+    page.wait_for_selector(".drop")
+    until(lambda: [word["word"] for word in flat(segments_of(world, job))] == ["Not", "yet", "finished"], "it is saved")
+
+
+def test_find_and_replace_goes_on_behind_what_was_replaced(
+    visit: Callable[..., Visitor], world: World, job: str
+) -> None:
+    visitor = visit()
+    page = visitor.reads(job)
+    edit(page, 0, "a test and a test")
+    page.keyboard.press("Control+f")
+    page.keyboard.type("test")
+    assert page.locator("#find-what").input_value() == "test", "the keyboard is in the field"
+    page.evaluate(
+        "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', "
+        "{key: 'Escape', isComposing: true, bubbles: true, cancelable: true}))"
+    )
+    page.locator("#find-by").fill("tests")
+    replace = page.get_by_role("button", name="Replace", exact=True)
+    replace.click()
+    page.wait_for_function("() => document.querySelector('.find-count').innerText === '2 / 2'")
+    replace.click()
+    visitor.saved()
+    assert visitor.text() == "a tests and a tests"
+
+
+def test_keys_of_the_page_work_while_somebody_writes(visit: Callable[..., Visitor], world: World, job: str) -> None:
+    visitor = visit()
+    page = visitor.reads(job)
+    page.locator('[data-w="0"]').focus()
+    page.keyboard.press("e")
+    page.locator("textarea.edit").fill("Taken out as it is written")
+    page.keyboard.press("Control+s")
+    page.get_by_label("txt").check()
+    with page.expect_download() as taken:
+        page.locator("#download").click()
+    assert taken.value.path().read_text(encoding="utf-8").split() == ["Taken", "out", "as", "it", "is", "written"]
+
+
+def test_a_name_is_left_as_it_was_by_escape_and_kept_while_it_is_typed(
+    visit: Callable[..., Visitor], world: World, job: str
+) -> None:
+    visitor = visit()
+    page = visitor.reads(job)
+    page.locator("button.title").click()
+    page.locator("#title").fill("another")
+    page.evaluate("dispatchEvent(new CustomEvent('renamed', {detail: 'from elsewhere'}))")  # the head is drawn anew
+    page.wait_for_function("() => document.title.startsWith('from elsewhere')")
+    assert page.locator("#title").input_value() == "another"
+    page.keyboard.press("Escape")
+    page.wait_for_selector("button.title")
+    assert world.ask(f"/v1/jobs/{job}")["name"] == "speech.flac"
+
+
+def test_the_text_is_copied_without_https_too(visit: Callable[..., Visitor], job: str) -> None:
+    visitor = visit()
+    page = visitor.reads(job)
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
+    page.get_by_label("More", exact=True).click()
+    page.get_by_role("button", name="Copy the text", exact=True).click()
+    page.wait_for_selector(".toast >> text=Copied")

@@ -113,8 +113,8 @@ export const api = {
   save: (id, version, body) => send("PATCH", `${at(id)}/transcript`, body, { "If-Match": `"${version}"` }),
   /** @param {string} id @returns {Promise<Version[]>} */
   versions: async (id) => (await json(`${at(id)}/versions`)).data,
-  /** @param {string} id @param {number} from @param {number} latest @returns {Promise<Version>} */
-  restore: (id, from, latest) => send("POST", `${at(id)}/versions/${from}/restore`, {}, { "If-Match": `"${latest}"` }),
+  /** @param {string} id @param {number} from @param {number} latest @param {string} author @returns {Promise<Version>} */
+  restore: (id, from, latest, author) => send("POST", `${at(id)}/versions/${from}/restore`, { author }, { "If-Match": `"${latest}"` }),
   /** @param {string} id @param {object} body @returns {Promise<{words: (Word & {changed: boolean})[], estimated: number}>} */
   align: (id, body) => send("POST", `${at(id)}/align`, body),
   /** @param {string} id @returns {Promise<string>} */

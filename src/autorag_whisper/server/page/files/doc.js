@@ -15,7 +15,7 @@ export const docOf = (transcript) =>
 /** @type {WeakMap<Seg, string>} */
 const texts = new WeakMap();
 
-/** @param {readonly Word[]} words */
+/** @param {readonly {word: string, space_before: boolean}[]} words */
 export const joined = (words) => words.map((word, at) => (at && word.space_before ? " " : "") + word.word).join("");
 
 /** @param {Seg} segment */
@@ -26,6 +26,16 @@ export function textOf(segment) {
     texts.set(segment, text);
   }
   return text;
+}
+
+/** How many words begin before a place in their text. @param {readonly {word: string, space_before: boolean}[]} words @param {number} place */
+export function wordsBefore(words, place) {
+  let end = 0;
+  for (let i = 0; i < words.length; i += 1) {
+    if (end + (i && words[i].space_before ? 1 : 0) >= place) return i;
+    end += words[i].word.length + (i && words[i].space_before ? 1 : 0);
+  }
+  return words.length;
 }
 
 /** @param {Seg} segment */
@@ -84,9 +94,12 @@ export function lastNotAbove(values, value) {
 
 const NO_BLANKS = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u;
 
+/** What no word may have in it; it may come with what somebody pastes. */
+const CONTROLS = /[\p{Cc}\u2028\u2029]/gu;
+
 /** What of a text becomes a word each. @param {string} text @param {string} language @returns {{word: string, space_before: boolean}[]} */
 export function tokens(text, language) {
-  return text.trim().split(/\s+/u).filter(Boolean).flatMap((piece) => {
+  return text.replaceAll(CONTROLS, " ").trim().split(/\s+/u).filter(Boolean).flatMap((piece) => {
     if (!NO_BLANKS.test(piece)) return [{ word: piece, space_before: true }];
     /** @type {string[]} */
     const parts = [];
@@ -110,7 +123,7 @@ export function retold(segment, text, keepTimes = false) {
   if (made.length === old.length && same.every((at, i) => at === i)) return null;
   /** @type {Word[]} */
   const words = [];
-  let pending = false;
+  let pending = segment.pending ?? false;
   for (let i = 0; i < made.length; ) {
     if (same[i] >= 0) {
       const word = old[same[i]];
@@ -126,7 +139,7 @@ export function retold(segment, text, keepTimes = false) {
     if (keepTimes && gone.length === end - i) words.push(...gone.map((word, at) => ({ ...word, ...made[i + at] })));
     else {
       pending = true;
-      words.push(...spread(made.slice(i, end), gone[0]?.start ?? old[before]?.end ?? 0, gone.at(-1)?.end ?? old[after]?.start ?? endOf(segment)));
+      words.push(...spread(made.slice(i, end), gone[0]?.start ?? old[before]?.end ?? startOf(segment), gone.at(-1)?.end ?? old[after]?.start ?? endOf(segment)));
     }
     i = end;
   }
@@ -223,8 +236,9 @@ export function editsBetween(base, now) {
 
 /** Where their numbers differ: goes on at the next segment that both have. @param {Doc} base @param {Doc} now @param {[number, number, number]} bounds @returns {Edit[]} */
 function resynced(base, now, [head, baseEnd, nowEnd]) {
+  const keyOf = (/** @type {Seg} */ { words: [{ start, word }] }) => `${start} ${word}`;
   const places = new Map();
-  for (let i = baseEnd - 1; i >= head; i -= 1) places.set(base[i].words[0], i);
+  for (let i = baseEnd - 1; i >= head; i -= 1) places.set(keyOf(base[i]), i);
   /** @type {Edit[]} */
   const edits = [];
   let [b, n, from, nowFrom] = [head, head, head, head];
@@ -232,7 +246,7 @@ function resynced(base, now, [head, baseEnd, nowEnd]) {
     if (from < to || nowFrom < nowTo) edits.push({ from, to, segments: now.slice(nowFrom, nowTo) });
   };
   for (; n < nowEnd; n += 1) {
-    const at = places.get(now[n].words[0]);
+    const at = places.get(keyOf(now[n]));
     if (at === undefined || at < b || !isSame(base[at], now[n])) continue;
     close(at, n);
     b = at + 1;
@@ -255,20 +269,76 @@ export function applied(base, edits) {
   return [...found, ...base.slice(at)];
 }
 
-/** Mine and theirs together, of one base; null where both touch the same place. @param {Doc} base @param {Doc} mine @param {Doc} theirs @returns {Doc | null} */
-export function merged(base, mine, theirs) {
-  const own = editsBetween(base, mine);
-  const other = editsBetween(base, theirs);
-  const meets = own.some((a) => other.some((b) => a.from <= b.to && b.from <= a.to && (a.from < b.to || b.from < a.to || a.from === b.from)));
-  if (meets) return null;
-  return applied(base, [...own, ...other].sort((a, b) => a.from - b.from));
+/** @typedef {{from: number, to: number, mine: Edit[], theirs: Edit[]}} Place  what one or both have changed of a base */
+
+/**
+ * Mine and theirs together, of one base. `prefer`: whose text stays where both changed the same place; without it null is returned then.
+ * @param {Doc} base @param {Doc} mine @param {Doc} theirs @param {"mine" | "theirs"} [prefer] @returns {Doc | null}
+ */
+export function merged(base, mine, theirs, prefer) {
+  let places = /** @type {Place[]} */ ([]);
+  for (const edit of editsBetween(base, mine)) places.push({ from: edit.from, to: edit.to, mine: [edit], theirs: [] });
+  for (const edit of editsBetween(base, theirs)) places.push({ from: edit.from, to: edit.to, mine: [], theirs: [edit] });
+  places.sort((a, b) => a.from - b.from || a.to - b.to);
+  places = grouped(places, (last, next) => next.from < last.to || (next.from === last.from && next.to === last.to));
+  for (;;) {
+    /** @type {Edit[]} */
+    const made = [];
+    for (const place of places) {
+      const segments = decided(base, place, prefer);
+      if (segments === null) return null;
+      made.push({ from: place.from, to: place.to, segments });
+    }
+    const at = firstOverlap(made);
+    if (at < 0) return applied(base, made);
+    places = grouped(places, (_, next) => next === places[at]); // their words would be in each other's time: it is one place
+  }
 }
+
+/** Neighbours that belong together as one. @param {Place[]} places @param {(last: Place, next: Place) => boolean} areOne @returns {Place[]} */
+function grouped(places, areOne) {
+  /** @type {Place[]} */
+  const found = [];
+  for (const next of places) {
+    const last = found.at(-1);
+    if (last && areOne(last, next)) {
+      const { mine, theirs } = next;
+      found[found.length - 1] = { from: last.from, to: Math.max(last.to, next.to), mine: [...last.mine, ...mine], theirs: [...last.theirs, ...theirs] };
+    } else found.push(next);
+  }
+  return found;
+}
+
+/** What a place becomes; null where that is to be asked. @param {Doc} base @param {Place} place @param {"mine" | "theirs"} [prefer] @returns {Doc | null} */
+function decided(base, { from, to, mine, theirs }, prefer) {
+  const [own, other] = [mine, theirs].map((edits) => applied(base.slice(0, to), edits).slice(from));
+  if (!theirs.length) return own;
+  if (!mine.length || prefer === "theirs" || !editsBetween(own, other).length) return other;
+  return prefer === "mine" ? own : null;
+}
+
+/** The first of these edits that begins before the one at its side ends; -1 for none. @param {Edit[]} edits */
+function firstOverlap(edits) {
+  let [to, end] = [-1, 0];
+  return edits.findIndex((edit) => {
+    const { segments } = edit;
+    const overlaps = edit.from === to && segments.length > 0 && startOf(segments[0]) < end - 1e-3;
+    end = segments.length ? endOf(/** @type {Seg} */ (segments.at(-1))) : edit.from === to ? end : 0;
+    to = edit.to;
+    return overlaps;
+  });
+}
+
+/** What the service tells of a document, with all that has not changed as the very same segments. @param {Doc} known @param {Doc} told @returns {Doc} */
+export const shared = (known, told) => applied(known, editsBetween(known, told));
 
 /** States that were, and that were left by undoing. */
 export class History {
   /** @param {Doc} doc */
   constructor(doc) {
     this.now = doc;
+    /** How often something was done, undone or redone. */
+    this.steps = 0;
     /** @type {Doc[]} */
     this.past = [];
     /** @type {Doc[]} */
@@ -281,6 +351,7 @@ export class History {
     if (this.past.length > 300) this.past.shift();
     this.future = [];
     this.now = doc;
+    this.steps += 1;
   }
 
   /** The same state with better times: nothing to undo. @param {Doc} doc */
@@ -288,11 +359,26 @@ export class History {
     this.now = doc;
   }
 
+  /**
+   * What somebody else did is in every state from now on: undoing takes back what was done here alone. Where both changed the same
+   * place, theirs stays. `now`: what is shown then.
+   * @param {Doc} base what both were made of @param {Doc} theirs @param {Doc} now
+   */
+  rebase(base, theirs, now) {
+    const seen = (/** @type {Doc[]} */ states) => states.map((state) => /** @type {Doc} */ (merged(base, state, theirs, "theirs")));
+    const [past, future] = [seen(this.past), seen(this.future)];
+    this.now = now;
+    const differ = (/** @type {Doc} */ state, /** @type {number} */ at, /** @type {Doc[]} */ all) => editsBetween(state, all[at + 1] ?? now).length > 0;
+    this.past = past.filter(differ);
+    this.future = future.filter(differ);
+  }
+
   undo() {
     const before = this.past.pop();
     if (!before) return false;
     this.future.push(this.now);
     this.now = before;
+    this.steps += 1;
     return true;
   }
 
@@ -301,6 +387,7 @@ export class History {
     if (!after) return false;
     this.past.push(this.now);
     this.now = after;
+    this.steps += 1;
     return true;
   }
 }

@@ -26,18 +26,15 @@ export function edit(view, segment, word, on) {
   field.spellcheck = true;
   field.setAttribute("aria-label", t("edit_segment"));
   field.value = textOf(shown.segment);
-  view.editor = { segment, element };
+  /** @type {import("./view.js").Editor} */
+  const editor = { segment: shown.segment, element, row, isChanged: () => field.value !== textOf(shown.segment), finish: () => end(() => on.done(field.value)) };
+  view.editor = editor;
   element.classList.add("editing");
   text.replaceWith(field);
   const grow = () => {
     field.style.height = "auto";
     field.style.height = `${field.scrollHeight}px`;
-    const height = element.offsetHeight;
-    if (view.heights.get(shown.segment) !== height) {
-      view.heights.set(shown.segment, height);
-      view.measureAll();
-      view.lay();
-    }
+    view.fitEditor();
   };
   const caret = caretOf(shown.segment.words, word - first);
   grow();
@@ -51,7 +48,7 @@ export function edit(view, segment, word, on) {
     view.editor = null;
     view.heights.delete(shown.segment);
     element.remove();
-    view.shown.delete(row);
+    view.shown.delete(editor.row);
     then();
     view.measureAll();
     view.draw();
@@ -69,6 +66,7 @@ export function edit(view, segment, word, on) {
   field.addEventListener("keydown", (event) => {
     if (event.isComposing) return;
     const ctrl = event.ctrlKey || event.metaKey;
+    if (ctrl && /^[fs]$/i.test(event.key)) return; // the page's, wherever somebody writes
     const at = field.selectionStart;
     /** @type {(() => void) | null} */
     let act = null;

@@ -61,14 +61,11 @@ export function Exporting({ reading, session, onClose }) {
   const wanted = wantedFormats.value;
   const stem = reading.job.value?.name.replace(/\.[^.]{1,5}$/, "") || reading.id;
   useEffect(() => {
-    void session.sync();
-  }, []);
-  useEffect(() => {
     if (!isSubtitles) return undefined;
     let isOld = false;
     const timer = setTimeout(async () => {
       try {
-        await session.sync();
+        await session.settled();
         const answer = await api.result(reading.id, { format: "vtt", ...query });
         const made = cuesOf(await answer.text());
         if (isOld) return;
@@ -91,7 +88,7 @@ export function Exporting({ reading, session, onClose }) {
   const save = async () => {
     try {
       remember("format", format);
-      await session.sync();
+      await session.settled();
       const answer = await api.result(reading.id, { format, ...query });
       download(await answer.blob(), `${stem}.${SUFFIXES[format] ?? format}`);
     } catch (error) {
@@ -100,7 +97,7 @@ export function Exporting({ reading, session, onClose }) {
   };
   const saveAll = async () => {
     try {
-      await session.sync();
+      await session.settled();
       await downloadArchive([reading.id], wanted, stem, chosen);
     } catch (error) {
       tellError(error);

@@ -1,6 +1,6 @@
 // Find and replace. What is found is marked by the browser itself (CSS highlights): nothing in the text changes for it.
-import { textOf } from "./doc.js";
-import { found, replaced } from "./finding.js";
+import { wordsBefore } from "./doc.js";
+import { found, nextBehind, replaced } from "./finding.js";
 import { t } from "./strings.js";
 import { Tool, html, toast, useEffect, useRef, useSignal, useState } from "./ui.js";
 
@@ -38,9 +38,10 @@ export function Find({ reading, session, onClose }) {
   const [at, setAt] = useState(0);
   const [shows, setShows] = useState(false);
   const field = useRef(/** @type {HTMLInputElement | null} */ (null));
+  const { history } = session;
   const all = found(doc, query, { exact, whole });
   const here = all.length ? at % all.length : 0;
-  useEffect(() => field.current?.select(), []);
+  useEffect(() => field.current?.focus(), []);
   useEffect(() => {
     const mark = () => {
       if (!("highlights" in CSS)) return;
@@ -66,10 +67,9 @@ export function Find({ reading, session, onClose }) {
     const next = (to + all.length) % all.length;
     setAt(next);
     const { segment, start } = all[next];
-    const before = textOf(doc[segment]).slice(0, start);
-    const words = before.trim() ? before.trim().split(/\s+/u).length - (/\s$/u.test(before) ? 0 : 1) : 0;
+    const word = Math.max(0, wordsBefore(doc[segment].words, start + 1) - 1);
     reading.follows.value = false;
-    reading.view?.go(Math.min(reading.index.first[segment] + words, reading.index.first[segment + 1] - 1), false);
+    reading.view?.go(reading.index.first[segment] + word, false);
   };
   /** What is found first from where the reader is on is shown at once. */
   const change = (/** @type {any} */ event) => {
@@ -86,13 +86,20 @@ export function Find({ reading, session, onClose }) {
   }, [shows]);
   const replace = (/** @type {Found[]} */ places) => {
     if (!places.length) return;
-    const { history } = session;
-    const before = history.now;
     session.change(replaced(doc, places, by));
+    const { steps } = history;
     // What was changed since then is not undone in its place.
-    toast(t("replaced", { n: places.length }), { text: t("undo"), act: () => history.past.at(-1) === before && session.undo() });
+    toast(t("replaced", { n: places.length }), { text: t("undo"), act: () => history.steps === steps && session.undo() });
+  };
+  /** This one, and on to the next one behind it: what was put there may hold the same again. */
+  const replaceHere = () => {
+    const place = all[here];
+    replace([place]);
+    setAt(Math.max(0, nextBehind(found(history.now, query, { exact, whole }), place, by)));
+    setShows(true);
   };
   const keys = (/** @type {KeyboardEvent} */ event) => {
+    if (event.isComposing) return; // the key is the input method's
     if (event.key === "Escape") onClose();
     else if (event.key === "Enter") go(here + (event.shiftKey ? -1 : 1));
     else return;
@@ -103,7 +110,7 @@ export function Find({ reading, session, onClose }) {
     <span class="small soft tnum find-count" role="status">${query ? `${all.length ? here + 1 : 0} / ${all.length}` : ""}</span>
     <${Tool} icon="back" label=${t("previous")} onClick=${() => go(here - 1)} /><span class="turned"><${Tool} icon="back" label=${t("next")} onClick=${() => go(here + 1)} /></span>
     <input id="find-by" class="input" placeholder=${t("replace_by")} aria-label=${t("replace_by")} value=${by} onInput=${(/** @type {any} */ event) => setBy(event.target.value)} dir="auto" />
-    <button type="button" class="button" disabled=${!all.length} onClick=${() => replace([all[here]])}>${t("replace")}</button>
+    <button type="button" class="button" disabled=${!all.length} onClick=${replaceHere}>${t("replace")}</button>
     <button type="button" class="button" id="replace-all" disabled=${!all.length} onClick=${() => replace(all)}>${t("replace_all")}</button>
     <span class="row wrap"><label class="check small"><input type="checkbox" id="find-whole" checked=${whole} onChange=${() => setWhole(!whole)} />${t("whole_words")}</label>
     <label class="check small"><input type="checkbox" checked=${exact} onChange=${() => setExact(!exact)} />${t("match_case")}</label>

@@ -39,3 +39,7 @@ export function replaced(doc, places, by) {
     return made === null ? [segment] : made.words.length ? [made] : [];
   });
 }
+
+/** Of what is found now the first behind a place that was replaced by a text, or -1. @param {Found[]} all @param {Found} place @param {string} by */
+export const nextBehind = (all, { segment, start }, by) =>
+  all.findIndex((one) => one.segment > segment || (one.segment === segment && one.start >= start + by.length));

@@ -8,7 +8,7 @@ import { bind } from "./keyboard.js";
 import { PlayerBar } from "./player_bar.js";
 import { Reading } from "./reading.js";
 import { languageName, t } from "./strings.js";
-import { Dialog, Icon, Menu, Tool, clock, html, span, tellError, toast, useEffect, useLayoutEffect, useRef, useSignal, useState } from "./ui.js";
+import { Dialog, Icon, Menu, Tool, clock, copyText, html, span, tellError, toast, useEffect, useLayoutEffect, useRef, useSignal, useState } from "./ui.js";
 import { signal } from "./vendor/signals-core.js";
 import { Versions } from "./versions.js";
 import { SOURCES, doubt } from "./view.js";
@@ -16,15 +16,21 @@ import { SOURCES, doubt } from "./view.js";
 /** @typedef {import("./api.js").Job} Job */
 
 const SKIP_S = 5;
+const focus = (/** @type {HTMLElement | null} */ field) => field?.focus();
 const NONE = signal(/** @type {any} */ (null));
 
 /** @param {{job: Job}} props */
 function Title({ job }) {
-  const [editing, setEditing] = useState(false);
+  const [typed, setTyped] = useState(/** @type {string | null} */ (null));
+  const isLeft = useRef(false);
+  const begin = () => {
+    isLeft.current = false;
+    setTyped(job.name);
+  };
   const done = async (/** @type {any} */ event) => {
     const name = event.target.value.trim();
-    setEditing(false);
-    if (!name || name === job.name) return;
+    setTyped(null);
+    if (!name || name === job.name || isLeft.current) return;
     try {
       put(await api.rename(job.id, name));
       dispatchEvent(new CustomEvent("renamed", { detail: name }));
@@ -33,12 +39,14 @@ function Title({ job }) {
     }
   };
   const keys = (/** @type {KeyboardEvent} */ event) => {
-    if (event.key === "Enter") /** @type {HTMLElement} */ (event.target).blur();
-    if (event.key === "Escape") setEditing(false);
     event.stopPropagation();
+    if (event.isComposing) return; // the key is the input method's
+    isLeft.current = event.key === "Escape";
+    if (event.key === "Enter" || event.key === "Escape") /** @type {HTMLElement} */ (event.target).blur();
   };
-  if (editing) return html`<input class="input title" id="title" dir="auto" aria-label=${t("name")} value=${job.name} maxlength="200" onBlur=${done} onKeyDown=${keys} ref=${(/** @type {any} */ field) => field?.focus()} />`;
-  return html`<h1 class="clip" dir="auto"><button type="button" class="title" title=${t("rename")} onClick=${() => setEditing(true)}>${job.name}</button></h1>`;
+  const typing = (/** @type {any} */ event) => setTyped(event.target.value);
+  if (typed !== null) return html`<input class="input title" id="title" dir="auto" aria-label=${t("name")} value=${typed} maxlength="200" onInput=${typing} onBlur=${done} onKeyDown=${keys} ref=${focus} />`;
+  return html`<h1 class="clip" dir="auto"><button type="button" class="title" title=${t("rename")} onClick=${begin}>${job.name}</button></h1>`;
 }
 
 /** @param {{session: import("./session.js").Session}} props */
@@ -67,7 +75,7 @@ function ViewMenu({ reading }) {
 /** @param {{reading: Reading, job: Job}} props */
 function MoreMenu({ reading, job }) {
   const [asks, setAsks] = useState(false);
-  const copy = (/** @type {boolean} */ withTimes) => navigator.clipboard.writeText(reading.text(withTimes, clock)).then(() => toast(t("copied")), tellError);
+  const copy = (/** @type {boolean} */ withTimes) => copyText(reading.text(withTimes, clock)).then(() => toast(t("copied")), tellError);
   const forget = async () => {
     setAsks(false);
     try {
@@ -99,7 +107,7 @@ function Conflict({ session }) {
   const theirs = useSignal(session.theirs);
   const by = useSignal(session.merged);
   useEffect(() => {
-    if (by) toast(t("merged", { name: by }));
+    if (by) toast(t("merged", { name: by.name || t("somebody") }));
   }, [by]);
   if (!theirs) return null;
   return html`<div class="notice bad" role="alert"><span class="grow">${t("conflict", { name: theirs.author || t("somebody") })}</span>

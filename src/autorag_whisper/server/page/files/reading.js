@@ -1,16 +1,18 @@
 // One recording that is read: its job, its words as they come and as they are kept, the player, and the spoken word.
 import { api, follow, wait } from "./api.js";
-import { WordIndex, join, retold, split, startOf, textOf, tokens } from "./doc.js";
+import { WordIndex, join, joined, retold, split, startOf, textOf, tokens, wordsBefore } from "./doc.js";
 import { edit } from "./editor.js";
 import { jobs, keepLooking, put } from "./jobs.js";
 import { Player } from "./player.js";
 import { Session } from "./session.js";
-import { remember, remembered, tellError } from "./ui.js";
+import { t } from "./strings.js";
+import { remember, remembered, tellError, toast } from "./ui.js";
 import { signal } from "./vendor/signals-core.js";
 import { TextView, doubt } from "./view.js";
 
 /**
  * @typedef {import("./doc.js").Doc} Doc
+ * @typedef {import("./doc.js").Seg} Seg
  * @typedef {import("./api.js").Job} Job
  * @typedef {{confidence: boolean, sources: boolean, rejected: boolean, pauses: boolean}} Shown
  */
@@ -55,6 +57,7 @@ export class Reading {
         if (this.player.value?.playing.value) this.follows.value = false;
       },
       rendered: () => this.onRendered(),
+      placeOf: (segment) => this.session.value?.placeOf(segment) ?? -1,
     });
     try {
       const found = await api.job(this.id);
@@ -75,6 +78,7 @@ export class Reading {
   close() {
     this.stop.abort();
     cancelAnimationFrame(this.frame);
+    this.view?.editor?.finish();
     for (const end of this.endings) end();
     this.session.value?.close();
     this.player.value?.close();
@@ -171,13 +175,14 @@ export class Reading {
     if (this.stop.signal.aborted) return;
     const session = new Session(this.id, version);
     session.hasMedia = this.job.value?.has_media ?? true;
+    session.isWritten = () => this.view?.editor?.isChanged() ?? false;
     this.session.value = session;
     this.show(session.doc.value);
     this.endings.push(
       session.doc.subscribe((doc) => this.show(doc)),
       jobs.subscribe((all) => {
         const newest = all.find((job) => job.id === this.id)?.version ?? 0;
-        this.newer.value = newest > session.version && !session.isBusy ? newest : 0;
+        this.newer.value = newest > session.version && !session.isBusy && session.state.value !== "conflict" ? newest : 0;
       }),
     );
     if (this.at !== null) this.view?.go(this.index.wordFrom(this.at), false);
@@ -264,33 +269,34 @@ export class Reading {
     const session = this.session.value;
     if (!view || !session || !this.doc[at]) return;
     this.follows.value = false;
-    const was = this.doc[at];
-    /** @param {string} text */
-    const said = (text) => {
-      const made = retold(was, text);
-      return { at: this.doc.indexOf(was), made: made ?? was, isNew: made !== null };
+    const [known, was] = [this.doc, this.doc[at]];
+    /**
+     * What was written, put where the segment is by now: others may have been changed, and its times found, since.
+     * @param {string} text @param {(made: Seg, doc: Doc, at: number) => Doc} put @returns {number} where that is
+     */
+    const written = (text, put) => {
+      const place = session.placeOf(was);
+      const [doc, now] = place >= 0 ? [session.history.now, place] : [known, at];
+      const made = retold(doc[now], text);
+      const next = put(made ?? doc[now], doc, now);
+      if (place < 0 && next !== doc) toast(t("kept_yours"));
+      if (next !== doc) session.bring(doc, next);
+      return now;
     };
-    /** @param {string} text */
-    const done = (text) => {
-      const { at: place, made, isNew } = said(text);
-      if (place >= 0 && isNew) this.replace(place, 1, made.words.length ? [made] : []);
-    };
+    /** @param {Seg} made @param {Doc} doc @param {number} now */
+    const alone = (made, doc, now) => (made === doc[now] ? doc : doc.toSpliced(now, 1, ...(made.words.length ? [made] : [])));
     edit(view, at, word, {
-      done,
-      split: (text, caret) => {
-        const { at: place, made } = said(text);
-        const cut = tokens(text.slice(0, caret), was.language_code).length;
-        if (place >= 0 && cut > 0 && cut < made.words.length) this.replace(place, 1, split(made, cut));
-        else done(text);
-      },
-      join: (text) => {
-        const { at: place, made } = said(text);
-        if (place > 0) this.replace(place - 1, 2, [join(this.doc[place - 1], made)]);
-        else done(text);
-      },
+      done: (text) => void written(text, alone),
+      split: (text, caret) =>
+        void written(text, (made, doc, now) => {
+          const cut = wordsBefore(made.words, joined(tokens(text.slice(0, caret), was.language_code)).length);
+          return cut > 0 && cut < made.words.length ? doc.toSpliced(now, 1, ...split(made, cut)) : alone(made, doc, now);
+        }),
+      join: (text) => void written(text, (made, doc, now) => (now > 0 ? doc.toSpliced(now - 1, 2, join(doc[now - 1], made)) : alone(made, doc, now))),
       go: (text, step) => {
-        done(text);
-        const next = at + step;
+        const count = this.doc.length;
+        const place = written(text, alone);
+        const next = step < 0 ? place - 1 : place + 1 + Math.min(0, this.doc.length - count); // where nothing was left the next one is here
         if (this.doc[next]) this.edit(next, this.index.first[next]);
       },
       play: (time) => {
@@ -302,7 +308,7 @@ export class Reading {
 
   /** @param {number} at @param {number} count @param {Doc} made */
   replace(at, count, made) {
-    this.session.value?.change([...this.doc.slice(0, at), ...made, ...this.doc.slice(at + count)]);
+    this.session.value?.change(this.doc.toSpliced(at, count, ...made));
   }
 
   /** Where the keyboard is: from that word on it is a segment of its own. */
@@ -327,10 +333,7 @@ export class Reading {
   /** What somebody else saved meanwhile. */
   async takeNewer() {
     try {
-      const session = this.session.value;
-      await session?.sync();
-      const latest = await api.transcript(this.id);
-      if (session && latest.version > session.version) session.adopt(latest);
+      await this.session.value?.look();
       this.newer.value = 0;
     } catch (error) {
       tellError(error);

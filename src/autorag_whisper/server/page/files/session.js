@@ -1,11 +1,12 @@
 // A transcript that is being mended: what is shown, what the service has of it, and how the one becomes the other.
 //
-//   edit -> shown at once with estimated times -> saved as it is -> times from the aligner -> saved again
+//   edit -> shown at once with estimated times -> times from the aligner -> saved
 //
 // One request at a time. What the service has grows by versions: whoever saves names the one he knew, and is told of a newer one.
 import { api, wait } from "./api.js";
-import { History, docOf, editsBetween, endOf, merged, startOf, textOf } from "./doc.js";
-import { remember, remembered, tellError } from "./ui.js";
+import { History, docOf, editsBetween, endOf, merged, shared, startOf, textOf } from "./doc.js";
+import { t } from "./strings.js";
+import { remember, remembered, tellError, toast } from "./ui.js";
 import { signal } from "./vendor/signals-core.js";
 
 /**
@@ -16,6 +17,8 @@ import { signal } from "./vendor/signals-core.js";
 
 const PAUSE_MS = 700;
 const REACH_S = 1;
+/** What the service says of a draft whose place another has taken. */
+const REPLACED = "version_not_found";
 
 /** As whom this browser saves. */
 export const author = () => {
@@ -25,6 +28,9 @@ export const author = () => {
   remember("author", made);
   return made;
 };
+
+/** Whether the next save takes its place: of the same user's, in another window. @param {import("./api.js").Version} version */
+const isOwnDraft = ({ draft, author: by }) => draft && by === author();
 
 export class Session {
   /** @param {string} id @param {import("./api.js").Version} version */
@@ -41,11 +47,19 @@ export class Session {
     this.sent = null;
     /** The other side's version where both changed the same place. */
     this.theirs = signal(/** @type {import("./api.js").Version | null} */ (null));
-    this.merged = signal("");
-    this.isClosed = false;
+    /** Whose changes were taken in, last. */
+    this.merged = signal(/** @type {{name: string} | null} */ (null));
+    this.isLeft = false;
     this.isBusy = false;
     this.hasMedia = true;
-    this.stop = new AbortController();
+    /** Whether somebody writes at a segment, which is no edit yet. */
+    this.isWritten = () => false;
+    /** What a segment is now that has got its times since. @type {WeakMap<Seg, Seg>} */
+    this.timed = new WeakMap();
+    /** Whether to look for a newer version. */
+    this.looks = false;
+    /** Whether the next save would take the place of a draft of this user's own that is to stay. */
+    this.spares = false;
     /** @type {Promise<void> | undefined} */
     this.syncing = undefined;
     /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -58,41 +72,46 @@ export class Session {
 
   /** @param {BeforeUnloadEvent} event */
   leaving = (event) => {
-    if (this.isDirty) event.preventDefault();
+    if (this.isDirty || this.isWritten()) event.preventDefault();
   };
 
   get isDirty() {
     return this.history.now !== this.base && (this.isBusy || this.state.value !== "saved");
   }
 
-  /** Save what is not saved, and end. */
+  /** Nobody looks any more: what is not saved is, whenever that can be, and what cannot be is told. */
   close() {
-    this.isClosed = true;
-    this.stop.abort();
-    removeEventListener("online", this.retry);
-    removeEventListener("beforeunload", this.leaving);
-    void this.finish();
-  }
-
-  /** The last save, behind the one that is on its way; what cannot be saved is told. */
-  async finish() {
-    await this.syncing?.catch(() => {});
-    for (let tries = 0; this.history.now !== this.base; tries += 1) {
-      try {
-        await this.save();
-      } catch (error) {
-        const { status } = /** @type {import("./api.js").ApiError} */ (error);
-        if (status === 412 && tries < 5 && (await this.meet().catch(() => false))) continue;
-        tellError(error);
-        return;
-      }
-    }
+    this.isLeft = true;
+    if (this.state.value === "offline") toast(t("offline"));
+    if (this.state.value === "conflict") this.state.value = "unsaved";
+    void this.sync().finally(() => {
+      removeEventListener("online", this.retry);
+      removeEventListener("beforeunload", this.leaving);
+    });
   }
 
   /** @param {Doc} doc */
   change(doc) {
     this.history.push(doc);
     this.show();
+  }
+
+  /**
+   * The place of a segment that was shown once, by its number; -1 where somebody else has changed it since.
+   * @param {Seg} segment
+   */
+  placeOf(segment) {
+    for (let one = /** @type {Seg | undefined} */ (segment); one; one = this.timed.get(one)) {
+      const at = this.history.now.indexOf(one);
+      if (at >= 0) return at;
+    }
+    return -1;
+  }
+
+  /** An edit of what was shown when somebody began to write: it stays where another has changed the same since, which is in undo. @param {Doc} known @param {Doc} made */
+  bring(known, made) {
+    const { now } = this.history;
+    this.change(known === now ? made : /** @type {Doc} */ (merged(known, made, now, "mine")));
   }
 
   undo() {
@@ -113,7 +132,7 @@ export class Session {
 
   /** Until the service has what is shown, times included. @returns {Promise<void>} */
   sync() {
-    if (this.isClosed || this.state.value === "conflict") return Promise.resolve();
+    if (this.state.value === "conflict") return this.syncing ?? Promise.resolve();
     clearTimeout(this.timer);
     this.syncing ??= this.run().finally(() => {
       this.syncing = undefined;
@@ -121,15 +140,29 @@ export class Session {
     return this.syncing;
   }
 
+  /** As `sync`, for what only makes sense with all that is shown. Raises Error where it cannot be saved. */
+  async settled() {
+    if (this.state.value !== "offline") await this.sync();
+    if (this.state.value === "offline" || this.state.value === "conflict" || this.state.value === "refused") throw new Error(t(`save_${this.state.value}`));
+  }
+
+  /** Take in what somebody else saved meanwhile. */
+  async look() {
+    this.looks = true;
+    await this.sync();
+  }
+
   async run() {
     this.isBusy = true;
     try {
-      for (let tries = 0; !this.isClosed; tries += 1) {
+      for (let tries = 0; ; tries += 1) {
         const todo = this.history.now.find((segment) => segment.pending);
-        if (!todo && this.history.now === this.base) break;
+        if (!todo && !this.looks && this.history.now === this.base) break;
         this.state.value = "saving";
         try {
-          if (todo) await this.align(todo);
+          if (this.looks) {
+            if (!(await this.meet())) return;
+          } else if (todo) await this.align(todo);
           else await this.save();
           tries = -1;
         } catch (error) {
@@ -145,16 +178,17 @@ export class Session {
 
   /** Whether to try again. @param {unknown} error @param {number} tries @returns {Promise<boolean>} */
   async failed(error, tries) {
-    const { status = -1, message = String(error) } = /** @type {import("./api.js").ApiError} */ (error);
-    if (this.isClosed) return false;
-    if (status === 412) return this.meet().catch((other) => this.failed(other, tries));
+    const { status = -1, code = "", message = String(error) } = /** @type {import("./api.js").ApiError} */ (error);
+    if (status === 412 || code === REPLACED) return this.meet().catch((other) => this.failed(other, tries));
     if (status === 0 || status === 408 || status === 429 || status >= 500) {
+      if (this.isLeft && !tries) toast(t("offline"));
       this.state.value = "offline";
-      await wait(Math.min(1000 * 2 ** tries, 10_000), this.stop.signal);
+      await wait(Math.min(1000 * 2 ** tries, 10_000));
       return true;
     }
     this.state.value = "refused";
     this.problem.value = message;
+    if (this.isLeft) tellError(error);
     return false;
   }
 
@@ -175,64 +209,99 @@ export class Session {
       } catch (error) {
         const { status = -1, code = "" } = /** @type {import("./api.js").ApiError} */ (error);
         if (code === "no_media") this.hasMedia = false;
-        else if (!(status >= 400 && status < 500) || status === 429 || status === 408) throw error;
+        else if (code === REPLACED || !(status >= 400 && status < 500) || status === 429 || status === 408) throw error;
         else this.problem.value = /** @type {Error} */ (error).message;
       }
     }
     const place = this.history.now.indexOf(segment);
     if (place < 0 || !words.length) return;
     const timed = { words, language_code: segment.language_code };
+    this.timed.set(segment, timed);
     this.history.amend(this.history.now.with(place, timed));
     this.doc.value = this.history.now;
   }
 
   async save() {
+    if (this.spares) {
+      // A copy of it follows, which is no draft: that is what the next save follows on.
+      this.version = (await api.restore(this.id, this.version, this.version, author())).version;
+      this.spares = false;
+    }
     const doc = this.history.now;
     const edits = editsBetween(this.base, doc);
     if (edits.length) {
-      const told = edits.map(({ from, to, segments }) => ({
-        from,
-        to,
-        segments: segments.map(({ words, language_code }) => ({ words, language_code })),
-      }));
       this.sent = doc;
-      const saved = await api.save(this.id, this.version, { edits: told, author: author(), draft: true, note: "" });
-      this.version = saved.version;
+      this.version = (await this.put(edits, this.version, true)).version;
     }
     this.base = doc;
+  }
+
+  /** @param {import("./doc.js").Edit[]} edits @param {number} version @param {boolean} draft */
+  put(edits, version, draft) {
+    const told = edits.map(({ from, to, segments }) => ({
+      from,
+      to,
+      segments: segments.map(({ words, language_code }) => ({ words, language_code })),
+    }));
+    return api.save(this.id, version, { edits: told, author: author(), draft, note: "" });
   }
 
   /** Somebody else saved: both together, where they touched different places. */
   async meet() {
     const latest = await api.transcript(this.id);
-    const theirs = docOf(latest.transcript);
+    const theirs = shared(this.base, docOf(latest.transcript));
     if (this.sent && !editsBetween(this.sent, theirs).length) {
-      this.version = latest.version; // it was us: the answer was lost
-      this.base = this.sent;
+      this.met(latest, this.sent); // it was us: the answer was lost
       return true;
     }
     const both = merged(this.base, this.history.now, theirs);
     if (!both) {
-      this.theirs.value = latest;
-      this.state.value = "conflict";
+      if (this.isLeft) await this.giveWay(latest, theirs);
+      else {
+        this.theirs.value = latest;
+        this.state.value = "conflict";
+      }
       return false;
     }
-    this.version = latest.version;
-    this.base = theirs;
-    this.history.push(both);
-    this.doc.value = both;
-    this.merged.value = latest.author;
+    if (editsBetween(this.base, theirs).length) {
+      this.history.rebase(this.base, theirs, both);
+      this.doc.value = both;
+      this.merged.value = { name: latest.author };
+    }
+    this.met(latest, theirs);
     return true;
+  }
+
+  /** @param {import("./api.js").Version} latest @param {Doc} doc what it has */
+  met(latest, doc) {
+    this.version = latest.version;
+    this.base = doc;
+    this.looks = false;
+  }
+
+  /** Nobody is there to be asked: theirs stays, and what was written here is a version of its own. @param {import("./api.js").Version} latest @param {Doc} theirs */
+  async giveWay(latest, theirs) {
+    const mine = /** @type {Doc} */ (merged(this.base, this.history.now, theirs, "mine"));
+    const known = isOwnDraft(latest) ? (await api.restore(this.id, latest.version, latest.version, author())).version : latest.version;
+    const made = await this.put(editsBetween(theirs, mine), known, false);
+    await api.restore(this.id, known, made.version, latest.author);
+    this.base = this.history.now;
+    this.state.value = "saved";
+    toast(t("gave_way", { name: latest.author || t("somebody") }));
   }
 
   /** What becomes of a conflict: both ways keep the other text in the versions, or in undo. @param {"mine" | "theirs"} choice */
   resolve(choice) {
     const latest = this.theirs.value;
     if (!latest) return;
-    this.version = latest.version;
-    this.base = docOf(latest.transcript);
+    const theirs = shared(this.base, docOf(latest.transcript));
+    const both = (/** @type {"mine" | "theirs"} */ one) => /** @type {Doc} */ (merged(this.base, this.history.now, theirs, one));
+    const [chosen, other] = choice === "mine" ? [both("mine"), both("theirs")] : [both("theirs"), both("mine")];
+    this.history.rebase(this.base, theirs, other);
+    this.history.push(chosen);
+    this.spares = choice === "mine" && isOwnDraft(latest);
+    this.met(latest, theirs);
     this.theirs.value = null;
-    if (choice === "theirs") this.history.push(this.base);
     this.state.value = "unsaved";
     this.doc.value = this.history.now;
     void this.sync();
@@ -240,8 +309,7 @@ export class Session {
 
   /** A version of the service's takes the place of what is shown; undo brings that back. @param {import("./api.js").Version} latest */
   adopt(latest) {
-    this.version = latest.version;
-    this.base = docOf(latest.transcript);
+    this.met(latest, shared(this.base, docOf(latest.transcript)));
     this.history.push(this.base);
     this.doc.value = this.base;
     this.state.value = "saved";

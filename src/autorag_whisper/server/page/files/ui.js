@@ -169,6 +169,21 @@ export function clock(seconds) {
 /** How long something is, as a clock has it: to the nearest second. @param {number} seconds */
 export const span = (seconds) => clock(Math.round(seconds));
 
+/** Put a text onto the clipboard, also where the page came without HTTPS and the browser offers no other way. @param {string} text */
+export async function copyText(text) {
+  if (navigator.clipboard) {
+    await navigator.clipboard.writeText(text);
+    return;
+  }
+  const field = document.createElement("textarea");
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  const isDone = document.execCommand("copy");
+  field.remove();
+  if (!isDone) throw new Error(t("no_clipboard"));
+}
+
 /** Give a file to the user. @param {Blob} blob @param {string} name */
 export function download(blob, name) {
   const link = document.createElement("a");
@@ -188,4 +203,10 @@ export function remembered(name, initial) {
 }
 
 /** @param {string} name @param {unknown} value */
-export const remember = (name, value) => localStorage.setItem(`autorag-whisper.${name}`, JSON.stringify(value));
+export const remember = (name, value) => {
+  try {
+    localStorage.setItem(`autorag-whisper.${name}`, JSON.stringify(value));
+  } catch {
+    // no room, or the browser keeps nothing: it holds until the page ends
+  }
+};

@@ -19,6 +19,11 @@ export const uploads = signal(/** @type {Upload[]} */ ([]));
 let count = 0;
 let inWork = 0;
 
+/** What is on its way ends with the page. */
+addEventListener("beforeunload", (event) => {
+  if (uploads.value.some(({ state }) => state !== "failed")) event.preventDefault();
+});
+
 /** @param {Upload} upload @param {Partial<Upload>} change */
 function set(upload, change) {
   Object.assign(upload, change);

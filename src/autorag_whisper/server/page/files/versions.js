@@ -1,5 +1,6 @@
 // All versions of a transcript: the first one is what was recognised, and can always be had again.
 import { api } from "./api.js";
+import { joined } from "./doc.js";
 import { author } from "./session.js";
 import { lang, t } from "./strings.js";
 import { Dialog, html, remember, tellError, toast, useEffect, useState } from "./ui.js";
@@ -13,12 +14,12 @@ export function Versions({ reading, session, onClose }) {
   }, []);
   const show = async (/** @type {number} */ version) => {
     if (text.version === version) setText({ version: 0, text: "" });
-    else setText({ version, text: (await api.transcript(reading.id, version)).transcript.segments.map((segment) => segment.words.map((word, at) => (at && word.space_before ? " " : "") + word.word).join("")).join("\n") });
+    else setText({ version, text: (await api.transcript(reading.id, version)).transcript.segments.map((segment) => joined(segment.words)).join("\n") });
   };
   const restore = async (/** @type {number} */ version) => {
     try {
       await session.sync();
-      await api.restore(reading.id, version, session.version);
+      await api.restore(reading.id, version, session.version, author());
       session.adopt(await api.transcript(reading.id));
       toast(t("restored", { n: version }));
       onClose();

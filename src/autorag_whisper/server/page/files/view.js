@@ -8,7 +8,9 @@ import { t } from "./strings.js";
  * @typedef {import("./doc.js").Word} Word
  * @typedef {{kind: "segment", at: number, segment: import("./doc.js").Seg} | {kind: "rejected", rejected: import("./api.js").Rejected}} Row
  * @typedef {{play: (time: number, word: number) => void, edit: (segment: number, word: number) => void, focused: (word: Word | null) => void,
- *   unfollow: () => void, rendered: () => void}} On
+ *   unfollow: () => void, rendered: () => void, placeOf: (segment: import("./doc.js").Seg) => number}} On
+ * @typedef {{segment: import("./doc.js").Seg, element: HTMLElement, row: number, isChanged: () => boolean, finish: () => void}} Editor
+ *   what somebody writes at, and its row
  */
 
 const OVERSCAN_PX = 500;
@@ -43,7 +45,7 @@ export class TextView {
     this.width = 0;
     this.now = -1;
     this.focus = 0;
-    /** @type {{segment: number, element: HTMLElement} | null} */
+    /** @type {Editor | null} */
     this.editor = null;
     /** @type {import("./doc.js").WordIndex | null} */
     this.index = null;
@@ -90,11 +92,11 @@ export class TextView {
     for (const [i, element] of this.shown) {
       const [row, old] = [rows[i], before[i]];
       const isSame = row && old && keyOf(row) === keyOf(old) && row.kind === "segment" && words?.[row.at] === index.first[row.at] && !this.editor;
-      const isEdited = this.editor?.element === element;
-      if (isSame || isEdited) continue;
-      element.remove();
+      if (isSame) continue;
+      if (this.editor?.element !== element) element.remove();
       this.shown.delete(i);
     }
+    if (this.editor) this.keepEditor(this.editor);
     this.canvas.querySelectorAll(".seg").forEach((one) => {
       one.setAttribute("aria-setsize", String(rows.length));
     });
@@ -104,6 +106,26 @@ export class TextView {
     this.focus = Math.min(this.focus, index.starts.length - 1);
     this.element(this.focus)?.setAttribute("tabindex", "0");
     this.element(this.focus)?.focus({ preventScroll: true });
+  }
+
+  /** What somebody writes at stays with its segment, whatever comes before it; where that is gone, where it was. @param {Editor} editor */
+  keepEditor(editor) {
+    const at = this.on.placeOf(editor.segment);
+    editor.row = at >= 0 ? this.rowOf[at] : Math.min(editor.row, this.rows.length - 1);
+    editor.element.dataset.row = String(editor.row);
+    this.shown.set(editor.row, editor.element);
+    this.fitEditor();
+  }
+
+  /** Its row is as high as what is written. */
+  fitEditor() {
+    const row = this.editor && this.rows[this.editor.row];
+    if (!row || !this.editor) return;
+    const height = this.editor.element.offsetHeight;
+    if (this.heights.get(keyOf(row)) === height) return;
+    this.heights.set(keyOf(row), height);
+    this.measureAll();
+    this.lay();
   }
 
   /** What is at the top, to be there again after a change. */
