@@ -17,6 +17,7 @@ from autorag_whisper.cli.context import CommandContext
 from cli_world import World
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -27,12 +28,24 @@ def test_the_help_names_every_exit_code(capsys: pytest.CaptureFixture[str]) -> N
     assert codes == {int(code) for code in re.findall(r"[:,] (\d+) ", told)}
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["-h"], ["transcribe", "--help"], ["doctor", "-h"], ["models", "--help"]]
-)
-def test_help_is_exit_code_0(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(arguments) == 0
-    assert capsys.readouterr().out.startswith("Usage: autorag-whisper")
+def commands(group: click.Command, *above: str) -> Iterator[list[str]]:
+    """Every command, by its names from the first on."""
+    yield [*above]
+    if isinstance(group, click.Group):
+        context = click.Context(group)
+        for name in group.list_commands(context):
+            below = group.get_command(context, name)
+            assert below is not None
+            yield from commands(below, *above, name)
+
+
+@pytest.mark.parametrize("names", list(commands(cli)), ids=" ".join)
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_every_command_has_a_help_which_is_exit_code_0(
+    names: list[str], option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run([*names, option]) == 0
+    assert capsys.readouterr().out.startswith(f"Usage: {' '.join(['autorag-whisper', *names])} [OPTIONS]")
 
 
 def test_the_version_can_be_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from autorag_whisper.archive.sharded.listing import Candidate, Listing
 from autorag_whisper.archive.sharded.plan_file import PlanFile, Share, write_plan
 from autorag_whisper.archive.sharded.planning import PlanRequest, make_plan
 from autorag_whisper.archive.sharded.rows import Head, Row, dumps, path_of, uri_of
-from autorag_whisper.domain.archive_errors import InvalidPlan, NoSuchShard, NothingFound
+from autorag_whisper.domain.archive_errors import InvalidList, InvalidPlan, NoSuchShard, NothingFound
 from autorag_whisper.domain.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ def test_a_file_is_the_same_recording_in_a_folder_and_in_a_list(tmp_path: Path, 
 
 
 def test_an_id_for_two_recordings_is_refused() -> None:
-    with pytest.raises(InvalidPlan, match="'x' is also"):
+    with pytest.raises(InvalidList, match="'x' is also"):
         make_plan([Candidate("/a", id="x"), Candidate("/b", id="x")], BY_NAME)
 
 
@@ -345,7 +345,7 @@ def test_a_list_on_standard_input(text: str) -> None:
     listing = Listing(lists=[Path("-")], standard_input=given)
     assert [one.uri for one in listing.candidates()] == ["/a.wav", os.path.abspath("b.wav")]  # noqa: PTH100 - as it is named
     assert not given.closed
-    with pytest.raises(InvalidPlan, match="closed"):
+    with pytest.raises(InvalidList, match="closed"):
         list(Listing(lists=[Path("-")]).candidates())
 
 
@@ -366,11 +366,11 @@ def test_a_list_on_standard_input(text: str) -> None:
 )
 def test_a_list_that_makes_no_sense(tmp_path: Path, name: str, text: str) -> None:
     (tmp_path / name).write_text(text, encoding="latin-1")
-    with pytest.raises(InvalidPlan):
+    with pytest.raises(InvalidList, match="give text with a path"):
         list(Listing(lists=[tmp_path / name]).candidates())
 
 
 def test_a_list_that_is_not_there(tmp_path: Path) -> None:
     for name in ("none.txt", "none.parquet"):
-        with pytest.raises(InvalidPlan, match="no such file"):
+        with pytest.raises(InvalidList, match="no such file"):
             list(Listing(lists=[tmp_path / name]).candidates())

@@ -37,11 +37,11 @@ class SectionedCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
         rows = {option.name: row for option in options if (row := option.get_help_record(ctx)) is not None}
-        for title, names in SECTIONS.items():
-            with formatter.section(title):
-                formatter.write_dl([rows.pop(name) for name in names if name in rows])
-        with formatter.section(REST):
-            formatter.write_dl(list(rows.values()))
+        sections = {title: [rows.pop(name) for name in names if name in rows] for title, names in SECTIONS.items()}
+        for title, lines in (sections | {REST: list(rows.values())}).items():
+            if lines:
+                with formatter.section(title):
+                    formatter.write_dl(lines)
 
 
 def _number(name: str, default: float, help_text: str) -> Callable[[Any], Any]:
@@ -91,9 +91,7 @@ _OPTIONS = (
         metavar="FROM-TO[,...]",
         help="Parts to recognise, such as 1:30-2:45 or 1:02:03-; times in outputs stay the file's.",
     ),
-    click.option(
-        "--vad/--no-vad", "vad", default=True, help="Recognise all of it, not only what voice activity finds."
-    ),
+    click.option("--vad/--no-vad", "vad", default=True, help="Only what voice activity finds, or all of it."),
     _number("--vad-threshold", _DEFAULT.vad_threshold, "Probability of a voice from which it is speech."),
     _number("--vad-min-speech", _DEFAULT.vad_min_speech_s, "Seconds of the shortest speech."),
     _number("--vad-min-silence", _DEFAULT.vad_min_silence_s, "Seconds of silence that end speech."),
@@ -118,7 +116,10 @@ _OPTIONS = (
         help='Never chosen; -1: the model\'s list, "": none.',
     ),
     click.option(
-        "--suppress-blank/--no-suppress-blank", "suppress_blank", default=True, help="Let a text begin with a blank."
+        "--suppress-blank/--no-suppress-blank",
+        "suppress_blank",
+        default=True,
+        help="Whether no text may begin with a blank.",
     ),
     click.option("--max-new-tokens", type=int, metavar="N", help="The most that a piece may have; the rest is cut."),
     _number("--no-speech-threshold", _DEFAULT.no_speech_threshold, 'Probability of "no speech" that rejects a text...'),

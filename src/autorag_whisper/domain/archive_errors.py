@@ -123,7 +123,7 @@ class ScratchFull(DiskFull):
 
 @dataclass(eq=False)
 class InvalidPlan(RequestError):
-    """A plan, or a list of recordings, that cannot be read or makes no sense. `line`: from 1, 0 is none."""
+    """A plan that cannot be read or makes no sense. `line`: from 1, 0 is none."""
 
     name: str
     reason: str
@@ -135,6 +135,25 @@ class InvalidPlan(RequestError):
     @property
     def remedy(self) -> str:
         return "make it with `autorag-whisper archive plan`"
+
+
+class InvalidList(InvalidPlan):
+    """A list of recordings, of which a plan is to be made, that cannot be read or makes no sense."""
+
+    @property
+    def remedy(self) -> str:
+        return (
+            'give text with a path or an address in each line, or JSON lines (*.jsonl) or Parquet with "uri", and an '
+            '"id" of each recording\'s own where you name one'
+        )
+
+
+class PlanUnwritable(InvalidPlan):
+    """A plan that cannot be written."""
+
+    @property
+    def remedy(self) -> str:
+        return "choose another name or place for it"
 
 
 @dataclass(eq=False)

@@ -17,7 +17,7 @@ from autorag_whisper.archive.sharded.plan_file import PARQUET
 from autorag_whisper.archive.sharded.rows import is_remote, path_of, uri_of
 from autorag_whisper.audio.allowlist import SUFFIXES
 from autorag_whisper.audio.source import MediaSource
-from autorag_whisper.domain.archive_errors import InvalidPlan
+from autorag_whisper.domain.archive_errors import InvalidList
 from autorag_whisper.domain.errors import InvalidOption, MediaEmpty, MediaError
 from autorag_whisper.files import sha256_of_open, system_reason
 
@@ -63,7 +63,7 @@ class Listing:
     def candidates(self) -> Iterator[Candidate]:
         """Each that is found: local files, storages, lists, each in the order of the arguments. A place may come twice.
 
-        Raises InvalidPlan for a list that cannot be read, and ExtraNotInstalled.
+        Raises InvalidList for a list that cannot be read, and ExtraNotInstalled.
         """
         local = [argument for argument in self.arguments if not is_remote(argument)]
         if STANDARD_INPUT in local:
@@ -161,7 +161,7 @@ def _listed(path: Path, standard_input: io.BufferedReader | None) -> Iterator[Ca
         try:
             data = json.loads(text) if is_json or (_is_standard_input(path) and text[0] == "{") else {"uri": text}
         except (ValueError, RecursionError) as error:
-            raise InvalidPlan(path.name, "it is no JSON", number) from error
+            raise InvalidList(path.name, "it is no JSON", number) from error
         yield _candidate(data, path, number)
 
 
@@ -176,12 +176,12 @@ def _lines(path: Path, standard_input: io.BufferedReader | None) -> Iterator[str
             while line := file.readline(_LONGEST_LINE):
                 number += 1
                 if len(line) == _LONGEST_LINE and not line.endswith("\n"):
-                    raise InvalidPlan(path.name, "it is no list: the line has no end", number)
+                    raise InvalidList(path.name, "it is no list: the line has no end", number)
                 yield line
     except OSError as error:
-        raise InvalidPlan(str(path), system_reason(error)) from error
+        raise InvalidList(str(path), system_reason(error)) from error
     except UnicodeDecodeError as error:  # of UTF-16 alone
-        raise InvalidPlan(path.name, "it is no text", number + 1) from error
+        raise InvalidList(path.name, "it is no text", number + 1) from error
 
 
 @contextmanager
@@ -218,7 +218,7 @@ def _candidate(data: Any, path: Path, number: int) -> Candidate:
             id="" if given is None else str(given),
         )
     except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
-        raise InvalidPlan(path.name, 'a recording needs "uri", and durations and sizes are numbers', number) from error
+        raise InvalidList(path.name, 'a recording needs "uri", and durations and sizes are numbers', number) from error
     if said.id or is_remote(said.uri):
         return said
     found = _local(path_of(said.uri))

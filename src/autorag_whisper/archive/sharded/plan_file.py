@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from autorag_whisper.archive.sharded.rows import Head, Row, dumps
-from autorag_whisper.domain.archive_errors import InvalidPlan, NoSuchShard
+from autorag_whisper.domain.archive_errors import InvalidPlan, NoSuchShard, PlanUnwritable
 from autorag_whisper.files import replaced, system_reason
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def write_plan(path: Path, head: Head, lines: Iterable[tuple[int, str]]) -> None
     `lines`: (shard, `rows.dumps` of a row's `facts`), in the order of the shards.
 
     Raises:
-        InvalidPlan: it cannot be written, or not so that it can be read again (Parquet knows text alone).
+        PlanUnwritable: it cannot be written, or not so that it can be read again (Parquet knows text alone).
         ExtraNotInstalled: for Parquet, without the extra `archive`.
     """
     try:
@@ -171,9 +171,11 @@ def write_plan(path: Path, head: Head, lines: Iterable[tuple[int, str]]) -> None
             for shard, line in lines:
                 file.write(b'{"shard":%d,%b\n' % (shard, line[1:].encode()))
     except OSError as error:
-        raise InvalidPlan(str(path), f"it cannot be written: {system_reason(error)}") from error
+        raise PlanUnwritable(str(path), f"it cannot be written: {system_reason(error)}") from error
     except UnicodeEncodeError as error:
-        raise InvalidPlan(path.name, "Parquet holds no names that are no UTF-8: give it the ending .jsonl") from error
+        raise PlanUnwritable(
+            path.name, "Parquet holds no names that are no UTF-8, a plan called *.jsonl does"
+        ) from error
 
 
 def _place_of(file: BinaryIO, shard: int) -> int:

@@ -15,7 +15,7 @@ from autorag_whisper.archive.inputs import NotDone
 from autorag_whisper.archive.sharded.cutting import Sizing, cut, estimated_s
 from autorag_whisper.archive.sharded.listing import BY_CONTENT, BY_NAME, identity, stated_duration_s
 from autorag_whisper.archive.sharded.rows import Head, Row, dumps, shown
-from autorag_whisper.domain.archive_errors import InvalidPlan, NothingFound
+from autorag_whisper.domain.archive_errors import InvalidList, InvalidPlan, NothingFound
 from autorag_whisper.domain.errors import MediaError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def make_plan(candidates: Iterable[Candidate], request: PlanRequest, old: PlanFi
 
     Raises:
         NothingFound: there is no recording.
-        InvalidPlan: an id was given to two recordings.
+        InvalidList: an id was given to two recordings.
     """
     gathered = _Gathered(request)
     if old is not None and old.head.attempt > 1:
@@ -175,7 +175,7 @@ class _Gathered:
         if f'"uri":{dumps_text(candidate.uri)}' in self.lines[index] or candidate.uri in places:
             return  # the same place, named twice
         if candidate.id:
-            raise InvalidPlan(shown(candidate.uri), f"its id {candidate.id!r} is also that of another recording")
+            raise InvalidList(shown(candidate.uri), f"its id {candidate.id!r} is also that of another recording")
         places.append(candidate.uri)
         self.same += 1
 

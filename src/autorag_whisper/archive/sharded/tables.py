@@ -117,16 +117,16 @@ def plan_rows_of(path: Path, shard: int) -> list[dict[str, Any]]:
 
 
 def listed_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of any table. Raises InvalidPlan."""
-    from autorag_whisper.domain.archive_errors import InvalidPlan
+    """The rows of any table. Raises InvalidList."""
+    from autorag_whisper.domain.archive_errors import InvalidList
     from autorag_whisper.files import system_reason
 
     try:
         yield from _rows(path)
     except OSError as error:
-        raise InvalidPlan(str(path), system_reason(error)) from error
+        raise InvalidList(str(path), system_reason(error)) from error
     except pa.ArrowInvalid as error:
-        raise InvalidPlan(path.name, "it is no Parquet file") from error
+        raise InvalidList(path.name, "it is no Parquet file") from error
 
 
 class TableWriter:
