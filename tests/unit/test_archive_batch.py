@@ -264,7 +264,8 @@ def test_a_folder_that_cannot_be_written_to_fails_its_files_before_the_work(
     monkeypatch.setattr("autorag_whisper.archive.planning.make_writable", refuse)
     plan = plan_of(REQUEST, talks)
     assert [planned.input.name for planned in plan.files] == ["one.mp3"]
-    reason = f"{talks / 'day 2'} cannot be written to: read-only file system"
+    remedy = "make it writable, or choose another output folder"
+    reason = f"{talks / 'day 2'} cannot be written to: read-only file system; {remedy}"
     assert plan.failed == (NotDone(str(talks / "day 2" / "two.wav"), reason),)
 
 

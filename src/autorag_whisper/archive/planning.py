@@ -175,5 +175,7 @@ def _obstacle(folder: Path) -> str:
     try:
         make_writable(nearest)
     except OSError as error:
-        return f"{nearest} cannot be written to: {system_reason(error)}"
+        return (
+            f"{nearest} cannot be written to: {system_reason(error)}; make it writable, or choose another output folder"
+        )
     return ""
