@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import psutil
 import psycopg
 import pytest
 
@@ -18,7 +15,7 @@ from autorag_whisper.jobs import postgres_schema
 from autorag_whisper.jobs.job import JobRequest, JobState
 from autorag_whisper.jobs.postgres import PostgresJobStore
 from autorag_whisper.jobs.postgres_address import Address
-from postgres_wire import Wire
+from postgres_wire import Wire, silenced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -268,12 +265,6 @@ def test_a_database_that_goes_away_is_told_and_comes_back_with_all_that_was_kept
     store.close()
 
 
-def _signalled(processes: list[psutil.Process], sent: signal.Signals) -> None:
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):  # a connection's own process ends with it
-            process.send_signal(sent)
-
-
 def test_a_server_that_is_silent_or_holds_a_lock_is_given_up(postgres_server: PostgresServer, url: str) -> None:
     patient, store = PostgresJobStore(url), PostgresJobStore(url, answer_s=1.0)
     job = patient.add(TALK, 0.0)
@@ -281,17 +272,30 @@ def test_a_server_that_is_silent_or_holds_a_lock_is_given_up(postgres_server: Po
         other.execute("LOCK TABLE autorag_whisper.jobs IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(StoreUnavailable, match="see what holds the database up"):
             store.get(job.id)
-    main = psutil.Process(postgres_server._process.pid)  # type: ignore[union-attr]  # it runs
-    stopped = [main, *main.children(recursive=True)]
-    _signalled(stopped, signal.SIGSTOP)
-    try:
-        with pytest.raises(StoreUnavailable):
-            store.get(job.id)
-    finally:
-        _signalled(stopped, signal.SIGCONT)
+    with silenced(postgres_server), pytest.raises(StoreUnavailable):
+        store.get(job.id)
     assert patient.get(job.id) == job
     patient.close()
     store.close()
+
+
+def test_connections_that_the_network_has_forgotten_are_replaced(postgres_server: PostgresServer, url: str) -> None:
+    # Each of them was asked whether the server is there, for 20 s each, before a new one was made.
+    wire = Wire(postgres_server.folder, url)
+    store = PostgresJobStore(wire.url)
+    job, start = store.add(TALK, 0.0), threading.Barrier(4)
+
+    def get(_: int) -> object:
+        with store._connections.using():
+            start.wait(60)  # each has a connection of its own
+        return store.get(job.id)
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(get, range(4))) == [job] * 4
+    wire.swallow()
+    assert store.get(job.id) == job
+    store.close()
+    wire.close()
 
 
 def test_what_was_committed_though_its_answer_was_lost_is_not_done_twice(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from autorag_whisper.server.app import Engine, create_app
 from autorag_whisper.server.jobs import Jobs
 from autorag_whisper.server.settings import ServerSettings
 from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
+from postgres_wire import silenced
 from run_world import World
 
 if TYPE_CHECKING:
@@ -165,6 +167,41 @@ def test_a_database_that_is_away_makes_servers_unready_and_costs_no_job(
     for server in servers:
         until(lambda server=server: server.client.get("/readyz").status_code == 200)  # type: ignore[misc]  # it is bound
     assert len(list((servers[0].folder / "results").iterdir())) == 4
+
+
+def test_a_database_that_is_silent_holds_up_who_needs_a_job_and_nobody_else_and_costs_no_job(
+    servers: list[Served], speech: bytes, postgres_server: PostgresServer
+) -> None:
+    # Whoever asked for a job waited for up to three minutes, each in one of the threads that all routes share.
+    for server in servers:
+        until(lambda server=server: server.client.get("/readyz").status_code == 200)  # type: ignore[misc]  # it is bound
+    HeldWhisper.let.clear()
+    jobs = [servers[0].add(speech) for _ in range(4)]
+    until(lambda: all(server.runner.in_work for server in servers))
+    one = f"/v1/jobs/{jobs[0]['id']}"
+    with silenced(postgres_server), ThreadPoolExecutor(40) as clients:
+        HeldWhisper.let.set()
+        asked = [clients.submit(servers[0].client.get, path) for path in ("/v1/jobs", one, f"{one}/events") * 12]
+        asked += [clients.submit(servers[0].client.post, "/v1/jobs", files={"file": ("a.wav", speech)})]
+        for path in ("/livez", "/v1/models", "/"):
+            assert servers[0].client.get(path).status_code == 200, path
+        said = servers[0].client.post("/v1/audio/transcriptions", files={"file": ("talk.wav", speech)})
+        assert said.json()["text"] == "one two three four five"
+        for refused in (answer.result() for answer in asked):  # while it is silent
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
+            assert int(refused.headers["retry-after"]) > 0
+        for server in servers:
+            until(lambda server=server: server.client.get("/readyz").status_code == 503)  # type: ignore[misc]  # it is bound
+            assert "cannot be used" in server.client.get("/readyz").json()["reason"]
+            assert server.client.get("/livez").status_code == 200
+    for server in servers:
+        until(lambda server=server: server.client.get("/readyz").status_code == 200)  # type: ignore[misc]  # it is bound
+    for job in jobs:
+        until(lambda job=job: servers[1].job(job).get("state") == "done")  # type: ignore[misc]  # it is bound
+        events = servers[2].client.get(f"/v1/jobs/{job['id']}/events").text
+        assert events.count("event: segment\n") == events.count("event: done\n") == 1
+    # What was sent meanwhile was refused; that it became a job all the same is allowed.
+    assert len(servers[1].client.get("/v1/jobs").json()["data"]) in (4, 5)
 
 
 def test_what_another_server_is_about_to_add_or_to_finish_is_no_stray(

@@ -16,6 +16,7 @@ from psycopg.rows import DictRow, dict_row
 
 from autorag_whisper.domain.job_errors import StoreUnavailable
 from autorag_whisper.jobs.postgres_schema import CHANNEL, SCHEMA
+from autorag_whisper.jobs.silence import Silence
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 ANSWER_S = 20.0
-"""What takes longer is given up: the server's clock counts statements, ours a server that is silent."""
+"""What takes longer is given up: by the server, which counts statements, and a little later by us: it may be silent."""
+_MARGIN_S = 2.0
+SIGN_S = 3.0
+"""How long a server may take to say that it is there, before it is asked for more."""
 _AGAIN_S = 1.0
 
 _ADVICE = {
@@ -49,10 +53,23 @@ class Silent(psycopg.OperationalError):
     """The server did not answer in time."""
 
 
+class AllInUse(psycopg.OperationalError):
+    """Other calls have all connections."""
+
+
 class BoundedConnection(psycopg.Connection[DictRow]):
     """Waits so long for an answer and no longer, as a server that was stopped, or its disk, may never give one."""
 
-    answer_s = ANSWER_S
+    answer_s = ANSWER_S + _MARGIN_S
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Wait no longer than that for each answer in the `with` block."""
+        before, self.answer_s = self.answer_s, min(seconds, self.answer_s)
+        try:
+            yield
+        finally:
+            self.answer_s = before
 
     def wait(self, gen: PQGen[Any], *args: Any, **given: Any) -> Any:
         return super().wait(self._bounded(gen), *args, **given)
@@ -74,11 +91,13 @@ class BoundedConnection(psycopg.Connection[DictRow]):
 class Connections:
     """At most so many, made when they are needed and kept. Thread-safe.
 
-    Every error of the database leaves `using` as StoreUnavailable with its reason and what to do.
+    Every error of the database leaves `using` as StoreUnavailable with its reason and what to do. While the server is
+    known to be silent, one call a second finds out whether it still is, and all others are refused at once.
     """
 
-    def __init__(self, address: Address, most: int, answer_s: float = ANSWER_S) -> None:
+    def __init__(self, address: Address, most: int, answer_s: float = ANSWER_S, silence: Silence | None = None) -> None:
         self.address, self._most, self._answer_s = address, most, answer_s
+        self._silence = silence or Silence()
         self._free = threading.BoundedSemaphore(most)
         self._idle: list[BoundedConnection] = []
         self._lock = threading.Lock()
@@ -87,25 +106,52 @@ class Connections:
     def connect(self, answer_s: float | None = None) -> BoundedConnection:
         """One that is not set up for our tables; the caller's to close. Raises psycopg.Error."""
         connection = BoundedConnection.connect(autocommit=True, row_factory=dict_row, **self.address.options)
-        connection.answer_s = answer_s or self._answer_s
+        connection.answer_s = (answer_s or self._answer_s) + _MARGIN_S
         return connection
 
     @contextmanager
     def using(self) -> Iterator[BoundedConnection]:
         """A connection; what is not in a transaction is on the disk when its statement is over."""
         with self.told():
-            if not self._free.acquire(timeout=self._answer_s):
-                raise Silent(f"all {self._most} connections have been in use for {self._answer_s:.0f} s")
+            connection = self._acquired()
             try:
-                connection = self._taken()
-                try:
-                    yield connection
-                finally:
-                    self._give_back(connection)
+                yield connection
+            except Silent as error:
+                self._silence.began(str(error))
+                raise
             finally:
+                self._give_back(connection)
                 self._free.release()
 
+    def has_answered(self) -> None:
+        """The server is there."""
+        self._silence.over()
+
+    def _acquired(self) -> BoundedConnection:
+        """One that the server has just answered on, and is to be given back."""
+        if reason := self._silence.why_refused():
+            raise Silent(reason)
+        try:
+            connection = self._taken()
+        except (Silent, psycopg.errors.ConnectionTimeout) as error:
+            self._silence.began(str(error))
+            raise
+        except BaseException:
+            self.has_answered()
+            raise
+        self.has_answered()
+        return connection
+
     def _taken(self) -> BoundedConnection:
+        if not self._free.acquire(timeout=self._answer_s):
+            raise AllInUse(f"all {self._most} connections have been in use for {self._answer_s:.0f} s")
+        try:
+            return self._found()
+        except BaseException:
+            self._free.release()
+            raise
+
+    def _found(self) -> BoundedConnection:
         """One that the server answers on."""
         while True:
             with self._lock:
@@ -115,14 +161,26 @@ class Connections:
             if connection is None:
                 return self._made()
             try:
-                connection.execute("")
-            except psycopg.OperationalError:  # the server was begun anew; so it is with the others
+                with connection.within(SIGN_S):
+                    connection.execute("")
+            except psycopg.OperationalError as error:  # the server was begun anew, or its network; so it is with all
                 connection.close()
+                if isinstance(error, Silent):  # each of the others would take as long to find out
+                    self._close_idle()
             else:
                 return connection
 
     def _made(self) -> BoundedConnection:
         connection = self.connect()
+        try:
+            with connection.within(SIGN_S):
+                self._set_up(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _set_up(self, connection: BoundedConnection) -> None:
         # What a call has returned from is on the disk, whatever the database's default.
         connection.execute(
             "SELECT set_config('search_path', %s, false), set_config('statement_timeout', %s, false), "
@@ -132,7 +190,6 @@ class Connections:
             "THEN 'on' ELSE current_setting('synchronous_commit') END, false)",
             (SCHEMA, f"{self._answer_s * 1000:.0f}"),
         )
-        return connection
 
     def _give_back(self, connection: BoundedConnection) -> None:
         with self._lock:
@@ -153,7 +210,7 @@ class Connections:
         """What is wrong, without a secret."""
         state = error.sqlstate or ""
         advice = _ADVICE.get(state) or _ADVICE.get(state[:2], "")
-        if not advice and isinstance(error, Silent):
+        if not advice and isinstance(error, Silent | AllInUse):
             advice = _SILENT
         if not advice and (tried := error.pgconn) is not None and (tried.used_password or tried.needs_password):
             advice = _ADVICE["28"]
@@ -164,6 +221,10 @@ class Connections:
         """Those that are idle now, the others when they are given back. Again is fine."""
         with self._lock:
             self._closed = True
+        self._close_idle()
+
+    def _close_idle(self) -> None:
+        with self._lock:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
@@ -189,6 +250,7 @@ class Listener:
                 with self._connections.connect() as connection:
                     connection.execute(f"LISTEN {CHANNEL}".encode())
                     is_lost = False
+                    self._connections.has_answered()
                     self._heard()
                     self._hear(connection)
             except psycopg.Error as error:

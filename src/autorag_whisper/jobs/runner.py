@@ -95,7 +95,8 @@ class JobRunner:
         self.telemetry = Telemetry()
         self.decoding = DecodingLimits()
         self.kept_media = KeptMedia()
-        self._problem = self._stuck = ""
+        self._stuck = ""
+        self._problems = dict[str, str]()  # why nothing new is begun, by what was tried
         self.files.remove_strays(store, clock())
         self._changed = threading.Condition()
         self._active: list[JobInWork] = []
@@ -222,18 +223,21 @@ class JobRunner:
         except Exception:  # noqa: BLE001 - the next look may find it mended
             _log.exception("no job could be claimed")
             return None
-        self._note(reason)
+        self._note("claim", reason)
         return claim
 
-    def _note(self, problem: str) -> None:
-        """Say once why nothing new is begun, and that it is again."""
-        if problem and not self._problem:
-            _log.warning("no durable job is begun: %s", problem)
-        elif self._problem and not problem:
+    def _note(self, tried: str, problem: str) -> None:
+        """Say once why nothing new is begun, and that it is again; `problem` "" takes back what was said of `tried`."""
+        with self._changed:
+            before = any(self._problems.values())
+            self._problems[tried] = problem
+            told = next(filter(None, self._problems.values()), "")
+            if self.watch is not None:
+                self.watch.problem = told
+        if told and not before:
+            _log.warning("no durable job is begun: %s", told)
+        elif before and not told:
             _log.warning("durable jobs are begun again")
-        self._problem = problem
-        if self.watch is not None:
-            self.watch.problem = problem
 
     def _do(self, claim: Claim, active: JobInWork) -> None:
         store = self._store
@@ -293,12 +297,12 @@ class JobRunner:
             if self.watch is not None:
                 self.watch.beat()
 
-        kept, refused = unpack(self._store.checkpoints(job.id))
+        kept, refused = unpack(self._patiently(lambda: self._store.checkpoints(job.id)))
         if refused:
             note = f"chunks that an earlier attempt had done were done again: {refused}"
-            self._store.keep(claim, notes=[note])
+            self._patiently(lambda: self._store.keep(claim, notes=[note]))
         active.chunks = JobChunks(kept)
-        telling = Telling(events_of(self._store, job.id))
+        telling = Telling(self._patiently(lambda: list(events_of(self._store, job.id))))
         source = replace(MediaSource.from_path(path), name=request.name).isolated(self.decoding)
         control = RunControl(active.cancel, progress)
         with self._transcriber.resume(
@@ -334,12 +338,13 @@ class JobRunner:
                 if isinstance(error, OSError) and not is_full(error):
                     raise
                 self._stuck = str(error)
-                self._note(self._stuck)
+                self._note("keep", self._stuck)
                 with self._changed:
                     if self._changed.wait_for(lambda: self._ending, _TICK_S):
                         raise
             else:
                 self._stuck = ""
+                self._note("keep", "")
                 return done
 
     # ------------------------------------------------------------ the thread that keeps
@@ -354,7 +359,9 @@ class JobRunner:
             try:
                 self._renew_all()
             except StoreUnavailable as error:
-                self._note(str(error))
+                self._note("renew", str(error))
+            else:
+                self._note("renew", "")
 
     def _renew_all(self) -> None:
         """Each lease for itself. Raises StoreUnavailable where one could not be renewed, when all were tried."""

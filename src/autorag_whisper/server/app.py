@@ -15,6 +15,7 @@ import re
 import shutil
 import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote
@@ -67,6 +68,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_COUNTED_WITHIN_S = 2.0
+"""Jobs that are not counted by then are left out of the metrics: who asks for these waits for some seconds at most."""
 MODEL_HEADER = "X-Autorag-Whisper-Model"
 """With which model it was done, where the request named another or none."""
 
@@ -211,7 +214,7 @@ def _observe(app: FastAPI, service: Service, durable: Jobs | None) -> None:
     metrics.gauge("requests_in_work", "Recognitions of requests that are in work", lambda: len(service.recognitions))
     metrics.gauge("ready", "1 if requests should come here", lambda: float(not service.health.why_not()))
     if durable is not None:
-        metrics.watch_jobs(durable.store.usage)
+        metrics.watch_jobs(partial(durable.ask.within, _COUNTED_WITHIN_S, durable.store.usage))
     add_metrics(app, metrics)
 
 

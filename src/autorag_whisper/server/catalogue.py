@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response  # noqa: TC002 - FastAPI looks for them here
@@ -51,7 +50,7 @@ def add_routes(app: FastAPI, settings: ServerSettings, jobs: Jobs) -> None:
                 body = {"has_more": wanted.offset + len(found) < total, "total": total}
             return Json({"object": "list", "data": [shown(job, jobs) for job in found]} | body)
 
-        return await asyncio.to_thread(page)
+        return await jobs.ask(page)
 
     @app.get("/v1/jobs/search", openapi_extra={"parameters": _SEARCH})
     async def search(request: Request) -> Response:
@@ -61,7 +60,7 @@ def add_routes(app: FastAPI, settings: ServerSettings, jobs: Jobs) -> None:
         if not terms or len(query) > LONGEST_QUERY:
             raise invalid("q", query, f"words to look for, {LONGEST_QUERY} characters at most")
         limit, offset = _whole(request, "limit", 20, (1, 100)), _whole(request, "offset", 0, (0, MOST_OFFSET))
-        return await asyncio.to_thread(_found, jobs, client_of(request), query, (limit, offset))
+        return await jobs.ask(_found, jobs, client_of(request), query, (limit, offset))
 
     _add_changes(app, settings, jobs)
 
@@ -87,7 +86,7 @@ def _add_changes(app: FastAPI, settings: ServerSettings, jobs: Jobs) -> None:
                 jobs.runner.transcripts.index(job.id)
             return Json(shown(found, jobs))
 
-        return await asyncio.to_thread(renamed)
+        return await jobs.ask(renamed)
 
     @app.post("/v1/jobs/{job_id}/forget")
     async def forget(request: Request, job_id: str) -> Response:
@@ -99,7 +98,7 @@ def _add_changes(app: FastAPI, settings: ServerSettings, jobs: Jobs) -> None:
                 raise ApiError(409, f"The job is {job.state}: cancel it first.", code="not_over")
             return Json({"object": "transcription.job.forgotten", "id": job.id})
 
-        return await asyncio.to_thread(forgotten)
+        return await jobs.ask(forgotten)
 
 
 def _wanted(request: Request) -> Wanted:

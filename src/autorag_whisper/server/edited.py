@@ -56,7 +56,7 @@ def add_routes(app: FastAPI, service: Service, jobs: Jobs, recordings: Recording
         number = _number(request.query_params.get("version", ""), 0, "version")
         if request.headers.get("if-none-match", "") == f'"{job.version}"' and number in (0, job.version):
             return Response(status_code=304, headers=_headers(job.version))
-        return await asyncio.to_thread(_transcript, jobs, job, number)
+        return await jobs.ask(_transcript, jobs, job, number)
 
     @app.patch("/v1/jobs/{job_id}/transcript", openapi_extra=body_of(_EDIT, required=("edits",)) | _WITH_MATCH)
     async def save(request: Request, job_id: str) -> Response:
@@ -66,7 +66,7 @@ def add_routes(app: FastAPI, service: Service, jobs: Jobs, recordings: Recording
         base = _base(request)
         try:
             who = _who(body, jobs.clock())
-            return await asyncio.to_thread(_save, jobs, job, base, (body.get("edits").value, who))
+            return await jobs.ask(_save, jobs, job, base, (body.get("edits").value, who))
         except InvalidTranscript as error:
             raise wrong(error) from error
 
@@ -88,7 +88,7 @@ def _add_versions(app: FastAPI, service: Service, jobs: Jobs) -> None:
     async def versions(request: Request, job_id: str) -> Response:
         """All versions of the transcript, the newest first."""
         job = await _done(request, jobs, job_id)
-        found = await asyncio.to_thread(jobs.runner.transcripts.versions, job)
+        found = await jobs.ask(jobs.runner.transcripts.versions, job)
         return Json({"object": "list", "data": [_version_json(job.id, one) for one in found]})
 
     @app.post("/v1/jobs/{job_id}/versions/{number}/restore", openapi_extra=body_of(_WHO, is_needed=False) | _WITH_MATCH)
@@ -101,7 +101,7 @@ def _add_versions(app: FastAPI, service: Service, jobs: Jobs) -> None:
             who = _who(body, jobs.clock())
         except InvalidTranscript as error:
             raise wrong(error) from error
-        return await asyncio.to_thread(_restore, jobs, job, base, (old, who))
+        return await jobs.ask(_restore, jobs, job, base, (old, who))
 
 
 # ------------------------------------------------------------ versions
@@ -235,7 +235,7 @@ class _Alignment:
         number = body.get("version").integer() if body.has("version") else 0
         if body.has("version") and number < 1:
             raise no_version(self._job, number)
-        version, document = await asyncio.to_thread(_read, self._jobs, self._job, number)
+        version, document = await self._jobs.ask(_read, self._jobs, self._job, number)
         if span[1] > float(document["duration"]) + 0.5:
             raise body.get("end").wrong(f"is behind the end of the recording ({document['duration']:g} s)")
         if not self._recordings.has_media(self._job):

@@ -8,13 +8,13 @@ import math
 import re
 import uuid
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response  # noqa: TC002 - FastAPI looks for them here
 
-from autorag_whisper.domain.job_errors import QueueFull, QuotaExceeded
+from autorag_whisper.domain.job_errors import QueueFull, QuotaExceeded, StoreUnavailable
 from autorag_whisper.jobs.clock_guard import ClockGuard
 from autorag_whisper.jobs.job import KEY_PREFIX, NO_LIMITS, Job, JobRequest, JobState, KeptMedia, QueueLimits
 from autorag_whisper.jobs.partial import KEPT_S
@@ -38,6 +38,7 @@ from autorag_whisper.server.job_requests import (
     priority_of,
     receive,
 )
+from autorag_whisper.server.store_calls import StoreCalls
 from autorag_whisper.telemetry import traceparent
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ ID = re.compile("[0-9a-f]{32}")
 """Of a job."""
 MOST_FOLLOWERS = 100
 """Of jobs' events at a time: each looks at the store twice a second."""
-_LOOK_S = 0.5
+_LOOK_S, _AWAY_LOOK_S = 0.5, 2.0
 _TIDY_S = 3600.0
 _KEEP_ALIVE_LOOKS = 20
 _MOST_LISTED = 1000
@@ -79,13 +80,15 @@ class JobSettings:
     kept_media: KeptMedia = KeptMedia()  # noqa: RUF009 - a frozen value
 
 
-class Jobs(NamedTuple):
-    """What the routes work with. `clock`: seconds since the epoch."""
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """What the routes work with. `clock`: seconds since the epoch. `ask`: how they call what may wait for the store."""
 
     store: JobStore
     runner: JobRunner
     clock: Callable[[], float]
     settings: JobSettings = JobSettings()
+    ask: StoreCalls = field(default_factory=StoreCalls)
 
 
 def add_routes(app: FastAPI, service: Service, jobs: Jobs) -> None:
@@ -107,8 +110,8 @@ def _add_views(app: FastAPI, jobs: Jobs) -> None:
     async def one(request: Request, job_id: str) -> Response:
         """Its state, progress, place in the queue, and what became of its webhook."""
         job = await job_of(request, jobs, job_id)
-        told = await asyncio.to_thread(jobs.store.deliveries.of_job, job_id) if job.request.webhook else []
-        more = {"position": await asyncio.to_thread(jobs.store.position, job_id)}
+        told = await jobs.ask(jobs.store.deliveries.of_job, job_id) if job.request.webhook else []
+        more = {"position": await jobs.ask(jobs.store.position, job_id)}
         hooks = [
             {"id": sent.id, "delivered": sent.delivered, "over": bool(sent.ended_s), "attempts": sent.attempts}
             | ({"response": sent.response} if sent.response else {})
@@ -142,7 +145,7 @@ def _add_changes(app: FastAPI, service: Service, jobs: Jobs) -> None:
     async def cancel(request: Request, job_id: str) -> Response:
         """Stop it, within a batch; one that is over stays what it is."""
         await job_of(request, jobs, job_id)
-        job = await asyncio.to_thread(jobs.store.cancel, job_id, jobs.clock())
+        job = await jobs.ask(jobs.store.cancel, job_id, jobs.clock())
         if job is None:
             raise unknown_job(job_id)
         if job.wants_cancel:
@@ -153,7 +156,7 @@ def _add_changes(app: FastAPI, service: Service, jobs: Jobs) -> None:
     async def retry(request: Request, job_id: str) -> Response:
         """Queue one again that failed or was cancelled."""
         await job_of(request, jobs, job_id)
-        job = await asyncio.to_thread(jobs.store.retry, job_id, jobs.clock())
+        job = await jobs.ask(jobs.store.retry, job_id, jobs.clock())
         if job is None:
             raise unknown_job(job_id)
         return Json(shown(job, jobs))
@@ -164,7 +167,7 @@ def _add_changes(app: FastAPI, service: Service, jobs: Jobs) -> None:
         if not 0 <= older_than_s < 1e11:
             raise invalid("older_than_s", older_than_s, "seconds from 0")
         before_s = jobs.clock() - older_than_s
-        count = await asyncio.to_thread(jobs.runner.prune, before_s, None, client_of(request))
+        count = await jobs.ask(jobs.runner.prune, before_s, None, client_of(request))
         return {"object": "transcription.jobs.pruned", "count": count}
 
 
@@ -198,7 +201,7 @@ async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
     key = request.headers.get("idempotency-key", "")
     if len(key) > _LONGEST_KEY or key.startswith(KEY_PREFIX):
         raise invalid("Idempotency-Key", key[:20], f"at most {_LONGEST_KEY} characters, without {KEY_PREFIX} before it")
-    if reason := await asyncio.to_thread(jobs.runner.why_no_room):
+    if reason := await jobs.ask(jobs.runner.why_no_room):
         raise no_room(reason)
     given = await receive(request, service.settings, jobs.settings.roots, lambda of: _uploaded(request, jobs, of))
     with given:
@@ -221,7 +224,7 @@ async def _add(request: Request, service: Service, jobs: Jobs) -> Response:
             folder=folder_of(given.form),
             no_links=given.path is not None,
         )
-        job, is_new = await asyncio.to_thread(_queued_once, given, jobs, wanted)
+        job, is_new = await jobs.ask(_queued_once, given, jobs, wanted)
     status = 201 if is_new else 200
     return Json(shown(job, jobs), status_code=status, headers={"Location": f"/v1/jobs/{job.id}"})
 
@@ -330,11 +333,18 @@ def _webhook(form: dict[str, list[str]], settings: JobSettings) -> str:
 async def _events(jobs: Jobs, job_id: str, after: int) -> AsyncIterator[bytes]:
     quiet, audio_s = 0, -1.0
     while True:
-        job = await asyncio.to_thread(jobs.store.get, job_id)
-        while page := await asyncio.to_thread(jobs.store.events, job_id, after, _EVENTS):
+        try:
+            job = await jobs.ask(jobs.store.get, job_id)
+            page = await jobs.ask(jobs.store.events, job_id, after, _EVENTS)
+        except StoreUnavailable:  # whoever follows a job goes on when the store does
+            yield b": the store of the jobs does not answer\n\n"
+            await asyncio.sleep(_AWAY_LOOK_S)
+            continue
+        if page:
             after, quiet = page[-1].number, 0
             told = (f"id: {event.number}\nevent: {event.kind}\ndata: {event.data}\n\n" for event in page)
             yield as_bytes("".join(told))
+            continue
         if job is None or job.state.is_final:
             if job is not None:
                 yield as_bytes(f"event: state\ndata: {json_text(shown(job, jobs))}\n\n")
@@ -351,7 +361,7 @@ async def _events(jobs: Jobs, job_id: str, after: int) -> AsyncIterator[bytes]:
 async def job_of(request: Request, jobs: Jobs, job_id: str) -> Job:
     """A job of this client's. Raises ApiError (404)."""
     is_id = ID.fullmatch(job_id) is not None  # a store is asked for nothing else
-    job = await asyncio.to_thread(jobs.store.get, job_id, client_of(request)) if is_id else None
+    job = await jobs.ask(jobs.store.get, job_id, client_of(request)) if is_id else None
     if job is None:
         raise unknown_job(job_id)
     return job

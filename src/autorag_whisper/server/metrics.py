@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 
 from autorag_whisper import __version__
 from autorag_whisper import telemetry as names
+from autorag_whisper.domain.job_errors import StoreUnavailable
 from autorag_whisper.telemetry import Telemetry
 
 if TYPE_CHECKING:
@@ -160,6 +161,9 @@ class _Jobs(Collector):
     def collect(self) -> Iterable[Metric]:
         try:
             usage = self._usage()
+        except StoreUnavailable as error:  # the runner has said so
+            _log.debug("the jobs are not counted: %s", error)
+            return
         except Exception:  # noqa: BLE001 - a store that fails hides no other figure
             _log.exception("the jobs could not be counted")
             return

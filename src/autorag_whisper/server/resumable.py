@@ -47,7 +47,7 @@ def add_routes(app: FastAPI, settings: ServerSettings, jobs: Jobs) -> None:
         """Begin an upload; its address is in `Location`."""
         _check_version(request)
         length, name = _length(request, settings), _name(request)
-        made = await asyncio.to_thread(_created, jobs, client_of(request), name, length)
+        made = await jobs.ask(_created, jobs, client_of(request), name, length)
         base = request.scope.get("root_path", "")
         headers = _TUS | _expiry(jobs) | {"Location": f"{base}/v1/uploads/{made.id}", "Upload-Offset": "0"}
         return Json(_shown(made), status_code=201, headers=headers)
@@ -65,7 +65,7 @@ def add_routes(app: FastAPI, settings: ServerSettings, jobs: Jobs) -> None:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _KIND:
             raise ApiError(415, f"Send the bytes as {_KIND}.", param="Content-Type", code="invalid_content_type")
         found = await _of(request, partial, upload_id)
-        if reason := await asyncio.to_thread(jobs.runner.why_no_room):
+        if reason := await jobs.ask(jobs.runner.why_no_room):
             raise no_room(reason)
         found = await _append(request, settings, partial, found)
         return Response(status_code=204, headers=_TUS | _expiry(jobs) | _places(found))

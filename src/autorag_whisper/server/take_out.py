@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import re
 import zipfile
@@ -27,7 +26,7 @@ from autorag_whisper.server.jobs import client_of, job_of, unknown_job
 from autorag_whisper.server.json_body import body_of, json_object, line_of, wrong
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
     from autorag_whisper.format.checked import Node
     from autorag_whisper.server.jobs import Jobs
@@ -62,7 +61,7 @@ def add_routes(app: FastAPI, settings: ServerSettings, jobs: Jobs) -> None:
         name = query.get("format", "") or "json"
         asked = Asked((_format(name),), _version(query.get("version", "")), _subtitles(query))
         job = await job_of(request, jobs, job_id)
-        number, text = await asyncio.to_thread(_text_of, jobs, job, asked, name)
+        number, text = await jobs.ask(_text_of, jobs, job, asked, name)
         suffix = FORMATS[name].suffix
         kind = "application/json" if suffix.endswith("json") else "text/plain; charset=utf-8"
         headers = {"X-Content-Type-Options": "nosniff", "ETag": f'"{number}"'}
@@ -78,8 +77,8 @@ def add_routes(app: FastAPI, settings: ServerSettings, jobs: Jobs) -> None:
             asked, wanted = _asked(body), _wanted(body)
         except InvalidTranscript as error:
             raise wrong(error) from error
-        found = await asyncio.to_thread(_jobs_of, jobs, client_of(request), wanted)
-        pieces = _zipped(jobs, found, asked)
+        found = await jobs.ask(_jobs_of, jobs, client_of(request), wanted)
+        pieces = _in_turn(jobs, _zipped(jobs, found, asked))
         headers = {"Content-Disposition": disposition("transcripts.zip"), "X-Content-Type-Options": "nosniff"}
         return StreamingResponse(pieces, media_type="application/zip", headers=headers)
 
@@ -220,6 +219,12 @@ class _Sent(io.RawIOBase):
         """What came since."""
         found, self._pieces = b"".join(self._pieces), []
         return found
+
+
+async def _in_turn(jobs: Jobs, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Each piece as a call to the store of its own: one is read for each of them."""
+    while (piece := await jobs.ask(lambda: next(pieces, None))) is not None:
+        yield piece
 
 
 def _zipped(jobs: Jobs, found: Sequence[Job], asked: Asked) -> Iterator[bytes]:
