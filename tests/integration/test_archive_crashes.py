@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ import pytest
 from autorag_whisper import cli
 from autorag_whisper.archive.sharded.in_hand import MOST_ALONE
 from autorag_whisper.cli.context import CommandContext
+from autorag_whisper.cli.exits import KEPT, SUCCESS
 from autorag_whisper.testing import speech_samples, write_speech
+from autorag_whisper.transcriber.work import MOST_FAULTS
 
 CHILD = Path(__file__).resolve().parents[1] / "archive_child.py"
 WORDS = ("one", "one two", "one two three", "one two three four", "one two three four five")
@@ -48,11 +51,14 @@ class Archive:
         path = self.folder / "heard"
         return len(path.read_text().split()) if path.exists() else 0
 
+    def records(self) -> list[dict[str, Any]]:
+        target = self.folder / "merged"
+        assert self.command("merge", self.plan, "-o", self.out, "--to", target) in (SUCCESS, KEPT)
+        return [json.loads(line) for line in (target / "results.jsonl").read_text().splitlines()]
+
     def heard(self) -> dict[str, str]:
         """Name -> text, or the error's type; fails where one is there twice."""
-        target = self.folder / "merged"
-        assert self.command("merge", self.plan, "-o", self.out, "--to", target) == 0
-        records = [json.loads(line) for line in (target / "results.jsonl").read_text().splitlines()]
+        records = self.records()
         found = {
             Path(one["uri"]).stem: one["error"]["type"] if "error" in one else one["result"]["text"] for one in records
         }
@@ -108,18 +114,31 @@ def test_without_a_worker_process_the_run_dies_of_it_some_times_and_not_for_ever
 def test_a_recording_at_which_the_engine_raises_what_nobody_expects_becomes_a_row(
     archive: Archive, worker: bool
 ) -> None:
-    # It ended the run with a traceback, and each run after it at the same recording: its shard was never done.
+    # It ended the run with a traceback, and the next one set it aside: of a night nothing behind it was done.
     (archive.folder / "raise-at-4").touch()
     if not worker:
         (archive.folder / "no-worker").touch()
-    assert archive.run() not in (0, 3)
     assert archive.run() == 0
     assert archive.heard() == ALL | {"talk4": "EngineError"}
+    assert len(set((archive.folder / "loads").read_text().split())) == 1, "in one process, which loaded it anew"
+    [record] = [one for one in archive.records() if "error" in one]
+    assert "IndexError: nobody expects this" in record["error"]["message"]
+    assert archive.run() == 0, "and it is left alone"
     (archive.folder / "raise-at-4").unlink()
     again = archive.folder / "again.jsonl"
     assert archive.command("retry", archive.plan, "-o", archive.out, "--to", again) == 0
     assert archive.run(again) == 0
     assert archive.heard() == ALL
+
+
+def test_an_engine_that_fails_at_every_recording_ends_the_run_and_says_so(archive: Archive) -> None:
+    for count in range(1, len(WORDS) + 1):
+        (archive.folder / f"raise-at-{count}").touch()
+    assert archive.run() == 1
+    assert list(archive.heard().values()) == ["EngineError"] * MOST_FAULTS, "what it failed at is kept"
+    assert archive.run() == 0, "the others are fewer than that"
+    assert list(archive.heard().values()) == ["EngineError"] * len(WORDS)
+    assert not list(archive.out.rglob("in_hand/*/*")), "nobody has died of them"
 
 
 def test_what_was_in_hand_of_a_process_that_somebody_killed_is_recognised_as_any_other(archive: Archive) -> None:

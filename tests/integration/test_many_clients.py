@@ -537,7 +537,7 @@ def test_an_exception_in_one_callers_progress_ends_his_run_alone(talk: Path, sho
     assert held.transcriber.transcribe(short, ENGLISH, model="fake").text == "one two three"
 
 
-def test_an_unexpected_exception_of_a_shared_batch_ends_the_run_whose_chunk_it_was(tmp_path: Path) -> None:
+def test_an_unexpected_exception_of_a_shared_batch_fails_the_file_whose_chunk_it_was(tmp_path: Path) -> None:
     def script(features: np.ndarray) -> Hypothesis:
         found = FakeWhisper()._count(features)
         if len(found.token_ids) == len(" one two three four five"):
@@ -556,7 +556,7 @@ def test_an_unexpected_exception_of_a_shared_batch_ends_the_run_whose_chunk_it_w
         held.go_on.set()
         for file, call in zip(files, calls, strict=True):
             if file.stem == "5":
-                with pytest.raises(ZeroDivisionError):
+                with pytest.raises(EngineError, match="ZeroDivisionError"):
                     call.result(WAIT_S)
             else:
                 assert len(call.result(WAIT_S).words) == int(file.stem)

@@ -23,7 +23,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from autorag_whisper.audio.source import MediaSource
 from autorag_whisper.domain.device import CpuPin, FailureCause
-from autorag_whisper.domain.errors import Cancelled, MediaNotFound, ModelNotFound, PoisonedFile, WorkerDied
+from autorag_whisper.domain.errors import Cancelled, EngineError, MediaNotFound, ModelNotFound, PoisonedFile, WorkerDied
+from autorag_whisper.domain.faults import was_fault
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import speech_samples, write_speech
@@ -257,6 +258,25 @@ def test_a_file_that_kills_two_processes_is_poison_and_the_others_are_done(
     assert "7.wav: it killed the worker process again and again (ended by signal 9)" in str(outcomes["7.wav"].error)
     texts = [outcomes[f"{count}.wav"].transcript for count in (3, 5, 4)]
     assert [len(transcript.words) for transcript in texts if transcript] == [3, 5, 4]
+
+
+def test_what_nobody_expects_of_the_engine_fails_one_file_of_many_and_no_process(
+    worker: WorkerTranscriber, orders: Path, tmp_path: Path
+) -> None:
+    # It ended the job: the files behind it had no outcome.
+    (orders / "raise-at-7").touch()
+    files = [write_speech(tmp_path / f"{count}.wav", speech_samples(count)) for count in (3, 7, 5, 4)]
+    worker.load("fake")
+    before = worker.process_id
+    outcomes = {o.source.name: o for o in worker.transcribe_many(files, ENGLISH, model="fake")}
+    assert worker.process_id == before
+    error = outcomes["7.wav"].error
+    assert error is not None
+    assert was_fault(error)
+    assert "IndexError: nobody expects this" in str(error)
+    assert [len(outcomes[f"{count}.wav"].result().words) for count in (3, 5, 4)] == [3, 5, 4]
+    with pytest.raises(EngineError, match="IndexError: nobody expects this"):
+        worker.transcribe(files[1], ENGLISH, model="fake")
 
 
 def test_a_process_that_cannot_begin_is_told_and_not_begun_for_ever(

@@ -221,12 +221,9 @@ def test_what_only_looks_like_the_card_is_not_retried_elsewhere(talks: list[Path
     world = World(CARD)
     make: Callable[[str, int], None] = lambda stage, _n: _raise(error) if stage == "generate" else None  # noqa: E731 - a fault, in place
     world.faults["cuda"].fail = make
-    if isinstance(error, MemoryError):
-        outcomes = list(world.transcriber.transcribe_many(talks[:2], model="fake"))
-        assert all(outcome.error is not None for outcome in outcomes)
-    else:
-        with pytest.raises(OSError, match="CUDA out of memory"):
-            list(world.transcriber.transcribe_many(talks[:2], model="fake"))
+    outcomes = list(world.transcriber.transcribe_many(talks[:2], model="fake"))
+    assert all(outcome.error is not None for outcome in outcomes)
+    assert isinstance(error, MemoryError) or all(str(error) in str(outcome.error) for outcome in outcomes)
     assert {device for device, _ in world.loads} == {"cuda"}
     assert world.policy.pin is None
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autorag_whisper.archive.manifest import MANIFEST
-from autorag_whisper.domain.errors import ExtraNotInstalled, ModelNotFound, ModelUnavailable
+from autorag_whisper.domain.errors import EngineError, ExtraNotInstalled, ModelNotFound, ModelUnavailable
 from autorag_whisper.domain.request import DEFAULT_TEMPERATURES
 from cli_world import BROKEN, World
 
@@ -169,6 +169,23 @@ def test_a_bad_file_fails_alone_and_is_listed_with_its_reason(
     assert f"  {talks / 'gone.mp3'}: no such file or folder" in end
     assert any("hollow.wav: the file holds no bytes" in line for line in end)
     assert len(end) == 3
+
+
+def test_an_engine_that_is_given_up_ends_the_run_and_what_became_of_the_others_is_told(
+    world: World, talks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = EngineError("engine", "recognition", "3 recordings in a row", is_unexpected=True)
+
+    def before(_name: str) -> None:
+        if world.transcribed:
+            raise error
+
+    world.before_file = before
+    assert world.run(talks) == 1
+    told = capsys.readouterr().err
+    assert "stopped with 1 of 2 files to do; the same command goes on from there" in told
+    assert f"error: {error}" in told
+    assert len(names_in(talks) & {"one.srt", "day 2/two.srt"}) == 1
 
 
 def test_a_file_given_twice_is_done_once(

@@ -20,6 +20,7 @@ from autorag_whisper.cli.exits import KEPT, SUCCESS, Terminated
 from autorag_whisper.cli.progress import clock_time, complain, counted, say, speed_text
 from autorag_whisper.cli.recognition_options import device_of, options_of, settings_of
 from autorag_whisper.domain.archive_errors import DiskFull
+from autorag_whisper.domain.errors import AutoragWhisperError
 from autorag_whisper.models.store import default_cache_dir
 from autorag_whisper.version import __version__
 
@@ -57,7 +58,9 @@ def run_here(context: CommandContext, given: dict[str, Any]) -> int:
             run.run(plan.shards(share), transcriber)
             if waiting := run.elsewhere():
                 run.run(((number, rows) for number, rows in plan.shards(share) if number in waiting), transcriber)
-        except (KeyboardInterrupt, Terminated, DiskFull):
+        except (KeyboardInterrupt, Terminated, AutoragWhisperError) as error:
+            if isinstance(error, AutoragWhisperError) and not (run.tally.seconds or isinstance(error, DiskFull)):
+                raise  # nothing was done
             complain(f"stopped; {counted(run.tally.done, 'recording')} done, the same command goes on from there")
             raise
     return _report(given, results, run.tally, context.clock() - started_s)

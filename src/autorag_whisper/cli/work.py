@@ -14,7 +14,7 @@ from autorag_whisper.cli.progress import Tally, can_draw, clock_time, complain, 
 from autorag_whisper.cli.remarks import heard_s, log_details, status
 from autorag_whisper.cli.summary import reason_of
 from autorag_whisper.domain.archive_errors import DiskFull
-from autorag_whisper.domain.errors import MediaUnreadable
+from autorag_whisper.domain.errors import AutoragWhisperError, MediaUnreadable
 from autorag_whisper.domain.transcript import Segment
 from autorag_whisper.models.store import default_cache_dir
 from autorag_whisper.transcriber.cancellation import CancelToken
@@ -68,7 +68,9 @@ def do(files: Sequence[PlannedFile], request: Request, context: CommandContext, 
     tally = Tally(len(work), context.clock())
     try:
         _transcribe(work, request, context, tally, summary)
-    except (KeyboardInterrupt, Terminated, DiskFull):
+    except (KeyboardInterrupt, Terminated, AutoragWhisperError) as error:
+        if isinstance(error, AutoragWhisperError) and not (tally.done or isinstance(error, DiskFull)):
+            raise  # nothing was done
         left = tally.files - tally.done
         complain(f"stopped with {left} of {tally.files} files to do; the same command goes on from there")
         summary.close()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from autorag_whisper.device.fallback_steps import Failure, Next, Step, next_step
 from autorag_whisper.domain.device import LoadReason, ModelKey
 from autorag_whisper.domain.errors import DeviceError
+from autorag_whisper.domain.faults import is_fault
 from autorag_whisper.domain.transcript import DeviceFallbackStep
 
 if TYPE_CHECKING:
@@ -75,17 +76,21 @@ class ModelSession:
 
         On a card that others share it takes a lease of the card first. If that is not had before its deadline the batch
         is computed on the CPU, or GpuBusy is raised, as the lease request says.
+
+        What raises an exception that nobody expects inside the `with` is given to no other: nobody knows what it is
+        worth. The next lease loads the model anew.
         """
         key = self.key  # now, not when the job was made: what was left in between must not be loaded again
+        reason = LoadReason.FALLBACK if self.steps else LoadReason.FIRST
         with self._sharing.lease(key.device) as on_card:
             use = key if on_card else self._placed("cpu")
-            with self._lease(use) as recognizer:
-                yield use, recognizer
-
-    def _lease(self, key: ModelKey) -> AbstractContextManager[Recognizer]:
-        """The recogniser of `key`, loaded if it is not resident, for the length of a `with`."""
-        reason = LoadReason.FALLBACK if self.steps else LoadReason.FIRST
-        return self._residency.lease(key, reason_if_absent=reason)
+            with self._residency.leased(use, reason_if_absent=reason) as lease:
+                try:
+                    yield use, lease.model
+                except Exception as error:
+                    if is_fault(error):
+                        self._residency.poison(lease)
+                    raise
 
     def prepare(self) -> RecognizerSpec:
         """Load; where CUDA fails at it, what the device fallback does. Raises the Model* errors and EngineError."""
@@ -127,6 +132,11 @@ class ModelSession:
         self._residency.evict(key, LoadReason.EVICTED)
         detail = f"{key.compute_type} -> {self.key.compute_type}" if chosen.step is Step.COMPUTE_TYPE else ""
         return self._took(chosen, key, error, stage, detail)
+
+    def go_on(self, key: ModelKey, error: DeviceError, rows: int) -> RecognizerSpec | None:
+        """As `leave`, of a batch, and load where it goes on; None where that is where it was."""
+        self.leave(key, error, error.detail.partition(":")[0], rows)
+        return self.prepare() if self.key != key else None
 
     def waited(self, used: ModelKey) -> DeviceFallbackStep:
         """A batch was done at `used`, as others had the card for longer than it would wait."""

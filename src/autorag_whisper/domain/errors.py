@@ -285,11 +285,12 @@ class DeviceError(UnavailableError):
 
 @dataclass(eq=False)
 class EngineError(UnavailableError):
-    """An engine failed for a reason that is not its device's."""
+    """An engine failed for a reason that is not its device's. `is_unexpected`: it raised what no engine should."""
 
     engine: str
     stage: str
     detail: str
+    is_unexpected: bool = field(default=False, kw_only=True)
 
     def problem(self) -> str:
         return f"{self.engine} failed at {self.stage}: {self.detail}"

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from autorag_whisper.domain.errors import AutoragWhisperError, PoisonedFile, UnavailableError
+from autorag_whisper.domain.faults import was_fault
 from autorag_whisper.domain.media_errors import DecoderKilled
 from autorag_whisper.jobs.store import MOST_DEATHS
 
@@ -34,7 +35,7 @@ def judged(job: Job, error: Exception) -> Failure:
     """What becomes of `job`, as it was claimed, by `error`."""
     crashed = _was_killed(error)
     before, most = (job.deaths, MOST_DEATHS) if crashed else (job.failures, MOST_FAILURES)
-    may_pass = crashed or isinstance(error, UnavailableError | OSError)
+    may_pass = crashed or (isinstance(error, UnavailableError | OSError) and not was_fault(error))
     wait_s = min(FIRST_WAIT_S * 2**before, LONGEST_WAIT_S) if may_pass and before + 1 < most else None
     return Failure(wait_s, crashed, json.dumps(_told(error), ensure_ascii=False))
 
@@ -48,7 +49,7 @@ def _told(error: Exception) -> dict[str, str]:
     """An error as its client sees it; what is not of the package is not shown, as it may hold paths."""
     if isinstance(error, PoisonedFile):
         return {"message": str(error), "code": "poisoned"}
-    if isinstance(error, AutoragWhisperError):
+    if isinstance(error, AutoragWhisperError) and not was_fault(error):
         return {"message": str(error), "code": re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()}
     if isinstance(error, OSError):
         return {"message": error.strerror or str(error), "code": "not_readable"}

@@ -18,6 +18,7 @@ from autorag_whisper.domain.errors import (
     RequestError,
     UnavailableError,
 )
+from autorag_whisper.domain.faults import was_fault
 from autorag_whisper.domain.media_errors import DecoderDied, MediaOverLimit
 
 if TYPE_CHECKING:
@@ -82,8 +83,10 @@ def of(error: AutoragWhisperError) -> ApiError:
     | another fault of the request (RequestError) | 400 | invalid_request |
     | not now (UnavailableError; memory ran out, DecoderKilled), with Retry-After | 503 | unavailable |
     | the work was stopped (Cancelled), not to be retried | 503 | cancelled |
-    | anything else | 500 | internal_error |
+    | anything else, and what nobody expected of the engine | 500 | internal_error |
     """
+    if was_fault(error):
+        return _internal()
     message = str(error)
     if isinstance(error, Cancelled):
         return ApiError(503, message, "server_error", code="cancelled", headers={"x-should-retry": "false"})
@@ -117,4 +120,8 @@ def answer_to(error: BaseException) -> ApiError:
         return error
     if isinstance(error, AutoragWhisperError):
         return of(error)
+    return _internal()
+
+
+def _internal() -> ApiError:
     return ApiError(500, "An internal error, which the server's log has.", "server_error", code="internal_error")

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import itertools
 import logging
-from contextlib import contextmanager
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.errors import AutoragWhisperError, Cancelled, DeviceError, EngineError
+from autorag_whisper.domain.faults import is_fault
 from autorag_whisper.recognition.batching import Turn, in_turn, next_batch
 from autorag_whisper.transcriber.fair_share import FairShare
 from autorag_whisper.transcriber.own_threads import mark_as_ours
@@ -35,7 +35,7 @@ from autorag_whisper.transcriber.workers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from autorag_whisper.domain.device import ModelKey
     from autorag_whisper.domain.transcript import DeviceFallbackStep
@@ -284,7 +284,7 @@ class Scheduler:
             return
         work.waits_for_grant = True
         if isinstance(event, FileRead):
-            with self._in_run(work):
+            with work.about(work.being_read(event.index)):
                 work.read(event)
         elif isinstance(event, FileUnreadable):
             if (file := work.being_read(event.index)) is not None:
@@ -312,15 +312,6 @@ class Scheduler:
             work.came_back(job)
         return works
 
-    @contextmanager
-    def _in_run(self, work: RunWork) -> Iterator[None]:
-        """What fails in here is about one run, and ends that alone."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - it goes to the run's caller
-            _log.exception("a run failed")
-            work.end(error)
-
     def _done(self, event: EngineJobDone) -> None:
         works = self._came_back(event)
         key, device = event.key, self._session.key.device
@@ -330,25 +321,29 @@ class Scheduler:
             work.hurries = False
         for result in event.results:
             if (owner := self._owners.get(result.task.file)) is not None:
-                with self._in_run(owner):
+                with owner.about(owner.files.get(result.task.file)):
                     owner.take(result)
-        if event.job.border is not None:
-            with self._in_run(works[0]):
-                works[0].heard_border(event.job.border.file, event.heard, event.heard_s)
+        if (border := event.job.border) is not None:
+            with works[0].about(works[0].files.get(border.file)):
+                works[0].heard_border(border.file, event.heard, event.heard_s)
         for work in works:
             self._end_if_complete(work)
 
     def _recover(self, event: EngineJobFailed) -> None:
         """A batch failed: on another device if its own is at fault, else chunk by chunk, to find whose fault it is."""
         works, job, error = self._came_back(event), event.job, event.error
-        is_unexpected = not isinstance(error, AutoragWhisperError | MemoryError)
+        if is_fault(error) and not self._load_again(works, error):
+            return
         if isinstance(error, DeviceError):
             self._change_device(event.key, job, works, error)
-        elif len(job.tasks) > 1 and (isinstance(error, EngineError | MemoryError) or (is_unexpected and works[1:])):
+        elif len(job.tasks) > 1 and (isinstance(error, EngineError | MemoryError) or is_fault(error)):
             _log.warning("a batch of %d failed and is done one by one: %s", len(job.tasks), type(error).__name__)
             for work in works:
                 work.one_by_one(job)
-        elif is_unexpected:
+        elif isinstance(error, Exception) and is_fault(error):
+            for key in job.files & works[0].files.keys():
+                works[0].fault(works[0].files[key], "recognition", error)
+        elif not isinstance(error, AutoragWhisperError | MemoryError):
             works[0].end(error)
         else:
             known = error if isinstance(error, AutoragWhisperError) else EngineError("engine", "batch", "out of memory")
@@ -360,20 +355,33 @@ class Scheduler:
 
     def _change_device(self, key: ModelKey, job: EngineJob, works: Sequence[RunWork], error: DeviceError) -> None:
         """Do the batch again elsewhere. Others in flight on the same device come back in their own time."""
-        if key == self._session.key or not key.device.is_cuda:
-            before = len(self._session.steps)
-            try:
-                with self._telemetry.attached(works[0].report.context):
-                    self._session.leave(key, error, error.detail.partition(":")[0], job.rows)
-                    spec = self._session.prepare() if self._session.key != key else self._spec
-            except Exception as failure:  # noqa: BLE001 - there is nowhere else to go: it is for those who are concerned
-                for work in works:
-                    work.end(failure)
-                return
-            self._note_steps(self._session.steps[before:], works)
-            self._grow(spec)
+        is_first = key == self._session.key or not key.device.is_cuda
+        if is_first and not self._prepared(works, works, lambda: self._session.go_on(key, error, job.rows)):
+            return
         for work in works:
             work.again(job)
+
+    def _load_again(self, works: Sequence[RunWork], error: BaseException) -> bool:
+        """Have the model anew whose copy has raised what nobody expects. Where it does not load no run goes on."""
+        _log.error("the engine failed in a way that nobody expects, and the model is loaded anew", exc_info=error)
+        running = [work for work in self._runs if not work.is_stopped]
+        return bool(running) and self._prepared(works, running, self._session.prepare)
+
+    def _prepared(
+        self, works: Sequence[RunWork], concerned: Sequence[RunWork], load: Callable[[], RecognizerSpec | None]
+    ) -> bool:
+        """Do `load` on behalf of `works`. What fails in it ends those who are `concerned`: False then."""
+        before = len(self._session.steps)
+        try:
+            with self._telemetry.attached(works[0].report.context):
+                spec = load() or self._spec
+        except Exception as failure:  # noqa: BLE001 - there is nowhere else to go
+            for work in concerned:
+                work.end(failure)
+            return False
+        self._note_steps(self._session.steps[before:], works)
+        self._grow(spec)
+        return True
 
     def _note_steps(
         self, steps: Sequence[DeviceFallbackStep], works: Sequence[RunWork], job: EngineJob | None = None

@@ -211,7 +211,9 @@ class Transcriber:
     ) -> Iterator[FileOutcome]:
         """Many files in one run, each as it completes, in any order: batches are filled across files.
 
-        A file that fails gives an outcome with its error and never stops the others; Cancelled ends them all.
+        A file that fails gives an outcome with its error and never stops the others; Cancelled ends them all. So do
+        three files in a row at which the engine raises what nobody expects, with nothing recognised in between, and a
+        model that does not load again behind such a one: EngineError.
         """
         control = RunControl(token_of(cancel), on_progress, priority)
         return outcomes_of(self._events(sources_of(sources), options, model, control))

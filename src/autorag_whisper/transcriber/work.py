@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from threading import Event
 from typing import TYPE_CHECKING
 
 from autorag_whisper.audio.features import FRAMES_PER_S
+from autorag_whisper.domain.errors import EngineError
+from autorag_whisper.domain.faults import engine_error
 from autorag_whisper.recognition.batching import Pool, Turn
 from autorag_whisper.recognition.border_hearing import BORDER_FRAMES, hears_borders
 from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkTask
@@ -36,6 +40,11 @@ if TYPE_CHECKING:
     from autorag_whisper.transcriber.scheduler import Scheduler
     from autorag_whisper.transcriber.source_reader import FileBegun, FileRead, SourceReader
 
+_log = logging.getLogger(__name__)
+
+MOST_FAULTS = 3
+"""Files in a row that fail by what nobody expects, with nothing recognised in between, after which their run ends."""
+
 
 @dataclass(slots=True, eq=False)
 class RunWork:
@@ -43,7 +52,7 @@ class RunWork:
 
     `hurries`: it has no result yet, and reading ahead would take a core from the workers. `waits_for_grant`: its reader
     has nothing to do. `waited`: batches since one had a chunk of it. `begun`: how many files were. `over`: the keys of
-    files that are, which the scheduler has still to forget.
+    files that are, which the scheduler has still to forget. `faults`: as `MOST_FAULTS` counts them.
     `closed` is set once it has left all but the batches in flight, `drained` with the last of those.
     """
 
@@ -65,6 +74,7 @@ class RunWork:
     leaving: bool = False
     waited: int = 0
     begun: int = 0
+    faults: int = 0
     closed: Event = field(default_factory=Event)
     drained: Event = field(default_factory=Event)
     over: list[int] = field(default_factory=list)
@@ -227,6 +237,7 @@ class RunWork:
                 checkpoint = Checkpoint.of(result, language, file.assembly.language_probability)
                 self.results.put(ChunkFinished(file.index, checkpoint))
             self._settle(file, result)
+            self.faults = 0
 
     def heard_border(self, key: int, heard: str, took_s: float) -> None:
         """What was heard across the border of two chunks."""
@@ -254,14 +265,40 @@ class RunWork:
             return
         assert file.decoder is not None
         self._tell(file, file.assembly.finish())
-        self._forget(file)
         file.moments.finished = self.now_ns()
         transcript = file.assembly.transcript(file.decoder, self.spec)
+        self._forget(file)
         self.results.put(FileOver(file, FileDone(file.source, transcript), self.request.session.pin))
 
     def fail(self, file: RunFile, error: AutoragWhisperError) -> None:
         """Take a file out of the run; what is in flight of it is ignored when it comes back."""
         self._tell(file, file.assembly.finish())
+        self._take_out(file, error)
+
+    def fault(self, file: RunFile, stage: str, error: Exception) -> None:
+        """Take a file out at which something was raised that nobody expects; with too many in a row the run ends."""
+        self.faults += 1
+        known = engine_error(stage, error)
+        self._take_out(file, known)
+        if self.faults >= MOST_FAULTS:
+            detail = f"{self.faults} recordings in a row, with nothing recognised in between; the last: {known.detail}"
+            self.end(EngineError("engine", stage, detail, is_unexpected=True))
+
+    @contextmanager
+    def about(self, file: RunFile | None) -> Iterator[None]:
+        """What fails in here is about one file, and fails that alone; where that is over already, it ends the run."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - it goes to the caller
+            _log.exception("what came of %s cannot be put together", file.source.name if file else "a file")
+            try:
+                if file is None or file.key not in self.files:
+                    raise
+                self.fault(file, "assembly", error)
+            except Exception:  # noqa: BLE001 - what is wrong is wrong with more than one file
+                self.end(error)
+
+    def _take_out(self, file: RunFile, error: AutoragWhisperError) -> None:
         self._forget(file)
         if self._reading is file:
             self._reading = None

@@ -190,7 +190,8 @@ class WorkerTranscriber:
     ) -> Iterator[FileOutcome]:
         """Many files in one run, each as it completes: what failed has its error, and never stops the others.
 
-        An iterator of sources is read to its end at the call.
+        What ends all of them is what does so with a `Transcriber`. An iterator of sources is read to its end at the
+        call.
         """
         files = tuple(sources_of(sources))
         return outcomes_of(self._events(files, options, model, RunControl(token_of(cancel), on_progress, priority)))

@@ -14,12 +14,12 @@ from autorag_whisper.domain.archive_errors import RecordingKills
 from autorag_whisper.domain.errors import (
     AutoragWhisperError,
     Cancelled,
-    EngineError,
     ExtraNotInstalled,
     InvalidOption,
     PoisonedFile,
     WorkerDied,
 )
+from autorag_whisper.domain.faults import engine_error
 from autorag_whisper.domain.interruptions import let_signals_through
 from autorag_whisper.transcriber.cancellation import CancelToken
 from autorag_whisper.transcriber.checkpoint_format import HEADER, CheckpointReader, dumps
@@ -78,7 +78,7 @@ class Alone:
         except Exception as error:  # noqa: BLE001 - whatever it is, this recording has it alone
             let_signals_through(error)
             _log.exception("%s: the engine failed", source.name)
-            return EngineError("engine", "recognition", f"{type(error).__name__}: {error}".partition("\n")[0])
+            return engine_error("recognition", error)
 
     def __enter__(self) -> Self:
         return self
