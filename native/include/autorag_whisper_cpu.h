@@ -28,7 +28,7 @@
 extern "C" {
 #endif
 
-#define AWC_ABI 1 /* changes with any change of this file that a caller would notice */
+#define AWC_ABI 2 /* changes with any change of this file that a caller would notice */
 #define AWC_MESSAGE 256
 #define AWC_MAX_MEL_FRAMES 3000 /* 30 s */
 #define AWC_CONTEXT 448         /* tokens that the decoder has positions for */
@@ -195,6 +195,35 @@ AWC_API awc_status awc_align(awc_model *model, const awc_audio *audio, const int
 /* Logits after each of `count` tokens, teacher forcing: float32[count, vocabulary]. For tests and the self-test. */
 AWC_API awc_status awc_forced_logits(awc_model *model, const awc_audio *audio, const int32_t *tokens, int32_t count,
                                      const int32_t *cancel, float *logits, awc_error *error);
+
+/* --------------------------------------------------------------------------------------------------------- letters */
+
+/* What hears letters in the encoder's output, and where the letters of a text are heard. It belongs to no model. */
+typedef struct awc_letters awc_letters;
+
+/* A classifier of frames: tensors "mean" and "spread" [width], by which a frame is normalised, "hidden/weight"
+ * [hidden, 3 * width] (of the frame before, the frame, the one behind), "hidden/bias" [hidden], "output/weight"
+ * [symbols, hidden], "output/bias" [symbols]. Floats, or int8 with scales as for awc_model_new. Hidden weights become
+ * int8, one scale for each hidden unit; all other numbers keep their 32 bits. */
+AWC_API awc_status awc_letters_new(const awc_tensor *tensors, size_t count, const char *instruction_set,
+                                   awc_letters **letters, awc_error *error);
+/* No call on it may be running. NULL is fine. */
+AWC_API void awc_letters_free(awc_letters *letters);
+
+/* encoded: float32[frames, width], any number of frames -> float32[frames, symbols], natural logarithms of probabilities.
+ * The first frame stands before itself, the last one behind itself. A frame in which a value is not finite, and those beside
+ * it, are not numbers. */
+AWC_API awc_status awc_letters_hear(const awc_letters *letters, const float *encoded, int32_t frames,
+                                    float *log_probabilities, awc_error *error);
+
+/* The likeliest way through states that are in order: each frame is in one of them, none in an earlier one than the frame
+ * before. sounds: float32[frames, columns], how likely they are in nats; column: int32[states], the one of each state.
+ * paid: float32[states + 1]: to go from r on to s costs paid[s] - paid[r + 1]; before the first frame r is -1, behind the
+ * last one s is `states`. entry: float32[states], what each costs that comes from another one.
+ * path: int32[frames], the state of each; likelihood: of them all. Of equal ways the one that stays in a state, then the
+ * one from the earliest state, looked at from the end. 4 * frames * states bytes while it computes. */
+AWC_API awc_status awc_best_way(const float *sounds, int32_t frames, int32_t columns, const int32_t *column, int32_t states,
+                                const float *paid, const float *entry, int32_t *path, float *likelihood, awc_error *error);
 
 #ifdef __cplusplus
 }

@@ -11,8 +11,10 @@
 #include "../model/decoder.h"
 #include "../model/encoder.h"
 #include "../model/failure.h"
+#include "../model/letters.h"
 #include "../model/model.h"
 #include "alignment.h"
+#include "best_way.h"
 #include "request.h"
 #include "search.h"
 
@@ -20,7 +22,13 @@ struct awc_model {
   std::unique_ptr<awc::Model> model;
 };
 
+struct awc_letters {
+  std::unique_ptr<awc::Letters> letters;
+};
+
 namespace {
+
+constexpr int32_t kMost = 1 << 20;  // frames and states of a way: its table has a size
 
 using awc::Failure;
 using awc::require;
@@ -269,6 +277,39 @@ awc_status awc_forced_logits(awc_model* model, const awc_audio* audio, const int
     const awc::QuantizedRows rows = work->quantized(count, D);
     inner.kernels->quantize(hidden.data(), count, D, D, rows);
     awc::multiply(*inner.kernels, inner.vocabulary, rows, count, awc::Then::kStore, logits);
+  });
+}
+
+awc_status awc_letters_new(const awc_tensor* tensors, size_t count, const char* instruction_set, awc_letters** letters,
+                           awc_error* error) {
+  if (letters) *letters = nullptr;
+  return guarded(error, [&] {
+    require(letters, "a place for the classifier");
+    const awc::Kernels& kernels = kernels_of(instruction_set);
+    auto made = std::make_unique<awc_letters>();
+    made->letters = awc::load_letters(awc::Weights(tensors, count), &kernels);
+    *letters = made.release();
+  });
+}
+
+void awc_letters_free(awc_letters* letters) { delete letters; }
+
+awc_status awc_letters_hear(const awc_letters* letters, const float* encoded, int32_t frames, float* log_probabilities,
+                            awc_error* error) {
+  return guarded(error, [&] {
+    require(letters && encoded && log_probabilities, "a classifier, encoded frames, and a place for what is heard");
+    require(frames >= 1, "a frame at least");
+    awc::hear(*letters->letters, encoded, frames, log_probabilities);
+  });
+}
+
+awc_status awc_best_way(const float* sounds, int32_t frames, int32_t columns, const int32_t* column, int32_t states,
+                        const float* paid, const float* entry, int32_t* path, float* likelihood, awc_error* error) {
+  return guarded(error, [&] {
+    require(sounds && column && paid && entry && path && likelihood, "sounds, states with prices, and places for the way");
+    require(frames >= 1 && frames <= kMost && states >= 1 && states <= kMost && columns >= 1, "1 to a million frames and states");
+    require(std::all_of(column, column + states, [&](int32_t one) { return one >= 0 && one < columns; }), "sounds that are there");
+    *likelihood = awc::best_way({sounds, frames, columns, column, states, paid, entry}, path);
   });
 }
 

@@ -244,6 +244,99 @@ void load_without_end(const Network& network) {
   awc_model_free(model);
 }
 
+// A classifier of letters, from random tensors.
+struct Letters {
+  static constexpr int kWidth = 70, kHidden = 33, kSymbols = 19;
+  std::vector<Network::Array> arrays;
+  awc_letters* handle = nullptr;
+  explicit Letters(unsigned seed) {
+    std::mt19937 random(seed);
+    std::normal_distribution<float> distribution(0.0f, 0.2f);
+    arrays = {{"mean", {kWidth}, {}}, {"spread", {kWidth}, {}}, {"hidden/weight", {kHidden, 3 * kWidth}, {}},
+              {"hidden/bias", {kHidden}, {}}, {"output/weight", {kSymbols, kHidden}, {}}, {"output/bias", {kSymbols}, {}}};
+    for (Network::Array& array : arrays) {
+      size_t count = 1;
+      for (const int64_t side : array.shape) count *= static_cast<size_t>(side);
+      array.values.resize(count);
+      for (float& value : array.values) value = distribution(random);
+    }
+    for (float& value : arrays[1].values) value = std::fabs(value) + 0.5f;
+    awc_error error;
+    const std::vector<awc_tensor> given = tensors();
+    expect(awc_letters_new(given.data(), given.size(), nullptr, &handle, &error) == AWC_OK, error.message);
+  }
+  ~Letters() { awc_letters_free(handle); }
+  Letters(const Letters&) = delete;
+
+  std::vector<awc_tensor> tensors() const {
+    std::vector<awc_tensor> result;
+    for (const Network::Array& array : arrays) {
+      awc_tensor tensor{array.name.c_str(), AWC_FLOAT32, static_cast<int32_t>(array.shape.size()), {}, array.values.data(),
+                        array.values.size() * sizeof(float)};
+      std::copy(array.shape.begin(), array.shape.end(), tensor.shape);
+      result.push_back(tensor);
+    }
+    return result;
+  }
+  std::vector<float> hear(const std::vector<float>& encoded, int frames) const {
+    std::vector<float> told(static_cast<size_t>(frames) * kSymbols);
+    awc_error error;
+    expect(awc_letters_hear(handle, encoded.data(), frames, told.data(), &error) == AWC_OK, error.message);
+    return told;
+  }
+};
+
+// What is heard is the same bits from four threads at once; ways are in order; what does not fit is told.
+void compare_letters(unsigned seed) {
+  const Letters letters(seed);
+  if (!letters.handle) return;
+  constexpr int kLengths[] = {1, 97, 200, 1500};
+  std::vector<std::thread> threads;
+  for (const int frames : kLengths) {
+    threads.emplace_back([&letters, frames, seed] {
+      std::mt19937 random(seed + static_cast<unsigned>(frames));
+      std::normal_distribution<float> distribution;
+      std::vector<float> encoded(static_cast<size_t>(frames) * Letters::kWidth);
+      for (float& value : encoded) value = distribution(random);
+      const std::vector<float> told = letters.hear(encoded, frames);
+      expect(told == letters.hear(encoded, frames), "what is heard twice is the same");
+      expect(std::all_of(told.begin(), told.end(), [](float one) { return one <= 0.0f; }), "logarithms of probabilities");
+      std::vector<int32_t> column, path(static_cast<size_t>(frames));
+      std::vector<float> paid{0.0f}, entry;
+      for (int s = 0; s < 300; ++s) {
+        column.push_back(static_cast<int32_t>(random() % Letters::kSymbols));
+        paid.push_back(paid.back() + static_cast<float>(random() % 3));
+        entry.push_back(static_cast<float>(random() % 2));
+      }
+      float likelihood = 0;
+      awc_error error;
+      expect(awc_best_way(told.data(), frames, Letters::kSymbols, column.data(), 300, paid.data(), entry.data(), path.data(),
+                          &likelihood, &error) == AWC_OK, error.message);
+      expect(std::is_sorted(path.begin(), path.end()) && path.front() >= 0 && path.back() < 300, "a way goes on through states");
+      column[7] = Letters::kSymbols;
+      expect(awc_best_way(told.data(), frames, Letters::kSymbols, column.data(), 300, paid.data(), entry.data(), path.data(),
+                          &likelihood, &error) == AWC_INVALID_ARGUMENT, "a sound that is not there is refused");
+      expect(awc_best_way(told.data(), 1 << 30, Letters::kSymbols, column.data(), 300, paid.data(), entry.data(), path.data(),
+                          &likelihood, &error) == AWC_INVALID_ARGUMENT, "frames without end are refused");
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (size_t n = 0; n < letters.arrays.size(); ++n) {
+    for (const int lie : {0, 1, 2}) {
+      std::vector<awc_tensor> tensors = letters.tensors();
+      if (lie == 0) tensors.erase(tensors.begin() + static_cast<std::ptrdiff_t>(n));
+      if (lie == 1) tensors[n].shape[0] += 1;
+      const std::vector<float> zeros(letters.arrays[n].values.size(), std::numeric_limits<float>::quiet_NaN());
+      if (lie == 2) tensors[n].data = zeros.data();
+      awc_letters* made = nullptr;
+      awc_error error{};
+      expect(awc_letters_new(tensors.data(), tensors.size(), nullptr, &made, &error) == AWC_BAD_WEIGHTS && !made && error.message[0],
+             "a lie in a classifier is told");
+      awc_letters_free(made);
+    }
+  }
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -254,6 +347,7 @@ int main(int count, char** arguments) {
     const Model model(network.tensors());
     if (model.handle) compare_threads(model);
   }
+  compare_letters(seed);
   load_damaged(network, seed, rounds);
   load_without_end(network);
   std::printf("engine: %d threads and searches compared, %d damaged networks, %d wrong\n", 4, rounds, wrong.load());

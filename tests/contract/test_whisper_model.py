@@ -173,32 +173,35 @@ def test_windows_of_different_lengths_share_a_batch_where_the_engine_mixes_them(
         pytest.skip("a batch has one window")
     windows = [rows[0], rows[2, :, :600], rows[1, :, :200]]
     mixed, alone = engine.encode(windows), [engine.encode(window[None]) for window in windows]
-    output = engine.as_array(mixed)
+    output = engine.as_arrays(mixed)
     for n, one in enumerate(alone):
-        frames = windows[n].shape[1] // 2
-        np.testing.assert_array_equal(output[n, :frames], engine.as_array(one)[0])
-        assert not output[n, frames:].any()
+        assert len(output[n]) == windows[n].shape[1] // 2
+        np.testing.assert_array_equal(output[n], engine.as_arrays(one)[0])
     prompt, decoding = engine.tokenizer.prompt("en", "transcribe"), Decoding(beam_size=2)
     assert engine.generate(mixed, [prompt] * 3, decoding) == [
         engine.generate(one, [prompt], decoding)[0] for one in alone
     ]
 
 
-def test_the_encoder_output_is_an_array_of_its_rows_on_the_host_that_nobody_writes_to(
+def test_the_encoder_output_is_an_array_for_each_row_on_the_host_that_nobody_writes_to(
     make: Callable[[], WhisperModel], rows: np.ndarray
 ) -> None:
     engine = make()
     encoded = engine.encode(rows)
-    output = engine.as_array(encoded)
-    assert (output.dtype, output.ndim, output.shape[:2]) == (np.float32, 3, (3, 500))
-    assert np.isfinite(output).all()
+    output = engine.as_arrays(encoded)
+    assert len(output) == 3
+    for one in output:
+        assert (one.dtype, one.ndim, len(one)) == (np.float32, 2, 500)
+        assert np.isfinite(one).all()
+        with pytest.raises(ValueError, match="read-only"):
+            one[0, 0] = 1.0
     assert not np.array_equal(output[0], output[1])
-    np.testing.assert_array_equal(engine.as_array(engine.select(encoded, [2, 0])), output[[2, 0]])
-    with pytest.raises(ValueError, match="read-only"):
-        output[0, 0, 0] = 1.0
+    chosen = engine.as_arrays(engine.select(encoded, [2, 0]))
+    np.testing.assert_array_equal(chosen[0], output[2])
+    np.testing.assert_array_equal(chosen[1], output[0])
     engine.close()
     with pytest.raises(EngineError, match="closed"):
-        engine.as_array(encoded)
+        engine.as_arrays(encoded)
 
 
 def test_probabilities_of_languages_sum_to_one_and_are_of_its_languages(engine: WhisperModel, rows: np.ndarray) -> None:

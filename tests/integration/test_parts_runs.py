@@ -310,12 +310,9 @@ def test_what_was_heard_beside_the_words_is_that_of_all_parts(tmp_path: Path) ->
             super().__init__(**fake)
             self.hearing(reading_classifier(width=80))
 
-        def as_array(self, encoded: Encoded) -> NDArray[np.float32]:
+        def as_arrays(self, encoded: Encoded) -> list[NDArray[np.float32]]:
             heard = "." * 22 + "oonnee" + "x" * 60
-            frames = [
-                planted(heard.ljust(row.shape[1] // 2, "."), reading_classifier(width=80)) for row in encoded.value
-            ]
-            return np.stack(frames)
+            return [planted(heard.ljust(row.shape[1] // 2, "."), reading_classifier(width=80)) for row in encoded.value]
 
         def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
             return [replace(said(" one"), cap_hit=beeps(row) == 8) for row in encoded.value]

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from autorag_whisper.engines.base import Hypothesis
 from autorag_whisper.recognition.unsaid import UNHEARD_REPEAT
 from autorag_whisper.testing import FakeWhisper, speech_samples, write_speech
@@ -20,6 +18,8 @@ from run_world import World
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    import numpy as np
 
     from autorag_whisper.engines.base import Decoding, Encoded
 
@@ -31,9 +31,9 @@ class SaysNoOnce(FakeWhisper):
         super().__init__(**fake)
         self.hearing(reading_classifier(width=80))
 
-    def as_array(self, encoded: Encoded) -> np.ndarray:
+    def as_arrays(self, encoded: Encoded) -> list[np.ndarray]:
         one = planted("nnnnoooo".rjust(30, ".").ljust(encoded.value.shape[2] // 2, "."), reading_classifier(width=80))
-        return np.stack([one] * encoded.rows)
+        return [one] * encoded.rows
 
     def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
         return [Hypothesis(self.tokenizer.encode(" No. No."), -0.2, 0.01, cap_hit=False)] * encoded.rows

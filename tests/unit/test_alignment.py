@@ -278,8 +278,8 @@ def test_a_path_of_the_tokens_is_not_looked_for_where_the_classifier_hears_their
 
 def test_where_the_classifier_fails_the_attention_serves_and_it_is_told() -> None:
     def fail(stage: str, _number: int) -> None:
-        if stage == "as_array":
-            raise EngineError("fake", "as_array", "on request")
+        if stage == "as_arrays":
+            raise EngineError("fake", "as_arrays", "on request")
 
     [aligned], _ = heard(fail=fail)
     assert (aligned.source, aligned.letters) == (WordSource.CHARACTERS, LettersBy.ATTENTION)
@@ -291,8 +291,8 @@ def test_where_the_classifier_fails_the_attention_serves_and_it_is_told() -> Non
 
 def test_encoder_output_that_is_no_numbers_costs_the_words_nothing_but_their_classifier() -> None:
     class Broken(FakeWhisper):
-        def as_array(self, encoded: Encoded) -> np.ndarray:
-            return np.full((encoded.rows, 200, 80), np.nan, np.float32)
+        def as_arrays(self, encoded: Encoded) -> list[np.ndarray]:
+            return [np.full((200, 80), np.nan, np.float32)] * encoded.rows
 
     engine = Broken(characters=HEADS).hearing(reading_classifier(width=80))
     chunk = SpeechChunk(0, 0, speech_samples(3), (SpeechSpan(0, 48_000),))
@@ -309,7 +309,7 @@ def test_a_classifier_is_not_asked_for_a_translation_or_where_another_aligner_is
 ) -> None:
     [aligned], engine = heard(task=task, aligner=aligner)
     assert aligned.letters is not LettersBy.CLASSIFIER
-    assert "as_array" not in engine.faults.calls
+    assert "as_arrays" not in engine.faults.calls
 
 
 class PlantedRecognizer(FakeWhisper):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autorag_whisper.align.letter_search import FOREIGN_FRAME, LEFT_OUT, best_path, runs
+from autorag_whisper.align.letter_search import FOREIGN_FRAME, LEFT_OUT, runs, ways_of
 from autorag_whisper.align.letter_text import ANY, FOREIGN, GAP
 from autorag_whisper.align.letters import SILENCE
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from autorag_whisper.align.letter_text import LetterText
+    from autorag_whisper.align.letters import LetterHearing
 
     States = NDArray[np.int64]
 
@@ -44,11 +45,11 @@ _BETWEEN = 3
 
 
 def heard_elsewhere(
-    states: States, heard: NDArray[np.float32], emitted: NDArray[np.float32], text: LetterText
+    states: States, heard: NDArray[np.float32], sounds: NDArray[np.float32], text: LetterText, by: LetterHearing
 ) -> States:
     """int64[frames]: `states`, the best way through `text`, with words that lie on other speech where they are heard.
 
-    `heard`: float32[frames, symbols], the classifier's logarithms; `emitted`: float32[frames, states] of the text.
+    `heard`: float32[frames, symbols], the logarithms of the classifier `by`; `sounds`: what `sounds_of` makes of them.
     """
     found, barred = states, np.zeros(len(states), np.bool_)
     left = set(map(int, text.owners[text.owners >= 0]))
@@ -62,7 +63,7 @@ def heard_elsewhere(
         begun = barred[frames].copy()
         begun[sound.start - frames.start : sound.stop - frames.start] = True
         best = _fit(now, heard[frames], some) + _BETTER
-        for other, without in _instead(begun, heard[frames], emitted[frames, part], some):
+        for other, without in _instead(begun, heard[frames], sounds[frames], some, by):
             fit = _fit(other, heard[frames], some)
             if fit > best and (some.owners[other] == word).any():
                 found = np.concatenate((found[: frames.start], other + part.start, found[frames.stop :]))
@@ -71,7 +72,11 @@ def heard_elsewhere(
 
 
 def _instead(
-    barred: NDArray[np.bool_], heard: NDArray[np.float32], emitted: NDArray[np.float32], text: LetterText
+    barred: NDArray[np.bool_],
+    heard: NDArray[np.float32],
+    sounds: NDArray[np.float32],
+    text: LetterText,
+    by: LetterHearing,
 ) -> Iterator[tuple[States, NDArray[np.bool_]]]:
     """Best ways with the frames of `barred` left to other speech, and then with those on which a letter is held now.
 
@@ -79,10 +84,10 @@ def _instead(
     """
     words = set(map(int, text.owners[text.owners >= 0]))
     for _ in range(_TRIES):
-        without = emitted.copy()
-        without[np.ix_(barred, text.owners >= 0)] -= _BARRED
-        without[np.ix_(barred, text.symbols == FOREIGN)] += FOREIGN_FRAME
-        states, _ = best_path(without, text)
+        without = sounds.copy()
+        without[barred, :FOREIGN] -= np.float32(_BARRED)  # letters, and any sound
+        without[barred, FOREIGN] += np.float32(FOREIGN_FRAME)
+        states, _ = by.best_way(ways_of(without, text))
         yield states, barred
         again = _held(states, heard, text, words)
         if again is None or barred[again[1]].all():

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autorag_whisper.align.held_letters import heard_elsewhere
-from autorag_whisper.align.letter_search import best_path, emissions, runs
+from autorag_whisper.align.letter_search import runs, sounds_of, ways_of
 from autorag_whisper.align.letter_text import ANY, FOREIGN, letter_text
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from autorag_whisper.align.letter_text import LetterText, Readings
-    from autorag_whisper.align.letters import LetterClassifier
+    from autorag_whisper.align.letters import LetterHearing
 
 _INTERRUPTED = 50
 """Frames of speech that is no word's, a second, which nobody says in the middle of a number."""
@@ -50,7 +50,7 @@ class LetterPath:
 
 
 def words_by_letters(
-    heard: NDArray[np.float32], classifier: LetterClassifier, readings: Sequence[Readings], quiet: NDArray[np.float32]
+    heard: NDArray[np.float32], classifier: LetterHearing, readings: Sequence[Readings], quiet: NDArray[np.float32]
 ) -> LetterPath | None:
     """Where written words are heard; None where the classifier does not know their script.
 
@@ -71,12 +71,13 @@ def words_by_letters(
 def likeliest_readings(
     path: LetterPath,
     heard: NDArray[np.float32],
-    classifier: LetterClassifier,
+    classifier: LetterHearing,
     readings: Sequence[Readings],
     quiet: NDArray[np.float32],
 ) -> list[Readings]:
     """`readings` with the one that fits best for each word that has several. `path`: where they are heard."""
     chosen = list(readings)
+    sounds = sounds_of(heard, classifier, quiet)
     for word, ways in enumerate(readings):
         if len(ways) <= 1:
             continue
@@ -89,7 +90,7 @@ def likeliest_readings(
             local = [[way] if n == word else chosen[n] for n in near]
             spelled = letter_text(local, classifier.alphabet)
             if spelled is not None:
-                _, fit = best_path(emissions(heard[frames], classifier, spelled, quiet[frames]), spelled)
+                _, fit = classifier.best_way(ways_of(sounds[frames], spelled))
                 found.append((fit, [way]))
         if found:
             chosen[word] = max(found, key=lambda one: one[0])[1]
@@ -97,15 +98,16 @@ def likeliest_readings(
 
 
 def letter_path(
-    heard: NDArray[np.float32], classifier: LetterClassifier, text: LetterText, quiet: NDArray[np.float32]
+    heard: NDArray[np.float32], classifier: LetterHearing, text: LetterText, quiet: NDArray[np.float32]
 ) -> LetterPath:
     """The path of `text` through `heard`, the classifier's logarithms for one frame and more.
 
     `quiet`: float32[frames], 0..1, how silent energy says each frame is.
     """
-    emitted = emissions(heard, classifier, text, quiet)
-    states, likelihood = best_path(emitted, text)
-    return _read(heard_elsewhere(states, heard, emitted, text), heard, text, likelihood)
+    sounds = sounds_of(heard, classifier, quiet)
+    states, likelihood = classifier.best_way(ways_of(sounds, text))
+    states = heard_elsewhere(states, heard, sounds, text, classifier)
+    return _read(states, heard, text, likelihood)
 
 
 def _read(path: NDArray[np.int64], heard: NDArray[np.float32], text: LetterText, likelihood: float) -> LetterPath:

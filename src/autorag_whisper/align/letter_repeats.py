@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autorag_whisper.align.letter_search import emissions, forward, prices
+from autorag_whisper.align.best_way import forward
+from autorag_whisper.align.letter_search import sounds_of, ways_of
 from autorag_whisper.align.letter_text import BETWEEN, letter_text
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from autorag_whisper.align.best_way import Ways
     from autorag_whisper.align.letter_text import LetterText, Readings
-    from autorag_whisper.align.letters import LetterClassifier
+    from autorag_whisper.align.letters import LetterHearing
 
     Run = tuple[int, int]
     """Half-open: of words, or of states."""
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 def likeliest_without(
     heard: NDArray[np.float32],
-    classifier: LetterClassifier,
+    classifier: LetterHearing,
     readings: Sequence[Readings],
     quiet: NDArray[np.float32],
     runs: Sequence[Run],
@@ -48,7 +50,7 @@ def likeliest_without(
     run_of = {states: run for run in runs if (states := _states(text, run)) is not None}
     if not run_of:
         return []
-    found = _Search(text, list(run_of)).skipped(emissions(heard, classifier, text, quiet))
+    found = _Search(ways_of(sounds_of(heard, classifier, quiet), text), list(run_of)).skipped()
     return sorted(run_of[skip] for skip in found)
 
 
@@ -61,8 +63,8 @@ def _states(text: LetterText, run: Run) -> Run | None:
 class _Search:
     """The best way through a text's states that may go past some runs of them."""
 
-    def __init__(self, text: LetterText, skips: Sequence[Run]) -> None:
-        self._text, self._paid = text, prices(text)
+    def __init__(self, ways: Ways, skips: Sequence[Run]) -> None:
+        self._ways, self._paid = ways, ways.paid
         firsts_by_stop: dict[int, list[int]] = {}
         for first, stop in sorted(skips, key=lambda skip: (skip[1], skip[0])):
             firsts_by_stop.setdefault(stop, []).append(first)
@@ -72,10 +74,11 @@ class _Search:
         ]
         """For each end of a skip its last state, the last states before its begins, and what it saves."""
 
-    def skipped(self, emitted: NDArray[np.float32]) -> list[Run]:
+    def skipped(self) -> list[Run]:
         """The runs of states that the best way goes past."""
-        best = forward(emitted, self._text, self._paid, self._shorten)
-        state, found = self._before(best[-1], len(self._text.symbols) - 1)
+        emitted = self._ways.emitted
+        best = forward(emitted, self._ways, self._shorten)
+        state, found = self._before(best[-1], best.shape[1] - 1)
         for frame in range(len(emitted) - 1, 0, -1):
             before = best[frame - 1]
             if before[state] + emitted[frame, state] < best[frame, state]:  # it came from another state
@@ -99,7 +102,7 @@ class _Search:
 
         `best`: of the frame before, None before the first; there the state is -1.
         """
-        none = np.zeros(len(self._text.symbols), np.float32)
+        none = np.zeros(len(self._paid) - 1, np.float32)
         here = none if best is None else best + self._paid[1:]
         plain = np.maximum.accumulate(here)
         from_here = plain.copy()

@@ -7,23 +7,54 @@ the classifier was trained on, or any other letter. `scripts/train_letters.py` m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from autorag_whisper.align.best_way import best_way
 from autorag_whisper.blas_threads import one_blas_thread
 from autorag_whisper.fork_safety import at_work
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from autorag_whisper.align.best_way import Ways
+
 SILENCE = 0
 """The symbol of a frame in which nobody speaks."""
 
 
+class LetterHearing(Protocol):
+    """What hears letters in the output of one encoder, and finds ways through them. Thread-safe.
+
+    `LetterClassifier` is the reference; others hear the same up to the order of sums, and find the same ways.
+    """
+
+    @property
+    def alphabet(self) -> tuple[str, ...]: ...
+
+    @property
+    def prior(self) -> NDArray[np.float32]: ...
+
+    @property
+    def width(self) -> int: ...
+
+    def log_probabilities(self, encoded: NDArray[np.float32]) -> NDArray[np.float32]:
+        """float32[frames, symbols], natural logarithms, of float32[frames, width], a row of encoder output.
+
+        What was heard in a frame with a value that is no finite number is not a number. Raises ValueError for another
+        width.
+        """
+        ...
+
+    def best_way(self, ways: Ways) -> tuple[NDArray[np.int64], float]:
+        """As `align.best_way.best_way`, of numbers that are finite."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class LetterClassifier:
-    """Weights for the encoder of one model, all float32.
+    """A `LetterHearing` in numpy: weights for the encoder of one model, all float32.
 
     `mean`, `spread` [width]: of the encoder's output, over the speech of the training. `hidden_weights`
     [3 * width, hidden] takes the frame before, the frame and the frame behind. `output_weights` [hidden, symbols].
@@ -79,10 +110,6 @@ class LetterClassifier:
         return len(self.alphabet) + 1
 
     def log_probabilities(self, encoded: NDArray[np.float32]) -> NDArray[np.float32]:
-        """float32[frames, symbols], natural logarithms, of float32[frames, width], a row of encoder output.
-
-        Raises ValueError for another width.
-        """
         frames = np.subtract(np.asarray(encoded, np.float32), self.mean)
         frames /= self.spread
         size = len(self.hidden_bias)
@@ -100,3 +127,6 @@ class LetterClassifier:
             scores = hidden @ self.output_weights + self.output_bias
         scores -= scores.max(axis=1, keepdims=True)
         return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)), np.float32)
+
+    def best_way(self, ways: Ways) -> tuple[NDArray[np.int64], float]:
+        return best_way(ways)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from autorag_whisper.align.letters import LetterClassifier
+    from autorag_whisper.align.letters import LetterHearing
     from autorag_whisper.domain.audio import Samples
     from autorag_whisper.domain.device import Device
     from autorag_whisper.domain.notes import Note
@@ -126,7 +126,7 @@ class WhisperSpec(RecognizerSpec):
     vocabulary: int = 51_864
     options: frozenset[str] = frozenset(DECODING_OPTIONS)
     characters: CharacterHeads | None = None
-    letters: LetterClassifier | None = None
+    letters: LetterHearing | None = None
     spells_below: int | None = None
 
     @property
@@ -299,10 +299,10 @@ class WhisperModel(LoadedEngine, Protocol):
         """A row for each place (row, first encoder frame), one at least: every `step`-th of the `frames` from there."""
         ...
 
-    def as_array(self, encoded: Encoded) -> NDArray[np.float32]:
-        """The encoder output as float32[rows, frames, width] on the host, not to be written to; a card's is copied.
+    def as_arrays(self, encoded: Encoded) -> Sequence[NDArray[np.float32]]:
+        """Of each row the encoder output, float32[frames, width], on the host, not to be written to.
 
-        Of windows of different lengths as many frames as the longest has; a shorter one's last are 0.
+        A card's is copied; of others it is what the engine itself has.
         """
         ...
 

@@ -250,11 +250,11 @@ class CTranslate2Whisper:
     def _array(self, encoded: Encoded) -> NDArray[np.float32]:
         return np.asarray(_on_host(encoded.value) if self._spec.device.is_cuda else encoded.value)
 
-    def as_array(self, encoded: Encoded) -> NDArray[np.float32]:
-        with self._calls.call("as_array"):
+    def as_arrays(self, encoded: Encoded) -> Sequence[NDArray[np.float32]]:
+        with self._calls.call("as_arrays"):
             array = self._array(encoded).astype(np.float32, copy=False)
         array.flags.writeable = False
-        return array
+        return list(array)
 
     def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
         if not self._spec.multilingual:

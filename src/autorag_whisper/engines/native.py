@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ import numpy as np
 from autorag_whisper.domain.errors import EngineError, ModelDamaged
 from autorag_whisper.engines.base import WINDOW_FRAMES, Encoded, Hypothesis, TokenTimes, WhisperSpec
 from autorag_whisper.engines.in_flight import Engine, InFlight, failures
+from autorag_whisper.engines.native_letters import NativeLetters
 from autorag_whisper.engines.native_library import NativeUnavailableError, native_library
 from autorag_whisper.engines.native_model import Attention, NativeModel, NativeSearch, SpecialTokens
 from autorag_whisper.engines.native_threads import require_threads
@@ -89,7 +90,8 @@ def load(request: LoadRequest, instruction_set: str = "", library: NativeLibrary
     with at_work(waits=False), failures(engine, "load"):
         special = SpecialTokens(*tokenizer.special_tokens)
         model = NativeModel(library, tensors, special, instruction_set)
-    spec = _describe(request, shape, tokenizer, multilingual=multilingual)
+        letters = None if request.letters is None else NativeLetters(request.letters, library, instruction_set)
+    spec = replace(_describe(request, shape, tokenizer, multilingual=multilingual), letters=letters)
     return NativeWhisper(kept_in_forks(model), spec, tokenizer, config)
 
 
@@ -160,7 +162,6 @@ def _describe(
         languages=tokenizer.languages if multilingual else frozenset({"en"}),
         translates=multilingual,
         characters=request.characters,
-        letters=request.letters,
         vocabulary=tokenizer.size,
         notes=request.notes,
     )
@@ -232,13 +233,12 @@ class NativeWhisper:
             outputs = [_rows(encoded)[row].output[n : n + frames : step] for row, n in places]
             return _encoded([_Row(np.ascontiguousarray(output)) for output in outputs])
 
-    def as_array(self, encoded: Encoded) -> NDArray[np.float32]:
-        with self._call("as_array"):
-            outputs = [row.output for row in _rows(encoded)]
-            longest = max(map(len, outputs))
-            array = np.stack([np.pad(output, ((0, longest - len(output)), (0, 0))) for output in outputs])
-        array.flags.writeable = False
-        return array
+    def as_arrays(self, encoded: Encoded) -> Sequence[NDArray[np.float32]]:
+        with self._call("as_arrays"):
+            outputs = [row.output.view() for row in _rows(encoded)]
+        for output in outputs:
+            output.flags.writeable = False
+        return outputs
 
     def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
         if not self._spec.multilingual:

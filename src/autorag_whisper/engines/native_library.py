@@ -15,7 +15,7 @@ from autorag_whisper.domain.errors import Cancelled
 if TYPE_CHECKING:
     from autorag_whisper.engines.native_weights import WhisperShape
 
-ABI = 1
+ABI = 2
 _STEM, _SUFFIXES = "autorag_whisper_cpu", (".so", ".dylib", ".dll")
 _OK, _OUT_OF_MEMORY, _CANCELLED = 0, 3, 4
 
@@ -116,6 +116,9 @@ _STATUS: dict[str, list[Any]] = {
     "awc_generate": [_P, _P, _I, _P, _P, c.POINTER(CSearch), _P, c.POINTER(CTexts), _E],
     "awc_align": [_P, _P, _P, _I, _P, _I, _I, _P, _I, _I, _P, _P, _P, _E],
     "awc_forced_logits": [_P, _P, _P, _I, _P, _P, _E],
+    "awc_letters_new": [c.POINTER(CTensor), c.c_size_t, c.c_char_p, c.POINTER(_P), _E],
+    "awc_letters_hear": [_P, _P, _I, _P, _E],
+    "awc_best_way": [_P, _I, _I, _P, _I, _P, _P, _P, _P, _E],
 }
 """Functions whose result says whether they failed, and whose last argument says how."""
 _OTHERS: dict[str, tuple[Any, list[Any]]] = {
@@ -131,6 +134,7 @@ _OTHERS: dict[str, tuple[Any, list[Any]]] = {
     "awc_generate_bytes": (c.c_size_t, [_P, _I, _I, _I, _I]),
     "awc_model_trim": (None, [_P]),
     "awc_audio_free": (None, [_P]),
+    "awc_letters_free": (None, [_P]),
 }
 
 

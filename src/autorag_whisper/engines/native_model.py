@@ -96,7 +96,7 @@ class NativeModel:
         """Raises NativeCallError for tensors or an instruction set that the library refuses, MemoryError."""
         self._library = library
         self._audios: WeakSet[NativeAudio] = WeakSet()
-        table, _arrays = _c_tensors(tensors)
+        table, _arrays = c_tensors(tensors)
         tokens = CTokens(special.start_of_transcript, special.end_of_text, special.no_speech, special.no_timestamps)
         wanted, made = instruction_set.encode() or None, Pointer()
         library.call("awc_model_new", table, len(table), c.byref(tokens), wanted, c.byref(made))
@@ -285,7 +285,7 @@ def _handles(audios: Sequence[NativeAudio]) -> Any:
     return (Pointer * len(audios))(*[audio.handle for audio in audios])
 
 
-def _c_tensors(tensors: Mapping[str, Tensor]) -> tuple[Any, list[NDArray[np.generic]]]:
+def c_tensors(tensors: Mapping[str, Tensor]) -> tuple[Any, list[NDArray[np.generic]]]:
     """The table, and the arrays that must live as long as it is read."""
     arrays: dict[str, NDArray[np.generic]] = {}
     for name, tensor in tensors.items():

@@ -105,7 +105,7 @@ def encoder_frames(recognizer: WhisperModel, samples: Samples) -> NDArray[np.flo
     mel = log_mel(samples, spec.n_mels)
     features = np.zeros((1, spec.n_mels, window_frames(len(samples), strict=spec.strict_window)), np.float32)
     features[0, :, : mel.shape[1]] = mel[:, : features.shape[2]]
-    frames = recognizer.as_array(recognizer.encode(features))[0]
+    frames = recognizer.as_arrays(recognizer.encode(features))[0]
     return np.asarray(frames[: len(samples) // FRAME_SAMPLES], np.float16)
 
 

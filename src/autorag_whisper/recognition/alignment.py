@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from autorag_whisper.align.characters import Spelled
-    from autorag_whisper.align.letters import LetterClassifier
+    from autorag_whisper.align.letters import LetterHearing
     from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.engines.base import CharacterHeads, Encoded, WhisperModel
     from autorag_whisper.recognition.ctc_alignment import CtcAligner
@@ -91,7 +91,7 @@ class Alignment:
         return WordSource.INTERPOLATED if asked is Aligner.NONE else WordSource(asked.value)
 
     @property
-    def _classifier(self) -> LetterClassifier | None:
+    def _classifier(self) -> LetterHearing | None:
         """What hears the letters of the text. A translation has others than were spoken."""
         return None if self._options.task is Task.TRANSLATE else self._engine.spec.letters
 
@@ -182,7 +182,7 @@ class Alignment:
         left = [n for n, one in enumerate(before) if one.source is not WordSource.CTC]
         if classifier is None or not left:
             return before
-        output = self._tried(partial(self._engine.as_array, encoded))
+        output = self._tried(partial(self._engine.as_arrays, encoded))
         found = list(before)
         for n in left:
             heard = None
@@ -191,9 +191,7 @@ class Alignment:
             found[n] = heard or replace(before[n], classifier_failed=True)
         return found
 
-    def _heard(
-        self, output: NDArray[np.float32], one: Spoken, before: Aligned, classifier: LetterClassifier
-    ) -> Aligned:
+    def _heard(self, output: NDArray[np.float32], one: Spoken, before: Aligned, classifier: LetterHearing) -> Aligned:
         """The words of `before` where their letters are heard; `before` where it is another script's letters."""
         frames = output[: (one.frames + 1) // 2]
         all_said = bool(self._options.given_text)

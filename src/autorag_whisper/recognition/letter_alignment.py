@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from autorag_whisper.align.letter_path import LetterPath
     from autorag_whisper.align.letter_text import Readings
-    from autorag_whisper.align.letters import LetterClassifier
+    from autorag_whisper.align.letters import LetterHearing
     from autorag_whisper.domain.audio import SpeechChunk
 
 
@@ -58,7 +58,7 @@ class Heard:
 
 
 def heard_words(
-    classifier: LetterClassifier,
+    classifier: LetterHearing,
     output: NDArray[np.float32],
     chunk: SpeechChunk,
     words: Sequence[str],
@@ -80,7 +80,7 @@ def heard_words(
     path = hearing.path(ways)
     if path is None:
         return None
-    if not np.isfinite(path.likelihood):
+    if not np.isfinite(heard).all() or not np.isfinite(path.likelihood):
         message = "the encoder's output has values that are no numbers"
         raise ValueError(message)
     path, kept = (path, list(range(len(words)))) if all_said else hearing.as_often_as_said(path, words, ways)
@@ -106,7 +106,7 @@ class _Hearing:
     """What is heard in a chunk, and by whom."""
 
     heard: NDArray[np.float32]
-    classifier: LetterClassifier
+    classifier: LetterHearing
     quiet: NDArray[np.float32]
 
     def path(self, ways: Sequence[Readings]) -> LetterPath | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from autorag_whisper.align.letters import LetterClassifier
+    from autorag_whisper.align.letters import LetterHearing
     from autorag_whisper.engines.base import CharacterHeads, Decoding
     from autorag_whisper.testing.engine import Faults
 
@@ -88,7 +88,7 @@ class FakeWhisper(FakeEngine[WhisperSpec]):
         self._language, self._script = language, script or self._count
         self.decodings: list[Decoding] = []
 
-    def hearing(self, letters: LetterClassifier) -> Self:
+    def hearing(self, letters: LetterHearing) -> Self:
         """This one, with a classifier of letters; what it hears is the frames of its features, one of two."""
         self._spec = replace(self._spec, letters=letters)
         return self
@@ -113,11 +113,11 @@ class FakeWhisper(FakeEngine[WhisperSpec]):
             cut = [encoded.value[row, :, 2 * n : 2 * (n + frames)] for row, n in places]
             return Encoded(len(places), np.stack(cut))
 
-    def as_array(self, encoded: Encoded) -> NDArray[np.float32]:
-        with self._call("as_array"):
+    def as_arrays(self, encoded: Encoded) -> Sequence[NDArray[np.float32]]:
+        with self._call("as_arrays"):
             output = np.ascontiguousarray(encoded.value[:, :, ::2].transpose(0, 2, 1))
             output.flags.writeable = False
-            return output
+            return list(output)
 
     def detect_languages(self, encoded: Encoded) -> list[dict[str, float]]:
         with self._call("detect_language"):
