@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
+from examples import ALL
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 settings.register_profile(
     "explore",
     derandomize=False,
+    max_examples=ALL,
     database=None,
     deadline=None,
     print_blob=True,

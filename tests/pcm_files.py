@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +18,12 @@ _W64 = {name: name + bytes.fromhex("f3acd3118cd100c04f8edb8a") for name in (b"wa
 }
 
 
+@lru_cache(64)
 def voice(seconds: float = 2.0, channels: int = 1, seed: int = 0) -> NDArray[np.float64]:
-    """float64[n, channels] that moves like speech: harmonics of a wandering pitch in syllables, over a faint floor."""
+    """float64[n, channels] that moves like speech: harmonics of a wandering pitch in syllables, over a faint floor.
+
+    It is kept, as it takes longer than what most tests do with it: not to be written to.
+    """
     random = np.random.default_rng(seed)
     n = round(seconds * RATE)
     time_s = np.arange(n) / RATE
@@ -27,7 +32,9 @@ def voice(seconds: float = 2.0, channels: int = 1, seed: int = 0) -> NDArray[np.
     syllables = np.clip(np.sin(2 * np.pi * 2.5 * time_s + random.uniform(0, 6)), 0, 1) ** 0.5
     mono = 0.25 * np.asarray(sound) * syllables + 1e-3 * random.standard_normal(n)
     each = [mono * (1 - 0.1 * channel) + 1e-3 * channel * random.standard_normal(n) for channel in range(channels)]
-    return np.clip(np.stack(each, axis=1), -0.95, 0.95)
+    made = np.clip(np.stack(each, axis=1), -0.95, 0.95)
+    made.flags.writeable = False
+    return made
 
 
 @dataclass(frozen=True)

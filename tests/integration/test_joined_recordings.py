@@ -6,10 +6,11 @@ import io
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.audio.links import Window
+from examples import examples
 from made_media import decode, heard, write
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def test_tags_behind_a_recording_are_no_other_one(tmp_path: Path, suffix: str, t
 _PAGE, _FIRST = b"OggS\0\0page", b"OggS\0\2page"
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     links=st.lists(
         st.tuples(st.integers(1, 3), st.lists(st.binary(max_size=60), min_size=1, max_size=6)), min_size=1, max_size=5

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.audio.decode import MediaDecoder
@@ -28,6 +28,7 @@ from autorag_whisper.domain.errors import (
     MediaUnreadable,
     NoAudioStream,
 )
+from examples import examples
 from kit import read_manifest
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ def test_a_file_cut_off_anywhere_gives_what_is_left_or_says_why_not(
     assert lengths[-1] > 3 * RATE
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     suffix=st.sampled_from(["wav", "flac", "mka", "ogg"]),
     flips=st.lists(st.tuples(st.floats(0, 0.999), st.integers(1, 255)), min_size=1, max_size=30),

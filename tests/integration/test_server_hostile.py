@@ -19,7 +19,7 @@ import httpx
 import pytest
 import uvicorn
 from fastapi.responses import StreamingResponse
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.errors import EngineError, PoisonedFile
@@ -38,6 +38,7 @@ from autorag_whisper.server.running import config_of
 from autorag_whisper.server.settings import ServerSettings
 from autorag_whisper.testing import speech_samples, write_speech
 from autorag_whisper.worker.process import Gone
+from examples import examples
 from http_world import TRANSCRIPTIONS, Exchange, Gate, app_of, client_of, decoder_of, error_of, held_world, post, until
 from run_world import World
 
@@ -293,7 +294,7 @@ def strangers(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield client
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@examples(300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(OPTIONS, FIELDS)
 def test_whatever_is_asked_for_in_json_is_a_job_that_can_be_read_or_an_error_of_the_request(
     strangers: TestClient, options: dict[str, Any], fields: dict[str, Any]

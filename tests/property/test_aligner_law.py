@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.align.word_time import WordTime
@@ -32,6 +32,7 @@ from autorag_whisper.recognition.ctc_alignment import CtcAligner, HeldLeases
 from autorag_whisper.residency.alignment_models import AlignmentModels
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeEmitter, FakeWhisper, FakeWordAligner, Faults, speech_samples, write_speech
+from examples import examples
 from run_world import CARD, NO_CARD, World
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def test_every_kind_of_failure_at_every_stage_costs_no_word(stage: str, what: st
     st.sampled_from(ALIGNERS),
     st.booleans(),
 )
-@settings(max_examples=15, deadline=None)
+@examples(15, deadline=None)
 def test_any_failures_together_cost_no_word(
     talk: Path, attacks: dict[str, tuple[str, int]], aligner: Aligner, on_card: bool
 ) -> None:
@@ -211,7 +212,7 @@ MOMENTS = st.floats(-1, 5)
     st.sampled_from([*ALIGNERS, Aligner.NONE]),
     st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@examples(60, deadline=None)
 def test_whatever_an_aligner_says_no_word_overlaps_the_next_one(
     frames: list[int], spans: list[tuple[float, float] | None], aligner: Aligner, loses_its_place: bool
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -14,6 +13,7 @@ from autorag_whisper.domain.errors import DeviceError, EngineError
 from autorag_whisper.residency.alignment_models import AlignmentModels
 from autorag_whisper.telemetry import Telemetry
 from autorag_whisper.testing import FakeEmitter, speech_samples
+from examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,7 +142,7 @@ class Machine(RuleBasedStateMachine):
         assert not any(one.in_memory for one in self.made)
 
 
-Machine.TestCase.settings = settings(max_examples=150, stateful_step_count=25, deadline=None)
+Machine.TestCase.settings = examples(150, stateful_step_count=25, deadline=None)
 TestAlignmentModels = Machine.TestCase
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from autorag_whisper.gpu.arbiter import core
+from examples import examples
 
 CARD_BYTES = 100
 PATIENCE_S = 10.0
@@ -139,5 +139,5 @@ class Arbiter(RuleBasedStateMachine):
             assert self.state.grant.should_yield
 
 
-Arbiter.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+Arbiter.TestCase.settings = examples(200, stateful_step_count=40, deadline=None)
 TestArbiter = Arbiter.TestCase

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.errors import GpuBusy, GpuDirectoryUnsafe
@@ -22,6 +22,7 @@ from autorag_whisper.gpu.arbiter.directory import Directory
 from autorag_whisper.gpu.arbiter.lease import AtDeadline, LeaseRequest, Released, Tenant
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 from autorag_whisper.gpu.arbiter.status import look
+from examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -158,7 +159,7 @@ def test_while_one_holds_the_card_nobody_else_gets_it_until_it_is_given_back(att
 
 
 @given(st.lists(st.tuples(st.sampled_from(["ticket", "claim", "grant", "sock", "new"]), GARBAGE), max_size=5))
-@settings(max_examples=40, deadline=None)
+@examples(40, deadline=None)
 def test_whatever_the_files_say_the_card_changes_hands_and_status_can_be_told(files: list[tuple[str, bytes]]) -> None:
     with shared() as world:
         with world.one.lease("whisper", PATIENT):

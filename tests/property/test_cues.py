@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import accumulate, pairwise
 
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.transcript import Word, join_words
@@ -27,6 +27,7 @@ from autorag_whisper.format.presets import (
 )
 from autorag_whisper.format.text import columns, graphemes, one_line
 from autorag_whisper.format.timing import Timeline
+from examples import examples
 
 PRESETS = st.sampled_from([ALPHABET, RIGHT_TO_LEFT, CHINESE, JAPANESE, Preset(8, 5)])
 TICKS = st.sampled_from([1, 10])
@@ -154,7 +155,7 @@ def brief_speech(draw: st.DrawFn) -> tuple[list[Word], int]:
     return words, max(now, *(round(word.end_s * 1000) for word in words))
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(
     brief_speech(),
     st.sampled_from([Preset(8, 5), Preset(12, 9), Preset(9, 17, gap_ms=80), Preset(5, 4, cell_columns=2)]),

@@ -6,13 +6,14 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.device import CUDA, Hardware, OnYield
 from autorag_whisper.domain.errors import DeviceError
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.testing import speech_samples, write_speech
+from examples import examples
 from run_world import World
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def check(world: World, transcripts: list[Transcript], undisturbed: list[str]) -
     world.residency.check()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(
         st.tuples(st.sampled_from((*STAGES, "load")), st.integers(1, 8)), st.just(None), min_size=1, max_size=2
@@ -105,7 +106,7 @@ def test_out_of_memory_at_any_calls_singly_or_in_pairs_loses_and_doubles_no_chun
     check(world, transcribe(world, talks), undisturbed)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sets(st.tuples(st.sampled_from(("restore", *STAGES)), st.integers(1, 4)), max_size=1))
 def test_out_of_memory_when_a_model_comes_back_from_an_offload_alone_or_with_another_loses_no_chunk(
     talks: list[Path], undisturbed: list[str], another: set[tuple[str, int]]

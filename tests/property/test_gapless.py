@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.audio.chunking import WINDOW, ChunkingRules, GaplessChunker
@@ -16,6 +16,7 @@ from autorag_whisper.domain.audio import SpeechChunk
 from autorag_whisper.domain.request import TranscribeOptions
 from autorag_whisper.testing import FakeVoiceActivity
 from autorag_whisper.transcriber.reading import Reader
+from examples import examples
 
 RATE = 16_000
 rules = st.builds(
@@ -43,7 +44,7 @@ def gapless(samples: np.ndarray, given_rules: ChunkingRules, step: int) -> list[
     return [*chunks, *chunker.push(samples[:0], voice.finish()), *chunker.finish()]
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(rules, st.floats(0.01, 130), st.integers(0, 99), st.integers(100, 60_000))
 def test_chunks_without_voice_activity_are_all_of_the_sound_once(
     given_rules: ChunkingRules, seconds: float, seed: int, step: int
@@ -94,7 +95,7 @@ def read(samples: np.ndarray, options: TranscribeOptions) -> list[SpeechChunk]:
 moments = st.floats(0, 100).map(lambda x: round(x, 4))
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(st.lists(st.tuples(moments, moments), min_size=1, max_size=4), st.booleans(), st.integers(0, 99))
 def test_a_clip_is_heard_as_the_file_that_was_cut_out(bounds: list[tuple[float, float]], vad: bool, seed: int) -> None:
     samples = sound(90, seed)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.audio.decode import MediaDecoder
 from autorag_whisper.domain.errors import MediaError
 from autorag_whisper.domain.notes import NoteKind
+from examples import examples
 from kit import read_manifest, unpack_nasty
 from pcm_files import RATE, Pcm, aiff, au, caf, floats, integers, rf64, voice, w64, wav
 
@@ -44,7 +45,7 @@ def same(samples: np.ndarray, sound: np.ndarray, bits: int) -> bool:
 pcm_shapes = st.tuples(st.sampled_from([2, 3, 4]), st.integers(8, 32)).filter(lambda shape: shape[1] <= shape[0] * 8)
 
 
-@settings(max_examples=120, deadline=None)
+@examples(120, deadline=None)
 @given(
     shape=pcm_shapes,
     right=st.booleans(),
@@ -351,7 +352,7 @@ TRUE_FORMATS = {
 }  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150, deadline=None)
 @given(
     name=st.sampled_from(sorted(TRUE_FORMATS)),
     channels=st.sampled_from([1, 2]),

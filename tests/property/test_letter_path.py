@@ -6,13 +6,14 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.align import letter_path, letter_search
 from autorag_whisper.align.letter_edges import sharpened
 from autorag_whisper.align.letter_path import words_by_letters
 from autorag_whisper.align.letter_text import FOREIGN, letter_text
+from examples import examples
 from letter_hearing import planted, reading_classifier
 
 SMALL = reading_classifier(("a", "b", "c"))
@@ -120,7 +121,7 @@ def sentences_with_long_fillers(draw: st.DrawFn) -> tuple[list[str], str, list[t
 
 
 @given(sentences_with_long_fillers())
-@settings(max_examples=50, deadline=None)
+@examples(50, deadline=None)
 def test_a_long_filler_that_sounds_like_one_letter_takes_no_word_away_from_its_other_letters(
     case: tuple[list[str], str, list[tuple[int, int]]],
 ) -> None:
@@ -153,7 +154,7 @@ def test_a_word_beside_fillers_is_where_its_letters_are_heard(words: list[str], 
 
 
 @given(st.lists(st.text("abcdefgh", min_size=1, max_size=5), min_size=1, max_size=5), st.integers(0, 99), st.data())
-@settings(max_examples=50, deadline=None)
+@examples(50, deadline=None)
 def test_a_letter_that_is_drawn_out_stays_in_its_word(words: list[str], at: int, data: st.DataObject) -> None:
     heard, spans = "", []
     for n, word in enumerate(words):

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.archive.manifest import MANIFEST
 from autorag_whisper.cli.exits import KEPT
 from cli_world import World
+from examples import examples
 
 RECORDINGS = ("mon/rec1.wav", "tue/rec1.wav", "tue/rec1.mp3", "mon/x/rec1.wav")
 PLACES = st.tuples(
@@ -152,7 +153,7 @@ def check(disk: Disk, command: Run, before: dict[Path, str]) -> None:
             assert any(before[path] in text for path in folders for text in texts), name
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(STEPS)
 def test_no_byte_that_the_command_did_not_write_is_ever_lost(steps: list[object]) -> None:
     with tempfile.TemporaryDirectory() as folder:

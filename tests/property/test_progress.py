@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.audio.chunking import ChunkingRules
@@ -20,6 +20,7 @@ from autorag_whisper.testing import FakeVoiceActivity, speech_samples, write_spe
 from autorag_whisper.transcriber.assembly import Assembly
 from autorag_whisper.transcriber.file import RunFile
 from autorag_whisper.transcriber.reading import Reader
+from examples import examples
 from run_world import World
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def assert_lawful(told: list[Progress], duration_s: float) -> None:
     assert (told[-1].audio_s, told[-1].total_s) == (duration_s, duration_s)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(PARTS, st.data())
 def test_in_whatever_order_chunks_are_read_and_come_back_only_what_is_recognised_counts(
     parts: list[tuple[int, float]], data: st.DataObject
@@ -82,7 +83,7 @@ def test_in_whatever_order_chunks_are_read_and_come_back_only_what_is_recognised
     assert_lawful(told, len(samples) / 16_000)
 
 
-@settings(max_examples=15)
+@examples(15)
 @given(st.lists(PARTS, min_size=1, max_size=4), st.integers(1, 4), st.integers(0, 5))
 def test_every_file_of_a_run_is_told_apart_and_its_progress_never_runs_back(
     files: list[list[tuple[int, float]]], batch_size: int, failing: int

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -12,6 +11,7 @@ from autorag_whisper.domain.device import CUDA, ModelKey, OnYield
 from autorag_whisper.domain.errors import EngineError, ModelBusy
 from autorag_whisper.residency.footprints import Footprints
 from autorag_whisper.residency.recognition_models import RecognitionModels
+from examples import examples
 from residents import Resident, World
 
 ON_CARD = tuple(ModelKey(name, CUDA, "float16") for name in ("tiny", "base", "small", "medium"))
@@ -180,5 +180,5 @@ class Machine(RuleBasedStateMachine):
         assert self.world.in_memory == 0
 
 
-Machine.TestCase.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+Machine.TestCase.settings = examples(150, stateful_step_count=30, deadline=None)
 TestResidency = Machine.TestCase

@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from autorag_whisper.domain.device import LoadReason, ModelKey
 from autorag_whisper.domain.errors import EngineError, ModelBusy
 from autorag_whisper.residency.recognition_models import RecognitionModels
+from examples import examples
 from residents import KEYS, Resident, RushingClock, World
 
 if TYPE_CHECKING:
@@ -133,12 +134,12 @@ class ResidencyMachine(RuleBasedStateMachine):
 
 
 TestResidencyStepByStep = ResidencyMachine.TestCase
-TestResidencyStepByStep.settings = settings(max_examples=100, stateful_step_count=30)
+TestResidencyStepByStep.settings = examples(100, stateful_step_count=30)
 
 actions = st.lists(st.tuples(st.sampled_from(["use", "use", "use", "release", "evict", "fail"]), keys), max_size=12)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(scripts=st.lists(actions, min_size=2, max_size=6))
 def test_whatever_threads_do_at_once_no_lease_sees_a_closed_model_and_no_key_has_two_copies(
     scripts: list[list[tuple[str, ModelKey]]],
@@ -184,7 +185,7 @@ def test_whatever_threads_do_at_once_no_lease_sees_a_closed_model_and_no_key_has
     assert world.in_memory == 0
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(threads=st.integers(2, 8), leases=st.integers(1, 20))
 def test_a_model_that_is_never_released_is_loaded_once_however_often_it_is_leased(threads: int, leases: int) -> None:
     world = World()

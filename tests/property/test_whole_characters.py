@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autorag_whisper.align.tokens import split_words
@@ -19,6 +19,7 @@ from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
 from autorag_whisper.engines.whole_characters import whole
 from autorag_whisper.format import FORMATS, render
 from autorag_whisper.models.store import ModelStore
+from examples import examples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +84,7 @@ def assert_is_text(model: str, token_ids: Sequence[int], language: str) -> tuple
     st.lists(st.one_of(st.integers(0, 50_256), st.integers(50_257, 51_863)), max_size=40),  # text, and special tokens
     st.sampled_from(["en", "zh", "ru"]),
 )
-@settings(max_examples=300, deadline=None)
+@examples(300, deadline=None)
 @example("base", [171, 120], "zh")
 @example("base", [50_266, 171, 50_266, 120, 11, 50_266], "ru")
 def test_any_tokens_become_text(model: str, token_ids: list[int], language: str) -> None:
@@ -91,14 +92,14 @@ def test_any_tokens_become_text(model: str, token_ids: list[int], language: str)
 
 
 @given(st.sampled_from(MODELS), texts)
-@settings(max_examples=200, deadline=None)
+@examples(200, deadline=None)
 def test_a_text_without_halves_stays_as_it_is(model: str, text: str) -> None:
     ids = tuple(tokenizer(model).encode(text))
     assert assert_is_text(model, ids, "en") == ids
 
 
 @given(st.sampled_from(MODELS), st.lists(st.one_of(texts, HALVES), max_size=6))
-@settings(max_examples=300, deadline=None)
+@examples(300, deadline=None)
 def test_of_texts_with_halves_between_them_no_character_is_lost(model: str, parts: list[str | bytes]) -> None:
     kept = assert_is_text(model, cut(model, parts), "en")
     data = b"".join(part.encode() if isinstance(part, str) else part for part in parts)
