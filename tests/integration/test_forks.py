@@ -20,8 +20,9 @@ from autorag_whisper.per_process import PerProcess
 from autorag_whisper.residency.alignment_models import AlignmentModels
 from autorag_whisper.residency.recognition_models import RecognitionModels
 from autorag_whisper.telemetry import Telemetry
-from autorag_whisper.testing import FakeEmitter, FakeWhisper
+from autorag_whisper.testing import FakeEmitter, FakeWhisper, write_speech
 from autorag_whisper.transcriber.transcriber import Transcriber
+from made_media import RATE, decode
 from quiet import until_quiet
 from run_world import World
 
@@ -34,6 +35,12 @@ WAIT_S = 30.0
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
 
+@pytest.fixture(scope="module")
+def sample(demo_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first 7 s, as each process hears it several times."""
+    return write_speech(tmp_path_factory.mktemp("sample") / "sample.wav", decode(demo_sample)[0][: 7 * RATE])
+
+
 def forking(root: Path, what: str, file: Path) -> list[str]:
     command = [sys.executable, str(root / "tests" / "forking.py"), what, str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
@@ -41,33 +48,31 @@ def forking(root: Path, what: str, file: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_children_forked_in_the_midst_of_work_work_and_leave_the_parents_work_alone(
-    root: Path, demo_sample: Path
-) -> None:
+def test_children_forked_in_the_midst_of_work_work_and_leave_the_parents_work_alone(root: Path, sample: Path) -> None:
     # Before: a child that used what its parent had loaded waited for threads that it did not have, for ever, and one
     # that did not use it crashed at its own exit.
-    said = forking(root, "after_use", demo_sample)
+    said = forking(root, "after_use", sample)
     assert said == ["child True True True cpu", "exit status 0"] * 3 + ["parent True True"]
 
 
-def test_a_child_of_a_parent_that_loaded_nothing_works(root: Path, demo_sample: Path) -> None:
-    [child, status] = forking(root, "before_load", demo_sample)
+def test_a_child_of_a_parent_that_loaded_nothing_works(root: Path, sample: Path) -> None:
+    [child, status] = forking(root, "before_load", sample)
     assert child.split()[1] == child.split()[2] != "0"
     assert status == "exit status 0"
 
 
-def test_a_child_that_uses_nothing_ends_as_any_other(root: Path, demo_sample: Path) -> None:
-    assert forking(root, "untouched", demo_sample) == ["child", "exit status 0"]
+def test_a_child_that_uses_nothing_ends_as_any_other(root: Path, sample: Path) -> None:
+    assert forking(root, "untouched", sample) == ["child", "exit status 0"]
 
 
-def test_a_pool_of_forked_processes_works(root: Path, demo_sample: Path) -> None:
-    assert forking(root, "pool", demo_sample) == ["[True, True, True, True]"]
+def test_a_pool_of_forked_processes_works(root: Path, sample: Path) -> None:
+    assert forking(root, "pool", sample) == ["[True, True, True, True]"]
 
 
 @pytest.mark.parametrize("product", ["log_mel", "log_probabilities"])
-def test_a_fork_in_the_midst_of_a_matrix_product_comes_back(root: Path, demo_sample: Path, product: str) -> None:
+def test_a_fork_in_the_midst_of_a_matrix_product_comes_back(root: Path, sample: Path, product: str) -> None:
     # Before: OpenBLAS ended its threads for the fork while one of them was at work, and both waited for ever.
-    assert forking(root, product, demo_sample) == ["all"]
+    assert forking(root, product, sample) == ["all"]
 
 
 def test_a_call_within_a_call_does_not_wait_for_a_fork_that_waits_for_it() -> None:
