@@ -26,6 +26,8 @@ export class ApiError extends Error {
     this.status = status;
     this.code = code;
     this.body = body;
+    /** Whether the same may succeed later. */
+    this.mayPass = !status || status >= 500 || [408, 423, 429].includes(status);
   }
 }
 

@@ -2,6 +2,7 @@
 
 /**
  * @typedef {import("./api.js").Word} Word
+ * @typedef {Pick<Word, "word" | "space_before">} Token
  * @typedef {{words: readonly Word[], language_code: string, pending?: boolean}} Seg  `pending`: its times are estimates that
  *   the service has still to replace
  * @typedef {readonly Seg[]} Doc
@@ -15,7 +16,7 @@ export const docOf = (transcript) =>
 /** @type {WeakMap<Seg, string>} */
 const texts = new WeakMap();
 
-/** @param {readonly {word: string, space_before: boolean}[]} words */
+/** @param {readonly Token[]} words */
 export const joined = (words) => words.map((word, at) => (at && word.space_before ? " " : "") + word.word).join("");
 
 /** @param {Seg} segment */
@@ -28,7 +29,7 @@ export function textOf(segment) {
   return text;
 }
 
-/** How many words begin before a place in their text. @param {readonly {word: string, space_before: boolean}[]} words @param {number} place */
+/** How many words begin before a place in their text. @param {readonly Token[]} words @param {number} place */
 export function wordsBefore(words, place) {
   let end = 0;
   for (let i = 0; i < words.length; i += 1) {
@@ -97,7 +98,7 @@ const NO_BLANKS = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Scrip
 /** What no word may have in it; it may come with what somebody pastes. */
 const CONTROLS = /[\p{Cc}\u2028\u2029]/gu;
 
-/** What of a text becomes a word each. @param {string} text @param {string} language @returns {{word: string, space_before: boolean}[]} */
+/** What of a text becomes a word each. @param {string} text @param {string} language @returns {Token[]} */
 export function tokens(text, language) {
   return text.replaceAll(CONTROLS, " ").trim().split(/\s+/u).filter(Boolean).flatMap((piece) => {
     if (!NO_BLANKS.test(piece)) return [{ word: piece, space_before: true }];
@@ -181,7 +182,7 @@ function matched(old, made) {
   return found;
 }
 
-/** Words with estimated times, by their lengths. @param {{word: string, space_before: boolean}[]} made @param {number} start @param {number} end @returns {Word[]} */
+/** Words with estimated times, by their lengths. @param {Token[]} made @param {number} start @param {number} end @returns {Word[]} */
 function spread(made, start, end) {
   const until = Math.max(start, end);
   const total = made.reduce((sum, { word }) => sum + word.length, 0);

@@ -4,7 +4,7 @@ import { FORMATS, downloadArchive, wantedFormats } from "./archive.js";
 import { cuesOf } from "./cues.js";
 import { lastNotAbove } from "./doc.js";
 import { t } from "./strings.js";
-import { Dialog, Icon, Tool, clock, download, html, remember, remembered, tellError, useEffect, useRef, useState } from "./ui.js";
+import { Dialog, Icon, Tool, clock, download, html, remember, remembered, tellError, useEffect, useRef, useState, valued } from "./ui.js";
 
 const SUBTITLES = new Set(["srt", "vtt", "ass"]);
 const SUFFIXES = /** @type {Record<string, string>} */ ({ words: "words.json" });
@@ -104,7 +104,7 @@ export function Exporting({ reading, session, onClose }) {
     }
   };
   const choice = (/** @type {string} */ name, /** @type {string[]} */ values) => html`<label class="field">${t(name)}
-    <select value=${settings[name] ?? ""} onChange=${(/** @type {any} */ event) => set(name, event.target.value)}>
+    <select value=${settings[name] ?? ""} onChange=${valued((value) => set(name, value))}>
       ${values.map((value) => html`<option value=${value} selected=${value === (settings[name] ?? "")}>${t(`${name}_${value || "default"}`)}</option>`)}</select></label>`;
   return html`<${Dialog} title=${t("export")} onClose=${onClose} wide>
     <div class=${`exporting ${isSubtitles ? "with-preview" : ""}`}>
@@ -114,7 +114,7 @@ export function Exporting({ reading, session, onClose }) {
       ${isSubtitles &&
       html`<div class="settings"><div class="options">
           ${choice("style", ["", "netflix", "bbc", "ted"])}${choice("highlight", ["", "underline", "karaoke"])}
-          ${NUMBERS.map(([name, least, most]) => html`<label class="field">${t(name)}<input type="number" min=${least} max=${most} placeholder=${t("automatic")} value=${settings[name] ?? ""} onInput=${(/** @type {any} */ event) => set(name, event.target.value)} /></label>`)}
+          ${NUMBERS.map(([name, least, most]) => html`<label class="field">${t(name)}<input type="number" min=${least} max=${most} placeholder=${t("automatic")} value=${settings[name] ?? ""} onInput=${valued((value) => set(name, value))} /></label>`)}
         </div>
         ${problem && html`<p class="small" role="alert" style=${{ color: "var(--bad)" }}>${problem}</p>`}
         <${Preview} cues=${cues} player=${reading.player.value} /></div>`}

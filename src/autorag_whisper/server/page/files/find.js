@@ -2,7 +2,7 @@
 import { wordsBefore } from "./doc.js";
 import { found, nextBehind, replaced } from "./finding.js";
 import { t } from "./strings.js";
-import { Tool, html, toast, useEffect, useRef, useSignal, useState } from "./ui.js";
+import { Tool, html, toast, useEffect, useRef, useSignal, useState, valued } from "./ui.js";
 
 /** @typedef {import("./finding.js").Found} Found */
 
@@ -109,7 +109,7 @@ export function Find({ reading, session, onClose }) {
     <input ref=${field} id="find-what" class="input" placeholder=${t("find")} aria-label=${t("find")} value=${query} onInput=${change} dir="auto" autofocus />
     <span class="small soft tnum find-count" role="status">${query ? `${all.length ? here + 1 : 0} / ${all.length}` : ""}</span>
     <${Tool} icon="back" label=${t("previous")} onClick=${() => go(here - 1)} /><span class="turned"><${Tool} icon="back" label=${t("next")} onClick=${() => go(here + 1)} /></span>
-    <input id="find-by" class="input" placeholder=${t("replace_by")} aria-label=${t("replace_by")} value=${by} onInput=${(/** @type {any} */ event) => setBy(event.target.value)} dir="auto" />
+    <input id="find-by" class="input" placeholder=${t("replace_by")} aria-label=${t("replace_by")} value=${by} onInput=${valued(setBy)} dir="auto" />
     <button type="button" class="button" disabled=${!all.length} onClick=${replaceHere}>${t("replace")}</button>
     <button type="button" class="button" id="replace-all" disabled=${!all.length} onClick=${() => replace(all)}>${t("replace_all")}</button>
     <span class="row wrap"><label class="check small"><input type="checkbox" id="find-whole" checked=${whole} onChange=${() => setWhole(!whole)} />${t("whole_words")}</label>

@@ -2,7 +2,7 @@
 import { api } from "./api.js";
 import { jobs, listState, share, speed } from "./jobs.js";
 import { t } from "./strings.js";
-import { Icon, Menu, clock, html, remember, remembered, span, tellError, useEffect, useLayoutEffect, useRef, useSignal, useState } from "./ui.js";
+import { Icon, Menu, clock, html, remember, remembered, span, tellError, useEffect, useLayoutEffect, useRef, useSignal, useState, valued } from "./ui.js";
 import { Uploads } from "./uploads_view.js";
 import { uploads } from "./uploads.js";
 import { openArchive } from "./archive.js";
@@ -136,7 +136,7 @@ export function JobsList({ current }) {
   const shown = all.filter(fits).sort(ORDERS[order] ?? ORDERS.newest);
   /** @param {string} label @param {string} value @param {[string, string][]} choices @param {(value: string) => void} set */
   const choice = (label, value, choices, set) =>
-    html`<select class="input" aria-label=${label} value=${value} onChange=${(/** @type {any} */ event) => set(event.target.value)}>
+    html`<select class="input" aria-label=${label} value=${value} onChange=${valued(set)}>
       ${choices.map(([name, told]) => html`<option value=${name} selected=${name === value}>${told}</option>`)}
     </select>`;
   /** @param {Record<string, unknown>} table @param {string} prefix @returns {[string, string][]} */
@@ -149,7 +149,7 @@ export function JobsList({ current }) {
     <div class="side-head">
       <div class="search"><${Icon} name="find" />
         <input id="search" class="input" type="search" placeholder=${t("search_all")} aria-label=${t("search_all")} value=${query}
-          onInput=${(/** @type {any} */ event) => setQuery(event.target.value)} /></div>
+          onInput=${valued(setQuery)} /></div>
       <div class="row">
         ${choice(t("filter"), filter, [...told(FILTERS, "filter_"), ...folders.map((name) => /** @type {[string, string]} */ ([`${FOLDER}${name}`, `${name}/`]))], setFilter)}
         ${choice(t("order"), order, told(ORDERS, "order_"), chooseOrder)}

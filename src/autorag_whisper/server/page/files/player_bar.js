@@ -1,7 +1,7 @@
 // What is below the text: the waveform and the controls of the player.
 import { RATES } from "./player.js";
 import { t } from "./strings.js";
-import { Icon, Tool, clock, html, span, useEffect, useLayoutEffect, useRef, useSignal } from "./ui.js";
+import { Icon, Tool, clock, html, span, useEffect, useLayoutEffect, useRef, useSignal, valued } from "./ui.js";
 
 /** @param {{player: import("./player.js").Player, skip: number, onLoop: () => void, follows: boolean, onFollow: () => void}} props */
 export function PlayerBar({ player, skip, onLoop, follows, onFollow }) {
@@ -33,7 +33,7 @@ export function PlayerBar({ player, skip, onLoop, follows, onFollow }) {
     ${problem && html`<div class="player-problem soft small">${problem}</div>`}
     <div class="wave" ref=${wave} aria-hidden="true"></div>
     <input ref=${range} class="seek only-heard" type="range" min="0" max=${duration} step="0.1" aria-label=${t("position_in_recording")}
-      onInput=${(/** @type {any} */ event) => player.seek(Number(event.target.value))} />
+      onInput=${valued((value) => player.seek(Number(value)))} />
     <div class="row controls" dir="ltr">
       <span class="tnum times"><span ref=${time}></span><span class="soft"> / ${span(duration)}</span></span>
       <span class="grow"></span>
@@ -44,7 +44,7 @@ export function PlayerBar({ player, skip, onLoop, follows, onFollow }) {
       <span class="grow"></span>
       <${Tool} icon="loop" id="loop" label=${loop ? t("loop_end") : t("loop")} aria-pressed=${loop ? "true" : "false"} onClick=${onLoop} disabled=${!!problem} />
       <${Tool} icon="follow" label=${t("follow")} aria-pressed=${follows ? "true" : "false"} onClick=${onFollow} />
-      <select class="rate" aria-label=${t("speed")} value=${String(rate)} onChange=${(/** @type {any} */ event) => player.setRate(Number(event.target.value))}>
+      <select class="rate" aria-label=${t("speed")} value=${String(rate)} onChange=${valued((value) => player.setRate(Number(value)))}>
         ${RATES.map((one) => html`<option value=${String(one)} selected=${one === rate}>${one} ×</option>`)}
       </select>
     </div>

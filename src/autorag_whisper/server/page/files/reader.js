@@ -8,7 +8,7 @@ import { bind } from "./keyboard.js";
 import { PlayerBar } from "./player_bar.js";
 import { Reading } from "./reading.js";
 import { languageName, t } from "./strings.js";
-import { Dialog, Icon, Menu, Tool, clock, copyText, html, span, tellError, toast, useEffect, useLayoutEffect, useRef, useSignal, useState } from "./ui.js";
+import { Dialog, Icon, Menu, Tool, clock, copyText, html, span, tellError, toast, useEffect, useLayoutEffect, useRef, useSignal, useState, valued } from "./ui.js";
 import { signal } from "./vendor/signals-core.js";
 import { Versions } from "./versions.js";
 import { SOURCES, doubt } from "./view.js";
@@ -44,7 +44,7 @@ function Title({ job }) {
     isLeft.current = event.key === "Escape";
     if (event.key === "Enter" || event.key === "Escape") /** @type {HTMLElement} */ (event.target).blur();
   };
-  const typing = (/** @type {any} */ event) => setTyped(event.target.value);
+  const typing = valued(setTyped);
   if (typed !== null) return html`<input class="input title" id="title" dir="auto" aria-label=${t("name")} value=${typed} maxlength="200" onInput=${typing} onBlur=${done} onKeyDown=${keys} ref=${focus} />`;
   return html`<h1 class="clip" dir="auto"><button type="button" class="title" title=${t("rename")} onClick=${begin}>${job.name}</button></h1>`;
 }

@@ -10,6 +10,8 @@ import { remember, remembered, tellError, toast } from "./ui.js";
 import { signal } from "./vendor/signals-core.js";
 
 /**
+ * @typedef {import("./api.js").ApiError} ApiError
+ * @typedef {import("./api.js").Version} Version
  * @typedef {import("./doc.js").Doc} Doc
  * @typedef {import("./doc.js").Seg} Seg
  * @typedef {"saved" | "saving" | "unsaved" | "offline" | "conflict" | "refused"} SaveState
@@ -29,11 +31,11 @@ export const author = () => {
   return made;
 };
 
-/** Whether the next save takes its place: of the same user's, in another window. @param {import("./api.js").Version} version */
+/** Whether the next save takes its place: of the same user's, in another window. @param {Version} version */
 const isOwnDraft = ({ draft, author: by }) => draft && by === author();
 
 export class Session {
-  /** @param {string} id @param {import("./api.js").Version} version */
+  /** @param {string} id @param {Version} version */
   constructor(id, version) {
     this.id = id;
     this.version = version.version;
@@ -46,7 +48,7 @@ export class Session {
     /** What was sent last to be saved: its answer may be lost. @type {Doc | null} */
     this.sent = null;
     /** The other side's version where both changed the same place. */
-    this.theirs = signal(/** @type {import("./api.js").Version | null} */ (null));
+    this.theirs = signal(/** @type {Version | null} */ (null));
     /** Whose changes were taken in, last. */
     this.merged = signal(/** @type {{name: string} | null} */ (null));
     this.isLeft = false;
@@ -178,9 +180,9 @@ export class Session {
 
   /** Whether to try again. @param {unknown} error @param {number} tries @returns {Promise<boolean>} */
   async failed(error, tries) {
-    const { status = -1, code = "", message = String(error) } = /** @type {import("./api.js").ApiError} */ (error);
+    const { status = -1, code = "", message = String(error), mayPass = false } = /** @type {ApiError} */ (error);
     if (status === 412 || code === REPLACED) return this.meet().catch((other) => this.failed(other, tries));
-    if (status === 0 || status === 408 || status === 429 || status >= 500) {
+    if (mayPass) {
       if (this.isLeft && !tries) toast(t("offline"));
       this.state.value = "offline";
       await wait(Math.min(1000 * 2 ** tries, 10_000));
@@ -207,10 +209,10 @@ export class Session {
         // What a person wrote is not the recogniser's to doubt.
         words = found.words.map(({ changed, ...word }) => (changed ? { ...word, probability: 1 } : word));
       } catch (error) {
-        const { status = -1, code = "" } = /** @type {import("./api.js").ApiError} */ (error);
+        const { code = "", message = "", mayPass = true } = /** @type {ApiError} */ (error);
         if (code === "no_media") this.hasMedia = false;
-        else if (code === REPLACED || !(status >= 400 && status < 500) || status === 429 || status === 408) throw error;
-        else this.problem.value = /** @type {Error} */ (error).message;
+        else if (mayPass || code === REPLACED) throw error;
+        else this.problem.value = message;
       }
     }
     const place = this.history.now.indexOf(segment);
@@ -272,14 +274,14 @@ export class Session {
     return true;
   }
 
-  /** @param {import("./api.js").Version} latest @param {Doc} doc what it has */
+  /** @param {Version} latest @param {Doc} doc what it has */
   met(latest, doc) {
     this.version = latest.version;
     this.base = doc;
     this.looks = false;
   }
 
-  /** Nobody is there to be asked: theirs stays, and what was written here is a version of its own. @param {import("./api.js").Version} latest @param {Doc} theirs */
+  /** Nobody is there to be asked: theirs stays, and what was written here is a version of its own. @param {Version} latest @param {Doc} theirs */
   async giveWay(latest, theirs) {
     const mine = /** @type {Doc} */ (merged(this.base, this.history.now, theirs, "mine"));
     const known = isOwnDraft(latest) ? (await api.restore(this.id, latest.version, latest.version, author())).version : latest.version;
@@ -307,7 +309,7 @@ export class Session {
     void this.sync();
   }
 
-  /** A version of the service's takes the place of what is shown; undo brings that back. @param {import("./api.js").Version} latest */
+  /** A version of the service's takes the place of what is shown; undo brings that back. @param {Version} latest */
   adopt(latest) {
     this.met(latest, shared(this.base, docOf(latest.transcript)));
     this.history.push(this.base);

@@ -22,6 +22,9 @@ export function useSignal(from) {
   return from.value;
 }
 
+/** A handler that gives a field's text on. @param {(value: string) => void} set */
+export const valued = (set) => (/** @type {any} */ event) => set(event.target.value);
+
 const PATHS = {
   add: "M12 5v14M5 12h14",
   archive: "M3 7l2-3h14l2 3M3 7v13h18V7M3 7h18M12 11v6M9 14l3 3 3-3",

@@ -84,10 +84,9 @@ async function run(upload) {
       return;
     } catch (error) {
       if (upload.stop.signal.aborted) return;
-      const { status = 0, code = "", message = String(error) } = /** @type {ApiError} */ (error);
-      const mayPass = status === 0 || status === 408 || status === 423 || status === 429 || status >= 500 || code === "offset_mismatch";
+      const { code = "", message = String(error), mayPass = true } = /** @type {ApiError} */ (error);
       if (code === "upload_not_found") upload.place = "";
-      else if (!mayPass) {
+      else if (!mayPass && code !== "offset_mismatch") {
         set(upload, { state: "failed", message });
         return;
       }

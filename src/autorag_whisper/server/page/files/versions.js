@@ -3,7 +3,7 @@ import { api } from "./api.js";
 import { joined } from "./doc.js";
 import { author } from "./session.js";
 import { lang, t } from "./strings.js";
-import { Dialog, html, remember, tellError, toast, useEffect, useState } from "./ui.js";
+import { Dialog, html, remember, tellError, toast, useEffect, useState, valued } from "./ui.js";
 
 /** @param {{reading: import("./reading.js").Reading, session: import("./session.js").Session, onClose: () => void}} props */
 export function Versions({ reading, session, onClose }) {
@@ -28,7 +28,7 @@ export function Versions({ reading, session, onClose }) {
     }
   };
   return html`<${Dialog} title=${t("versions")} onClose=${onClose} wide>
-    <label class="field">${t("your_name")}<input value=${author()} maxlength="60" onChange=${(/** @type {any} */ event) => remember("author", event.target.value.trim())} /></label>
+    <label class="field">${t("your_name")}<input value=${author()} maxlength="60" onChange=${valued((value) => remember("author", value.trim()))} /></label>
     ${!all && html`<p class="soft">${t("loading")}</p>`}
     <div>${all?.map(
       (one) => html`<div class="version" key=${one.version}>

@@ -6,10 +6,12 @@ import { t } from "./strings.js";
 /**
  * @typedef {import("./doc.js").Doc} Doc
  * @typedef {import("./doc.js").Word} Word
- * @typedef {{kind: "segment", at: number, segment: import("./doc.js").Seg} | {kind: "rejected", rejected: import("./api.js").Rejected}} Row
+ * @typedef {import("./doc.js").Seg} Seg
+ * @typedef {import("./doc.js").WordIndex} WordIndex
+ * @typedef {{kind: "segment", at: number, segment: Seg} | {kind: "rejected", rejected: import("./api.js").Rejected}} Row
  * @typedef {{play: (time: number, word: number) => void, edit: (segment: number, word: number) => void, focused: (word: Word | null) => void,
- *   unfollow: () => void, rendered: () => void, placeOf: (segment: import("./doc.js").Seg) => number}} On
- * @typedef {{segment: import("./doc.js").Seg, element: HTMLElement, row: number, isChanged: () => boolean, finish: () => void}} Editor
+ *   unfollow: () => void, rendered: () => void, placeOf: (segment: Seg) => number}} On
+ * @typedef {{segment: Seg, element: HTMLElement, row: number, isChanged: () => boolean, finish: () => void}} Editor
  *   what somebody writes at, and its row
  */
 
@@ -47,7 +49,7 @@ export class TextView {
     this.focus = 0;
     /** @type {Editor | null} */
     this.editor = null;
-    /** @type {import("./doc.js").WordIndex | null} */
+    /** @type {WordIndex | null} */
     this.index = null;
     this.language = "";
     /** @type {HTMLElement | null} */
@@ -70,7 +72,7 @@ export class TextView {
     this.resized.disconnect();
   }
 
-  /** @param {Doc} doc @param {import("./doc.js").WordIndex} index @param {readonly import("./api.js").Rejected[]} rejected */
+  /** @param {Doc} doc @param {WordIndex} index @param {readonly import("./api.js").Rejected[]} rejected */
   set(doc, index, rejected) {
     const anchor = this.anchor();
     const hadFocus = this.wordOf(document.activeElement) >= 0 && this.root.contains(document.activeElement);
@@ -283,7 +285,7 @@ export class TextView {
 
   /** @param {HTMLElement} text @param {Extract<Row, {kind: "segment"}>} row */
   words(text, { at, segment }) {
-    const first = /** @type {import("./doc.js").WordIndex} */ (this.index).first[at];
+    const first = /** @type {WordIndex} */ (this.index).first[at];
     let before = first ? /** @type {any} */ (this.index).ends[first - 1] : 0;
     segment.words.forEach((word, i) => {
       if (i && word.space_before) text.append(" ");
