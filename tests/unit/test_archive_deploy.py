@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 
@@ -24,7 +25,12 @@ def taken(arguments: list[str]) -> dict[str, Any]:
     """The options of a command line that begins with `autorag-whisper`. Raises click's errors."""
     assert arguments[:3] == ["autorag-whisper", "archive", "run"]
     archive = cli.get_command(None, "archive")  # type: ignore[arg-type]  # it asks for none
-    with archive.commands["run"].make_context("run", arguments[3:]) as context:  # type: ignore[union-attr]  # it is a group
+    assert isinstance(archive, click.Group)
+    # A command keeps the help option of the first context that it is asked in: `-h` is that of the one above.
+    with (
+        archive.make_context("archive", arguments[2:]) as above,
+        archive.commands["run"].make_context("run", arguments[3:], parent=above) as context,
+    ):
         return context.params
 
 

@@ -48,14 +48,15 @@ def calls() -> Iterator[tuple[str, str]]:
 CALLS = list(calls())
 
 
-def parse(command: click.Command, arguments: list[str], name: str) -> None:
+def parse(command: click.Command, arguments: list[str], name: str, above: click.Context | None = None) -> None:
     """Raises click.UsageError where an option or a subcommand does not exist, or a value is none of the allowed."""
-    with command.make_context(name, list(arguments)) as context:
+    # A command keeps the help option of the first context that it is asked in: `-h` is that of the one above.
+    with command.make_context(name, list(arguments), parent=above) as context:
         if isinstance(command, click.Group):
             rest: list[str] = [*context._protected_args, *context.args]
             found, sub, left = command.resolve_command(context, rest)
             assert sub is not None
-            parse(sub, left, str(found))
+            parse(sub, left, str(found), context)
 
 
 def test_pages_show_calls_of_the_command() -> None:
