@@ -141,14 +141,20 @@ def test_what_a_server_that_died_had_in_hand_is_done_by_the_others(
     assert sorted(results) == sorted(job["id"] for job in (*busy, left))
 
 
-def test_a_database_that_is_away_makes_servers_unready_and_costs_no_job(
-    servers: list[Served], speech: bytes, postgres_server: PostgresServer
-) -> None:
+def held_jobs(servers: list[Served], speech: bytes) -> list[dict[str, Any]]:
+    """Four jobs, of which every server has one in work, until `HeldWhisper.let` is set."""
     for server in servers:
         until(lambda server=server: server.client.get("/readyz").status_code == 200)  # type: ignore[misc]  # it is bound
     HeldWhisper.let.clear()
     jobs = [servers[0].add(speech) for _ in range(4)]
     until(lambda: all(server.runner.in_work for server in servers))
+    return jobs
+
+
+def test_a_database_that_is_away_makes_servers_unready_and_costs_no_job(
+    servers: list[Served], speech: bytes, postgres_server: PostgresServer
+) -> None:
+    jobs = held_jobs(servers, speech)
     postgres_server.kill()
     HeldWhisper.let.set()
     for server in servers:
@@ -173,11 +179,7 @@ def test_a_database_that_is_silent_holds_up_who_needs_a_job_and_nobody_else_and_
     servers: list[Served], speech: bytes, postgres_server: PostgresServer
 ) -> None:
     # Whoever asked for a job waited for up to three minutes, each in one of the threads that all routes share.
-    for server in servers:
-        until(lambda server=server: server.client.get("/readyz").status_code == 200)  # type: ignore[misc]  # it is bound
-    HeldWhisper.let.clear()
-    jobs = [servers[0].add(speech) for _ in range(4)]
-    until(lambda: all(server.runner.in_work for server in servers))
+    jobs = held_jobs(servers, speech)
     one = f"/v1/jobs/{jobs[0]['id']}"
     with silenced(postgres_server), ThreadPoolExecutor(40) as clients:
         HeldWhisper.let.set()
