@@ -28,7 +28,7 @@
 extern "C" {
 #endif
 
-#define AWC_ABI 2 /* changes with any change of this file that a caller would notice */
+#define AWC_ABI 3 /* changes with any change of this file that a caller would notice */
 #define AWC_MESSAGE 256
 #define AWC_MAX_MEL_FRAMES 3000 /* 30 s */
 #define AWC_CONTEXT 448         /* tokens that the decoder has positions for */
@@ -216,13 +216,13 @@ AWC_API void awc_letters_free(awc_letters *letters);
 AWC_API awc_status awc_letters_hear(const awc_letters *letters, const float *encoded, int32_t frames,
                                     float *log_probabilities, awc_error *error);
 
-/* The likeliest way through states that are in order: each frame is in one of them, none in an earlier one than the frame
+/* The likeliest path through states that are in order: each frame is in one of them, none in an earlier one than the frame
  * before. sounds: float32[frames, columns], how likely they are in nats; column: int32[states], the one of each state.
  * paid: float32[states + 1]: to go from r on to s costs paid[s] - paid[r + 1]; before the first frame r is -1, behind the
  * last one s is `states`. entry: float32[states], what each costs that comes from another one.
- * path: int32[frames], the state of each; likelihood: of them all. Of equal ways the one that stays in a state, then the
+ * path: int32[frames], the state of each; likelihood: of them all. Of equal paths the one that stays in a state, then the
  * one from the earliest state, looked at from the end. 4 * frames * states bytes while it computes. */
-AWC_API awc_status awc_best_way(const float *sounds, int32_t frames, int32_t columns, const int32_t *column, int32_t states,
+AWC_API awc_status awc_best_path(const float *sounds, int32_t frames, int32_t columns, const int32_t *column, int32_t states,
                                 const float *paid, const float *entry, int32_t *path, float *likelihood, awc_error *error);
 
 #ifdef __cplusplus

@@ -14,7 +14,7 @@
 #include "../model/letters.h"
 #include "../model/model.h"
 #include "alignment.h"
-#include "best_way.h"
+#include "best_path.h"
 #include "request.h"
 #include "search.h"
 
@@ -28,7 +28,7 @@ struct awc_letters {
 
 namespace {
 
-constexpr int32_t kMost = 1 << 20;  // frames and states of a way: its table has a size
+constexpr int32_t kMost = 1 << 20;  // frames and states of a path: its table has a size
 
 using awc::Failure;
 using awc::require;
@@ -303,13 +303,13 @@ awc_status awc_letters_hear(const awc_letters* letters, const float* encoded, in
   });
 }
 
-awc_status awc_best_way(const float* sounds, int32_t frames, int32_t columns, const int32_t* column, int32_t states,
+awc_status awc_best_path(const float* sounds, int32_t frames, int32_t columns, const int32_t* column, int32_t states,
                         const float* paid, const float* entry, int32_t* path, float* likelihood, awc_error* error) {
   return guarded(error, [&] {
-    require(sounds && column && paid && entry && path && likelihood, "sounds, states with prices, and places for the way");
+    require(sounds && column && paid && entry && path && likelihood, "sounds, states with prices, and places for the path");
     require(frames >= 1 && frames <= kMost && states >= 1 && states <= kMost && columns >= 1, "1 to a million frames and states");
     require(std::all_of(column, column + states, [&](int32_t one) { return one >= 0 && one < columns; }), "sounds that are there");
-    *likelihood = awc::best_way({sounds, frames, columns, column, states, paid, entry}, path);
+    *likelihood = awc::best_path({sounds, frames, columns, column, states, paid, entry}, path);
   });
 }
 

@@ -286,7 +286,7 @@ struct Letters {
   }
 };
 
-// What is heard is the same bits from four threads at once; ways are in order; what does not fit is told.
+// What is heard is the same bits from four threads at once; paths are in order; what does not fit is told.
 void compare_letters(unsigned seed) {
   const Letters letters(seed);
   if (!letters.handle) return;
@@ -310,13 +310,13 @@ void compare_letters(unsigned seed) {
       }
       float likelihood = 0;
       awc_error error;
-      expect(awc_best_way(told.data(), frames, Letters::kSymbols, column.data(), 300, paid.data(), entry.data(), path.data(),
+      expect(awc_best_path(told.data(), frames, Letters::kSymbols, column.data(), 300, paid.data(), entry.data(), path.data(),
                           &likelihood, &error) == AWC_OK, error.message);
       expect(std::is_sorted(path.begin(), path.end()) && path.front() >= 0 && path.back() < 300, "a way goes on through states");
       column[7] = Letters::kSymbols;
-      expect(awc_best_way(told.data(), frames, Letters::kSymbols, column.data(), 300, paid.data(), entry.data(), path.data(),
+      expect(awc_best_path(told.data(), frames, Letters::kSymbols, column.data(), 300, paid.data(), entry.data(), path.data(),
                           &likelihood, &error) == AWC_INVALID_ARGUMENT, "a sound that is not there is refused");
-      expect(awc_best_way(told.data(), 1 << 30, Letters::kSymbols, column.data(), 300, paid.data(), entry.data(), path.data(),
+      expect(awc_best_path(told.data(), 1 << 30, Letters::kSymbols, column.data(), 300, paid.data(), entry.data(), path.data(),
                           &likelihood, &error) == AWC_INVALID_ARGUMENT, "frames without end are refused");
     });
   }

@@ -1,4 +1,4 @@
-"""Everyone who hears letters hears what the reference does, and finds the same ways, bit for bit."""
+"""Everyone who hears letters hears what the reference does, and finds the same trellis, bit for bit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autorag_whisper.align.best_way import Ways, best_way
+from autorag_whisper.align.best_path import Trellis, best_path
 from autorag_whisper.engines.native_letters import NativeLetters
 from autorag_whisper.engines.native_library import NativeCallError
 from letter_models import a_classifier
@@ -122,8 +122,8 @@ def test_it_tells_what_the_classifier_tells(made: Made) -> None:
 
 
 @st.composite
-def ways(draw: st.DrawFn) -> Ways:
-    """Whole numbers have many ways that are equal; others round differently in another order of sums."""
+def trellises(draw: st.DrawFn) -> Trellis:
+    """Whole numbers have many paths that are equal; others round differently in another order of sums."""
     rng = np.random.default_rng(draw(SEEDS))
     frames, states, columns = draw(st.integers(1, 60)), draw(st.integers(1, 90)), draw(st.integers(1, 12))
     are_whole = draw(st.booleans())
@@ -133,7 +133,7 @@ def ways(draw: st.DrawFn) -> Ways:
         return (np.rint(drawn) if are_whole else drawn).astype(np.float32)
 
     paid = np.concatenate(([0.0], np.cumsum(some(0, draw(st.sampled_from([1, 6])), states)))).astype(np.float32)
-    return Ways(
+    return Trellis(
         some(-20, 0, frames, columns),
         rng.integers(0, columns, states).astype(np.int32),
         paid,
@@ -142,10 +142,10 @@ def ways(draw: st.DrawFn) -> Ways:
 
 
 @settings(max_examples=100)
-@given(ways=ways())
-def test_the_best_way_is_the_references_bit_for_bit(made: Made, ways: Ways) -> None:
-    wanted, likelihood = best_way(ways)
-    path, told = made(a_classifier()).best_way(ways)
+@given(trellis=trellises())
+def test_the_best_path_is_the_references_bit_for_bit(made: Made, trellis: Trellis) -> None:
+    wanted, likelihood = best_path(trellis)
+    path, told = made(a_classifier()).best_path(trellis)
     assert path.dtype == wanted.dtype
     np.testing.assert_array_equal(path, wanted)
     assert told == likelihood
@@ -154,12 +154,12 @@ def test_the_best_way_is_the_references_bit_for_bit(made: Made, ways: Ways) -> N
 def test_a_way_of_thousands_of_states_is_the_references_too(made: Made) -> None:
     rng = np.random.default_rng(5)
     paid = np.concatenate(([0.0], np.cumsum(rng.choice([0.0, 1.0, 6.0], 3000)))).astype(np.float32)
-    long = Ways(
+    long = Trellis(
         rng.uniform(-15, 0, (1500, 31)).astype(np.float32), rng.integers(0, 31, 3000).astype(np.int32), paid,
         rng.choice([0.0, 12.0], 3000).astype(np.float32),
     )  # fmt: skip
-    wanted, likelihood = best_way(long)
-    path, told = made(a_classifier()).best_way(long)
+    wanted, likelihood = best_path(long)
+    path, told = made(a_classifier()).best_path(long)
     np.testing.assert_array_equal(path, wanted)
     assert told == likelihood
 
@@ -171,8 +171,8 @@ def test_a_way_through_sounds_that_are_not_there_is_refused(request: pytest.Fixt
     sounds, prices = np.zeros((3, 2), np.float32), np.zeros(3, np.float32)
     for column in ([0, 2], [-1, 0]):
         with pytest.raises(NativeCallError, match="sounds that are there"):
-            hearing.best_way(Ways(sounds, np.asarray(column, np.int32), prices, prices[:2]))
+            hearing.best_path(Trellis(sounds, np.asarray(column, np.int32), prices, prices[:2]))
     with pytest.raises(NativeCallError, match="1 to a million"):
-        hearing.best_way(Ways(sounds[:0], np.zeros(2, np.int32), prices, prices[:2]))
+        hearing.best_path(Trellis(sounds[:0], np.zeros(2, np.int32), prices, prices[:2]))
     with pytest.raises(ValueError, match="every state"):
-        hearing.best_way(Ways(sounds, np.zeros(2, np.int32), prices, prices))
+        hearing.best_path(Trellis(sounds, np.zeros(2, np.int32), prices, prices))

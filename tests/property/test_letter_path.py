@@ -35,7 +35,7 @@ def test_no_other_way_through_the_states_is_better(words: list[str], seed: int, 
     heard = heard_at_random(seed, frames)
     quiet = np.random.default_rng(seed).uniform(0, 1, frames).astype(np.float32)
     found = letter_path.letter_path(heard, SMALL, text, quiet)
-    emitted = letter_search.ways_of(letter_search.sounds_of(heard, SMALL, quiet), text).emitted
+    emitted = letter_search.trellis_of(letter_search.sounds_of(heard, SMALL, quiet), text).emitted
     left_out = np.where(text.owners >= 0, letter_search.LEFT_OUT, 0.0)
     entered = np.where(text.symbols == FOREIGN, letter_search._ENTRY, 0.0)
 

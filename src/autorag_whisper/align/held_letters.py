@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autorag_whisper.align.letter_search import FOREIGN_FRAME, LEFT_OUT, runs, ways_of
+from autorag_whisper.align.letter_search import FOREIGN_FRAME, LEFT_OUT, runs, trellis_of
 from autorag_whisper.align.letter_text import ANY, FOREIGN, GAP
 from autorag_whisper.align.letters import SILENCE
 
@@ -47,7 +47,7 @@ _BETWEEN = 3
 def heard_elsewhere(
     states: States, heard: NDArray[np.float32], sounds: NDArray[np.float32], text: LetterText, by: LetterHearing
 ) -> States:
-    """int64[frames]: `states`, the best way through `text`, with words that lie on other speech where they are heard.
+    """int64[frames]: `states`, the best path through `text`, with words that lie on other speech where they are heard.
 
     `heard`: float32[frames, symbols], the logarithms of the classifier `by`; `sounds`: what `sounds_of` makes of them.
     """
@@ -78,7 +78,7 @@ def _instead(
     text: LetterText,
     by: LetterHearing,
 ) -> Iterator[tuple[States, NDArray[np.bool_]]]:
-    """Best ways with the frames of `barred` left to other speech, and then with those on which a letter is held now.
+    """Best paths with the frames of `barred` left to other speech, and then with those on which a letter is held now.
 
     Each with the frames that it was found without.
     """
@@ -87,7 +87,7 @@ def _instead(
         without = sounds.copy()
         without[barred, :FOREIGN] -= np.float32(_BARRED)  # letters, and any sound
         without[barred, FOREIGN] += np.float32(FOREIGN_FRAME)
-        states, _ = by.best_way(ways_of(without, text))
+        states, _ = by.best_path(trellis_of(without, text))
         yield states, barred
         again = _held(states, heard, text, words)
         if again is None or barred[again[1]].all():

@@ -1,4 +1,4 @@
-"""Words by their letters: the best way through the states of a text, given what a classifier hears in each frame.
+"""Words by their letters: the best path through the states of a text, given what a classifier hears in each frame.
 
 ```
 frames    . . s s o o m e m . u m . w w o r r d d s . .      . silence       "um": speech that is no word of the text
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autorag_whisper.align.held_letters import heard_elsewhere
-from autorag_whisper.align.letter_search import runs, sounds_of, ways_of
+from autorag_whisper.align.letter_search import runs, sounds_of, trellis_of
 from autorag_whisper.align.letter_text import ANY, FOREIGN, letter_text
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def likeliest_readings(
             local = [[way] if n == word else chosen[n] for n in near]
             spelled = letter_text(local, classifier.alphabet)
             if spelled is not None:
-                _, fit = classifier.best_way(ways_of(sounds[frames], spelled))
+                _, fit = classifier.best_path(trellis_of(sounds[frames], spelled))
                 found.append((fit, [way]))
         if found:
             chosen[word] = max(found, key=lambda one: one[0])[1]
@@ -105,7 +105,7 @@ def letter_path(
     `quiet`: float32[frames], 0..1, how silent energy says each frame is.
     """
     sounds = sounds_of(heard, classifier, quiet)
-    states, likelihood = classifier.best_way(ways_of(sounds, text))
+    states, likelihood = classifier.best_path(trellis_of(sounds, text))
     states = heard_elsewhere(states, heard, sounds, text, classifier)
     return _read(states, heard, text, likelihood)
 

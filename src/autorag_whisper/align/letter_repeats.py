@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autorag_whisper.align.best_way import forward
-from autorag_whisper.align.letter_search import sounds_of, ways_of
+from autorag_whisper.align.best_path import forward
+from autorag_whisper.align.letter_search import sounds_of, trellis_of
 from autorag_whisper.align.letter_text import BETWEEN, letter_text
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from autorag_whisper.align.best_way import Ways
+    from autorag_whisper.align.best_path import Trellis
     from autorag_whisper.align.letter_text import LetterText, Readings
     from autorag_whisper.align.letters import LetterHearing
 
@@ -50,7 +50,7 @@ def likeliest_without(
     run_of = {states: run for run in runs if (states := _states(text, run)) is not None}
     if not run_of:
         return []
-    found = _Search(ways_of(sounds_of(heard, classifier, quiet), text), list(run_of)).skipped()
+    found = _Search(trellis_of(sounds_of(heard, classifier, quiet), text), list(run_of)).skipped()
     return sorted(run_of[skip] for skip in found)
 
 
@@ -61,10 +61,10 @@ def _states(text: LetterText, run: Run) -> Run | None:
 
 
 class _Search:
-    """The best way through a text's states that may go past some runs of them."""
+    """The best path through a text's states that may go past some runs of them."""
 
-    def __init__(self, ways: Ways, skips: Sequence[Run]) -> None:
-        self._ways, self._paid = ways, ways.paid
+    def __init__(self, trellis: Trellis, skips: Sequence[Run]) -> None:
+        self._trellis, self._paid = trellis, trellis.paid
         firsts_by_stop: dict[int, list[int]] = {}
         for first, stop in sorted(skips, key=lambda skip: (skip[1], skip[0])):
             firsts_by_stop.setdefault(stop, []).append(first)
@@ -76,8 +76,8 @@ class _Search:
 
     def skipped(self) -> list[Run]:
         """The runs of states that the best way goes past."""
-        emitted = self._ways.emitted
-        best = forward(emitted, self._ways, self._shorten)
+        emitted = self._trellis.emitted
+        best = forward(emitted, self._trellis, self._shorten)
         state, found = self._before(best[-1], best.shape[1] - 1)
         for frame in range(len(emitted) - 1, 0, -1):
             before = best[frame - 1]

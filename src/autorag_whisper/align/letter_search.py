@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autorag_whisper.align.best_way import Ways
+from autorag_whisper.align.best_path import Trellis
 from autorag_whisper.align.letter_text import ANY, FOREIGN, GAP
 from autorag_whisper.align.letters import SILENCE
 
@@ -50,11 +50,11 @@ def sounds_of(heard: NDArray[np.float32], classifier: LetterHearing, quiet: NDAr
     return sounds
 
 
-def ways_of(sounds: NDArray[np.float32], text: LetterText) -> Ways:
-    """The ways through the states of a text: letters between may be left out, at a price."""
+def trellis_of(sounds: NDArray[np.float32], text: LetterText) -> Trellis:
+    """The paths through the states of a text: letters between may be left out, at a price."""
     column = np.where(text.symbols < 0, text.symbols + sounds.shape[1], text.symbols).astype(np.int32)
     entry = np.where(text.symbols == FOREIGN, np.float32(_ENTRY), np.float32(0.0))
-    return Ways(sounds, column, prices(text), entry)
+    return Trellis(sounds, column, prices(text), entry)
 
 
 def prices(text: LetterText) -> NDArray[np.float32]:

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from autorag_whisper.align.best_way import best_way
+from autorag_whisper.align.best_path import best_path
 from autorag_whisper.blas_threads import one_blas_thread
 from autorag_whisper.fork_safety import at_work
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from autorag_whisper.align.best_way import Ways
+    from autorag_whisper.align.best_path import Trellis
 
 SILENCE = 0
 """The symbol of a frame in which nobody speaks."""
 
 
 class LetterHearing(Protocol):
-    """What hears letters in the output of one encoder, and finds ways through them. Thread-safe.
+    """What hears letters in the output of one encoder, and finds paths through them. Thread-safe.
 
-    `LetterClassifier` is the reference; others hear the same up to the order of sums, and find the same ways.
+    `LetterClassifier` is the reference; others hear the same up to the order of sums, and find the same trellis.
     """
 
     @property
@@ -47,8 +47,8 @@ class LetterHearing(Protocol):
         """
         ...
 
-    def best_way(self, ways: Ways) -> tuple[NDArray[np.int64], float]:
-        """As `align.best_way.best_way`, of numbers that are finite."""
+    def best_path(self, trellis: Trellis) -> tuple[NDArray[np.int64], float]:
+        """As `align.best_path.best_path`, of numbers that are finite."""
         ...
 
 
@@ -128,5 +128,5 @@ class LetterClassifier:
         scores -= scores.max(axis=1, keepdims=True)
         return np.asarray(scores - np.log(np.exp(scores).sum(axis=1, keepdims=True)), np.float32)
 
-    def best_way(self, ways: Ways) -> tuple[NDArray[np.int64], float]:
-        return best_way(ways)
+    def best_path(self, trellis: Trellis) -> tuple[NDArray[np.int64], float]:
+        return best_path(trellis)

@@ -1,4 +1,4 @@
-"""Letters heard, and ways through them found, by the native library: `align.letters` says what each computes."""
+"""Letters heard, and paths through them found, by the native library: `align.letters` says what each computes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from autorag_whisper.fork_safety import at_work
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from autorag_whisper.align.best_way import Ways
+    from autorag_whisper.align.best_path import Trellis
     from autorag_whisper.align.letters import LetterClassifier
     from autorag_whisper.engines.native_library import NativeLibrary
 
@@ -68,16 +68,19 @@ class NativeLetters:
             self._library.call("awc_letters_hear", self._held.value, frames.ctypes.data, len(frames), told.ctypes.data)
         return told
 
-    def best_way(self, ways: Ways) -> tuple[NDArray[np.int64], float]:
-        sounds, column = np.ascontiguousarray(ways.sounds, np.float32), np.ascontiguousarray(ways.column, np.int32)
-        paid, entry = np.ascontiguousarray(ways.paid, np.float32), np.ascontiguousarray(ways.entry, np.float32)
+    def best_path(self, trellis: Trellis) -> tuple[NDArray[np.int64], float]:
+        sounds, column = (
+            np.ascontiguousarray(trellis.sounds, np.float32),
+            np.ascontiguousarray(trellis.column, np.int32),
+        )
+        paid, entry = np.ascontiguousarray(trellis.paid, np.float32), np.ascontiguousarray(trellis.entry, np.float32)
         if sounds.ndim != 2 or not len(paid) - 1 == len(entry) == len(column):
-            message = "a way has a sound and prices for every state"
+            message = "a path has a sound and prices for every state"
             raise ValueError(message)
         path, likelihood = np.empty(len(sounds), np.int32), c.c_float()
         with at_work():
             self._library.call(
-                "awc_best_way",
+                "awc_best_path",
                 sounds.ctypes.data,
                 *sounds.shape,
                 column.ctypes.data,

@@ -15,7 +15,7 @@ from autorag_whisper.domain.errors import Cancelled
 if TYPE_CHECKING:
     from autorag_whisper.engines.native_weights import WhisperShape
 
-ABI = 2
+ABI = 3
 _STEM, _SUFFIXES = "autorag_whisper_cpu", (".so", ".dylib", ".dll")
 _OK, _OUT_OF_MEMORY, _CANCELLED = 0, 3, 4
 
@@ -118,7 +118,7 @@ _STATUS: dict[str, list[Any]] = {
     "awc_forced_logits": [_P, _P, _P, _I, _P, _P, _E],
     "awc_letters_new": [c.POINTER(CTensor), c.c_size_t, c.c_char_p, c.POINTER(_P), _E],
     "awc_letters_hear": [_P, _P, _I, _P, _E],
-    "awc_best_way": [_P, _I, _I, _P, _I, _P, _P, _P, _P, _E],
+    "awc_best_path": [_P, _I, _I, _P, _I, _P, _P, _P, _P, _E],
 }
 """Functions whose result says whether they failed, and whose last argument says how."""
 _OTHERS: dict[str, tuple[Any, list[Any]]] = {

@@ -1,12 +1,12 @@
-// The likeliest way through states that are in order, as `align/best_way.py` finds it, bit for bit.
+// The likeliest path through states that are in order, as `align/best_path.py` finds it, bit for bit.
 #pragma once
 
 #include <cstdint>
 
 namespace awc {
 
-// What is asked of awc_best_way, whose names these are. Frames T, columns C, states S.
-struct Ways {
+// What is asked of awc_best_path, whose names these are. Frames T, columns C, states S.
+struct Trellis {
   const float* sounds;    // [T][C]
   int T, C;
   const int32_t* column;  // [S], 0 .. C - 1
@@ -15,6 +15,6 @@ struct Ways {
 };
 
 // path[T], and how likely it is. Throws std::bad_alloc.
-float best_way(const Ways& ways, int32_t* path);
+float best_path(const Trellis& trellis, int32_t* path);
 
 }  // namespace awc

@@ -1,4 +1,4 @@
-"""The likeliest way through states that are in order: arithmetic alone, what the states stand for is `letter_search`'s.
+"""The likeliest path through states that are in order (Viterbi, 1967): what the states stand for is `letter_search`'s.
 
 This is the reference. An engine may do the same faster, bit for bit: all numbers are float32, and nothing is added in
 another order.
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ways:
-    """What ways through states are made of, in nats: each frame is in one state, none in an earlier one than the last.
+class Trellis:
+    """What paths through states are made of, in nats: each frame is in one state, none in an earlier one than the last.
 
     `sounds`: float32[frames, columns], how likely each sound is. `column`: int32[states], the sound of each state.
     `paid`: float32[states + 1], of leaving out all states before each; from r on to s costs `paid[s] - paid[r + 1]`.
@@ -37,13 +37,13 @@ class Ways:
         return self.sounds[:, self.column]
 
 
-def best_way(ways: Ways) -> tuple[NDArray[np.int64], float]:
-    """int64[frames]: the state of each frame, one at least; and how likely that way is.
+def best_path(trellis: Trellis) -> tuple[NDArray[np.int64], float]:
+    """int64[frames]: the state of each frame, one at least; and how likely that path is.
 
-    Of equal ways the one that stays in a state, then the one from the earliest state, looked at from the end.
+    Of equal paths the one that stays in a state, then the one from the earliest state, looked at from the end.
     """
-    emitted, paid = ways.emitted, ways.paid
-    best = forward(emitted, ways)
+    emitted, paid = trellis.emitted, trellis.paid
+    best = forward(emitted, trellis)
     frames = len(emitted)
     states = np.empty(frames, np.int64)
     state = int(np.argmax(best[-1] + paid[1:]))
@@ -58,21 +58,21 @@ def best_way(ways: Ways) -> tuple[NDArray[np.int64], float]:
 
 
 def forward(
-    emitted: NDArray[np.float32], ways: Ways, shorten: Callable[[NDArray[np.float32]], object] | None = None
+    emitted: NDArray[np.float32], trellis: Trellis, shorten: Callable[[NDArray[np.float32]], object] | None = None
 ) -> NDArray[np.float32]:
-    """float32[frames, states]: how likely the best way to each state is. `emitted`: that of `ways`.
+    """float32[frames, states]: how likely the best path to each state is. `emitted`: that of `trellis`.
 
-    The best way to s from any state before it is a running maximum, less `paid[s]`. `shorten` is given these maxima
+    The best path to s from any state before it is a running maximum, less `paid[s]`. `shorten` is given these maxima
     and may raise those behind states that may also be left out for nothing.
     """
-    paid, (frames, states) = ways.paid, emitted.shape
+    paid, (frames, states) = trellis.paid, emitted.shape
     best = np.empty((frames, states), np.float32)
-    best[0] = emitted[0] - paid[:-1] - ways.entry
+    best[0] = emitted[0] - paid[:-1] - trellis.entry
     from_here = np.zeros(states, np.float32)
     if shorten is not None:
         shorten(from_here)
         best[0, 1:] += from_here[:-1]
-    toll = paid[1:-1] + ways.entry[1:]
+    toll = paid[1:-1] + trellis.entry[1:]
     for frame in range(1, frames):
         now = best[frame]
         np.add(best[frame - 1], paid[1:], out=from_here)
