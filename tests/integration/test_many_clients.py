@@ -127,6 +127,7 @@ def test_two_hundred_files_of_eight_callers_have_the_words_that_each_has_alone(t
     }
     world = World(engine=Telling)
     before, ended = threading.active_count(), list[str]()
+    slow, gone = set[int](), set[int]()  # callers that wait for others to end, and those that have done all
 
     def check(transcript: Transcript | None, talk: Path, n: int) -> None:
         assert transcript is not None
@@ -153,7 +154,9 @@ def test_two_hundred_files_of_eight_callers_have_the_words_that_each_has_alone(t
             if number % 5 == 1:  # reads slowly: others end meanwhile
                 next(stream)
                 seen = len(ended)
-                until(lambda: len(ended) > seen + 2 or len(ended) >= 190)
+                slow.add(caller)
+                until(lambda: len(ended) > seen + 2 or len(slow | gone) == 8)  # or nobody is left who could end
+                slow.discard(caller)
             check(stream.result(), file, n)
             ended.append("done")
 
@@ -162,6 +165,7 @@ def test_two_hundred_files_of_eight_callers_have_the_words_that_each_has_alone(t
         many(caller, files[:10])
         for number, file in enumerate(files[10:]):
             one(caller, number, file)
+        gone.add(caller)
 
     with ThreadPoolExecutor(8) as callers:
         for finished in [callers.submit(call, caller) for caller in range(8)]:
