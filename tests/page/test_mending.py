@@ -282,6 +282,19 @@ def test_find_and_replace_goes_on_behind_what_was_replaced(
     assert visitor.text() == "a tests and a tests"
 
 
+def test_the_key_behind_control_f_is_written_into_the_field(visit: Callable[..., Visitor], job: str) -> None:
+    """However fast it comes: a letter that is a key of the page would edit the text."""
+    visitor = visit()
+    page = visitor.reads(job)
+    page.locator('[data-w="0"]').focus()
+    focused = page.evaluate(
+        "() => { document.activeElement.dispatchEvent(new KeyboardEvent('keydown', "
+        "{key: 'f', ctrlKey: true, bubbles: true, cancelable: true}));"
+        "return Promise.resolve().then(() => document.activeElement.id) }"
+    )
+    assert focused == "find-what"
+
+
 def test_keys_of_the_page_work_while_somebody_writes(visit: Callable[..., Visitor], world: World, job: str) -> None:
     visitor = visit()
     page = visitor.reads(job)

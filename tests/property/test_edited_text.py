@@ -6,7 +6,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from autorag_whisper.align.edited import Unit, placed, runs_of, text_of, units_of, windows_of, words_of
@@ -50,6 +50,8 @@ def letters(text: str) -> str:
 
 
 @given(old=WORDS, text=TEXTS, language=LANGUAGES, share=st.integers(0, 4))
+@example(old=[], text=["—"], language="zh", share=0)  # marks alone, in a language that writes no spaces
+@example(old=[("東", 0, False)], text=["—", "!?"], language="zh", share=0)
 def test_words_are_the_texts_and_unchanged_ones_are_as_they_were(
     old: list[tuple[str, int, bool]], text: list[str], language: str, share: int
 ) -> None:

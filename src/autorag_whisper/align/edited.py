@@ -170,6 +170,8 @@ def _changes(old: Sequence[Hashable], new: Sequence[Hashable]) -> list[tuple[tup
 def _by_characters(old: Sequence[Word], text: str) -> list[Unit]:
     """An old word is kept where its letters stand together; what is new is a unit for each character."""
     letters = [(n, one) for n, character in enumerate(text) for one in _letters(character, _MARKS)[:1]]
+    if not letters:
+        return _by_words(old, text)
     known = [(n, one) for n, word in enumerate(old) for one in _letters(word.text, _MARKS)]
     place_of: dict[int, int] = {}  # of old letters in the new ones
     for (first, stop), (begin, end) in _changes([one for _, one in known], [one for _, one in letters]):

@@ -1,7 +1,7 @@
 """Which of its repetitions a text is likeliest without: all combinations in one search.
 
 ```
-text        Mary rolled the barrel.  Mary rolled the barrel.      each run may be left out, at no price
+text        Mary rolled the barrel.  Mary rolled the barrel.      each run may be left out, at next to no price
                                      [----- a run -----]
 heard       . . m a r y . r o l l e d . t h e . b a r r e l .     likelier without it than with its letters missing
 ```
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
     Run = tuple[int, int]
     """Half-open: of words, or of states."""
+
+_PRICE = np.float32(1e-4)
+"""Of each run that is left out, in nats: of texts that are as likely but for rounding, the longer one is taken."""
 
 
 def likeliest_without(
@@ -69,7 +72,7 @@ class _Search:
         for first, stop in sorted(skips, key=lambda skip: (skip[1], skip[0])):
             firsts_by_stop.setdefault(stop, []).append(first)
         self._ends = [
-            (stop - 1, np.asarray(firsts) - 1, self._paid[stop] - self._paid[firsts])
+            (stop - 1, np.asarray(firsts) - 1, self._paid[stop] - self._paid[firsts] - _PRICE)
             for stop, firsts in firsts_by_stop.items()
         ]
         """For each end of a skip its last state, the last states before its begins, and what it saves."""

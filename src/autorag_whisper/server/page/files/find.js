@@ -2,7 +2,7 @@
 import { wordsBefore } from "./doc.js";
 import { found, nextBehind, replaced } from "./finding.js";
 import { t } from "./strings.js";
-import { Tool, html, toast, useEffect, useRef, useSignal, useState, valued } from "./ui.js";
+import { Tool, html, toast, useEffect, useLayoutEffect, useRef, useSignal, useState, valued } from "./ui.js";
 
 /** @typedef {import("./finding.js").Found} Found */
 
@@ -41,7 +41,7 @@ export function Find({ reading, session, onClose }) {
   const { history } = session;
   const all = found(doc, query, { exact, whole });
   const here = all.length ? at % all.length : 0;
-  useEffect(() => field.current?.focus(), []);
+  useLayoutEffect(() => field.current?.focus(), []); // before the next key comes
   useEffect(() => {
     const mark = () => {
       if (!("highlights" in CSS)) return;
@@ -106,7 +106,7 @@ export function Find({ reading, session, onClose }) {
     event.preventDefault();
   };
   return html`<form class="find" role="search" aria-label=${t("find")} onSubmit=${(/** @type {Event} */ event) => event.preventDefault()} onKeyDown=${keys}>
-    <input ref=${field} id="find-what" class="input" placeholder=${t("find")} aria-label=${t("find")} value=${query} onInput=${change} dir="auto" autofocus />
+    <input ref=${field} id="find-what" class="input" placeholder=${t("find")} aria-label=${t("find")} value=${query} onInput=${change} dir="auto" />
     <span class="small soft tnum find-count" role="status">${query ? `${all.length ? here + 1 : 0} / ${all.length}` : ""}</span>
     <${Tool} icon="back" label=${t("previous")} onClick=${() => go(here - 1)} /><span class="turned"><${Tool} icon="back" label=${t("next")} onClick=${() => go(here + 1)} /></span>
     <input id="find-by" class="input" placeholder=${t("replace_by")} aria-label=${t("replace_by")} value=${by} onInput=${valued(setBy)} dir="auto" />
