@@ -138,7 +138,7 @@ FAULTS: tuple[tuple[str, str, str], ...] = (
     ("recognition/parts.py", "result if cuts else _whole_again(one_pass, result)", "result"),
     ("recognition/parts.py", "<= _MOSTLY_MISSING * sure_s", "<= 1.0 * sure_s"),
     ("recognition/parts.py", "<= _MOSTLY_MISSING * sure_s", "<= 0.2 * sure_s"),
-    ("recognition/parts.py", "replace(_if_believed(again), time", "replace(again, time"),
+    ("recognition/parts.py", "    again = _if_believed(again)\n", "\n"),
     ("recognition/parts.py", "if _has_more(task.chunk, again, result) else result", "if again.words else result"),
     ("recognition/rival_languages.py", "    if not best:", "    if False:"),
     ("recognition/parts.py", "chunk.voice >= _SURE_VOICE and sum(", "sum("),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+import runpy
 import subprocess
 import tomllib
 from pathlib import Path
@@ -241,3 +242,14 @@ def test_a_script_parses_and_can_be_run(script: Path) -> None:
     done = subprocess.run([shell, "-n", str(script)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert script.stat().st_mode & 0o111
+
+
+def test_every_planted_fault_has_its_one_place() -> None:
+    """What `scripts/plant_faults.py` replaces stands in the code once: it would not begin otherwise."""
+    planted = runpy.run_path(str(ROOT / "scripts" / "planted_faults.py"))["FAULTS"]
+    stale = [
+        (file, right)
+        for file, right, wrong in planted
+        if (ROOT / "src" / "autorag_whisper" / file).read_text(encoding="utf-8").count(right) != 1 or right == wrong
+    ]
+    assert not stale
