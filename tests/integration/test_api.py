@@ -34,6 +34,7 @@ def test_every_spelling_of_a_language_means_the_same(demo_sample: Path) -> None:
         transcribe_segment(model, demo_sample, "klingon")
 
 
+@pytest.mark.slow
 def test_the_same_model_is_the_same_object_and_never_another_size() -> None:
     small, large = get_model("tiny.en"), get_model("base")
     assert get_model("tiny.en") is small

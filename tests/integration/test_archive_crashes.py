@@ -74,6 +74,7 @@ def archive(tmp_path: Path) -> Archive:
     return Archive(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_recording_that_kills_becomes_a_row_and_is_tried_again_when_that_is_asked_for(archive: Archive) -> None:
     order = archive.folder / "kill-at-4"
     order.touch()

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -93,6 +95,7 @@ def test_what_hangs_is_stopped_and_is_no_find(root: Path, tmp_path: Path) -> Non
     assert "was stopped 1 s after the end" in done.stdout
 
 
+@pytest.mark.slow
 def test_what_was_found_before_something_hangs_is_told(root: Path, tmp_path: Path) -> None:
     test = tmp_path / "test_fails_and_hangs.py"
     test.write_text(FAILS_AND_HANGS, encoding="utf-8")

@@ -48,6 +48,7 @@ def forking(root: Path, what: str, file: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_children_forked_in_the_midst_of_work_work_and_leave_the_parents_work_alone(root: Path, sample: Path) -> None:
     # Before: a child that used what its parent had loaded waited for threads that it did not have, for ever, and one
     # that did not use it crashed at its own exit.
@@ -55,6 +56,7 @@ def test_children_forked_in_the_midst_of_work_work_and_leave_the_parents_work_al
     assert said == ["child True True True cpu", "exit status 0"] * 3 + ["parent True True"]
 
 
+@pytest.mark.slow
 def test_a_child_of_a_parent_that_loaded_nothing_works(root: Path, sample: Path) -> None:
     [child, status] = forking(root, "before_load", sample)
     assert child.split()[1] == child.split()[2] != "0"
@@ -65,6 +67,7 @@ def test_a_child_that_uses_nothing_ends_as_any_other(root: Path, sample: Path) -
     assert forking(root, "untouched", sample) == ["child", "exit status 0"]
 
 
+@pytest.mark.slow
 def test_a_pool_of_forked_processes_works(root: Path, sample: Path) -> None:
     assert forking(root, "pool", sample) == ["[True, True, True, True]"]
 

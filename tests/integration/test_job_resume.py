@@ -88,6 +88,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
+@pytest.mark.slow
 def test_no_chunk_that_was_kept_is_recognised_again_and_no_segment_told_twice(machine: Machine) -> None:
     (machine.orders / "hold-at-4").touch()
     job = machine.add()
@@ -107,6 +108,7 @@ def test_no_chunk_that_was_kept_is_recognised_again_and_no_segment_told_twice(ma
         assert store.checkpoints(job) == {}
 
 
+@pytest.mark.slow
 def test_a_job_whose_server_was_killed_goes_on_too(machine: Machine) -> None:
     (machine.orders / "hold-at-4").touch()
     job = machine.add()
@@ -136,6 +138,7 @@ def test_what_another_version_kept_and_this_one_does_not_read_is_done_again_and_
     assert kinds == ["segment", "restart", *["segment"] * 4, "done"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_in_the_midst_of_a_job_costs_no_chunk_that_was_done(machine: Machine) -> None:
     (machine.orders / "kill-at-5").write_text("once")
     job = machine.add()

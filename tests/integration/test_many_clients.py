@@ -115,6 +115,7 @@ class Reads:
 # ------------------------------------------------------------ all of it at once
 
 
+@pytest.mark.slow
 def test_two_hundred_files_of_eight_callers_have_the_words_that_each_has_alone(tmp_path: Path) -> None:
     talks = [
         write_speech(tmp_path / f"{n}.wav", np.concatenate([speech_samples(n, tail_s=4.0)] * (1 + n % 3)))
@@ -228,6 +229,7 @@ def test_files_of_different_options_share_a_batch(tmp_path: Path) -> None:
     assert max(held.faults.batches) > 1
 
 
+@pytest.mark.slow
 def test_a_caller_who_does_not_read_holds_up_nobody_and_is_not_worked_for(tmp_path: Path, short: Path) -> None:
     world = World()
     hour = write_speech(tmp_path / "hour.wav", np.concatenate([speech_samples(10, tail_s=6.0)] * 200))
@@ -330,6 +332,7 @@ def test_a_run_that_is_cancelled_leaves_the_others_in_its_batch_alone(short: Pat
 # ------------------------------------------------------------ whose turn it is
 
 
+@pytest.mark.slow
 def test_what_comes_while_all_workers_are_busy_is_not_done_one_by_one(short: Path) -> None:
     held, reads = Held(), Reads()
 
@@ -606,6 +609,7 @@ def test_sources_are_taken_in_the_callers_thread_alone_and_one_that_raises_ends_
     assert threads == {threading.get_ident()}
 
 
+@pytest.mark.slow
 def test_an_abandoned_stream_that_is_collected_in_any_thread_holds_up_nobody(talk: Path, short: Path) -> None:
     """The interpreter closes an abandoned generator in whichever thread it happens to be, the scheduler's too."""
     world = World()

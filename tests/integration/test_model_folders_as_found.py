@@ -121,6 +121,7 @@ def test_what_can_be_derived_is_and_the_folder_is_left_as_it_was(
     assert state(folder) == before
 
 
+@pytest.mark.slow
 def test_languages_are_found_without_lang_ids(tmp_path: Path, demo_sample: Path) -> None:
     folder = configured(laid_out(tmp_path / "model", "base"), lambda config: config.pop("lang_ids"))
     assert len(words(folder, tmp_path / "cache", demo_sample, None)) > 10

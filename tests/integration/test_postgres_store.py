@@ -265,6 +265,7 @@ def test_a_database_that_goes_away_is_told_and_comes_back_with_all_that_was_kept
     store.close()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_silent_or_holds_a_lock_is_given_up(postgres_server: PostgresServer, url: str) -> None:
     patient, store = PostgresJobStore(url), PostgresJobStore(url, answer_s=1.0)
     job = patient.add(TALK, 0.0)

@@ -60,6 +60,7 @@ def undisturbed(talk: Path) -> str:
     return (talk.parent.parent / "whole" / "talk.txt").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "code"), [("SIGKILL", -signal.SIGKILL), ("SIGINT", 130), ("SIGTERM", 143)])
 def test_a_run_that_ends_in_a_file_goes_on_behind_its_chunks(
     name: str, code: int, talk: Path, undisturbed: str
@@ -79,6 +80,7 @@ def test_a_run_that_ends_in_a_file_goes_on_behind_its_chunks(
     assert unfinished(talk) == []
 
 
+@pytest.mark.slow
 def test_chunks_of_other_options_or_of_a_file_that_was_changed_are_not_taken(talk: Path, undisturbed: str) -> None:
     orders = talk.parent.parent / "orders"
     (orders / "SIGKILL-at-11").touch()
@@ -112,6 +114,7 @@ def wait_for(place: Path) -> None:
         os.sched_yield()
 
 
+@pytest.mark.slow
 def test_two_runs_over_a_folder_do_each_file_once_and_the_second_is_told(talk: Path) -> None:
     orders = talk.parent.parent / "orders"
     talk.unlink()

@@ -117,6 +117,7 @@ def test_a_stream_that_the_end_cuts_says_so_as_its_last_event(tmp_path: Path, lo
         assert server.process.wait(timeout=120) == 143
 
 
+@pytest.mark.slow
 def test_who_follows_a_job_is_let_go_at_the_end_and_goes_on_after_the_restart(tmp_path: Path, long: Path) -> None:
     """Nobody waits for `--drain`, which is longer than the test may take."""
     options = ("--data", str(tmp_path / "data"), "--drain", "3600")

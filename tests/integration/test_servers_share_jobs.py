@@ -175,6 +175,7 @@ def test_a_database_that_is_away_makes_servers_unready_and_costs_no_job(
     assert len(list((servers[0].folder / "results").iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_a_database_that_is_silent_holds_up_who_needs_a_job_and_nobody_else_and_costs_no_job(
     servers: list[Served], speech: bytes, postgres_server: PostgresServer
 ) -> None:

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from served import KEY, Served
@@ -15,7 +16,6 @@ from served import KEY, Served
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import pytest
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
@@ -39,6 +39,7 @@ class Taking(BaseHTTPRequestHandler):
         self.end_headers()
 
 
+@pytest.mark.slow
 def test_a_collector_gets_one_trace_from_the_client_down_to_the_worker_and_nothing_that_was_said(
     tmp_path: Path, demo_sample: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

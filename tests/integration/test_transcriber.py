@@ -161,6 +161,7 @@ def parts_of_runs() -> list[SpeechChunk | RunFile]:
     return [thing for thing in gc.get_objects() if isinstance(thing, SpeechChunk | RunFile)]
 
 
+@pytest.mark.slow
 def test_stopping_early_leaves_no_open_file_no_thread_and_no_memory(
     transcriber: Transcriber, demo_sample: Path, tmp_path: Path
 ) -> None:

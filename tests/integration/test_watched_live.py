@@ -9,6 +9,8 @@ import signal
 import threading
 from typing import TYPE_CHECKING
 
+import pytest
+
 from served import Served
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ def jobs(server: Served) -> dict[str, int]:
     return {state: count for state, count in found.items() if count}
 
 
+@pytest.mark.slow
 def test_a_recording_is_done_once_though_the_server_is_killed_with_it(tmp_path: Path, demo_sample: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()

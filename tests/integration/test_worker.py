@@ -332,6 +332,7 @@ def test_a_slow_caller_kills_no_healthy_process(
     assert len(heard(orders)) == 4
 
 
+@pytest.mark.slow
 def test_a_process_whose_caller_does_not_read_waits_and_is_not_stalled(
     make: Callable[..., WorkerTranscriber], orders: Path, tmp_path: Path
 ) -> None:
@@ -352,6 +353,7 @@ def test_a_process_whose_caller_does_not_read_waits_and_is_not_stalled(
     assert {o.source.name: len(o.result().words) for o in done} == {f"{n}.wav": 1 + n % 5 for n in range(80)}
 
 
+@pytest.mark.slow
 def test_a_process_that_follows_another_one_tells_what_that_one_has_not(
     worker: WorkerTranscriber, orders: Path, tmp_path: Path
 ) -> None:
@@ -498,6 +500,7 @@ def test_a_job_waits_for_no_other(worker: WorkerTranscriber, orders: Path, talk:
         assert len(held.result(60).words) == 42
 
 
+@pytest.mark.slow
 def test_what_is_not_read_is_bounded_also_while_others_are_on(
     worker: WorkerTranscriber, talk: Path, tmp_path: Path, undisturbed: str
 ) -> None:
@@ -541,6 +544,7 @@ def test_a_file_of_one_caller_that_kills_costs_the_others_no_word_and_no_blame(
         assert len(last.result(120).split()) == 19
 
 
+@pytest.mark.slow
 def test_a_chunk_that_kills_late_in_a_long_file_is_found_beside_others(
     worker: WorkerTranscriber, orders: Path, talk: Path, tmp_path: Path, undisturbed: str
 ) -> None:
@@ -580,6 +584,7 @@ def test_jobs_that_begin_and_end_beside_it_do_not_hide_that_the_engine_hangs(
         assert job.result(60).text == undisturbed
 
 
+@pytest.mark.slow
 def test_a_hang_is_found_beside_a_caller_who_does_not_read(
     make: Callable[..., WorkerTranscriber], orders: Path, talk: Path, tmp_path: Path, undisturbed: str
 ) -> None:
@@ -602,6 +607,7 @@ def test_a_hang_is_found_beside_a_caller_who_does_not_read(
     assert len([*done, *outcomes]) == 40
 
 
+@pytest.mark.slow
 def test_closing_the_transcriber_ends_what_is_on(worker: WorkerTranscriber, orders: Path, talk: Path) -> None:
     (orders / "hold-at-12").write_text("")
     with ThreadPoolExecutor(2) as pool:
@@ -840,6 +846,7 @@ kept.append(kept)
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_no_thread_and_no_descriptor_is_left(make: Callable[..., WorkerTranscriber], talk: Path) -> None:
     def left() -> tuple[int, set[str]]:
         names = {thread.name for thread in threading.enumerate() if thread.name.startswith("autorag-whisper")}

@@ -140,6 +140,7 @@ def test_interrupted_at_any_line_and_in_cleaning_up_the_next_job_has_its_own_wor
         chance.choice((one, streamed, several))(worker, files, chance)
 
 
+@pytest.mark.slow
 def test_signals_at_any_moment_leave_every_job_its_own_words(worker: WorkerTranscriber, files: dict[Path, int]) -> None:
     """After Ctrl-C the next job had the interrupted one's transcript."""
     chance, main = random.Random(1), threading.get_ident()

@@ -117,6 +117,7 @@ def resident_mb() -> float:
         return int(file.read().split()[1]) * resource.getpagesize() / 1e6
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_loading_and_closing_again_and_again_leaves_nothing(request_of_tiny: LoadRequest, speech: np.ndarray) -> None:
     def once() -> None:

@@ -47,6 +47,7 @@ def load(cache: Path, setting: EngineSetting, compute_type: str = "int8", name: 
     return loader(ModelKey(str(files.folder), CPU, compute_type))()
 
 
+@pytest.mark.slow
 def test_the_trial_is_made_once_and_its_answer_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     cache = tmp_path
     caplog.set_level(logging.INFO, "autorag_whisper")
@@ -64,6 +65,7 @@ def test_the_trial_is_made_once_and_its_answer_is_kept(tmp_path: Path, caplog: p
         assert "not faster" in first.spec.notes[0].text
 
 
+@pytest.mark.slow
 def test_a_kept_answer_that_is_damaged_is_found_again(
     tiny_en_folder: Path, tmp_path: Path, native_library: NativeLibrary
 ) -> None:

@@ -114,6 +114,7 @@ def test_no_call_takes_more_than_was_told_before(native_library: NativeLibrary) 
     run(BOUND)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_many_calls_take_no_more_memory_than_some(native_library: NativeLibrary) -> None:
     assert native_library.path.is_file()

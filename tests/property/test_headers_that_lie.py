@@ -333,6 +333,7 @@ def test_what_stands_before_the_header_is_skipped(name: str, tag: str) -> None:
     assert notes == ((NoteKind.OUT_OF_SCALE,) if "float" in name else ())
 
 
+@pytest.mark.slow
 @pytest.mark.kit
 def test_no_sound_recording_of_the_kit_has_a_note(kit: Path, tmp_path: Path) -> None:
     clips = [clip for folder in ("real", "tts", "human2") for clip in read_manifest(kit / folder)]

@@ -38,6 +38,7 @@ def test_the_packaged_speech_is_small_and_enough() -> None:
     assert {"en", "de", "fr", "es"} <= {window.language for window in speech}
 
 
+@pytest.mark.slow
 def test_the_packaged_words_lie_where_there_is_sound() -> None:
     for window in packaged_speech():
         duration_s = len(window.samples) / RATE_HZ
@@ -56,6 +57,7 @@ def speech_of(languages: tuple[str, ...], count: int) -> list[SpokenWindow]:
     return [window for window in packaged_speech() if window.language in languages][:count]
 
 
+@pytest.mark.slow
 def test_a_model_that_was_never_seen_learns_what_each_frame_is() -> None:
     # The fake's encoder output is the log-mel itself: sounds can be told by it, if not well.
     *known, new = speech_of(("en",), 9)
@@ -74,6 +76,7 @@ def test_a_model_that_was_never_seen_learns_what_each_frame_is() -> None:
     assert np.mean(told[spoken].argmax(axis=1) == truth[spoken].argmax(axis=1)) > 0.12
 
 
+@pytest.mark.slow
 def test_the_encoders_frames_are_those_of_the_sound() -> None:
     window = speech_of(("en",), 1)[0]
     frames = encoder_frames(FakeWhisper(), window.samples)
@@ -90,6 +93,7 @@ class EnglishOnly(FakeWhisper):
         self._spec = replace(self._spec, languages=frozenset({"en"}))
 
 
+@pytest.mark.slow
 def test_an_english_model_hears_english_alone() -> None:
     faults = Faults()
     speech = [*speech_of(("en",), 2), *speech_of(("de", "fr"), 2)]

@@ -33,6 +33,7 @@ def a_lesson(seed: int) -> tuple[Lesson, list[int]]:
     return Lesson(frames_of(truth, rng), tuple(words)), truth
 
 
+@pytest.mark.slow
 def test_letters_are_found_though_only_the_words_times_were_told() -> None:
     lessons = [a_lesson(seed)[0] for seed in range(12)]
     classifier = train(lessons, ALPHABET, Course(hidden=32, epochs=(30, 30, 60)))

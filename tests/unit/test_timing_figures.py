@@ -99,6 +99,7 @@ def test_hesitant_speech_has_its_words_where_its_truth_says(seed: int) -> None:
         assert not any(word["s"] < end and start < word["e"] for word in placed)
 
 
+@pytest.mark.slow
 def test_the_spoken_sentences_lie_where_their_truth_says(tmp_path: Path) -> None:
     rows = spoken.make(tmp_path)
     assert len(rows) == len({row["path"] for row in rows}) == 168
