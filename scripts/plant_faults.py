@@ -62,6 +62,16 @@ NEAREST = {
     "align/held_letters.py": ("unit/test_letter_path.py", "property/test_letter_path.py"),
     "align/letter_repeats.py": ("property/test_letter_repeats.py", "unit/test_unheard_repeats.py"),
     "align/letter_path.py": ("unit/test_letter_path.py", "property/test_letter_path.py"),
+    "align/letter_text.py": ("unit/test_letter_path.py", "unit/test_letters.py"),
+    "align/letters.py": ("unit/test_letters.py",),
+    "align/best_path.py": ("unit/test_letter_path.py", "property/test_letter_path.py"),
+    "align/characters.py": ("unit/test_characters.py", "property/test_characters.py"),
+    "align/edges.py": ("unit/test_edges.py", "property/test_edges.py"),
+    "align/words.py": ("unit/test_words.py", "property/test_words_apart.py"),
+    "align/pauses.py": ("unit/test_pauses.py",),
+    "align/unspoken.py": ("unit/test_unspoken.py",),
+    "align/ctc.py": ("unit/test_ctc.py", "integration/test_ctc_alignment.py"),
+    "align/romanization.py": ("unit/test_romanization.py",),
 }
 """The tests that are asked first about a fault in a file; whatever they do not notice, `TESTS` are asked about."""
 TESTS = (
