@@ -140,6 +140,8 @@ def test_beside_a_loop_a_trial_is_worth_a_wider_search_however_improbable() -> N
     trial = replace(unlikely, attempt=replace(unlikely.attempt, rejected_for=Fault.IMPROBABLE.value))
     assert not trial.is_sound
     assert most_promising(loop, [trial]) == 0
+    known = replace(loop, choice=LanguageChoice("de", 0.84))
+    assert most_promising(known, [trial]) == 0  # whatever language the loop is in
     assert most_promising(reading("cy", 0.84, WELSH, -0.9), [trial]) is None
     sound = reading("la", 0.1, SENTENCE, -0.9, tokens=90)
     assert most_promising(loop, [trial, sound]) == 1
