@@ -191,6 +191,8 @@ def test_of_a_sentence_that_is_there_twice_and_was_said_once_one_is_left_with_th
         [*ONCE, *((text, start + 3, end + 3) for text, start, end in ONCE)],  # said twice
         [*ONCE, *((f"{text}x", *SPOT) for text, _, _ in ONCE)],  # other words, badly timed
         [("No", *SPOT), ("no", *SPOT), ("no", *SPOT)],  # too few
+        [("No", *SPOT)] * 4,  # nothing of it would be left
+        [(text, *SPOT) for text in ("off", "we", "go") * 2],
         [(text, *SPOT) for text, _, _ in ONCE],  # all of a text, and no loop
     ],
 )
