@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from autorag_whisper.domain.device import Hardware
     from autorag_whisper.domain.transcript import Transcript
     from autorag_whisper.engines.base import Decoding, Encoded, Hypothesis
+    from autorag_whisper.testing.whisper import Script
     from autorag_whisper.transcriber import Progress, TranscriptStream
     from autorag_whisper.transcriber.outcome import FileOutcome
     from autorag_whisper.transcriber.run_request import RunRequest
@@ -88,8 +89,8 @@ def short(tmp_path: Path) -> Path:
 class Held:
     """A world whose engine waits in every call of one stage until it is let go, but for the first `free` calls."""
 
-    def __init__(self, stage: str = "encode", free: int = 0, telemetry: Telemetry | None = None) -> None:
-        self.world, self.go_on = World(telemetry=telemetry), threading.Event()
+    def __init__(self, stage: str = "encode", free: int = 0, script: Script | None = None) -> None:
+        self.world, self.go_on = World(script=script), threading.Event()
         self.transcriber, self.faults = self.world.transcriber, self.world.faults["cpu"]
         self._stage, self._free = stage, free
         self.faults.fail = self._hold
@@ -102,14 +103,30 @@ class Held:
             assert self.go_on.wait(WAIT_S)
 
 
-class Reads:
-    """Counts the files whose first progress was told: they are read, and wait."""
+def wait(world: World, runs: int) -> None:
+    """Until so many runs have a chunk that waits or is computed, and what follows from that has been handed out.
 
-    def __init__(self) -> None:
-        self.seen: set[int] = set()
+    What a caller is told is no sign of either: of a file that is read slowly his first progress comes before its first
+    chunk, and a batch that lies ready is taken back for a chunk after he was told of it.
+    """
 
-    def __call__(self, progress: Progress) -> None:
-        self.seen.add(id(progress.source))
+    def have_chunks() -> int:
+        all_runs = [work for scheduler in schedulers.copy() for work in scheduler._runs.copy()]
+        return sum(bool(work.pool.waiting or work.in_flight) for work in all_runs)
+
+    schedulers = world.transcriber._own.get().schedulers._live
+    until(lambda: have_chunks() == runs)
+    [scheduler] = schedulers
+    dispatch, done = scheduler._dispatch, threading.Event()
+
+    def noted() -> None:
+        dispatch()
+        done.set()
+
+    scheduler._dispatch = noted  # type: ignore[method-assign]  # the same, seen
+    scheduler.may_retire()  # something to wake up for
+    assert done.wait(WAIT_S)
+    scheduler._dispatch = dispatch  # type: ignore[method-assign]  # as before
 
 
 # ------------------------------------------------------------ all of it at once
@@ -212,15 +229,14 @@ def test_files_of_different_options_share_a_batch(tmp_path: Path) -> None:
         {"no_speech_threshold": 0.5},
     ]
     files = [write_speech(tmp_path / f"{n}.wav", speech_samples(2 + n)) for n in range(2 + len(own))]
-    reads = Reads()
     options = [ENGLISH, ENGLISH, *(TranscribeOptions(**{"language": "en", **more}) for more in own)]  # type: ignore[arg-type]  # they are options
     with ThreadPoolExecutor(len(files)) as pool:
         texts = []
         for n, (file, chosen) in enumerate(zip(files, options, strict=True)):
-            texts.append(pool.submit(held.transcriber.transcribe, file, chosen, model="fake", on_progress=reads))
+            texts.append(pool.submit(held.transcriber.transcribe, file, chosen, model="fake"))
             if n < 2:  # each has a worker; the others wait for one
                 until(lambda n=n: held.calls() == n + 1)
-        until(lambda: len(reads.seen) == len(files))
+        wait(held.world, len(files))
         held.go_on.set()
         assert [len(text.result(WAIT_S).words) for text in texts] == [2 + n for n in range(len(files))]
     # Each worker has one; then they divide what is left, all of other options. One may have the next batch before the
@@ -235,13 +251,11 @@ def test_a_caller_who_does_not_read_holds_up_nobody_and_is_not_worked_for(tmp_pa
     hour = write_speech(tmp_path / "hour.wav", np.concatenate([speech_samples(10, tail_s=6.0)] * 200))
     with world.transcriber.stream(hour, ONE_BY_ONE, model="fake") as stream:
         next(stream)
-        generated = -1
-        # Until it stands still.
-        while generated < MOST_UNREAD // 4 or generated != world.faults["cpu"].calls["generate"]:
-            generated = world.faults["cpu"].calls["generate"]
-            threading.Event().wait(0.3)
-        assert generated < 200
-        assert generated <= MOST_UNREAD + 4
+        [scheduler] = world.transcriber._own.get().schedulers._live
+        [work] = scheduler._runs
+        until(lambda: work.results.is_full and not work.in_flight)
+        generated = world.faults["cpu"].calls["generate"]
+        assert 0 < generated <= MOST_UNREAD + 4
         assert world.transcriber.transcribe(short, ENGLISH, model="fake").text == "one two three"
         assert world.faults["cpu"].calls["generate"] == generated + 1
         assert len(stream.result().words) == 2000, "it goes on where it stood"
@@ -309,18 +323,21 @@ def test_who_cancels_does_not_wait_for_a_pipe_that_gives_nothing(short: Path) ->
 
 
 def test_a_run_that_is_cancelled_leaves_the_others_in_its_batch_alone(short: Path) -> None:
-    held, token, reads = Held(), CancelToken(), Reads()
+    held, token = Held(), CancelToken()
 
     def transcribe(cancel: CancelToken | None = None) -> Transcript:
-        return held.transcriber.transcribe(short, ENGLISH, model="fake", cancel=cancel, on_progress=reads)
+        return held.transcriber.transcribe(short, ENGLISH, model="fake", cancel=cancel)
 
     with ThreadPoolExecutor(9) as pool:
-        first = [pool.submit(transcribe) for _ in range(3)]  # two are computed, one waits
-        until(lambda: held.calls() == 2 and len(reads.seen) == 3)
+        first = []
+        for number in range(1, 4):  # two are computed, one waits
+            first.append(pool.submit(transcribe))
+            wait(held.world, number)
+            until(lambda number=number: held.calls() == min(number, 2))
         cancelled = pool.submit(transcribe, token)  # in the batch of all that wait
-        until(lambda: len(reads.seen) == 4)
+        wait(held.world, 4)
         beside = [pool.submit(transcribe) for _ in range(5)]
-        until(lambda: len(reads.seen) == 9)
+        wait(held.world, 9)
         held.faults.fail = lambda stage, number: token.cancel() if stage == "generate" and number > 2 else None
         held.go_on.set()
         with pytest.raises(Cancelled):
@@ -334,21 +351,20 @@ def test_a_run_that_is_cancelled_leaves_the_others_in_its_batch_alone(short: Pat
 
 @pytest.mark.slow
 def test_what_comes_while_all_workers_are_busy_is_not_done_one_by_one(short: Path) -> None:
-    held, reads = Held(), Reads()
+    held = Held()
 
     def transcribe() -> str:
-        return held.transcriber.transcribe(short, ENGLISH, model="fake", on_progress=reads).text
-
-    def have_begun(count: int) -> Callable[[], bool]:
-        return lambda: len(reads.seen) == count
+        return held.transcriber.transcribe(short, ENGLISH, model="fake").text
 
     with ThreadPoolExecutor(8) as pool:
-        first = [pool.submit(transcribe) for _ in range(2)]
-        until(lambda: held.calls() == 2 and len(reads.seen) == 2)
+        first = []
+        for number in range(1, 3):  # each has a worker: two that come at once may share a batch
+            first.append(pool.submit(transcribe))
+            until(lambda number=number: held.calls() == number)
         later = []
         for number in range(3, 9):  # one after another, each seen by the scheduler before the next one comes
             later.append(pool.submit(transcribe))
-            until(have_begun(number))
+            wait(held.world, number)
         held.go_on.set()
         assert {one.result(WAIT_S) for one in (*first, *later)} == {"one two three"}
     assert sorted(held.faults.batches) in ([1, 1, 6], [1, 1, 3, 3]), "one worker is free, or both are"
@@ -356,7 +372,7 @@ def test_what_comes_while_all_workers_are_busy_is_not_done_one_by_one(short: Pat
 
 def test_a_higher_priority_goes_first(tmp_path: Path) -> None:
     """On a card, whose one worker takes batches in the order in which they were chosen: each is told by its beeps."""
-    computed, go_on, reads = list[int](), threading.Event(), Reads()
+    computed, go_on = list[int](), threading.Event()
 
     def script(features: np.ndarray) -> Hypothesis:
         found = FakeWhisper()._count(features)
@@ -370,12 +386,8 @@ def test_a_higher_priority_goes_first(tmp_path: Path) -> None:
         calls = []
         for n, priority in ((1, 0), (2, 0), (3, 1), (4, 2), (5, 3)):  # the first is computed, the others wait
             options = TranscribeOptions(language="en", batch_size=1)
-            calls.append(
-                pool.submit(
-                    world.transcriber.transcribe, talks[n], options, model="fake", on_progress=reads, priority=priority
-                )
-            )
-            until(lambda n=n: len(reads.seen) == n)
+            calls.append(pool.submit(world.transcriber.transcribe, talks[n], options, model="fake", priority=priority))
+            wait(world, n)
         go_on.set()
         for call in calls:
             call.result(WAIT_S)
@@ -387,7 +399,7 @@ def test_a_batch_has_room_for_another_priority_on_a_card_and_on_a_processor_none
     short: Path, hardware: Hardware, device: str, rides: bool
 ) -> None:
     """Where each row takes its time whoever would ride in a batch of another priority waited for it, or held it up."""
-    batches, go_on, reads = list[int](), threading.Event(), Reads()
+    batches, go_on = list[int](), threading.Event()
 
     class Noting(FakeWhisper):
         def generate(self, encoded: Encoded, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Hypothesis]:
@@ -400,12 +412,8 @@ def test_a_batch_has_room_for_another_priority_on_a_card_and_on_a_processor_none
     with ThreadPoolExecutor(9) as pool:
         calls = []
         for n, (options, priority) in enumerate([(german, 0)] * 3 + [(german, 0), (ENGLISH, 1)] * 3):
-            calls.append(
-                pool.submit(
-                    world.transcriber.transcribe, short, options, model="fake", on_progress=reads, priority=priority
-                )
-            )
-            until(lambda n=n: len(reads.seen) == n + 1)
+            calls.append(pool.submit(world.transcriber.transcribe, short, options, model="fake", priority=priority))
+            wait(world, n + 1)
         go_on.set()
         for call in calls:
             call.result(WAIT_S)
@@ -414,7 +422,7 @@ def test_a_batch_has_room_for_another_priority_on_a_card_and_on_a_processor_none
 
 def test_a_lower_priority_has_its_share_of_a_card_that_others_keep_busy(tmp_path: Path) -> None:
     """Runs of one chunk, computed one after another; the first is computed when the others come."""
-    computed, go_on, reads = list[int](), threading.Event(), Reads()
+    computed, go_on = list[int](), threading.Event()
 
     def script(features: np.ndarray) -> Hypothesis:
         found = FakeWhisper()._count(features)
@@ -428,16 +436,9 @@ def test_a_lower_priority_has_its_share_of_a_card_that_others_keep_busy(tmp_path
         calls = []
         for n in range(1, 13):
             talk = write_speech(tmp_path / f"{n}.wav", speech_samples(n))
-            call = pool.submit(
-                world.transcriber.transcribe,
-                talk,
-                options,
-                model="fake",
-                on_progress=reads,
-                priority=int(n not in lower),
-            )
+            call = pool.submit(world.transcriber.transcribe, talk, options, model="fake", priority=int(n not in lower))
             calls.append(call)
-            until(lambda n=n: len(reads.seen) == n)
+            wait(world, n)
         go_on.set()
         for one in calls:
             one.result(WAIT_S)
@@ -457,19 +458,26 @@ def test_a_priority_is_a_whole_number(short: Path, priority: object) -> None:
 
 
 def test_a_short_request_does_not_wait_for_the_archive_before_it(tmp_path: Path, short: Path) -> None:
-    held, reads = Held("generate", free=3), Reads()
+    done = list[int]()
+
+    def script(features: np.ndarray) -> Hypothesis:
+        found = FakeWhisper()._count(features)
+        done.append(len(FakeWhisper().tokenizer.decode(found.token_ids).split()))
+        return found
+
+    held = Held("generate", free=3, script=script)
     files = [write_speech(tmp_path / f"{n}.wav", speech_samples(5)) for n in range(60)]
     archive = held.transcriber.transcribe_many(files, ONE_BY_ONE, model="fake")
     with ThreadPoolExecutor(2) as pool:
         reading = pool.submit(list, archive)
         until(lambda: held.calls("generate") >= 5)  # both workers are held, one batch lies ready
-        asked = pool.submit(held.transcriber.transcribe, short, ONE_BY_ONE, model="fake", on_progress=reads)
-        until(lambda: reads.seen)
+        asked = pool.submit(held.transcriber.transcribe, short, ONE_BY_ONE, model="fake")
+        wait(held.world, 2)
         begun = held.calls("generate")
         held.go_on.set()
         asked.result(WAIT_S)
-        assert held.calls("generate") <= begun + 8
         assert len(reading.result(WAIT_S)) == 60
+    assert done.index(3) <= begun + 8
 
 
 class Stepped(Held):
@@ -502,7 +510,7 @@ class Stepped(Held):
 def test_a_long_file_of_other_options_has_its_share_beside_an_archive_whose_batches_are_always_full(
     tmp_path: Path,
 ) -> None:
-    held, reads = Stepped("generate", free=3), Reads()
+    held = Stepped("generate", free=3)
     talk = write_speech(tmp_path / "talk.wav", speech_samples(120))
     files = [write_speech(tmp_path / f"{n}.wav", speech_samples(5)) for n in range(120)]
     archive = held.transcriber.transcribe_many(files, TranscribeOptions(language="en", batch_size=2), model="fake")
@@ -510,9 +518,9 @@ def test_a_long_file_of_other_options_has_its_share_beside_an_archive_whose_batc
     with ThreadPoolExecutor(2) as pool:
         reading = pool.submit(list, archive)
         until(lambda: held.calls("generate") >= 5)  # both workers are held, one batch lies ready
-        stream = held.transcriber.stream(talk, other, model="fake", on_progress=reads)
+        stream = held.transcriber.stream(talk, other, model="fake")
         first = pool.submit(next, stream)
-        until(lambda: reads.seen)
+        wait(held.world, 2)
         for _ in range(12):  # batches end one by one, so that no worker is ever without one
             held.step()
         beams = {decoding.beam_size for fake in held.world.fakes for decoding in fake.decodings}
@@ -551,15 +559,15 @@ def test_an_unexpected_exception_of_a_shared_batch_fails_the_file_whose_chunk_it
             raise ZeroDivisionError
         return found
 
-    held, reads = Held(), Reads()
+    held = Held()
     world = World(script=script)
     world.faults["cpu"].fail = held._hold
     files = [write_speech(tmp_path / f"{n}.wav", speech_samples(n)) for n in (1, 2, 3, 5, 4, 6, 7, 8, 9)]
     with ThreadPoolExecutor(len(files)) as pool:
         calls = []
         for n, file in enumerate(files):
-            calls.append(pool.submit(world.transcriber.transcribe, file, ENGLISH, model="fake", on_progress=reads))
-            until(lambda n=n: len(reads.seen) == n + 1)
+            calls.append(pool.submit(world.transcriber.transcribe, file, ENGLISH, model="fake"))
+            wait(world, n + 1)
         held.go_on.set()
         for file, call in zip(files, calls, strict=True):
             if file.stem == "5":
@@ -623,6 +631,7 @@ def test_an_abandoned_stream_that_is_collected_in_any_thread_holds_up_nobody(tal
         collector.start()
         collector.join(WAIT_S)
         assert world.transcriber.transcribe(short, ENGLISH, model="fake").text == "one two three"
+    until(lambda: all_ended(world))
     assert world.residency.close()
 
 
