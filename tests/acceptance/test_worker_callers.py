@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from autorag_whisper.transcriber import Progress
+
 MODEL = "base"
 
 pytestmark = [pytest.mark.slow, pytest.mark.kit]
@@ -32,7 +34,9 @@ def worker() -> Iterator[WorkerTranscriber]:
 
 
 @pytest.fixture
-def interrupt_after() -> Iterator[Callable[[float], None]]:
+def interrupt_after() -> Iterator[Callable[[float], Callable[[Progress], None]]]:
+    """Makes a callback of a job's progress: that job's caller is interrupted so many seconds after its first call."""
+
     def handle(*_: object) -> None:
         raise SoftLimitError
 
@@ -40,11 +44,15 @@ def interrupt_after() -> Iterator[Callable[[float], None]]:
     main = threading.get_ident()
     timers = list[threading.Timer]()
 
-    def start(seconds: float) -> None:
-        timers.append(threading.Timer(seconds, lambda: signal.pthread_kill(main, signal.SIGUSR1)))
-        timers[-1].start()
+    def after(seconds: float) -> Callable[[Progress], None]:
+        def on_progress(_: Progress) -> None:
+            if not timers:
+                timers.append(threading.Timer(seconds, lambda: signal.pthread_kill(main, signal.SIGUSR1)))
+                timers[-1].start()
 
-    yield start
+        return on_progress
+
+    yield after
     for timer in timers:  # one that fires behind the handler would end the test run
         timer.cancel()
         timer.join()
@@ -52,13 +60,13 @@ def interrupt_after() -> Iterator[Callable[[float], None]]:
 
 
 def test_after_an_interrupt_the_next_job_has_its_own_transcript(
-    worker: WorkerTranscriber, kit: Path, interrupt_after: Callable[[float], None]
+    worker: WorkerTranscriber, kit: Path, interrupt_after: Callable[[float], Callable[[Progress], None]]
 ) -> None:
     # jfk.flac was asked for, the interrupted recording's transcript came.
     worker.load(MODEL)
-    interrupt_after(1.0)
+    hour = kit / "tts" / "long_60min.opus"  # no engine is done with it by then
     with pytest.raises(SoftLimitError):
-        worker.transcribe(kit / "tts" / "long_60min.opus", model=MODEL)  # no engine is done with it by then
+        worker.transcribe(hour, model=MODEL, on_progress=interrupt_after(1.0))
     transcript = worker.transcribe(kit / "real" / "jfk.flac", model=MODEL)
     assert transcript.name == "jfk.flac"
     assert "ask not what your country can do" in transcript.text
@@ -66,12 +74,12 @@ def test_after_an_interrupt_the_next_job_has_its_own_transcript(
 
 
 def test_after_an_interrupt_files_are_paired_with_their_own_transcripts(
-    worker: WorkerTranscriber, kit: Path, interrupt_after: Callable[[float], None]
+    worker: WorkerTranscriber, kit: Path, interrupt_after: Callable[[float], Callable[[Progress], None]]
 ) -> None:
     worker.load(MODEL)
-    interrupt_after(1.0)
+    long = [kit / "tts" / "long_60min.opus", kit / "real" / "sonnet002.mp3"]
     with pytest.raises(SoftLimitError):
-        list(worker.transcribe_many([kit / "tts" / "long_60min.opus", kit / "real" / "sonnet002.mp3"], model=MODEL))
+        list(worker.transcribe_many(long, model=MODEL, on_progress=interrupt_after(1.0)))
     asked = [kit / "real" / "lj_LJ001-0002.flac", kit / "real" / "jfk.flac"]
     texts = {o.source.name: o.result().text for o in worker.transcribe_many(asked, model=MODEL)}
     assert texts["lj_LJ001-0002.flac"].startswith("in being comparatively modern")

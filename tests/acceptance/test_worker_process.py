@@ -37,7 +37,7 @@ OPTIONS = TranscribeOptions(language="en", temperatures=(0.0,))
 
 @pytest.fixture
 def worker() -> Iterator[WorkerTranscriber]:
-    with WorkerTranscriber(limits=Limits(silent_s=5.0, idle_s=None)) as made:
+    with WorkerTranscriber(limits=Limits(idle_s=None)) as made:
         yield made
 
 

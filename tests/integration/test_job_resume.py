@@ -55,7 +55,9 @@ class Machine:
         return SqliteJobStore(self.folder / "jobs.sqlite3")
 
     def worker(self) -> WorkerTranscriber:
-        return WorkerTranscriber(limits=Limits(idle_s=None), program=(sys.executable, str(CHILD), str(self.orders)))
+        return WorkerTranscriber(
+            limits=Limits(silent_s=1000.0, idle_s=None), program=(sys.executable, str(CHILD), str(self.orders))
+        )
 
     def add(self) -> str:
         with closing(self.store()) as store:

@@ -94,11 +94,11 @@ def test_whoever_comes_while_no_process_can_be_started_is_told_so_too(tmp_path: 
     supervisor._inbox.put(question)
     caller = Thread(target=transcribe, daemon=True)
     caller.start()
-    caller.join(10)
+    caller.join(60)
     assert [type(error) for error in errors] == [WorkerDied]
-    assert isinstance(question.answer.get(timeout=10), WorkerDied)
+    assert isinstance(question.answer.get(timeout=60), WorkerDied)
     supervisor.submit(closing)
-    closing.done.get(timeout=10)
+    closing.done.get(timeout=60)
 
 
 def test_a_process_is_forgiven_its_silence_and_no_later_one() -> None:
@@ -130,7 +130,7 @@ def test_a_process_that_reads_nothing_holds_up_nobody() -> None:
 
     caller = Thread(target=transcribe, daemon=True)
     caller.start()
-    caller.join(20)
+    caller.join(60)
     assert [type(error) for error in errors] == [WorkerDied]
     worker.close()
 
@@ -139,10 +139,10 @@ def test_a_process_that_died_leaves_no_thread_behind() -> None:
     told: SimpleQueue[object] = SimpleQueue()
     before = set(threading.enumerate())
     process = WorkerProcess({}, lambda: 0.0, lambda _, said: told.put(said), (sys.executable, "-c", ""))
-    assert told.get(timeout=20) == Gone(0)
+    assert told.get(timeout=60) == Gone(0)
     for thread in set(threading.enumerate()) - before:
         if thread.name.endswith("worker"):
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
     assert process.is_gone
 
@@ -262,12 +262,12 @@ def test_a_process_that_a_kill_does_not_end_is_left_behind_and_its_jobs_go_on(ca
     process = WorkerProcess({}, lambda: 0.0, lambda _, said: told.put(cast("Gone", said)), silent, popen, kill_s=0.05)
     process.kill()
     assert process.is_gone
-    assert told.get(timeout=30) == Gone(-signal.SIGKILL)
+    assert told.get(timeout=60) == Gone(-signal.SIGKILL)
     assert stuck[0].poll() is None
     assert f"worker process {process.pid} has not ended" in caplog.text
     assert not process.end(0.0)  # whoever ends it again waits no longer
     stuck[0].let_go()
-    assert stuck[0].wait(30) == -signal.SIGKILL
+    assert stuck[0].wait(60) == -signal.SIGKILL
 
 
 def test_callers_go_on_in_a_new_process_while_the_old_one_does_not_end() -> None:
@@ -290,5 +290,5 @@ def test_callers_go_on_in_a_new_process_while_the_old_one_does_not_end() -> None
     assert len(begun) == 2
     assert stuck[0].poll() is None
     stuck[0].let_go()
-    assert stuck[0].wait(30) == -signal.SIGKILL
+    assert stuck[0].wait(60) == -signal.SIGKILL
     supervisor.close()

@@ -7,8 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,9 +21,11 @@ from autorag_whisper.gpu.arbiter.eviction_requests import EvictionRequest, send
 from autorag_whisper.gpu.arbiter.lease import LeaseRequest, Released, Tenant
 from autorag_whisper.gpu.arbiter.processes import ProcessArbiter
 from autorag_whisper.gpu.arbiter.status import look
+from descriptors import open_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 FACTS: dict[str, object] = {"tenant": "whisper", "owner": "p1", "deadline_s": 1e9, "needs_bytes": 0}
 
@@ -107,10 +109,10 @@ with arbiter.lease("whisper"):
     with started as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"forked\n"
-        process.wait(30)
+        process.wait(60)
         arbiter = ProcessArbiter(tmp_path / "gpu")
         arbiter.register(Tenant("llm"))
-        with arbiter.lease("llm", LeaseRequest(timeout_s=5.0)) as lease:
+        with arbiter.lease("llm", LeaseRequest(timeout_s=60.0)) as lease:
             assert lease.on_card
         arbiter.close()
 
@@ -128,13 +130,13 @@ with arbiter.lease("llm", LeaseRequest(90)):
     pass
 os.kill(os.getpid(), 9)
 """
-    subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=False, timeout=240)
     assert list((tmp_path / "gpu").glob("*.claim"))
     arbiter = ProcessArbiter(
         tmp_path / "gpu", read_free=lambda: 100 - sum(kept.held_bytes for kept in look(tmp_path / "gpu", 0.0).kept)
     )
     arbiter.register(Tenant("whisper"))
-    with arbiter.lease("whisper", LeaseRequest(50, 5.0)) as lease:
+    with arbiter.lease("whisper", LeaseRequest(50, 60.0)) as lease:
         assert lease.on_card
     assert not list((tmp_path / "gpu").glob("*.claim"))
     assert not list((tmp_path / "gpu").glob("*.sock"))
@@ -153,7 +155,7 @@ def test_an_eviction_request_that_comes_too_late_is_not_carried_out(tmp_path: Pa
     arbiter.register(Tenant("whisper", leave))
     with arbiter.lease("whisper") as lease:
         [box] = (tmp_path / "gpu").glob("*.sock")
-        released = send(EvictionRequest(lease.epoch - 1, "llm", 0), box, 5.0)
+        released = send(EvictionRequest(lease.epoch - 1, "llm", 0), box, 60.0)
     assert (released.verified, released.note) == (False, "asked too late")
     assert offloads == []
     arbiter.close()
@@ -259,7 +261,7 @@ os.read(0, 1)
             assert directory.take_grant() is None
             assert not watch.wait(0)
             process.kill()
-            assert watch.wait(30)
+            assert watch.wait(60)
 
 
 def test_nobody_is_told_of_a_holder_that_was_gone_before_nor_of_one_who_found_the_grant_taken(tmp_path: Path) -> None:
@@ -288,11 +290,7 @@ def test_nothing_is_left_open_when_an_arbiter_is_closed(tmp_path: Path) -> None:
             pass
         other.close()
     arbiter.close()
-    assert open_files() == before
-
-
-def open_files() -> int:
-    return len(list(Path("/proc/self/fd").glob("*")))
+    assert open_files() - before == Counter()
 
 
 @pytest.mark.parametrize("number", [facts.HIGHEST, 10**18 - 1])
