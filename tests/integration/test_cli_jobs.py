@@ -27,14 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from autorag_whisper.jobs.store import JobStore
+
 KEY = "the-key-of-ann"
 
 
 class Shell:
     """A terminal of somebody who has the server's address and key in the environment."""
 
-    def __init__(self, port: int, capsys: pytest.CaptureFixture[str], gate: Gate, store: MemoryJobStore) -> None:
-        self.url, self.gate, self.store, self._capsys = f"http://127.0.0.1:{port}", gate, store, capsys
+    def __init__(self, port: int, capsys: pytest.CaptureFixture[str], gate: Gate, runner: JobRunner) -> None:
+        self.url, self.gate, self.runner, self._capsys = f"http://127.0.0.1:{port}", gate, runner, capsys
+        self.store: JobStore = runner._store
         self.environ = {"AUTORAG_WHISPER_SERVER": self.url, "AUTORAG_WHISPER_API_KEY": KEY}
 
     def types(self, *arguments: object, code: int = 0) -> str:
@@ -70,7 +73,7 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Shell]
             thread = threading.Thread(target=server.run, args=([listening],))
             thread.start()
             until(lambda: server.started)
-            yield Shell(listening.getsockname()[1], capsys, gate, store)
+            yield Shell(listening.getsockname()[1], capsys, gate, runner)
             gate.let.set()
             server.should_exit = True
             thread.join()
@@ -158,7 +161,7 @@ def test_a_job_is_stopped_and_tried_again(shell: Shell, talk: Path) -> None:
     job = shell.types("add", talk, "-l", "en", "--key", "k1").strip()
     assert shell.types("add", talk, "-l", "en", "--key", "k1").strip() == job
     waiting = shell.types("add", talk).strip()
-    until(lambda: shell.state(job) == "running")
+    until(lambda: shell.runner.in_work == 1)
     assert "0 before it" in shell.types("show", waiting)
     assert "cancelled" in shell.types("cancel", waiting)
     shell.types("cancel", job)

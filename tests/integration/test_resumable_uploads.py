@@ -217,20 +217,21 @@ def test_what_nobody_goes_on_with_is_removed(world: JobsWorld) -> None:
     old, young = begun(world, 5), begun(world, 5)
     folder = world.runner.files.uploads.parent / "partial"
     for path in folder.iterdir():
-        moment = world.now_s - (KEPT_S + 9 if path.stem in old else 0)
+        moment = world.now_s + (0 if path.stem in old else KEPT_S)
         os.utime(path, (moment, moment))
     left = [folder / f"{'0' * 32}.part", folder / f".{'0' * 32}"]  # of a process that died
     for path in left:
         path.touch()
-        os.utime(path, (moment := world.now_s - KEPT_S - 9, moment))
+        os.utime(path, (world.now_s, world.now_s))
     jobs, guard = Jobs(world.store, world.runner, world.clock), ClockGuard(folder.parent / "clock.json", world.store)
-    until((folder.parent / "clock.json").exists)  # the service has tidied up at its start
+    until((folder.parent / "clock.json").exists)  # the service tidies up at its start, and has seen its clock for that
     world.now_s += 30 * 86_400  # a clock that was set: it is not believed
     tidy(jobs, 1.0, guard)
     begun(world, 5)
     world.now_s -= 30 * 86_400
     assert [world.client.head(url, headers=TUS).status_code for url in (old, young)] == [200, 200]
-    tidy(jobs, 1.0, guard)
+    world.now_s += KEPT_S + 9
+    tidy(jobs, 1.0, guard, KEPT_S + 9)
     assert [world.client.head(url, headers=TUS).status_code for url in (old, young)] == [404, 200]
     assert not any(path.exists() for path in left)
 
