@@ -276,6 +276,13 @@ def test_a_receiver_whose_answer_drips_is_not_listened_to_for_ever() -> None:
             thread.join()
 
 
+def test_a_connection_that_takes_too_long_is_told_as_an_answer_that_does(port: int) -> None:
+    # On a busy machine it was "ConnectTimeout: " at times: there were two clocks, and either could be the first.
+    http = WebhookHttp(read_networks(["127.0.0.1"]), most_s=1e-9)
+    with pytest.raises(NotSent, match="no answer within 1e-09 s"):
+        http(f"http://127.0.0.1:{port}/", {}, b"told")
+
+
 def test_a_receiver_that_is_not_there_is_told_in_words() -> None:
     def nobody(host: str, port: int) -> list[str]:
         raise OSError(f"{host}:{port}")

@@ -152,7 +152,7 @@ class WebhookHttp:
         async def posted() -> int:
             async with (
                 asyncio.timeout(self.most_s),
-                httpx2.AsyncClient(timeout=self.most_s, trust_env=False, follow_redirects=False) as client,
+                httpx2.AsyncClient(timeout=None, trust_env=False, follow_redirects=False) as client,
                 client.stream(
                     "POST", parsed.copy_with(host=address), headers=headers, content=body, extensions=extensions
                 ) as answer,
