@@ -319,8 +319,8 @@ def test_a_job_whose_decoder_the_system_kills_is_tried_again(tmp_path: Path) -> 
         assert gate.asked.acquire(timeout=60)  # it is being recognised, and decoded on
         os.kill(decoder_of(len(long)), signal.SIGKILL)
         gate.let.set()
-        until(lambda: client.get(own).json()["state"] == "queued")
-        assert client.get(own).json()["attempts"] == {"deaths": 1, "failures": 0}
+        again = {"state": "queued", "attempts": {"deaths": 1, "failures": 0}}
+        until(lambda: (told := client.get(own).json()) | again == told)
 
 
 class Raising:
@@ -431,17 +431,17 @@ def test_a_clock_that_is_set_takes_no_job_out_of_its_hands(tmp_path: Path, jump_
 # ---------------------------------------------------------------- over a real socket
 
 
-class Quick(Connection):
-    """Does not wait long."""
+class Unread(Connection):
+    """Does not wait long for a reader."""
 
-    head_s = unread_s = 0.2
+    unread_s = 0.2
 
 
 @contextmanager
-def serving(app: FastAPI) -> Iterator[tuple[str, int]]:
+def serving(app: FastAPI, http: type[Connection] = Connection) -> Iterator[tuple[str, int]]:
     """The address of an application on loopback."""
     config = config_of(app, ServerSettings(port=0))
-    config.http = Quick
+    config.http = http
     server, listener = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -521,25 +521,25 @@ def test_a_web_socket_is_no_way_around_the_key(world: World) -> None:
 
 def test_who_does_not_read_the_answer_is_let_go_and_his_place_is_free(world: World) -> None:
     """He held it, and his request's memory, for as long as he liked."""
-    app, at_work = app_of(world), list[int]()
+    app, begun, ended = app_of(world), threading.Event(), threading.Event()
 
     @app.post("/detect-language-of-many")
     async def many() -> StreamingResponse:
         async def lines() -> AsyncIterator[bytes]:
-            at_work.append(1)
+            begun.set()
             try:
                 while True:
                     yield bytes(1 << 20)
                     await asyncio.sleep(0)
             finally:
-                at_work.pop()
+                ended.set()
 
         return StreamingResponse(lines())
 
-    with serving(app) as address, socket.create_connection(address) as lazy:
+    with serving(app, Unread) as address, socket.create_connection(address) as lazy:
         lazy.sendall(b"POST /detect-language-of-many HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\r\n")
-        until(lambda: bool(at_work))
-        until(lambda: not at_work)
+        assert begun.wait(60)
+        assert ended.wait(60)
 
 
 def test_followers_of_jobs_are_counted(
@@ -548,7 +548,7 @@ def test_followers_of_jobs_are_counted(
     monkeypatch.setattr("autorag_whisper.server.jobs.MOST_FOLLOWERS", 2)
     with (
         serving(app_with_jobs(world, tmp_path)) as (host, port),
-        httpx.Client(base_url=f"http://{host}:{port}") as client,
+        httpx.Client(base_url=f"http://{host}:{port}", timeout=120) as client,
     ):
         job = client.post("/v1/jobs", files={"file": ("a", speech)}).json()["id"]
         with client.stream("GET", f"/v1/jobs/{job}/events") as one, client.stream("GET", f"/v1/jobs/{job}/events"):
