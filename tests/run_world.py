@@ -41,7 +41,7 @@ class World:
         arbiter: GpuArbiter | None = None,
         on_yield: OnYield | Callable[[ModelKey], OnYield] = OnYield.KEEP,
         telemetry: Telemetry | None = None,
-        request: LeaseRequest = LeaseRequest(timeout_s=30.0),  # noqa: B008 - a frozen value
+        request: LeaseRequest = LeaseRequest(timeout_s=60.0),  # noqa: B008 - a frozen value
         idle: Callable[[Callable[[], object]], IdleTimer] | None = None,
         engine: Callable[..., Any] = FakeWhisper,
         voice: VoiceActivity | None = None,

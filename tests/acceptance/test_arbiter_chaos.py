@@ -14,6 +14,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from autorag_whisper.gpu.arbiter.directory import Directory
@@ -44,7 +45,7 @@ class Players:
         """When it died."""
         self.running[index].kill()
         killed = time.monotonic()
-        self.running[index].wait(30)
+        self.running[index].wait(60)
         self.running[index] = self._start(TENANTS[index])
         return killed
 
@@ -52,7 +53,7 @@ class Players:
         for player in self.running:
             player.send_signal(signal.SIGCONT)
             player.kill()
-            player.wait(30)
+            player.wait(60)
 
 
 @pytest.fixture
@@ -67,7 +68,7 @@ def lines(log: Path) -> list[list[str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 def test_over_many_kills_and_stops_there_are_never_two_holders_and_every_wait_ends(players: Players) -> None:
     seed = int(os.environ.get("CHAOS_SEED", "1"))
     chance = random.Random(seed)
@@ -103,7 +104,8 @@ def test_over_many_kills_and_stops_there_are_never_two_holders_and_every_wait_en
     assert not [line for line in events if line[0] == "VIOLATION"]
     assert [epoch for epoch, _ in entered] == sorted({epoch for epoch, _ in entered})
     assert {line[2] for line in events if line[0] == "in"} == set(TENANTS)
-    gaps = sorted(min(at - killed for _, at in entered if at > killed) for killed in killed_holders[:-1])
+    nexts = ([at - killed for _, at in entered if at > killed] for killed in killed_holders)
+    gaps = sorted(min(after) for after in nexts if after)
     _log.info("seed %d: %d leases, %d holders killed, %d stopped", seed, len(entered), len(gaps), stopped_holders)
     if gaps:
         shown = ", ".join(f"{1000 * gap:.1f}" for gap in gaps)
@@ -111,7 +113,7 @@ def test_over_many_kills_and_stops_there_are_never_two_holders_and_every_wait_en
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_who_waits_behind_a_stopped_holder_has_its_deadlines_answer_and_the_holder_goes_on(players: Players) -> None:
     directory = Directory(players.folder)
     stopped: subprocess.Popen[bytes] | None = None
@@ -120,7 +122,8 @@ def test_who_waits_behind_a_stopped_holder_has_its_deadlines_answer_and_the_hold
         for player in players.running:
             if holder is not None and holder.owner.startswith(f"{player.pid}-"):
                 player.send_signal(signal.SIGSTOP)
-                time.sleep(0.01)
+                while psutil.Process(player.pid).status() != psutil.STATUS_STOPPED:
+                    time.sleep(0.001)
                 still = directory.held()
                 if still is not None and still.number == holder.number:
                     stopped = player

@@ -53,7 +53,7 @@ def running(habit: str = "") -> Iterator[FakeLlm]:
 def make(request: pytest.FixtureRequest) -> Callable[[FakeLlm], LlmServer]:
     if request.param == "hook":
         return lambda llm: HostModel("mine", llm.unload, llm.load, llm.look)
-    return lambda llm: EVERY[request.param](llm.url, "m", 0.5)
+    return lambda llm: EVERY[request.param](llm.url, "m", 60.0)
 
 
 @pytest.fixture(params=EVERY)
@@ -118,12 +118,12 @@ def test_a_server_that_is_not_there_is_a_typed_error(make_remote: Callable[[str]
 
 def test_vllm_without_its_developers_mode_says_what_to_start_it_with() -> None:
     with running("no_endpoint") as llm, pytest.raises(LlmUnreachable, match="VLLM_SERVER_DEV_MODE"):
-        Vllm(llm.url, timeout_s=0.5).is_loaded()
+        Vllm(llm.url, timeout_s=60.0).is_loaded()
 
 
 def test_vllm_is_woken_only_where_it_sleeps() -> None:
     with running() as llm:
-        server = Vllm(llm.url)
+        server = Vllm(llm.url, timeout_s=60.0)
         server.ask_back()
         assert llm.asked_back == 0
         server.ask_to_leave()
@@ -201,13 +201,13 @@ def test_with_an_arbiter_the_llm_leaves_before_whisper_and_is_ready_again_in_its
     with running() as llm:
         arbiter = ThreadArbiter(read_free=llm.free)
         arbiter.register(Tenant("whisper"))
-        shared = LlmTenant(Vllm(llm.url), llm.free, Time().patience())
+        shared = LlmTenant(Vllm(llm.url, timeout_s=60.0), llm.free, Time().patience())
         arbiter.register(shared.tenant())
-        with arbiter.lease("whisper", LeaseRequest(llm.total - MORE, 5.0)) as lease:
+        with arbiter.lease("whisper", LeaseRequest(llm.total - MORE, 60.0)) as lease:
             assert (lease.on_card, llm.on_card) == (True, False)
         with shared.lease(arbiter):
             assert llm.on_card
-        with arbiter.lease("whisper", LeaseRequest(llm.total - MORE, 5.0)):
+        with arbiter.lease("whisper", LeaseRequest(llm.total - MORE, 60.0)):
             assert not llm.on_card
 
 

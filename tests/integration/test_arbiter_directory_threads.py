@@ -40,7 +40,7 @@ def test_who_is_next_in_line_is_told_and_need_not_look_again(tmp_path: Path, mon
     with ThreadPoolExecutor(1) as pool:
         with holder.lease("llm") as before:
             turn = pool.submit(wait_for_it)
-            assert found_taken.wait(30)
+            assert found_taken.wait(60)
         assert turn.result() == before.epoch + 1
     holder.close()
     behind.close()
@@ -54,7 +54,7 @@ def test_who_is_told_that_the_grant_was_let_go_finds_it_free(tmp_path: Path) -> 
             assert grant is not None
             with directory.watch() as watch:
                 pool.submit(grant.close)
-                assert watch.wait(30)
+                assert watch.wait(60)
                 again = directory.take_grant()
             assert again is not None
             again.close()

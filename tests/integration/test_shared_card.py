@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PATIENT = LeaseRequest(timeout_s=30.0)
+PATIENT = LeaseRequest(timeout_s=60.0)
 
 
 @pytest.fixture(params=["threads", "processes"])
@@ -146,7 +146,7 @@ def test_an_llm_that_says_it_left_and_did_not_costs_a_batch_its_card_and_no_word
     arbiter = ThreadArbiter(read_free=lambda: 100 - sum(kept.held_bytes for kept in arbiter.state.reservations))
     arbiter.register(Tenant("llm", lambda _wanted: Released(verified=False, note="200, and nothing freed"), lambda: 90))
     world = World(CARD, arbiter=arbiter, request=LeaseRequest(20, 0.05, AtDeadline.CPU))
-    with arbiter.lease("llm", LeaseRequest(90, 5.0)):
+    with arbiter.lease("llm", LeaseRequest(90, 60.0)):
         pass
     transcript = world.transcriber.transcribe(talk, model="fake")
     assert transcript.text

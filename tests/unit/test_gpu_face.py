@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes take turns on Linux alone")
-SOON = LeaseRequest(timeout_s=5.0)
+SOON = LeaseRequest(timeout_s=60.0)
 
 
 class Model:
