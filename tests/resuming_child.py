@@ -1,7 +1,8 @@
 """The command over a fake engine: `resuming_child.py FOLDER ARGUMENTS...`.
 
 `FOLDER/heard` gets a line of every chunk that is recognised, its number of words. A file `FOLDER/NAME-at-N` has the
-process send itself the signal NAME when it hears N words, once; a `hold-at-N` has it wait while the file is there.
+process send itself the signal NAME when it hears N words, once, and not before as many chunks are kept as the file
+says; a `hold-at-N` has it wait while the file is there.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     from autorag_whisper.engines.base import Hypothesis
 
 
+def kept() -> int:
+    """Chunks of unfinished files in the cache, each of which has a header before them."""
+    files = (Path(os.environ["AUTORAG_WHISPER_CACHE_DIR"]) / "unfinished").glob("*")  # noqa: TID251 - of the test
+    return sum(max(0, len(file.read_bytes().splitlines()) - 1) for file in files)
+
+
 def main(folder: Path, arguments: list[str]) -> int:
     pause = threading.Event()
 
@@ -35,7 +42,10 @@ def main(folder: Path, arguments: list[str]) -> int:
         with (folder / "heard").open("a") as heard:
             heard.write(f"{words}\n")
         for order in folder.glob(f"SIG*-at-{words}"):
+            least = int(order.read_text() or 0)
             order.unlink()
+            while kept() < least:
+                pause.wait(0.01)
             os.kill(os.getpid(), signal.Signals[order.name.partition("-")[0]])
             pause.wait(1)  # the signal is for the main thread, which ends the run
         while (folder / f"hold-at-{words}").exists():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from autorag_whisper import cli
@@ -180,9 +181,12 @@ def test_a_long_recording_of_a_storage_goes_on_behind_its_finished_chunks(archiv
     while kept() < 1:
         assert process.poll() is None
         threading.Event().wait(0.02)
+    workers = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
     order.unlink()
+    _, alive = psutil.wait_procs(workers, 60)  # till then they may hear one chunk more
+    assert not alive
     done, before = kept(), archive.chunks_heard()
     assert archive.begin(*run).wait() == 0
     assert archive.chunks_heard() - before == len(counts) - done

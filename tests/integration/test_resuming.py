@@ -7,7 +7,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import pytest
 
 from autorag_whisper.cli.exits import KEPT
 from autorag_whisper.testing import speech_samples, write_speech
+from http_world import until
 
 CHILD = Path(__file__).resolve().parents[1] / "resuming_child.py"
 COUNTS = (9, 12, 10, 11)
@@ -37,7 +37,7 @@ def start(talk: Path, *arguments: str) -> subprocess.Popen[str]:
 
 def run(talk: Path, *arguments: str) -> tuple[int, str]:
     with start(talk, *arguments) as process:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=240)
     return process.returncode, said
 
 
@@ -65,7 +65,7 @@ def undisturbed(talk: Path) -> str:
 def test_a_run_that_ends_in_a_file_goes_on_behind_its_chunks(
     name: str, code: int, talk: Path, undisturbed: str
 ) -> None:
-    (talk.parent.parent / "orders" / f"{name}-at-11").touch()
+    (talk.parent.parent / "orders" / f"{name}-at-11").write_text("1")
     assert run(talk, str(talk), "-f", "txt")[0] == code
     assert 11 in heard(talk)
     [chunks] = unfinished(talk)
@@ -107,13 +107,6 @@ def test_a_cache_that_cannot_be_written_is_told_with_its_folder_and_variable(
     assert str(talk.parent.parent / "file" / "cache") in said
 
 
-def wait_for(place: Path) -> None:
-    deadline = time.monotonic() + 30
-    while not place.exists():
-        assert time.monotonic() < deadline
-        os.sched_yield()
-
-
 @pytest.mark.slow
 def test_two_runs_over_a_folder_do_each_file_once_and_the_second_is_told(talk: Path) -> None:
     orders = talk.parent.parent / "orders"
@@ -122,13 +115,13 @@ def test_two_runs_over_a_folder_do_each_file_once_and_the_second_is_told(talk: P
         write_speech(talk.parent / f"{name}.wav", speech_samples(words))
     (orders / "hold-at-5").touch()
     first = start(talk, str(talk.parent / "a.wav"), "-f", "txt")
-    wait_for(orders / "holding")
+    until((orders / "holding").exists)
     code, said = run(talk, str(talk.parent), "-f", "txt")
     assert code == KEPT
     assert "a.wav: another run is at work on it" in said
     assert "1 file left to another run" in said
     (orders / "hold-at-5").unlink()
-    first.communicate(timeout=60)
+    first.communicate(timeout=240)
     assert first.returncode == 0
     assert heard(talk) == [5, 6, 7]
     assert {path.name for path in talk.parent.glob("*.txt")} == {"a.txt", "b.txt", "c.txt"}

@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from wyoming.client import AsyncTcpClient
 
 from autorag_whisper.audio.decode import MediaDecoder
 from autorag_whisper.testing import write_speech
+from http_world import until
 from made_media import decode
 from openai_contract import (  # noqa: F401 - they run here, too
     test_answers_are_what_openais_own_types_say,
@@ -80,9 +80,8 @@ def test_an_end_that_is_asked_for_finishes_what_is_in_work(tmp_path: Path, demo_
     server = Served(tmp_path)
     with ThreadPoolExecutor(1) as threads:
         request = threads.submit(server.client.audio.transcriptions.create, file=demo_sample, model="whisper-1")
-        process = psutil.Process(server.process.pid)
-        while not any(one.status == psutil.CONN_ESTABLISHED for one in process.net_connections()):
-            threading.Event().wait(0.01)
+        with server.http() as client:
+            until(lambda: "whisper_requests_in_work 1.0" in client.get("/metrics").text or request.done())
         code = server.end()
         assert "tickets" in request.result().text
     assert code == 143
