@@ -31,6 +31,7 @@ from autorag_whisper.server.observing import Observers
 from autorag_whisper.server.settings import ServerSettings
 from autorag_whisper.telemetry import Telemetry, traceparent
 from autorag_whisper.testing import speech_samples, write_speech
+from http_world import until
 from run_world import World
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class Observed:
     def __exit__(self, *_: object) -> None:
         self.client.__exit__(None, None, None)
         self._access.__exit__(None, None, None)
+        self._access._thread.join(60)  # an end that is asked for waits for it no longer than some seconds
         self.world.transcriber.close()
 
     def post(self, speech: bytes, path: str = TRANSCRIPTIONS, **given: Any) -> Any:
@@ -92,6 +94,7 @@ def speech(tmp_path: Path) -> bytes:
 def test_requests_are_counted_by_route_and_status_and_the_engine_by_what_it_did(speech: bytes) -> None:
     with Observed(key_digests=[keys.digest(KEY)], max_upload_bytes=1_000_000) as observed:
         key = {"Authorization": f"Bearer {KEY}"}
+        until(lambda: observed.app.state.service.health.warm)
         assert observed.post(speech, headers=key).status_code == 200
         assert observed.post(speech).status_code == 401
         assert observed.post(bytes(2_000_000), headers=key).status_code == 413
@@ -205,19 +208,23 @@ def test_a_request_id_that_cannot_be_logged_as_it_is_gets_another_one(given: str
 
 
 def test_a_log_that_nobody_takes_holds_up_no_request_and_what_is_dropped_is_counted() -> None:
-    held, dropped, written = threading.Event(), list[int](), list[str]()
+    begun, held, dropped, written = threading.Event(), threading.Event(), list[int](), list[str]()
 
     def stuck(text: str) -> None:
+        begun.set()
         assert held.wait(60)
         written.append(text)
 
     log = AccessLog(stuck, dropped.append)
     with log:
-        for number in range(20_000):
+        log.tell({"n": 0})
+        assert begun.wait(60)  # it has taken that one, and takes no other
+        for number in range(1, 20_000):
             log.tell({"n": number})
         held.set()
-    assert 9_000 <= sum(dropped) < 10_000
-    assert sum(dropped) + "".join(written).count("\n") == 20_000
+    log._thread.join(60)
+    assert sum(dropped) == 9_999
+    assert "".join(written).count("\n") == 10_001
 
     def fails(_: str) -> None:
         raise BrokenPipeError
@@ -226,6 +233,7 @@ def test_a_log_that_nobody_takes_holds_up_no_request_and_what_is_dropped_is_coun
     with AccessLog(fails, lost.append) as failing:
         failing.tell({})
         failing.tell({})
+    failing._thread.join(60)
     assert sum(lost) == 2
 
 
@@ -245,8 +253,7 @@ def traced() -> Iterator[tuple[Observed, InMemorySpanExporter]]:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     with Observed(Telemetry(tracer_provider=provider)) as observed:
-        while observed.client.get("/readyz").status_code != 200:
-            threading.Event().wait(0.01)
+        until(lambda: observed.client.get("/readyz").status_code == 200)
         exporter.clear()
         yield observed, exporter
 
@@ -284,8 +291,7 @@ def test_a_job_goes_on_in_the_trace_of_its_request_in_whatever_process(tmp_path:
         runner = JobRunner(store, world.transcriber, tmp_path, time.time, most=1)
         runner.telemetry = telemetry
         job = store.add(JobRequest(str(tmp_path.resolve() / "talk.wav"), "talk.wav", trace=trace), 0.0)
-        while not (found := store.get(job.id)) or not found.state.is_final:
-            threading.Event().wait(0.01)
+        until(lambda: (found := store.get(job.id)) is not None and found.state.is_final)
         runner.close()
     spans = {span.name: span for span in exporter.get_finished_spans()}
     done = spans["autorag.whisper.job"]
