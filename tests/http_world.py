@@ -38,7 +38,7 @@ class Gate:
 
     def pass_through(self) -> None:
         self.asked.release()
-        assert self.let.wait(60)
+        assert self.let.wait(240)
 
 
 @contextmanager

@@ -36,11 +36,11 @@ class Served:
         match = re.search(r"http://127\.0\.0\.1:\d+", self.line)
         assert match, self.line + self.process.stderr.read()
         self.base = match[0]
-        for _ in range(600):
-            if httpx.get(f"{self.base}/readyz").status_code == 200:
+        for _ in range(1800):
+            if httpx.get(f"{self.base}/readyz", timeout=120).status_code == 200:
                 return
             threading.Event().wait(0.1)
-        raise AssertionError(httpx.get(f"{self.base}/readyz").text)
+        raise AssertionError(httpx.get(f"{self.base}/readyz", timeout=120).text)
 
     def __enter__(self) -> Self:
         return self

@@ -235,17 +235,17 @@ def test_another_thread_may_end_it(transcriber: TranscriberProtocol, talk: Path,
 
     def on_progress(_progress: Progress) -> None:
         begun.set()
-        cancelled.wait(30)
+        cancelled.wait(60)
 
     cancelled = threading.Event()
     stream = transcriber.stream(talk, ENGLISH, model="fake", cancel=token, on_progress=on_progress)
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(stream.result)
-        begun.wait(30)
+        begun.wait(60)
         {"token": token.cancel, "close": stream.close, "parent": of_all.cancel}[by]()
         cancelled.set()
         with pytest.raises(Cancelled):
-            reading.result(30)
+            reading.result(60)
     if by != "close":
         with pytest.raises(Cancelled):
             list(transcriber.transcribe_many([talk], ENGLISH, model="fake", cancel=token))
@@ -279,7 +279,7 @@ def at_once(*calls: Callable[[], Any]) -> list[Any]:
     ready = threading.Barrier(len(calls))
 
     def call(work: Callable[[], Any]) -> Any:
-        ready.wait(30)
+        ready.wait(60)
         return work()
 
     with ThreadPoolExecutor(len(calls)) as pool:
@@ -328,7 +328,7 @@ def test_a_caller_who_ends_his_job_ends_no_other(transcriber: TranscriberProtoco
     token, is_on = CancelToken(), threading.Event()
 
     def ended() -> None:
-        stream = transcriber.stream(talk, ENGLISH, model="fake", cancel=token, on_progress=lambda _: is_on.wait(30))
+        stream = transcriber.stream(talk, ENGLISH, model="fake", cancel=token, on_progress=lambda _: is_on.wait(60))
         with pytest.raises(Cancelled):
             stream.result()
 

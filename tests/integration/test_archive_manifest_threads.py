@@ -24,7 +24,7 @@ def test_two_that_write_at_once_lose_nothing(tmp_path: Path) -> None:
     start = threading.Barrier(4)
 
     def write(writer: int) -> None:
-        start.wait(timeout=10)
+        start.wait(timeout=60)
         for n in range(10):
             name = f"{writer}-{n}"
             outputs = {"srt": Output(f"{name}.srt", "d")}

@@ -22,7 +22,7 @@ def test_of_many_that_ask_at_once_one_gets_it(folder: Path, tmp_path: Path) -> N
     runs, start, got = [Reservations(folder) for _ in range(8)], threading.Barrier(8), []
 
     def ask(reservations: Reservations) -> None:
-        start.wait(timeout=10)
+        start.wait(timeout=60)
         got.extend([n for n in range(5) if reservations.take(tmp_path / str(n))])
 
     threads = [threading.Thread(target=ask, args=(reservations,)) for reservations in runs]

@@ -63,7 +63,7 @@ def interrupted_by(handle: Callable[..., None], when: Callable[[], object]) -> I
         try:
             yield
         finally:
-            interrupting.result(30)
+            interrupting.result(60)
             signal.signal(signal.SIGUSR1, before)
 
 
@@ -119,7 +119,7 @@ def test_another_thread_ends_a_read_that_waits_for_the_engine_at_the_batch_in_fl
         begun = held.generated
         held.go_on.set()
         with pytest.raises(Cancelled):
-            reading.result(30)
+            reading.result(60)
     assert held.generated <= begun + 2, "of those in flight"
     with pytest.raises(Cancelled, match="cancelled"):
         stream.result()

@@ -217,7 +217,7 @@ def test_threads_that_ask_for_a_missing_model_at_once_ask_once_and_are_warned_on
     aligner, together = CtcAligner(lease, CPU), Barrier(2)
 
     def ask() -> list:
-        together.wait(30)
+        together.wait(60)
         return aligner.times("ja", [(chunk, words)])
 
     with ThreadPoolExecutor(2) as pool:

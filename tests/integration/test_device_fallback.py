@@ -123,7 +123,7 @@ def test_threads_that_fail_together_are_logged_once(policy: DevicePolicy, caplog
     barrier = threading.Barrier(8)
 
     def fail(_: int) -> object:
-        barrier.wait(10)
+        barrier.wait(60)
         return policy.failed(STICKY)
 
     with ThreadPoolExecutor(8) as pool:
@@ -213,19 +213,19 @@ def test_the_lock_is_not_held_while_the_hardware_is_probed(environ: dict[str, st
 
     def probe() -> Hardware:
         begun.set()
-        assert go.wait(10)
+        assert go.wait(60)
         return CARD
 
     policy = DevicePolicy(Devices(probe), environ=environ, clock=clock)
     with ThreadPoolExecutor(2) as pool:
         placed = pool.submit(policy.place)
-        assert begun.wait(10)
+        assert begun.wait(60)
         try:
-            assert pool.submit(policy.failed, STICKY).result(10).until_s is None
+            assert pool.submit(policy.failed, STICKY).result(60).until_s is None
             assert policy.pin is not None
         finally:
             go.set()
-        assert placed.result(10).device in (CPU, CUDA)
+        assert placed.result(60).device in (CPU, CUDA)
 
 
 def test_the_lock_is_not_held_while_logging(policy: DevicePolicy) -> None:
@@ -236,7 +236,7 @@ def test_the_lock_is_not_held_while_logging(policy: DevicePolicy) -> None:
         def emit(self, record: logging.LogRecord) -> None:
             asking = threading.Thread(target=lambda: answers.append(policy.resolved_device()), daemon=True)
             asking.start()
-            asking.join(10)
+            asking.join(60)
 
     logger, handler = logging.getLogger(LOGGER), Curious()
     logger.addHandler(handler)

@@ -73,7 +73,7 @@ def test_interrupted_at_any_line_on_the_way_in_a_call_is_not_counted_for_ever(ki
             lines[0] = -1  # inside: the way out is another matter
         assert not fork_safety._gate.working
         with ThreadPoolExecutor(1) as pool:  # no lock is left locked by this thread
-            pool.submit(_in_and_out, counted).result(30)
+            pool.submit(_in_and_out, counted).result(60)
         counted.close()
         with pytest.raises(EngineError, match="closed"), counted.call("encode"):
             pass

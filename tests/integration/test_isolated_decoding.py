@@ -305,7 +305,7 @@ def test_leaving_in_the_midst_ends_the_process(tmp_path: Path) -> None:
             server = psutil.Process(pool.process_id)
             busy = [child for child in server.children() if str(source.path) in [f.path for f in child.open_files()]]
             assert len(busy) == 1
-        _, alive = psutil.wait_procs(busy, 30)
+        _, alive = psutil.wait_procs(busy, 60)
         assert not alive
         assert list(decoder) == []
     finally:
@@ -320,7 +320,7 @@ def test_a_fork_server_that_ended_is_replaced(tmp_path: Path) -> None:
         wanted = elsewhere(source, pool)
         server = psutil.Process(pool.process_id)
         server.kill()
-        psutil.wait_procs([server], 30)
+        psutil.wait_procs([server], 60)
         assert_same(wanted, elsewhere(source, pool))
         assert pool.process_id != server.pid
     finally:

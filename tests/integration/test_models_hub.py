@@ -118,7 +118,7 @@ def resolve(endpoint: str, scratch: Path, names: list[str]) -> dict[str, Outcome
             environment.delenv(name.upper(), raising=False)
         for name, value in variables.items():
             environment.setenv(name, value)
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     return {name.removeprefix("team/"): Outcome(kind, text) for name, kind, text in rows}

@@ -20,7 +20,7 @@ except EngineError as error:
     print(error)
 print(threading.active_count())
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=240, check=True)
     said, left = done.stdout.splitlines()
     assert "more threads, not 204" in said
     assert "AUTORAG_WHISPER_THREADS" in said

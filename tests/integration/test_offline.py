@@ -65,7 +65,7 @@ def resolve(environment: pytest.MonkeyPatch, variables: dict[str, str], names: l
     for name, value in variables.items():
         environment.setenv(name, value)
     command = [sys.executable, "-c", RESOLVE, *names]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     return Report(**json.loads(done.stdout))
 

@@ -19,7 +19,7 @@ from residents import A, B, C, Resident, RushingClock, World
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from autorag_whisper.residency.recognition_models import RecognitionModels
 from quiet import until_quiet
 from residents import Resident, World
 
-WAIT_S = 10.0
+WAIT_S = 60.0
 A, B, C = (ModelKey(name, CUDA, "float16") for name in ("tiny", "base", "small"))
 
 

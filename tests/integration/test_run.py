@@ -286,7 +286,7 @@ def _in_thread(work: Callable[[], None]):  # type: ignore[no-untyped-def]  # onl
     thread = Thread(target=work)
     thread.start()
     yield
-    thread.join(30)
+    thread.join(60)
     assert not thread.is_alive()
 
 
@@ -379,7 +379,7 @@ def test_an_error_that_is_no_files_fault_ends_every_file_of_its_batch(tmp_path: 
 
     def busy(stage: str, number: int) -> None:
         if stage == "generate" and number in (3, 4):  # both workers: the others go together
-            all_read.wait(20)
+            all_read.wait(60)
         elif stage == "generate" and number > 4:
             raise GpuBusy("whisper", "llm", 1.0)
 
@@ -397,7 +397,7 @@ def test_an_error_that_is_no_files_fault_ends_every_file_of_its_batch(tmp_path: 
 
     reader = Thread(target=transcribe, daemon=True)
     reader.start()
-    reader.join(30)
+    reader.join(120)
     assert not reader.is_alive()
     assert max(world.faults["cpu"].batches) > 1
     assert sorted(outcome.source.name for outcome in outcomes) == sorted(file.name for file in files)

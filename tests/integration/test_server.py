@@ -241,7 +241,7 @@ class HeldWhisper(FakeWhisper):
 
     def encode(self, features: Any) -> Encoded:
         self.asked.release()
-        assert self.let.wait(60)
+        assert self.let.wait(240)
         return super().encode(features)
 
 

@@ -37,13 +37,13 @@ def speech(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 class HeldSegments(tuple["Segment", ...]):
-    """Segments that nobody gets to see until the server has answered somebody else."""
+    """Segments that nobody gets to see until the server has answered somebody else; not for ever, which would hang."""
 
     asked, answered, waited_in_vain = threading.Event(), threading.Event(), threading.Event()
 
     def __iter__(self) -> Iterator[Any]:
         self.asked.set()
-        if not self.answered.wait(20):
+        if not self.answered.wait(60):
             self.waited_in_vain.set()
         return super().__iter__()
 

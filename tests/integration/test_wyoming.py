@@ -46,7 +46,7 @@ class HeldWhisper(FakeWhisper):
 
     def encode(self, features: Any) -> Encoded:
         HeldWhisper.begun.set()
-        assert HeldWhisper.let.wait(60)
+        assert HeldWhisper.let.wait(240)
         return super().encode(features)
 
 

@@ -166,7 +166,7 @@ def drawn(reader: int, writer: int) -> list[str]:
         written = b""
         while b"the end" not in written:
             written += os.read(reader, 1 << 16)
-        assert process.wait(60) == 0
+        assert process.wait(240) == 0
     return written.decode().partition("the end")[0].replace("\n", "\r").split("\r")
 
 

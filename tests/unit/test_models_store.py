@@ -182,7 +182,7 @@ def test_folders_that_this_user_may_not_read_are_told_with_what_mends_it() -> No
         folder.chmod(0)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", UNREADABLE, closed[0], top], capture_output=True, text=True, check=False, timeout=60
+            [sys.executable, "-c", UNREADABLE, closed[0], top], capture_output=True, text=True, check=False, timeout=240
         )
     finally:
         for folder in closed:

@@ -68,7 +68,7 @@ def test_a_cluster_of_its_own_gives_the_words_of_one_process(archive: Path, tmp_
     try:
         until(lambda: any(named(child, "MapBatches(Recognise)") for child in below(process)), process, log)
         addresses = listened_on(process)
-        assert process.wait(300) == 0, log.read_text()
+        assert process.wait(900) == 0, log.read_text()
     finally:
         end(process)
     said = json.loads(next(line for line in log.read_text().splitlines() if line.startswith("{")))
@@ -99,14 +99,14 @@ def test_whatever_is_killed_every_recording_ends_once_with_the_same_words(
                 if named(child, *parts):
                     with contextlib.suppress(psutil.NoSuchProcess):
                         child.kill()
-        code = process.wait(300)
+        code = process.wait(900)
     finally:
         end(process)
     if code != 0:
         assert victim != "actor", f"an actor is begun again: {log.read_text()}"
         again = started(archive, out, log)
         try:
-            assert again.wait(300) == 0, log.read_text()
+            assert again.wait(900) == 0, log.read_text()
         finally:
             end(again)
     else:
