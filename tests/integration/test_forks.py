@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WAIT_S = 60.0
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork"),
+    pytest.mark.timeout(900),  # processes that load a model and compute, one after another
+]
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,7 @@ def sample(demo_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def forking(root: Path, what: str, file: Path) -> list[str]:
     command = [sys.executable, str(root / "tests" / "forking.py"), what, str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=840, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
