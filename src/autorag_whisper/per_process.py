@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from autorag_whisper.domain.process_errors import ForkedProcess
 
@@ -60,6 +60,26 @@ class PerProcess(Generic[_T]):
             _inherited.append(made)
         value = self._make()
         self._made = (pid, value)
+        return value
+
+
+class Kept(Generic[_T]):
+    """A property that is computed once for an object, and kept in it; two threads at once may both compute it.
+
+    `functools.cached_property` has a lock for all objects of a class before Python 3.12, which a child that is forked
+    while another thread has it never gets.
+    """
+
+    def __init__(self, compute: Callable[[Any], _T]) -> None:
+        self._compute, self._name = compute, ""
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type[object], name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type[object] | None = None) -> _T:
+        value: _T = self._compute(instance)
+        instance.__dict__[self._name] = value  # found before this one from now on
         return value
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from autorag_whisper import fork_safety
+from autorag_whisper.align import numbers
 from autorag_whisper.domain.device import CPU, CUDA
 from autorag_whisper.domain.process_errors import ForkedProcess
 from autorag_whisper.gpu.arbiter.lease import Tenant
@@ -218,6 +220,34 @@ def test_a_fork_waits_for_the_call_in_flight_and_the_next_call_for_the_fork() ->
 
     assert in_child(use) == "the call was over: True"
     with fork_safety.at_work():  # and here it goes on
+        worker.join(WAIT_S)
+
+
+def test_a_child_puts_numbers_into_words_though_another_thread_was_at_it_at_the_fork(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # It waited for ever for a lock that nobody had: a whole run on a busy machine found it.
+    begun, go = threading.Event(), threading.Event()
+
+    class Held:
+        def format_number(self, *_: object) -> None:
+            begun.set()
+            go.wait(WAIT_S)
+            raise ValueError("no rules")
+
+    def use() -> str:
+        signal.alarm(60)  # a child that waits for ever ends without a word
+        return str(numbers.cardinal(7, "en"))
+
+    assert numbers.cardinal(7, "en") == "seven"
+    monkeypatch.setitem(numbers._formats.get()._engines, "en", Held())
+    worker = threading.Thread(target=numbers.cardinal, args=(7, "en"))
+    worker.start()
+    try:
+        assert begun.wait(WAIT_S)
+        assert in_child(use) == "seven"
+    finally:
+        go.set()
         worker.join(WAIT_S)
 
 

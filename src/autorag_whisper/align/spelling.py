@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from autorag_whisper.align.ctc import WILDCARD
 from autorag_whisper.align.text_normalization import spoken_words
 from autorag_whisper.domain.alignment_errors import VocabularyUnusable
+from autorag_whisper.per_process import Kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ class CtcVocabulary:
             raise VocabularyUnusable("it has no characters")
         return cls(characters, blank, separator)
 
-    @cached_property
+    @Kept
     def _known(self) -> dict[str, tuple[int, ...]]:
         return {}
 

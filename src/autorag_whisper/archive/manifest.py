@@ -18,14 +18,13 @@ import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, fields, replace
-from functools import cached_property
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from autorag_whisper.archive.fingerprint import Stamp
 from autorag_whisper.archive.outputs import back_up, write_together
 from autorag_whisper.files import sha256_of, system_reason
-from autorag_whisper.per_process import PerProcess
+from autorag_whisper.per_process import Kept, PerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -109,12 +108,12 @@ class Entry:
         """The names of the outputs."""
         return frozenset(output.name for output in self.outputs.values())
 
-    @cached_property
+    @Kept
     def order(self) -> tuple[str, str, str]:
         """Entries are written in this order."""
         return self.recording.name, self.recording.folder, self.options
 
-    @cached_property
+    @Kept
     def line(self) -> str:
         """As it is written: made once, as all of a folder is written for each of its files."""
         return json.dumps(_facts(self))  # ASCII: a name that is no UTF-8 comes back from its escapes as it was
@@ -128,12 +127,12 @@ class Manifest:
     problem: str = ""
     closed: bool = False
 
-    @cached_property
+    @Kept
     def outputs(self) -> Mapping[str, tuple[Entry, Output]]:
         """Every output by its name."""
         return {output.name: (entry, output) for entry in self.entries for output in entry.outputs.values()}
 
-    @cached_property
+    @Kept
     def _by_name(self) -> Mapping[str, Sequence[Entry]]:
         found: dict[str, list[Entry]] = {}
         for entry in self.entries:
