@@ -55,6 +55,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
+def busy(world: World, kit: Path) -> Iterator[list[str]]:
+    """An hour in each place where a job is worked at, so that what comes behind them waits."""
+    from page_world import until
+
+    jobs = [world.add(kit.parent / "tts" / "long_60min.opus", "an hour.opus") for _ in range(2)]
+    for job in jobs:
+        until(lambda job=job: world.ask(f"/v1/jobs/{job}")["state"] == "running", "it is at work")
+    yield jobs
+    for job in jobs:
+        world.stopped(job)
+        world.forget(job)
+
+
+@pytest.fixture
 def visit(browser: Browser, world: World) -> Iterator[Callable[..., Visitor]]:
     """Somebody with a browser of his own. What he meets is judged at the end: no error, nothing asked elsewhere."""
     from page_world import Visitor

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -35,6 +34,8 @@ AXE = ROOT / "tests" / "page" / "tools" / "node_modules" / "axe-core" / "axe.min
 HANG_MS = 240_000
 """Until what the engine does is taken for hanging."""
 _SERVE = ("autorag-whisper", "serve", "--model", "tiny.en", "--access-log", "none")
+_KEEP_TOASTS = """(() => { const { remove } = Element.prototype;
+  Element.prototype.remove = function () { if (!this.matches(".toast")) remove.call(this); }; })()"""
 _EXPECTED = re.compile(r"net::ERR_|status of (?:400|401|404|409|412|5\d\d)")
 
 
@@ -43,10 +44,9 @@ class World:
 
     def __init__(self, data: Path, *options: str, key: str = "") -> None:
         self.data, self.options, self.key = data, options, key
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.base = f"http://127.0.0.1:{self.port}"
+        self.log = data / "serve.log"
+        self.port, self.base = 0, ""
+        self.visitors: list[Visitor] = []
         self.start()
 
     def start(self) -> None:
@@ -64,13 +64,19 @@ class World:
             "--data",
             str(self.data),
         ]
-        self.log = self.data / "serve.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([*command, *self.options], stderr=log, env=environment)
         until(self.is_ready, "the server is ready")
 
     def is_ready(self) -> bool:
-        assert self.process.poll() is None, self.log.read_text(encoding="utf-8")
+        """It takes a port that is free, tells which, and has the same one when it is started again."""
+        told = self.log.read_text(encoding="utf-8")
+        assert self.process.poll() is None, told
+        if not self.port:
+            place = re.search(r"http://127\.0\.0\.1:(\d+)/", told)
+            if not place:
+                return False
+            self.base, self.port = place[0].rstrip("/"), int(place[1])
         try:
             return self.ask("/readyz") == {"status": "ready"}
         except OSError:
@@ -120,6 +126,15 @@ class World:
         until(lambda: self.ask(f"/v1/jobs/{job}")["state"] in ("done", "failed"), "the job is over", 600)
         return dict(self.ask(f"/v1/jobs/{job}/transcript"))
 
+    def stopped(self, job: str) -> None:
+        """A job that is not done is cancelled: within a batch, or at once where it waits."""
+        self.ask(f"/v1/jobs/{job}", "DELETE")
+        until(lambda: self.ask(f"/v1/jobs/{job}")["state"] == "cancelled", "the job is cancelled", 600)
+
+    def forget(self, job: str) -> None:
+        assert not self.visitors, "a page that is open asks for its jobs time and again, and finds an error"
+        self.ask(f"/v1/jobs/{job}/forget", "POST")
+
     def transcribed(self, path: Path, name: str = "", **fields: str) -> str:
         """A recording that is done. Its name comes by a rename where a form could not say it."""
         job = self.add(path, "recording", **fields)
@@ -133,8 +148,10 @@ class Visitor:
 
     def __init__(self, browser: Browser, world: World, options: dict[str, Any]) -> None:
         self.world = world
+        world.visitors.append(self)
         self.uses_axe = False
         self.may_fail = bool(options.pop("may_fail", False))
+        keeps_toasts = options.pop("keeps_toasts", False)
         size = {"width": 1280, "height": 800}
         self.context = browser.new_context(
             **{
@@ -145,8 +162,10 @@ class Visitor:
             }
             | options
         )
+        if keeps_toasts:  # for whoever looks at them, however late that is
+            self.context.add_init_script(_KEEP_TOASTS)
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(45_000)  # hangs alone: the machine may be busy
+        self.page.set_default_timeout(120_000)  # hangs alone: the machine may be busy
         self.errors: list[str] = []
         self.elsewhere: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -179,7 +198,11 @@ class Visitor:
             self.elsewhere.append(request.url)
 
     def leave(self) -> None:
+        """Nobody looks any more: once, however often this is called."""
+        if self not in self.world.visitors:
+            return
         self.context.close()
+        self.world.visitors.remove(self)
         assert not self.errors, self.errors
         assert not self.elsewhere, self.elsewhere
 
@@ -219,6 +242,10 @@ class Visitor:
         act()
         self.page.wait_for_function("() => window.soughtTo !== null")
         return float(self.page.evaluate("window.soughtTo"))
+
+    def played(self) -> None:
+        """The recording is played, or is over by now."""
+        self.page.wait_for_function("() => document.querySelector('video').played.length > 0")
 
     def saved(self) -> None:
         self.page.wait_for_selector('#save-state[data-state="saved"]')

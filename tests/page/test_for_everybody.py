@@ -42,7 +42,7 @@ def test_everything_is_done_by_keyboard(visit: Callable[..., Visitor], world: Wo
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    page.wait_for_function("() => !document.querySelector('video').paused")
+    visitor.played()
     page.keyboard.press("Space")
     page.wait_for_function("() => document.querySelector('video').paused")
     assert page.evaluate("document.activeElement.dataset.w") == "2"
@@ -80,7 +80,7 @@ def test_a_phone_has_all_of_it_and_nothing_sticks_out(visit: Callable[..., Visit
     page.locator(f'a.job[href="#/job/{talk}"]').tap()
     page.wait_for_selector("#save-state")
     page.locator('[data-w="12"]').tap()
-    page.wait_for_function("() => !document.querySelector('video').paused")
+    visitor.played()
     visitor.shoot("10-phone-reading")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.locator("#edit").tap()

@@ -134,7 +134,7 @@ def test_find_and_replace_keeps_times_and_is_undone_at_once(
     before = flat(segments_of(world, long_job))
     count = " ".join(word["word"] for word in before).count("test")
     assert count > 1
-    visitor = visit()
+    visitor = visit(keeps_toasts=True)
     page = visitor.reads(long_job)
     page.keyboard.press("Control+f")
     page.locator("#find-what").fill("test")
@@ -324,7 +324,7 @@ def test_a_name_is_left_as_it_was_by_escape_and_kept_while_it_is_typed(
 
 
 def test_the_text_is_copied_without_https_too(visit: Callable[..., Visitor], job: str) -> None:
-    visitor = visit()
+    visitor = visit(keeps_toasts=True)
     page = visitor.reads(job)
     page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
     page.get_by_label("More", exact=True).click()

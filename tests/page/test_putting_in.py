@@ -12,7 +12,7 @@ pytest.importorskip("playwright", reason="the page's tests need Playwright: scri
 from page_world import HANG_MS, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from page_world import Visitor, World
@@ -172,20 +172,6 @@ def test_the_list_is_sorted_and_filtered_and_a_folder_comes_as_one_archive(
     assert not page.locator("a.job", has_text="d broken.flac").count()
 
 
-@pytest.fixture
-def busy(world: World, kit: Path) -> Iterator[list[str]]:
-    """An hour in each place where a job is worked at, so that what comes behind them waits."""
-    jobs = [world.add(kit.parent / "tts" / "long_60min.opus", "an hour.opus") for _ in range(2)]
-    for job in jobs:
-        until(lambda job=job: world.ask(f"/v1/jobs/{job}")["state"] == "running", "it is at work")
-    yield jobs
-    for job in jobs:
-        if world.ask(f"/v1/jobs/{job}")["state"] in ("queued", "running"):
-            world.ask(f"/v1/jobs/{job}", "DELETE")
-        until(lambda job=job: world.ask(f"/v1/jobs/{job}")["state"] == "cancelled", "it is stopped")
-        world.ask(f"/v1/jobs/{job}/forget", "POST")
-
-
 def test_a_job_that_waits_says_so_and_what_happens_to_it_elsewhere_is_seen(
     visit: Callable[..., Visitor], world: World, kit: Path, busy: list[str]
 ) -> None:
@@ -206,6 +192,7 @@ def test_a_job_that_waits_says_so_and_what_happens_to_it_elsewhere_is_seen(
     world.ask(f"/v1/jobs/{busy[0]}", "DELETE")
     page.wait_for_selector("#save-state", timeout=HANG_MS)
     assert visitor.text() == " ".join(one["text"] for one in world.done(job)["transcript"]["segments"])
+    visitor.leave()  # before the busy ones are forgotten
 
 
 def test_a_page_from_elsewhere_can_put_nothing_in_and_read_nothing(browser: Any, world: World, kit: Path) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from page_world import Visitor, World
+    from playwright.sync_api import Page
 
 Visit = "Callable[..., Visitor]"
 
@@ -28,6 +29,24 @@ def talk(world: World, kit: Path) -> str:
 
 def words_of(world: World, job: str) -> list[dict[str, Any]]:
     return [word for segment in world.done(job)["transcript"]["segments"] for word in segment["words"]]
+
+
+SHOWN = "(count) => document.querySelector('.seg')?.getAttribute('aria-setsize') === String(count)"
+"""Whether the text has so many segments."""
+
+
+def segments_told(world: World, job: str) -> int:
+    """How many segments the events of a job that is stopped have told of, since it was last begun anew."""
+    until(lambda: world.ask(f"/v1/jobs/{job}")["state"] == "cancelled", "it is stopped")
+    told = [line for line in world.ask(f"/v1/jobs/{job}/events").splitlines() if line.startswith("event: ")]
+    behind = told[len(told) - told[::-1].index("event: restart") :] if "event: restart" in told else told
+    return behind.count("event: segment")
+
+
+def from_the_top(page: Page) -> str:
+    """The first segment's text, seen by whoever scrolls up to it."""
+    page.evaluate("document.querySelector('.scroller').scrollTop = 0")
+    return page.locator('[aria-posinset="1"] p').inner_text()
 
 
 def test_a_dropped_recording_is_sent_its_words_come_and_it_can_be_played(
@@ -46,7 +65,7 @@ def test_a_dropped_recording_is_sent_its_words_come_and_it_can_be_played(
     assert page.locator(".w").count() == len(kept)
     word = page.locator(".w").nth(20)
     assert abs(visitor.sought(word.click) - kept[20]["start"]) <= 0.05
-    page.wait_for_function("() => !document.querySelector('video').paused")
+    visitor.played()
     visitor.shoot("2-reading")
 
 
@@ -55,15 +74,17 @@ def test_words_appear_while_they_are_recognised(visit: Callable[..., Visitor], k
     visitor = visit()
     job = world.add(kit.parent / "tts" / "long_60min.opus", "an hour.opus")
     page = visitor.at(f"/#/job/{job}")
+    cancelled = f'a.job[href="#/job/{job}"] .state.cancelled'
     page.wait_for_selector(".w", timeout=HANG_MS)
     page.wait_for_selector("#progress .meter")
-    first = page.locator(".seg p").first.inner_text()
     visitor.shoot("3-words-come")
     assert page.locator("#save-state").count() == 0
     page.get_by_label("More", exact=True).click()
     page.get_by_role("button", name="Stop").click()
-    page.wait_for_selector(".state.cancelled")
-    shown = int(page.locator(".seg").first.get_attribute("aria-setsize") or 0)
+    page.wait_for_selector(cancelled)
+    shown = segments_told(world, job)
+    page.wait_for_function(SHOWN, arg=shown)
+    first = from_the_top(page)
     page.get_by_label("More", exact=True).click()
     page.get_by_role("button", name="Try again").click()
     page.wait_for_function(
@@ -73,31 +94,24 @@ def test_words_appear_while_they_are_recognised(visit: Callable[..., Visitor], k
     )
     page.get_by_label("More", exact=True).click()
     page.get_by_role("button", name="Stop").click()
-    page.wait_for_selector(".state.cancelled")
-    told = [line for line in world.ask(f"/v1/jobs/{job}/events").splitlines() if line.startswith("event: ")]
-    behind = told[len(told) - told[::-1].index("event: restart") :] if "event: restart" in told else told
-    page.wait_for_function(
-        "(count) => document.querySelector('.seg').getAttribute('aria-setsize') === count",
-        arg=str(behind.count("event: segment")),
-    )
-    page.evaluate("document.querySelector('.scroller').scrollTop = 0")
-    page.wait_for_selector('[aria-posinset="1"]')
-    assert page.locator('[aria-posinset="1"] p').inner_text() == first
-    world.ask(f"/v1/jobs/{job}/forget", "POST")
+    page.wait_for_selector(cancelled)
+    page.wait_for_function(SHOWN, arg=segments_told(world, job))
+    assert from_the_top(page) == first
+    visitor.leave()
+    world.forget(job)
 
 
 @pytest.mark.parametrize("state", ["running", "done"])
 def test_a_job_tried_again_is_followed_however_far_it_is_when_the_answer_comes(
-    visit: Callable[..., Visitor], kit: Path, world: World, state: str
+    visit: Callable[..., Visitor], kit: Path, world: World, busy: list[str], state: str
 ) -> None:
     """Cancelled in the queue; the answer to "Try again" is held until the job is that far."""
     visitor = visit()
     page = visitor.at()
-    hour = world.add(kit.parent / "tts" / "long_60min.opus", "before it.opus")
     job = world.add(kit / "az_en-US_test_audio.opus", "tried again.opus")
-    world.ask(f"/v1/jobs/{job}", "DELETE")
-    until(lambda: bool(world.ask(f"/v1/jobs/{job}")["state"] == "cancelled"), "the job is cancelled")
-    world.ask(f"/v1/jobs/{hour}", "DELETE")
+    world.stopped(job)
+    for one in busy:
+        world.stopped(one)
 
     def late(route: Any) -> None:
         answer = route.fetch()
@@ -112,7 +126,7 @@ def test_a_job_tried_again_is_followed_however_far_it_is_when_the_answer_comes(
     page.wait_for_selector("#save-state", timeout=HANG_MS)
     segments = world.done(job)["transcript"]["segments"]
     assert page.locator(".seg").first.get_attribute("aria-setsize") == str(len(segments))
-    world.ask(f"/v1/jobs/{hour}/forget", "POST")
+    visitor.leave()  # before the busy ones are forgotten
 
 
 @pytest.mark.parametrize("at", [0, 7, 33, 60])
@@ -124,7 +138,8 @@ def test_a_click_on_a_word_plays_from_it(visit: Callable[..., Visitor], world: W
     page.evaluate("""() => { const media = document.querySelector('video'); media.play = () => Promise.resolve(); }""")
     page.locator(f'[data-w="{at}"]').click()
     assert abs(visitor.time() - start) <= 0.05
-    assert page.locator(".w.now").get_attribute("data-w") == str(at)
+    page.wait_for_selector(f'.w.now[data-w="{at}"]')
+    assert page.locator(".w.now").count() == 1
 
 
 def test_the_spoken_word_is_marked_and_kept_in_view(visit: Callable[..., Visitor], world: World, talk: str) -> None:
@@ -132,7 +147,10 @@ def test_the_spoken_word_is_marked_and_kept_in_view(visit: Callable[..., Visitor
     page = visitor.reads(talk)
     words = words_of(world, talk)
     page.locator('[data-w="0"]').click()
-    for at in (5, len(words) // 2, len(words) - 2):
+    last = len(words) - 2
+    for at in (5, len(words) // 2, last):
+        if at == last:  # which stands still: its end, where no word is spoken, is near
+            page.evaluate("document.querySelector('video').pause()")
         middle = (words[at]["start"] + words[at]["end"]) / 2
         page.evaluate("(time) => { document.querySelector('video').currentTime = time; }", middle)
         page.wait_for_function("(at) => Number(document.querySelector('.w.now')?.dataset.w) >= at", arg=at)
@@ -140,7 +158,17 @@ def test_the_spoken_word_is_marked_and_kept_in_view(visit: Callable[..., Visitor
             "() => { const [word, box] = ['.w.now', '.scroller'].map((one) => document.querySelector(one)?.getBoundingClientRect());"
             " return word && word.top >= box.top && word.bottom <= box.bottom; }"
         )
+    assert page.locator(".w.now").get_attribute("data-w") == str(last)
     assert page.locator(".w.now").count() == 1
+
+
+def select(page: Page, first: int, last: int) -> None:
+    """These words and those between them, as with the mouse."""
+    page.evaluate(
+        """([first, last]) => { const [from, to] = [first, last].map((at) => document.querySelector(`[data-w="${at}"]`).firstChild);
+          document.getSelection().setBaseAndExtent(from, 0, to, to.length); }""",
+        [first, last],
+    )
 
 
 def test_speed_skips_and_a_loop(visit: Callable[..., Visitor], world: World, talk: str) -> None:
@@ -158,20 +186,18 @@ def test_speed_skips_and_a_loop(visit: Callable[..., Visitor], world: World, tal
     assert visitor.time() == pytest.approx(5)
     page.wait_for_function("() => document.querySelector('.times').innerText === '0:05 / 0:42'")
     words = words_of(world, talk)
-    page.evaluate(
-        """() => { const [from, to] = [8, 10].map((at) => document.querySelector(`[data-w="${at}"]`).firstChild);
-          document.getSelection().setBaseAndExtent(from, 0, to, to.length); }"""
-    )
+    select(page, 8, 10)
     page.keyboard.press("o")
     page.wait_for_selector('#loop[aria-pressed="true"]')
+    # How far it comes until the page is told where it is depends on the machine; then it is in the loop.
     seen = page.evaluate(
-        """async () => { const media = document.querySelector('video'); let [turns, last, most] = [0, media.currentTime, 0];
-          while (turns < 2) { await new Promise((then) => requestAnimationFrame(then));
-            if (media.currentTime < last) turns += 1; last = media.currentTime; most = Math.max(most, last); }
-          return most; }"""
+        """() => new Promise((then) => { const [media, seen] = [document.querySelector('video'), []]; let turns = 0;
+          media.addEventListener('timeupdate', () => seen.push(media.currentTime));
+          media.addEventListener('seeking', () => { turns += 1; if (turns === 3) then(seen); }); })"""
     )
-    assert words[8]["start"] <= visitor.time() <= words[10]["end"] + 1
-    assert seen <= words[10]["end"] + 1
+    assert len(seen) > 1
+    assert words[8]["start"] - 0.3 <= min(seen)
+    assert max(seen) <= words[10]["end"]
 
 
 def test_doubt_is_shown_by_more_than_colour_and_can_be_gone_through(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -30,7 +31,7 @@ def stamp(seconds: float) -> str:
 
 
 def test_the_text_is_copied_with_times_and_without(visit: Callable[..., Visitor], world: World, talk: str) -> None:
-    visitor = visit()
+    visitor = visit(keeps_toasts=True)
     page = visitor.reads(talk)
     told = segments(world, talk)
     assert len(told) > 1
@@ -91,29 +92,42 @@ def test_pauses_are_shown_when_they_are_asked_for(visit: Callable[..., Visitor],
     page.locator(".pause:visible").first.wait_for()
 
 
+def lines_of(srt: str) -> list[list[str]]:
+    """The lines of each subtitle."""
+    return [block.split("\n")[2:] for block in srt.strip().split("\n\n")]
+
+
+def cues_of(world: World, job: str, settings: dict[str, Any]) -> list[list[str]]:
+    """What the service makes of these settings."""
+    query = urlencode({"format": "srt"} | {name: value for name, value in settings.items() if value})
+    return lines_of(world.ask(f"/v1/jobs/{job}/result?{query}"))
+
+
 def test_subtitle_settings_are_previewed_and_are_those_of_the_file(
     visit: Callable[..., Visitor], world: World, talk: str
 ) -> None:
     visitor = visit()
     page = visitor.reads(talk)
+    fields = {
+        "Lines": ("lines", 1),
+        "Characters a second": ("reading_speed", 12),
+        "Characters in a line": ("line_length", 20),
+    }
+    settings = dict(fields.values())
+    cues = cues_of(world, talk, settings)
+    assert all(len(lines) == 1 and len(lines[0]) <= 20 for lines in cues)
+    assert len(cues) > len(cues_of(world, talk, {**settings, "line_length": ""})), "it is seen which are shown"
     page.locator("#export").click()
     page.locator('input[name="format"][value="srt"]').check()
-    page.get_by_label("Characters in a line").fill("20")
-    page.get_by_label("Lines", exact=True).fill("1")
-    page.get_by_label("Characters a second").fill("12")
+    for label, (_, value) in fields.items():
+        page.get_by_label(label, exact=True).fill(str(value))
+    page.wait_for_selector(f".preview >> text=/ {len(cues)} cues/")
     first = segments(world, talk)[0]["words"][0]
     page.evaluate("(time) => { document.querySelector('video').currentTime = time; }", first["start"] + 0.01)
-    is_short = "() => { const text = document.querySelector('#caption')?.textContent; return text && text.length <= 20 && !text.includes('\\n'); }"
-    page.wait_for_function(is_short)
-    shown = [page.locator("#caption").inner_text()]
-    for _ in range(3):
-        page.get_by_role("button", name="Next", exact=True).click()
-        page.wait_for_function(
-            "(before) => ![before, undefined].includes(document.querySelector('#caption')?.textContent)", arg=shown[-1]
-        )
-        shown.append(page.locator("#caption").inner_text())
+    for at in range(4):
+        if at:
+            page.get_by_role("button", name="Next", exact=True).click()
+        page.wait_for_function("(text) => document.querySelector('#caption')?.textContent === text", arg=cues[at][0])
     with page.expect_download() as taken:
         page.locator("#download").click()
-    cues = [block.split("\n")[2:] for block in taken.value.path().read_text(encoding="utf-8").strip().split("\n\n")]
-    assert all(len(lines) == 1 and len(lines[0]) <= 20 for lines in cues)
-    assert [lines[0] for lines in cues[: len(shown)]] == shown
+    assert lines_of(taken.value.path().read_text(encoding="utf-8")) == cues
