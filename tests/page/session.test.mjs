@@ -25,7 +25,7 @@ globalThis.setTimeout = (act, ms, ...more) => set(act, Math.min(ms, 1), ...more)
 const files = "../../src/autorag_whisper/server/page/files";
 const { Session } = await import(`${files}/session.js`);
 const { applied, retold, textOf } = await import(`${files}/doc.js`);
-const { jobs, lookNow, watch } = await import(`${files}/jobs.js`);
+const { drop, jobs, lookNow, put, watch } = await import(`${files}/jobs.js`);
 
 const answer = (status, body) => new Response(JSON.stringify(body), { status });
 const refused = (status, code) => answer(status, { error: { code, message: code } });
@@ -344,6 +344,36 @@ test("the list has every job and no other, however many come or are forgotten el
   lookNow();
   await until(is);
   ends = true;
+  lookNow();
+  await over;
+});
+
+test("what is told of a job while an answer of the list is on its way is not taken back by that answer", async () => {
+  const job = (id, name = "old") => ({ id, name, state: "done", created_at: 1, model: "base", progress: { audio_s: 0, total_s: 1 } });
+  const names = () => Object.fromEntries(jobs.value.map(({ id, name }) => [id, name]));
+  /** @type {(() => void)[]} */
+  const held = [];
+  let ends = false;
+  for (const { id } of jobs.value) drop(id);
+  globalThis.fetch = (path) => (ends ? Promise.resolve(refused(404, "unknown_url")) : new Promise((then) => {
+    const data = [job("a"), job("b"), job("c", `${held.length}`)];
+    held.push(() => then(answer(200, { data, has_more: false, total: 3 })));
+  }));
+  const over = watch();
+  for (const look of [0, 1]) { // of the first one, which asks for all, and of those behind it
+    await until(() => held.length > look);
+    put(job("a", `new ${look}`));
+    drop("b");
+    held[look]();
+    await until(() => names().c === `${look}`);
+    assert.deepEqual(names(), { a: `new ${look}`, c: `${look}` });
+    lookNow();
+  }
+  await until(() => held.length > 2);
+  ends = true;
+  held[2]();
+  await until(() => names().b);
+  assert.deepEqual(names(), { a: "old", b: "old", c: "2" }, "what is asked for later is believed");
   lookNow();
   await over;
 });

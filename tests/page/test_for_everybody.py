@@ -71,6 +71,34 @@ def test_everything_is_done_by_keyboard(visit: Callable[..., Visitor], world: Wo
     page.wait_for_function("() => document.activeElement.id === 'search'")
 
 
+def test_what_is_opened_behind_escape_stays_open(visit: Callable[..., Visitor], talk: str) -> None:
+    """However fast it comes: the browser tells that a dialog is closed when it has time to."""
+    visitor = visit()
+    page = visitor.reads(talk)
+    page.locator("#versions").click()
+    page.wait_for_selector("dialog[open]")
+    page.evaluate(
+        """async () => { const first = document.querySelector("dialog");
+          const told = new Promise((then) => first.addEventListener("close", then));
+          first.requestClose();  // as Escape does
+          document.querySelector("#export").click();
+          await told; }"""
+    )
+    assert page.locator("#download").is_visible()
+    page.locator("dialog").get_by_label("Close").click()
+    assert page.evaluate("document.activeElement.id") == "versions", "the place is not lost"
+    page.get_by_label("View", exact=True).click()
+    page.wait_for_selector(".menu")
+    page.evaluate(
+        """async () => { const button = document.querySelector("[aria-label=View]");
+          document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+          await null;
+          button.click();
+          await null; }"""
+    )
+    assert page.locator(".menu").is_visible()
+
+
 def test_a_phone_has_all_of_it_and_nothing_sticks_out(visit: Callable[..., Visitor], world: World, talk: str) -> None:
     visitor = visit(**PHONE)
     page = visitor.at()

@@ -200,6 +200,27 @@ def test_speed_skips_and_a_loop(visit: Callable[..., Visitor], world: World, tal
     assert max(seen) <= words[10]["end"]
 
 
+def test_a_loop_goes_on_where_the_recording_ends_before_the_page_is_told_its_time(
+    visit: Callable[..., Visitor], world: World, talk: str
+) -> None:
+    """As on a busy machine, or in a loop that ends where the recording does."""
+    visitor = visit()
+    page = visitor.reads(talk)
+    page.wait_for_function("() => document.querySelector('video').readyState >= 3")
+    select(page, 8, 10)
+    page.keyboard.press("o")
+    page.wait_for_selector('#loop[aria-pressed="true"]')
+    start = words_of(world, talk)[8]["start"]
+    went = page.evaluate(
+        """() => new Promise((then) => { const media = document.querySelector('video'); let isOver = false;
+          addEventListener('timeupdate', (event) => event.stopImmediatePropagation(), { capture: true });
+          media.addEventListener('ended', () => { isOver = true; });
+          media.addEventListener('seeking', () => isOver && then([media.currentTime, media.paused]));
+          media.currentTime = media.duration; })"""
+    )
+    assert went == [pytest.approx(start, abs=0.05), False]
+
+
 def test_doubt_is_shown_by_more_than_colour_and_can_be_gone_through(
     visit: Callable[..., Visitor], world: World, talk: str
 ) -> None:
@@ -278,9 +299,11 @@ def test_a_video_is_seen_beside_its_text(
 
 
 def test_what_a_browser_cannot_play_is_decoded_for_it(visit: Callable[..., Visitor], world: World, kit: Path) -> None:
-    """A programme stream of MPEG-1, which no browser plays: its sound comes as WAV, and words are where they are."""
+    """A programme stream of MPEG-1, which no browser plays: its sound comes as WAV, and words are where they are.
+    However long the browser takes to find out: an hour passes whenever the page looks at the clock."""
     job = world.transcribed(kit / "grid_bbaf2n.mpg")
     visitor = visit()
+    visitor.context.add_init_script("let at = Date.now(); Date.now = () => (at += 3.6e6);")
     page = visitor.reads(job)
     page.wait_for_function("() => document.querySelector('video').readyState >= 3")
     page.locator('[data-w="1"]').click()
@@ -291,6 +314,32 @@ def test_what_a_browser_cannot_play_is_decoded_for_it(visit: Callable[..., Visit
     assert abs(visitor.sought(lambda: page.keyboard.press("Enter")) - start) <= 0.05
     assert "format=wav" in page.evaluate("document.querySelector('video').currentSrc")
     assert page.locator(".player-problem").count() == 0
+
+
+def test_a_word_is_played_though_the_length_of_the_recording_is_not_known_yet(
+    visit: Callable[..., Visitor], world: World, kit: Path, busy: list[str]
+) -> None:
+    """Opened while the job waits, and the recording comes when its words have."""
+    job = world.add(kit / "jfk.flac", "unknown length.flac")
+    visitor = visit()
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append(route)
+
+    visitor.page.route(f"**/v1/jobs/{job}/media-link", hold)
+    page = visitor.at(f"/#/job/{job}")
+    page.wait_for_selector("#progress .state.queued")
+    for one in busy:
+        world.stopped(one)
+    page.wait_for_selector("#save-state", timeout=HANG_MS)
+    start = words_of(world, job)[5]["start"]
+    assert start > 1
+    page.locator('[data-w="5"]').click()
+    held[0].continue_()
+    visitor.played()
+    assert visitor.time() >= start - 0.05
+    visitor.leave()  # before the busy ones are forgotten
 
 
 def test_a_search_finds_words_and_leads_to_them(visit: Callable[..., Visitor], world: World, talk: str) -> None:

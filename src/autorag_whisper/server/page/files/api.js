@@ -20,12 +20,11 @@ const KEY = "autorag-whisper.key";
 
 /** What the service answered that is no success. `code` as its documentation has it; "offline" where it did not answer. */
 export class ApiError extends Error {
-  /** @param {number} status @param {string} code @param {string} message @param {any} [body] */
-  constructor(status, code, message, body) {
+  /** @param {number} status @param {string} code @param {string} message */
+  constructor(status, code, message) {
     super(message);
     this.status = status;
     this.code = code;
-    this.body = body;
     /** Whether the same may succeed later. */
     this.mayPass = !status || status >= 500 || [408, 423, 429].includes(status);
   }
@@ -78,17 +77,17 @@ export async function request(path, options = {}) {
 export async function ask(path, options) {
   const answer = await request(path, options);
   if (answer.ok || answer.status === 304) return answer;
-  const body = await answer.json().catch(() => null);
-  const error = body?.error ?? {};
-  throw new ApiError(answer.status, error.code ?? "", error.message ?? `${answer.status} ${answer.statusText}`, body);
+  const { error = {} } = await answer.json().catch(() => ({}));
+  throw new ApiError(answer.status, error.code ?? "", error.message ?? `${answer.status} ${answer.statusText}`);
 }
 
 /** @param {string} path @param {RequestInit & {headers?: Record<string, string>}} [options] @returns {Promise<any>} */
 export const json = async (path, options) => (await ask(path, options)).json();
 
+/** A request with a body. @param {string} method @param {unknown} [body] @param {Record<string, string>} [headers] */
+const having = (method, body = {}, headers = {}) => ({ method, headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(body) });
 /** @param {string} method @param {string} path @param {unknown} [body] @param {Record<string, string>} [headers] */
-export const send = (method, path, body, headers = {}) =>
-  json(path, { method, headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(body ?? {}) });
+export const send = (method, path, body, headers) => json(path, having(method, body, headers));
 
 /** @param {string} id */
 const at = (id) => `/v1/jobs/${encodeURIComponent(id)}`;
@@ -128,8 +127,7 @@ export const api = {
   /** @param {string} id @param {Record<string, string>} query */
   result: async (id, query) => ask(`${at(id)}/result?${new URLSearchParams(query)}`),
   /** @param {object} body */
-  archive: (body) =>
-    ask("/v1/jobs/archive", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) }),
+  archive: (body) => ask("/v1/jobs/archive", having("POST", body)),
   /** @returns {Promise<string[]>} */
   models: async () => (await json("/v1/models")).data.map((/** @type {{id: string}} */ model) => model.id),
   /** The same `once` is the same job, however often it is sent. @param {object} body @param {string} once @returns {Promise<Job>} */

@@ -4,7 +4,7 @@ import { FORMATS, downloadArchive, wantedFormats } from "./archive.js";
 import { cuesOf } from "./cues.js";
 import { lastNotAbove } from "./doc.js";
 import { t } from "./strings.js";
-import { Dialog, Icon, Tool, clock, download, html, remember, remembered, tellError, useEffect, useRef, useState, valued } from "./ui.js";
+import { Dialog, Icon, Select, Tool, clock, download, html, remember, remembered, tellError, useEffect, useRef, useState, valued } from "./ui.js";
 
 const SUBTITLES = new Set(["srt", "vtt", "ass"]);
 const SUFFIXES = /** @type {Record<string, string>} */ ({ words: "words.json" });
@@ -86,26 +86,14 @@ export function Exporting({ reading, session, onClose }) {
     remember("subtitles", next);
   };
   const save = async () => {
-    try {
-      remember("format", format);
-      await session.settled();
-      const answer = await api.result(reading.id, { format, ...query });
-      download(await answer.blob(), `${stem}.${SUFFIXES[format] ?? format}`);
-    } catch (error) {
-      tellError(error);
-    }
+    remember("format", format);
+    const answer = await api.result(reading.id, { format, ...query });
+    download(await answer.blob(), `${stem}.${SUFFIXES[format] ?? format}`);
   };
-  const saveAll = async () => {
-    try {
-      await session.settled();
-      await downloadArchive([reading.id], wanted, stem, chosen);
-    } catch (error) {
-      tellError(error);
-    }
-  };
+  const saveAll = () => downloadArchive([reading.id], wanted, stem, chosen);
+  const settled = (/** @type {() => Promise<void>} */ then) => () => session.settled().then(then).catch(tellError);
   const choice = (/** @type {string} */ name, /** @type {string[]} */ values) => html`<label class="field">${t(name)}
-    <select value=${settings[name] ?? ""} onChange=${valued((value) => set(name, value))}>
-      ${values.map((value) => html`<option value=${value} selected=${value === (settings[name] ?? "")}>${t(`${name}_${value || "default"}`)}</option>`)}</select></label>`;
+    <${Select} value=${settings[name] ?? ""} of=${values.map((value) => [value, t(`${name}_${value || "default"}`)])} set=${(/** @type {string} */ value) => set(name, value)} /></label>`;
   return html`<${Dialog} title=${t("export")} onClose=${onClose} wide>
     <div class=${`exporting ${isSubtitles ? "with-preview" : ""}`}>
       <fieldset class="formats"><legend class="small soft">${t("format")}</legend>
@@ -119,7 +107,7 @@ export function Exporting({ reading, session, onClose }) {
         ${problem && html`<p class="small" role="alert" style=${{ color: "var(--bad)" }}>${problem}</p>`}
         <${Preview} cues=${cues} player=${reading.player.value} /></div>`}
     </div>
-    <div class="dialog-foot">${wanted.length > 1 && html`<button type="button" class="button" id="download-all" title=${t("formats_wanted")} onClick=${saveAll}><${Icon} name="archive" />${wanted.join(" + ")}</button>`}
-      <button type="button" class="button main" id="download" onClick=${save}><${Icon} name="down" />${t("download_as", { format })}</button></div>
+    <div class="dialog-foot">${wanted.length > 1 && html`<button type="button" class="button" id="download-all" title=${t("formats_wanted")} onClick=${settled(saveAll)}><${Icon} name="archive" />${wanted.join(" + ")}</button>`}
+      <button type="button" class="button main" id="download" onClick=${settled(save)}><${Icon} name="down" />${t("download_as", { format })}</button></div>
   <//>`;
 }

@@ -17,6 +17,8 @@ export const listState = signal(/** @type {"asking" | "ready" | "offline" | "non
 
 /** @type {Map<string, Job>} */
 const known = new Map();
+/** Of which something newer is known than an answer that is on its way. @type {Set<string>} */
+const newer = new Set();
 let look = () => {};
 
 /** @param {string} state */
@@ -28,12 +30,15 @@ const publish = () => {
 
 /** @param {Job} job */
 export function put(job) {
-  known.set(job.id, { ...known.get(job.id), ...job });
+  const was = known.get(job.id);
+  if (was?.state !== job.state || was.name !== job.name) newer.add(job.id);
+  known.set(job.id, { ...was, ...job });
   publish();
 }
 
 /** @param {string} id */
 export function drop(id) {
+  newer.add(id);
   known.delete(id);
   publish();
 }
@@ -49,6 +54,9 @@ export function keepLooking(id) {
   };
 }
 
+/** An answer. @param {Job} job */
+const learn = (job) => newer.has(job.id) || known.set(job.id, job);
+
 /** Look at once: something was added. */
 export const lookNow = () => look();
 
@@ -57,9 +65,10 @@ async function all() {
   const gone = new Set(known.keys());
   let before = "";
   for (;;) {
+    newer.clear();
     const page = await api.jobs({ limit: String(PAGE), ...(before ? { before } : {}) }).catch(fromTheFirst);
     for (const job of page?.data ?? []) {
-      known.set(job.id, job);
+      learn(job);
       gone.delete(job.id);
     }
     publish();
@@ -78,6 +87,7 @@ function fromTheFirst(error) {
 }
 
 async function changed() {
+  newer.clear();
   const open = [...known.values()].filter((job) => !isOver(job.state)).map((job) => job.id);
   const [newest, running, queued] = await Promise.all([
     api.jobs({ limit: "50" }),
@@ -91,7 +101,7 @@ async function changed() {
   for (const job of await Promise.all(rest.map((id) => api.job(id).catch(() => null)))) if (job) seen.set(job.id, job);
   const told = JSON.stringify([...seen.values()].map((job) => known.get(job.id) ?? null));
   const now = JSON.stringify([...seen.values()]);
-  for (const job of seen.values()) known.set(job.id, job);
+  for (const job of seen.values()) learn(job);
   if (told !== now) publish();
   listState.value = "ready";
   if (newest.total !== undefined && newest.total !== known.size) await all(); // many came at once, or some are forgotten

@@ -2,7 +2,7 @@
 import { api } from "./api.js";
 import { jobs, listState, share, speed } from "./jobs.js";
 import { t } from "./strings.js";
-import { Icon, Menu, clock, html, remember, remembered, span, tellError, useEffect, useLayoutEffect, useRef, useSignal, useState, valued } from "./ui.js";
+import { Icon, Menu, Select, clock, html, remember, remembered, span, tellError, useEffect, useLayoutEffect, useRef, useSignal, useState, valued } from "./ui.js";
 import { Uploads } from "./uploads_view.js";
 import { uploads } from "./uploads.js";
 import { openArchive } from "./archive.js";
@@ -136,9 +136,7 @@ export function JobsList({ current }) {
   const shown = all.filter(fits).sort(ORDERS[order] ?? ORDERS.newest);
   /** @param {string} label @param {string} value @param {[string, string][]} choices @param {(value: string) => void} set */
   const choice = (label, value, choices, set) =>
-    html`<select class="input" aria-label=${label} value=${value} onChange=${valued(set)}>
-      ${choices.map(([name, told]) => html`<option value=${name} selected=${name === value}>${told}</option>`)}
-    </select>`;
+    html`<${Select} class="input" aria-label=${label} value=${value} of=${choices} set=${set} />`;
   /** @param {Record<string, unknown>} table @param {string} prefix @returns {[string, string][]} */
   const told = (table, prefix) => Object.keys(table).map((name) => [name, t(`${prefix}${name}`)]);
   const chooseOrder = (/** @type {string} */ value) => {

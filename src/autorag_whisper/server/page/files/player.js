@@ -22,7 +22,8 @@ export class Player {
     this.wave = null;
     /** @type {any} */
     this.regions = null;
-    this.renewed = 0;
+    /** Where a link was asked for again: what fails there once more is no matter of links. */
+    this.renewed = -1;
     this.wantsSound = false;
     /** Whether the service decodes it, because the browser cannot. */
     this.isDecoded = false;
@@ -36,6 +37,7 @@ export class Player {
       media.playbackRate = this.rate.value;
       if (Number.isFinite(media.duration) && media.duration > 0) this.duration.value = Math.max(duration, media.duration);
     });
+    media.addEventListener("ended", () => this.loop.value && this.seek(this.loop.value.start, true));
     for (const kind of ["play", "pause", "ended"]) {
       media.addEventListener(kind, () => {
         this.wantsSound = !media.paused;
@@ -68,23 +70,17 @@ export class Player {
 
   /** A link that ran out, or a kind of recording that this browser cannot play: the one looks like the other. */
   async failed() {
-    const { media } = this;
-    const isUnknown = media.error?.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED || media.error?.code === MediaError.MEDIA_ERR_DECODE;
-    if (isUnknown && this.renewed && Date.now() - this.renewed < 10_000) {
-      if (this.isDecoded) this.problem.value = t("cannot_play");
-      else await this.decoded();
-      return;
-    }
-    if (Date.now() - this.renewed < 2000) return;
-    this.renewed = Date.now();
-    await this.again();
+    if (this.renewed !== this.time) {
+      this.renewed = this.time;
+      await this.again();
+    } else if (this.isDecoded) this.problem.value = t("cannot_play");
+    else await this.decoded();
   }
 
   /** The service decodes it, to what every browser plays. */
   async decoded() {
     if (this.isDecoded) return;
     this.isDecoded = true;
-    this.renewed = Date.now();
     await this.again();
   }
 
@@ -152,7 +148,7 @@ export class Player {
 
   /** @param {number} time @param {boolean} [plays] */
   seek(time, plays = false) {
-    this.media.currentTime = Math.max(0, Math.min(time, this.duration.value));
+    this.media.currentTime = Math.max(0, Math.min(time, this.duration.value || time));
     if (plays) this.play();
   }
 

@@ -1,7 +1,7 @@
 // What is below the text: the waveform and the controls of the player.
 import { RATES } from "./player.js";
 import { t } from "./strings.js";
-import { Icon, Tool, clock, html, span, useEffect, useLayoutEffect, useRef, useSignal, valued } from "./ui.js";
+import { Icon, Select, Tool, clock, html, span, useEffect, useLayoutEffect, useRef, useSignal, valued } from "./ui.js";
 
 /** @param {{player: import("./player.js").Player, skip: number, onLoop: () => void, follows: boolean, onFollow: () => void}} props */
 export function PlayerBar({ player, skip, onLoop, follows, onFollow }) {
@@ -44,9 +44,7 @@ export function PlayerBar({ player, skip, onLoop, follows, onFollow }) {
       <span class="grow"></span>
       <${Tool} icon="loop" id="loop" label=${loop ? t("loop_end") : t("loop")} aria-pressed=${loop ? "true" : "false"} onClick=${onLoop} disabled=${!!problem} />
       <${Tool} icon="follow" label=${t("follow")} aria-pressed=${follows ? "true" : "false"} onClick=${onFollow} />
-      <select class="rate" aria-label=${t("speed")} value=${String(rate)} onChange=${valued((value) => player.setRate(Number(value)))}>
-        ${RATES.map((one) => html`<option value=${String(one)} selected=${one === rate}>${one} ×</option>`)}
-      </select>
+      <${Select} class="rate" aria-label=${t("speed")} value=${String(rate)} of=${RATES.map((one) => [String(one), `${one} ×`])} set=${(/** @type {string} */ one) => player.setRate(Number(one))} />
     </div>
   </section>`;
 }

@@ -2,7 +2,7 @@
 import { api } from "./api.js";
 import { FORMATS, setWantedFormats, wantedFormats } from "./archive.js";
 import { lang, languageName, t } from "./strings.js";
-import { Icon, html, remember, remembered, tellError, toast, useEffect, useRef, useSignal, useState } from "./ui.js";
+import { Icon, Select, html, remember, remembered, tellError, toast, useEffect, useRef, useSignal, useState } from "./ui.js";
 import { add, dropped, isMedia } from "./uploads.js";
 import { signal } from "./vendor/signals-core.js";
 
@@ -109,14 +109,13 @@ function Options({ models }) {
   const [options, setOptions] = useState(chosenOptions());
   /** @param {string} name @param {string} label @param {[string, string][]} choices */
   const choice = (name, label, choices) => {
-    const set = (/** @type {any} */ event) => {
-      const next = { ...options, [name]: event.target.value };
+    const set = (/** @type {string} */ value) => {
+      const next = { ...options, [name]: value };
       setOptions(next);
       remember("options", next);
     };
     const value = /** @type {Record<string, string>} */ (options)[name] ?? "";
-    return html`<label class="field">${label}<select onChange=${set} value=${value}>
-      ${choices.map(([code, told]) => html`<option value=${code} selected=${code === value}>${told}</option>`)}</select></label>`;
+    return html`<label class="field">${label}<${Select} value=${value} of=${choices} set=${set} /></label>`;
   };
   const formats = useSignal(wantedFormats);
   const toggle = (/** @type {string} */ name) => setWantedFormats(formats.includes(name) ? formats.filter((one) => one !== name) : [...formats, name]);

@@ -159,7 +159,7 @@ const keysOf = (reading, open) => {
     reading.follow();
   };
   const play = (/** @type {number} */ seconds) => () => player()?.skip(seconds);
-  const edit = () => reading.edit(reading.current, reading.view?.focus ?? -1);
+  const edit = () => reading.editHere();
   const hear = () => player()?.toggle();
   const undo = () => session()?.undo();
   const redo = () => session()?.redo();
@@ -179,7 +179,7 @@ function Tools({ reading, session, open, what }) {
   const { past, future } = session.history;
   return html`<${Tool} icon="undo" mirrors id="undo" label=${t("undo")} disabled=${!past.length} onClick=${() => session.undo()} />
     <${Tool} icon="redo" mirrors id="redo" label=${t("redo")} disabled=${!future.length} onClick=${() => session.redo()} />
-    <${Tool} icon="edit" id="edit" label=${t("edit_segment")} onClick=${() => reading.edit(reading.current, reading.view?.focus ?? -1)} />
+    <${Tool} icon="edit" id="edit" label=${t("edit_segment")} onClick=${() => reading.editHere()} />
     <${Tool} icon="next" id="doubtful" label=${t("k_doubtful")} onClick=${() => reading.doubtful(1) || toast(t("no_doubt"))} />
     <${Tool} icon="find" id="find" label=${t("find")} aria-pressed=${what === "find" ? "true" : "false"} onClick=${() => open(what === "find" ? "" : "find")} />
     <${Tool} icon="history" id="versions" label=${t("versions")} onClick=${() => open("versions")} />

@@ -60,7 +60,7 @@ export class Reading {
       placeOf: (segment) => this.session.value?.placeOf(segment) ?? -1,
     });
     try {
-      const found = await api.job(this.id);
+      const found = await this.sure(() => api.job(this.id));
       if (this.stop.signal.aborted) return;
       this.setJob(found);
       this.endings.push(keepLooking(this.id), jobs.subscribe((all) => this.meets(all.find((job) => job.id === this.id))));
@@ -69,6 +69,21 @@ export class Reading {
       else await this.watch();
     } catch (error) {
       if (!this.stop.signal.aborted) this.problem.value = /** @type {Error} */ (error).message;
+    }
+  }
+
+  /** An answer, whenever there is a connection. @template T @param {() => Promise<T>} ask @returns {Promise<T>} */
+  async sure(ask) {
+    for (let tries = 0; ; tries += 1) {
+      try {
+        const found = await ask();
+        this.problem.value = "";
+        return found;
+      } catch (error) {
+        if (this.stop.signal.aborted || !(/** @type {any} */ (error).mayPass)) throw error;
+        this.problem.value = t("offline");
+      }
+      await wait(Math.min(500 * 2 ** tries, 5000), this.stop.signal);
     }
   }
 
@@ -165,12 +180,12 @@ export class Reading {
       },
     );
     if (this.stop.signal.aborted || this.job.value?.state !== "done" || this.session.value) return;
-    this.setJob(await api.job(this.id));
+    this.setJob(await this.sure(() => api.job(this.id)));
     await this.load();
   }
 
   async load() {
-    const version = await api.transcript(this.id);
+    const version = await this.sure(() => api.transcript(this.id));
     await wait(0); // a long one is read, and shown, in tasks of their own
     if (this.stop.signal.aborted) return;
     const session = new Session(this.id, version);
@@ -261,6 +276,10 @@ export class Reading {
   get current() {
     const { view } = this;
     return view && this.index.starts.length ? this.index.segmentOf(Math.max(0, view.focus)) : 0;
+  }
+
+  editHere() {
+    this.edit(this.current, this.view?.focus ?? -1);
   }
 
   /** @param {number} at @param {number} word */

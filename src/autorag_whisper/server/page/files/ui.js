@@ -12,7 +12,7 @@ export function useSignal(from) {
   const [, draw] = useState(0);
   const shown = useRef(from.value);
   shown.current = from.value;
-  useEffect(
+  useLayoutEffect( // before anything else can change it
     () =>
       from.subscribe((value) => {
         if (value !== shown.current) draw((/** @type {number} */ n) => n + 1);
@@ -40,12 +40,12 @@ const PATHS = {
   follow: "M12 8a4 4 0 100 8 4 4 0 000-8zM12 2v3M12 19v3M2 12h3M19 12h3",
   find: "M11 4a7 7 0 100 14 7 7 0 000-14zM16 16l5 5",
   forward: "M20 6v5h-5M20 11a8 8 0 10-2 6",
-  help: "M9 9a3 3 0 115 2c-1 1-2 1.400-2 3M12 17.500v.1M12 3a9 9 0 100 18 9 9 0 000-18z",
+  help: "M9 9a3 3 0 115 2c-1 1-2 1.4-2 3M12 17.5v.1M12 3a9 9 0 100 18 9 9 0 000-18z",
   history: "M4 5v5h5M4 10a8 8 0 112 6M12 8v5l3 2",
   language: "M3 12h18M12 3a9 9 0 100 18 9 9 0 000-18zM12 3c5 5 5 13 0 18M12 3c-5 5-5 13 0 18",
   loop: "M17 3l3 3-3 3M4 11V9a3 3 0 013-3h13M7 21l-3-3 3-3M20 13v2a3 3 0 01-3 3H4",
   mic: "M12 3a3 3 0 00-3 3v6a3 3 0 006 0V6a3 3 0 00-3-3zM5 11a7 7 0 0014 0M12 18v3",
-  more: "M11.5 5.500h1v-1h-1zM11.5 12.500h1v-1h-1zM11.5 19.500h1v-1h-1z",
+  more: "M11.5 5.5h1v-1h-1zM11.5 12.5h1v-1h-1zM11.5 19.5h1v-1h-1z",
   next: "M5 5l9 7-9 7zM19 5v14",
   pause: "M8 5v14M16 5v14",
   play: "M7 4l13 8-13 8z",
@@ -81,10 +81,17 @@ export function Dialog({ title, onClose, wide, children }) {
   useLayoutEffect(() => {
     const before = /** @type {HTMLElement | null} */ (document.activeElement);
     self.current?.showModal();
-    return () => before?.focus?.();
+    return () => {
+      self.current?.close(); // what is outside takes no focus before
+      before?.focus?.();
+    };
   }, []);
-  const closed = () => (onClose ? onClose() : self.current?.showModal());
-  return html`<dialog ref=${self} class=${wide ? "wide" : ""} aria-label=${title} onClose=${closed}
+  /** At once: what is told of later may close the next one. @param {Event} event */
+  const closed = (event) => {
+    event.preventDefault();
+    if (self.current) onClose ? onClose() : self.current.showModal();
+  };
+  return html`<dialog ref=${self} class=${wide ? "wide" : ""} aria-label=${title} onCancel=${closed} onClose=${closed}
     onClick=${(/** @type {MouseEvent} */ event) => event.target === self.current && onClose?.()}>
     <div class="dialog-head"><h2 class="grow">${title}</h2>${onClose && html`<${Tool} icon="close" label=${t("close")} onClick=${onClose} />`}</div>
     <div class="dialog-body">${children}</div>
@@ -93,7 +100,7 @@ export function Dialog({ title, onClose, wide, children }) {
 
 /**
  * A button with a list of choices below it.
- * @param {{icon: IconName, label: string, text?: string, children?: any, onOpen?: () => void}} props
+ * @param {{icon: IconName, label: string, text?: string, children?: any}} props
  */
 export function Menu({ icon, label, text, children }) {
   const [open, setOpen] = useState(false);
@@ -113,8 +120,7 @@ export function Menu({ icon, label, text, children }) {
     box.addEventListener("toggle", onToggle);
     return () => box.removeEventListener("toggle", onToggle);
   }, [open]);
-  const chosen = (/** @type {any} */ event) => {
-    if (!event.target.closest("button, a")) return;
+  const chosen = () => {
     setOpen(false);
     self.current?.focus();
   };
@@ -124,14 +130,14 @@ export function Menu({ icon, label, text, children }) {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) all[(now + step + all.length) % all.length]?.focus();
     if (step) event.preventDefault();
-    if (event.key === "Escape") self.current?.focus();
+    if (event.key === "Escape") chosen();
     event.stopPropagation();
   };
   return html`<button ref=${self} type="button" class="tool" aria-label=${label} title=${label} aria-haspopup="true"
       aria-expanded=${open ? "true" : "false"} onClick=${() => setOpen(!open)}><${Icon} name=${icon} />${text}</button>
     ${open &&
     html`<div ref=${list} class="menu" popover="auto" role="group" aria-label=${label} onKeyDown=${move}
-      onClick=${chosen}>${children}</div>`}`;
+      onClick=${(/** @type {any} */ event) => event.target.closest("button, a") && chosen()}>${children}</div>`}`;
 }
 
 /** Tell something in passing. @param {string} text @param {{text: string, act: () => void}} [action] */
@@ -153,6 +159,14 @@ export function toast(text, action) {
   place?.append(shown);
   setTimeout(() => shown.remove(), action ? 8000 : 4500);
 }
+
+/**
+ * One of several texts, each with what is shown for it.
+ * @param {{value: string, of: [string, string][], set: (value: string) => void, [other: string]: any}} props
+ */
+export const Select = ({ value, of, set, ...other }) =>
+  html`<select value=${value} onChange=${valued(set)} ...${other}>
+    ${of.map(([name, told]) => html`<option value=${name} selected=${name === value}>${told}</option>`)}</select>`;
 
 /** What went wrong, in passing. @param {unknown} error */
 export const tellError = (error) => {

@@ -106,20 +106,14 @@ async function send(upload) {
   if (!upload.place) {
     const name = btoa(String.fromCharCode(...new TextEncoder().encode(upload.name.slice(0, 200))));
     const headers = { ...TUS, "Upload-Length": String(file.size), "Upload-Metadata": `filename ${name}` };
-    const answer = await ask("/v1/uploads", { method: "POST", headers, signal: stop.signal }).catch(whole);
-    if (!answer) {
-      put(await form(upload));
-      remove(upload);
-      lookNow();
-      return;
-    }
+    const answer = await ask("/v1/uploads", { method: "POST", headers, signal: stop.signal });
     upload.place = new URL(answer.headers.get("Location") ?? "", location.href).pathname;
     upload.sent = 0;
   } else if (upload.sent < file.size || !file.size) {
     const answer = await ask(upload.place, { method: "HEAD", headers: TUS, signal: stop.signal });
     set(upload, { sent: Number(answer.headers.get("Upload-Offset")) });
   }
-  while (upload.sent < file.size) await piece(upload);
+  while (upload.sent < file.size) set(upload, { sent: await piece(upload) });
   const { folder, options } = upload;
   const { quality, ...fields } = options;
   const id = upload.place.split("/").pop() ?? "";
@@ -129,39 +123,16 @@ async function send(upload) {
   lookNow();
 }
 
-/** A service without resumable uploads takes a file as a form. @param {ApiError} error */
-function whole(error) {
-  if (error.status !== 404 && error.status !== 405) throw error;
-  return null;
-}
-
-/** @param {Upload} upload @returns {Promise<import("./api.js").Job>} */
-async function form(upload) {
-  const { quality, ...fields } = upload.options;
-  const data = new FormData();
-  for (const [name, value] of Object.entries({ ...fields, folder: upload.folder })) if (value) data.set(name, value);
-  if (quality) data.set("options", JSON.stringify({ quality }));
-  data.set("file", upload.file, upload.name);
-  return JSON.parse((await sent(upload, "POST", "/v1/jobs", {}, data)).responseText);
-}
-
-/** One piece. @param {Upload} upload */
-async function piece(upload) {
-  const headers = { ...TUS, "Upload-Offset": String(upload.sent), "Content-Type": "application/offset+octet-stream" };
-  const answer = await sent(upload, "PATCH", upload.place, headers, upload.file.slice(upload.sent, upload.sent + PIECE));
-  set(upload, { sent: Number(answer.getResponseHeader("Upload-Offset")) });
-}
-
 /**
- * The answer to what is sent, with progress as it goes out: what `fetch` cannot tell.
- * @param {Upload} upload @param {string} method @param {string} path @param {Record<string, string>} headers @param {Blob | FormData} body
- * @returns {Promise<XMLHttpRequest>}
+ * One piece, with progress as it goes out: what `fetch` cannot tell.
+ * @param {Upload} upload @returns {Promise<number>} how much has arrived
  */
-function sent(upload, method, path, headers, body) {
+function piece(upload) {
   const from = upload.sent;
+  const headers = { ...TUS, "Upload-Offset": String(from), "Content-Type": "application/offset+octet-stream" };
   return new Promise((resolve, reject) => {
     const asked = new XMLHttpRequest();
-    asked.open(method, path);
+    asked.open("PATCH", upload.place);
     for (const [name, value] of Object.entries(headers)) asked.setRequestHeader(name, value);
     if (key()) asked.setRequestHeader("Authorization", `Bearer ${key()}`);
     asked.upload.onprogress = (event) => set(upload, { sent: Math.min(from + event.loaded, upload.file.size) });
@@ -174,7 +145,7 @@ function sent(upload, method, path, headers, body) {
     asked.onabort = broke;
     asked.onload = () => {
       if (asked.status < 300) {
-        resolve(asked);
+        resolve(Number(asked.getResponseHeader("Upload-Offset")));
         return;
       }
       upload.sent = from;
@@ -187,7 +158,7 @@ function sent(upload, method, path, headers, body) {
       reject(new ApiError(asked.status, error.code, error.message));
     };
     upload.stop.signal.addEventListener("abort", () => asked.abort(), { once: true });
-    asked.send(body);
+    asked.send(upload.file.slice(from, from + PIECE));
   });
 }
 

@@ -51,7 +51,6 @@ export class TextView {
     this.editor = null;
     /** @type {WordIndex | null} */
     this.index = null;
-    this.language = "";
     /** @type {HTMLElement | null} */
     this.marked = null;
     /** @type {Int32Array | null} */
@@ -66,6 +65,7 @@ export class TextView {
     root.addEventListener("focusin", (event) => this.entered(event));
     this.resized = new ResizeObserver(() => this.fit());
     this.resized.observe(root);
+    this.fit();
   }
 
   close() {
@@ -162,7 +162,7 @@ export class TextView {
     this.size = Number.parseFloat(style.fontSize);
     this.line = Number.parseFloat(style.lineHeight);
     this.measureAll();
-    for (const element of this.shown.values()) element.remove();
+    this.canvas.replaceChildren();
     this.shown.clear();
     this.draw(anchor);
   }
@@ -188,7 +188,7 @@ export class TextView {
   draw(anchor) {
     if (!this.width || !this.rows.length) {
       this.canvas.style.height = "0";
-      for (const element of this.shown.values()) element.remove();
+      this.canvas.replaceChildren();
       this.shown.clear();
       return;
     }
