@@ -4,13 +4,14 @@
 Needs the shared libraries of flite and espeak-ng (Debian: `apt-get install flite espeak-ng`), the model, and the
 project's own `.venv`; AUTORAG_WHISPER_KIT names the benchmarks' recordings, without which people's speech is left out:
 
-    OPENBLAS_NUM_THREADS=1 .venv/bin/python scripts/train_letters.py base [--minutes 40] [--seed 1]
+    OPENBLAS_NUM_THREADS=1 .venv/bin/python scripts/train_letters.py base [--minutes 100] [--teachers 4] [--seed 1]
 
 Written are `letter_weights/NAME.safetensors` beside `engines/letter_classifiers.py`, and its entry in the manifest,
 which lists what it learnt from. First it learns from synthesisers alone, which tell their words' times; what that gives
-tells where the words of people's speech are whose text is known (`letter_people`); then it learns from all. On one core
-base takes five minutes. The same command gives the same weights on one machine and set of libraries, and elsewhere such
-as answer alike (`tests/acceptance/test_letter_weights.py`).
+tells where the words of people's speech are whose text is known (`letter_people`); then it learns from all, and from
+what networks that learnt it before answer (`letter_training`). On one core base takes a quarter of an hour. The same
+command gives the same weights on one machine and set of libraries, and elsewhere such as answer alike
+(`tests/acceptance/test_letter_weights.py`).
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ ESPEAK_SHARE, LANGUAGE_SHARE, MORE = 0.08, 0.03, {"ru": 3}
 """Minutes of espeak-ng's English, and of each other language, for each minute of flite's; so many times of a script."""
 COPIES = 4
 """So often people's speech is heard: once as it is, else disturbed."""
-PEOPLE_WEIGHT = 2
+PEOPLE_SHARE = 0.04
+"""So often each copy counts for a minute of flite's speech: what people say keeps its share, however much there is."""
 PLACE = Path(__file__).resolve().parents[1] / "src" / "autorag_whisper" / "engines" / "letter_weights"
 
 
@@ -116,7 +118,8 @@ def main() -> None:
     """Speak, encode, learn, label people's speech, learn again, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="tiny.en, base, ...")
-    parser.add_argument("--minutes", type=float, default=40.0, help="of flite's speech (default: 40)")
+    parser.add_argument("--minutes", type=float, default=100.0, help="of flite's speech (default: 100)")
+    parser.add_argument("--teachers", type=int, default=4, help="networks from which the last one learns (default: 4)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--hidden", type=int, default=256, help="units of the hidden layer (default: 256)")
     options = parser.parse_args()
@@ -129,16 +132,16 @@ def main() -> None:
         _tell("encoded", learnt)
         if kit:
             first = train(learnt, LATIN, Course(hidden=128, epochs=(1, 2, 2), seed=options.seed))
-            learnt += PEOPLE_WEIGHT * list(teacher.people(Path(kit), first))
+            learnt += max(1, round(PEOPLE_SHARE * options.minutes)) * list(teacher.people(Path(kit), first))
             _tell("with people", learnt)
-    classifier = train(learnt, LATIN, Course(options.hidden, (1, 2, 5), options.seed))
+    classifier = train(learnt, LATIN, Course(options.hidden, (1, 2, 5), options.seed, options.teachers))
     PLACE.mkdir(exist_ok=True)
     encoder = encoder_digest(folder)
     write(classifier, PLACE / f"{options.name}.safetensors", encoder)
     about = {
         "encoder": encoder,
         "command": f"scripts/train_letters.py {options.name} --minutes {options.minutes:g} --seed {options.seed}"
-        f" --hidden {options.hidden}",
+        f" --hidden {options.hidden} --teachers {options.teachers}",
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "sources": {source: f"{seconds:.0f} s" for source, seconds in teacher.sources.items()},
     }

@@ -49,6 +49,27 @@ def test_the_same_lessons_give_the_same_weights() -> None:
     assert np.array_equal(one.hidden_weights, other.hidden_weights)
 
 
+def test_with_teachers_less_is_learnt_that_is_chance() -> None:
+    """The words of this speech are told late or early by chance; what is heard of other speech is held to its truth."""
+    rng = np.random.default_rng(4)
+    lessons = []
+    for seed in range(2):
+        lesson, _ = a_lesson(seed)
+        late = rng.normal(0, 0.03, len(lesson.words))
+        words = [(said, start + s, end + s) for (said, start, end), s in zip(lesson.words, late, strict=True)]
+        lessons.append(Lesson(lesson.encoded, tuple(words)))
+    unseen = [a_lesson(seed) for seed in range(1000, 1008)]
+    frames = np.concatenate([lesson.encoded for lesson, _ in unseen]).astype(np.float32)
+    truth = np.concatenate([symbols for _, symbols in unseen])
+
+    def wrong(teachers: int) -> float:
+        courses = [Course(hidden=32, epochs=(100,), seed=seed, teachers=teachers) for seed in (1, 2, 3)]
+        told = [train(lessons, ALPHABET, course).log_probabilities(frames).argmax(axis=1) for course in courses]
+        return float(np.mean([one != truth for one in told]))
+
+    assert wrong(4) < 0.95 * wrong(0)
+
+
 def test_what_a_lesson_does_not_teach_leaves_no_trace() -> None:
     # The second half of the speech is other people's, of whom nothing is known.
     lesson, _ = a_lesson(1)
