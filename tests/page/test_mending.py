@@ -330,3 +330,21 @@ def test_the_text_is_copied_without_https_too(visit: Callable[..., Visitor], job
     page.get_by_label("More", exact=True).click()
     page.get_by_role("button", name="Copy the text", exact=True).click()
     page.wait_for_selector(".toast >> text=Copied")
+
+
+def test_what_is_being_written_stays_when_the_text_gets_another_width(visit: Callable[..., Visitor], job: str) -> None:
+    """A window is made smaller, a phone is turned, or the picture of a film comes beside the text."""
+    visitor = visit()
+    page = visitor.reads(job)
+    page.locator('[data-w="0"]').focus()
+    page.keyboard.press("e")
+    page.locator("textarea.edit").fill("Half a sen")
+    width = page.evaluate("document.querySelector('.segs').offsetWidth")
+    page.set_viewport_size({"width": 700, "height": 800})
+    page.wait_for_function("(width) => document.querySelector('.segs').offsetWidth < width", arg=width)
+    page.evaluate("() => new Promise((then) => requestAnimationFrame(() => requestAnimationFrame(then)))")
+    page.keyboard.type("tence")
+    assert page.locator("textarea.edit").input_value() == "Half a sentence"
+    page.keyboard.press("Enter")
+    visitor.saved()
+    assert visitor.text() == "Half a sentence"

@@ -162,8 +162,9 @@ export class TextView {
     this.size = Number.parseFloat(style.fontSize);
     this.line = Number.parseFloat(style.lineHeight);
     this.measureAll();
-    this.canvas.replaceChildren();
+    for (const element of this.shown.values()) if (element !== this.editor?.element) element.remove(); // nobody is thrown out
     this.shown.clear();
+    if (this.editor) this.keepEditor(this.editor);
     this.draw(anchor);
   }
 
