@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from autorag_whisper.domain.process_errors import ForkedProcess
 
@@ -77,7 +77,15 @@ class Kept(Generic[_T]):
     def __set_name__(self, owner: type[object], name: str) -> None:
         self._name = name
 
-    def __get__(self, instance: object, owner: type[object] | None = None) -> _T:
+    @overload
+    def __get__(self, instance: None, owner: type[object]) -> Self: ...
+
+    @overload
+    def __get__(self, instance: object, owner: type[object] | None = None) -> _T: ...
+
+    def __get__(self, instance: object | None, owner: type[object] | None = None) -> Self | _T:
+        if instance is None:
+            return self
         value: _T = self._compute(instance)
         instance.__dict__[self._name] = value  # found before this one from now on
         return value
