@@ -467,10 +467,11 @@ def poured(address: tuple[str, int], *pieces: bytes, most: int = 64 << 20) -> tu
     """How much of `pieces`, the last one again and again, was taken before the connection ended; what was said."""
     with socket.create_connection(address) as connection:
         sent = 0
-        with suppress(ConnectionError):
+        with suppress(OSError):
             for piece in (*pieces[:-1], *itertools.repeat(pieces[-1], most // len(pieces[-1]))):
                 connection.sendall(piece)
                 sent += len(piece)
+            connection.shutdown(socket.SHUT_WR)  # nothing more will come: what was taken needs no waiting for the rest
         return sent, said(connection)
 
 
