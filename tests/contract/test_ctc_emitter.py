@@ -106,6 +106,7 @@ def test_on_the_cpu_nothing_moves_and_the_model_goes_on(emitter: CtcEmitter) -> 
     assert np.array_equal(before.log_probs, after.log_probs)
 
 
+@pytest.mark.slow
 def test_many_threads_get_what_one_gets(emitter: CtcEmitter) -> None:
     expected = emitter.emit(CLIPS)
     with ThreadPoolExecutor(6) as pool:

@@ -98,6 +98,7 @@ def test_a_recording_that_kills_becomes_a_row_and_is_tried_again_when_that_is_as
     assert archive.heard() == ALL
 
 
+@pytest.mark.slow
 def test_without_a_worker_process_the_run_dies_of_it_some_times_and_not_for_ever(archive: Archive) -> None:
     (archive.folder / "kill-at-4").touch()
     (archive.folder / "no-worker").touch()

@@ -26,6 +26,7 @@ def untuned(settings: Settings, environ: Mapping[str, str]) -> Transcriber:
     return build_transcriber(settings, environ=environ)
 
 
+@pytest.mark.slow
 def test_the_figures_of_the_demo_sample_fit_each_other(demo_sample: Path, capsys: pytest.CaptureFixture[str]) -> None:
     context = CommandContext(environ=os.environ | {"AUTORAG_WHISPER_DEVICE": "cpu"}, build=untuned)
     assert run(["bench", "-m", "tiny.en", "--threads", "1", "--json", str(demo_sample)], context) == 0

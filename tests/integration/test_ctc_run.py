@@ -189,6 +189,7 @@ def test_closing_the_transcriber_closes_the_alignment_models(talk: Path) -> None
     assert world.emitters[0].closed
 
 
+@pytest.mark.slow
 def test_real_speech_is_timed_by_the_committed_model(
     root: Path, demo_sample: Path, ctc_tiny_en_folder: Path, tmp_path: Path
 ) -> None:

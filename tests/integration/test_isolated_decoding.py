@@ -189,6 +189,7 @@ def zeros(place: Path, seconds: float, channels: int = 1) -> MediaSource:
     return MediaSource.from_path(place)
 
 
+@pytest.mark.slow
 def test_more_than_the_limits_ends_it(decoders: DecoderPool, tmp_path: Path) -> None:
     source = zeros(tmp_path / "long.wav", 100, channels=6)
     with pytest.raises(MediaTooLong):

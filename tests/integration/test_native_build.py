@@ -121,6 +121,7 @@ def test_it_can_be_left_out(checkout: Checkout) -> None:
     assert checkout.wheel() == ("autorag_whisper-1-py3-none-any.whl", [])
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_sources_that_do_not_compile_give_pure_python_and_the_compilers_words(checkout: Checkout) -> None:
     checkout.write("native/little.cpp", "this is not C++")
@@ -131,6 +132,7 @@ def test_sources_that_do_not_compile_give_pure_python_and_the_compilers_words(ch
     assert checkout.build(AUTORAG_WHISPER_NATIVE_BUILD="require").returncode
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_a_change_of_the_sources_and_a_move_of_the_checkout_build_it_anew(checkout: Checkout) -> None:
     def abi(at: Path) -> int:

@@ -280,6 +280,7 @@ def test_a_server_that_is_silent_or_holds_a_lock_is_given_up(postgres_server: Po
     store.close()
 
 
+@pytest.mark.slow
 def test_connections_that_the_network_has_forgotten_are_replaced(postgres_server: PostgresServer, url: str) -> None:
     # Each of them was asked whether the server is there, for 20 s each, before a new one was made.
     wire = Wire(postgres_server.folder, url)

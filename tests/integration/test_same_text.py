@@ -53,6 +53,7 @@ def attempts(transcript: Transcript) -> set[float]:
     return {attempt.temperature for segment in transcript.segments for attempt in segment.attempts}
 
 
+@pytest.mark.slow
 def test_the_same_file_gives_the_same_text_wherever_and_beside_whatever(
     transcriber: Transcriber, clips: list[Path]
 ) -> None:

@@ -69,6 +69,7 @@ def connected(url: str, came: list[socket.socket]) -> int:
     return [there.getpeername() for there in came].index(mine)
 
 
+@pytest.mark.slow
 def test_one_call_of_many_waits_for_a_server_that_says_nothing(mute: tuple[str, list[socket.socket]]) -> None:
     pytest.importorskip("psycopg", reason="the extra `postgres`")
     from autorag_whisper.jobs.postgres_address import Address

@@ -50,6 +50,7 @@ class Mute:
         return call
 
 
+@pytest.mark.slow
 def test_a_store_that_is_silent_holds_up_who_needs_it_and_nobody_else(tmp_path: Path, speech: bytes) -> None:
     # A server process that was stopped, or a network that drops packets: what waited for it took every thread.
     speaks, waiting = threading.Event(), list[str]()

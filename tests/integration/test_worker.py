@@ -385,6 +385,7 @@ def test_a_process_that_follows_another_one_tells_what_that_one_has_not(
     assert not (orders / "kill-at-19").exists()
 
 
+@pytest.mark.slow
 def test_what_is_unread_counts_for_the_next_process_too(
     worker: WorkerTranscriber, orders: Path, tmp_path: Path
 ) -> None:
@@ -535,6 +536,7 @@ def test_what_is_not_read_is_bounded_also_while_others_are_on(
     assert len([*done, *outcomes]) == 80
 
 
+@pytest.mark.slow
 def test_a_file_of_one_caller_that_kills_costs_the_others_no_word_and_no_blame(
     worker: WorkerTranscriber, orders: Path, talk: Path, tmp_path: Path, undisturbed: str
 ) -> None:

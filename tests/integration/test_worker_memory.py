@@ -135,6 +135,7 @@ def test_a_file_in_memory_that_kills_is_poison_and_the_others_are_done(
     assert len(found["audio"].result().words) == 42
 
 
+@pytest.mark.slow
 def test_nothing_is_left_of_the_audio_however_a_job_or_a_process_ends(
     orders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, samples: np.ndarray
 ) -> None:

@@ -76,6 +76,7 @@ def test_a_call_whose_interruption_is_set_ends_before_it_has_computed(
     assert heard(engine, speech) == heard(engine, speech), "nothing is left of it"
 
 
+@pytest.mark.slow
 def test_whenever_a_batch_is_cancelled_it_ends_and_the_next_one_is_heard_as_ever(
     engine: NativeWhisper, speech: np.ndarray
 ) -> None:

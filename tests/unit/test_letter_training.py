@@ -49,6 +49,7 @@ def test_the_same_lessons_give_the_same_weights() -> None:
     assert np.array_equal(one.hidden_weights, other.hidden_weights)
 
 
+@pytest.mark.slow
 def test_with_teachers_less_is_learnt_that_is_chance() -> None:
     """The words of this speech are told late or early by chance; what is heard of other speech is held to its truth."""
     rng = np.random.default_rng(4)

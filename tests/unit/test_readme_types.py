@@ -25,6 +25,7 @@ def checked(code: str, folder: Path, root: Path) -> tuple[str, int]:
     return said + errors, code_of_exit
 
 
+@pytest.mark.slow
 def test_the_check_notices_a_mistake(tmp_path: Path, root: Path) -> None:
     mistake = "from autorag_whisper import build_transcriber\nbuild_transcriber().transcribe(3)\n"
     said, code = checked(mistake, tmp_path, root)
