@@ -1,4 +1,4 @@
-"""Everyone who hears letters hears what the reference does, and finds the same trellis, bit for bit."""
+"""Everyone who hears letters hears what the reference does, and finds the same paths, bit for bit."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ def test_a_way_of_thousands_of_states_is_the_references_too(made: Made) -> None:
 
 
 @pytest.mark.parametrize("kind", NATIVE[:1])
-def test_a_way_through_sounds_that_are_not_there_is_refused(request: pytest.FixtureRequest, kind: str) -> None:
+def test_a_path_through_sounds_that_are_not_there_is_refused(request: pytest.FixtureRequest, kind: str) -> None:
     """numpy raises an IndexError, the library has to look."""
     hearing = NativeLetters(a_classifier(), request.getfixturevalue("native_library"), kind)
     sounds, prices = np.zeros((3, 2), np.float32), np.zeros(3, np.float32)

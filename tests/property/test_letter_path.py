@@ -28,7 +28,7 @@ def heard_at_random(seed: int, frames: int) -> np.ndarray:
 
 
 @given(st.lists(st.text("abc", min_size=1, max_size=2), min_size=1, max_size=2), st.integers(0, 999), st.integers(1, 4))
-def test_no_other_way_through_the_states_is_better(words: list[str], seed: int, frames: int) -> None:
+def test_no_other_path_through_the_states_is_better(words: list[str], seed: int, frames: int) -> None:
     """Against all of them, one by one."""
     text = letter_text([[(word,)] for word in words], SMALL.alphabet)
     assert text is not None

@@ -2,7 +2,7 @@
 
 ```
 frames    . . u u m m m m m m m . . t t o o . .     "um", and then "two"
-best way  . . o o o o o o o o o . . ~ ~ ~ ~ . .     other speech costs a price a frame, a letter may be held for ever
+best path . . o o o o o o o o o . . ~ ~ ~ ~ . .     other speech costs a price a frame, a letter may be held for ever
 instead   . . ~ ~ ~ ~ ~ ~ ~ ~ ~ . . t t o o . .     more of its letters are heard
 ```
 Between the two ways the letters decide, each by the frame in which it is heard best, and a little the frames that sound

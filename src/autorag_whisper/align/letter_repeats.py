@@ -5,7 +5,7 @@ text        Mary rolled the barrel.  Mary rolled the barrel.      each run may b
                                      [----- a run -----]
 heard       . . m a r y . r o l l e d . t h e . b a r r e l .     likelier without it than with its letters missing
 ```
-A text without some of its runs is a way through the states of the whole text that goes past these runs' states. So one
+A text without some of its runs is a path through the states of the whole text that goes past these runs' states. So one
 search over the whole text compares all of them; one path for each would be as many as there are sets of runs.
 """
 
@@ -78,7 +78,7 @@ class _Search:
         """For each end of a skip its last state, the last states before its begins, and what it saves."""
 
     def skipped(self) -> list[Run]:
-        """The runs of states that the best way goes past."""
+        """The runs of states that the best path goes past."""
         emitted = self._trellis.emitted
         best = forward(emitted, self._trellis, self._shorten)
         state, found = self._before(best[-1], best.shape[1] - 1)
@@ -101,7 +101,7 @@ class _Search:
         return used
 
     def _before(self, best: NDArray[np.float32] | None, last: int) -> tuple[int, list[Run]]:
-        """From which state, `last` or one before it, the best way goes on, and past which runs.
+        """From which state, `last` or one before it, the best path goes on, and past which runs.
 
         `best`: of the frame before, None before the first; there the state is -1.
         """

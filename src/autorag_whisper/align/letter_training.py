@@ -78,11 +78,11 @@ def train(lessons: Sequence[Lesson], alphabet: tuple[str, ...], course: Course) 
     for number, epochs in enumerate(course.epochs):
         taught = [targets(lesson, len(alphabet) + 2, found) for lesson in lessons]
         small = number + 1 < len(course.epochs)
-        one = Course(min(96, course.hidden) if small else course.hidden, (epochs,), course.seed + number)
+        this_round = Course(min(96, course.hidden) if small else course.hidden, (epochs,), course.seed + number)
         if course.teachers and not small:
             seeds = [course.seed + _TEACHERS_SEED + teacher for teacher in range(course.teachers)]
-            taught = _answered(lessons, taught, alphabet, [replace(one, seed=seed) for seed in seeds])
-        found = fit(lessons, taught, alphabet, one)
+            taught = _answered(lessons, taught, alphabet, [replace(this_round, seed=seed) for seed in seeds])
+        found = fit(lessons, taught, alphabet, this_round)
     assert found is not None
     return found
 

@@ -27,7 +27,7 @@ SILENCE = 0
 class LetterHearing(Protocol):
     """What hears letters in the output of one encoder, and finds paths through them. Thread-safe.
 
-    `LetterClassifier` is the reference; others hear the same up to the order of sums, and find the same trellis.
+    `LetterClassifier` is the reference; others hear the same up to the order of sums, and find the same paths.
     """
 
     @property
