@@ -52,6 +52,7 @@ def test_a_word_is_written_as_its_neighbours_want_it() -> None:
 
 @given(st.lists(st.text(st.sampled_from(BOTH), min_size=1), max_size=12), st.sampled_from(SCRIPTS), st.booleans())
 def test_words_keep_their_number_times_tokens_and_length(texts: list[str], script: str, spaces: bool) -> None:
+    """What is written once more need not stay: OpenCC finds other phrases in what it wrote (干一只, 幹一只, 幹一隻)."""
     before = timed([text.strip() for text in texts if text.strip()], spaces=spaces)
     writing = Writing(script)
     after = writing.words(before, "yue")
@@ -59,7 +60,6 @@ def test_words_keep_their_number_times_tokens_and_length(texts: list[str], scrip
         (w.word.start_s, w.word.end_s, w.word.score, w.token_ids) for w in before
     ]
     assert join_words([w.word for w in after]) == writing.text(join_words([w.word for w in before]), "yue")
-    assert writing.words(after, "yue") == after
 
 
 def test_other_languages_and_translations_are_left_alone() -> None:
