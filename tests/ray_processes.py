@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import psutil
+import pytest
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
     from pathlib import Path
 
@@ -39,6 +40,17 @@ def until(what: Callable[[], Any], process: subprocess.Popen[bytes], log: Path, 
         assert time.monotonic() < ends, log.read_text()
         threading.Event().wait(0.05)
     return found
+
+
+def exit_code(process: subprocess.Popen[bytes], log: Path, patience_s: float = 900.0) -> int:
+    """Of a process that has `PYTHONFAULTHANDLER`: where it hangs, its threads stand in what fails the test."""
+    try:
+        return process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(60)
+        pytest.fail(f"it hangs\n{log.read_text()}")
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -109,12 +109,14 @@ def words(transcript: Transcript) -> list[tuple[str, float, float]]:
 def test_killed_or_stopped_at_random_the_job_ends_with_the_words_of_an_undisturbed_run(
     worker: WorkerTranscriber, kit: Path, undisturbed: Transcript, on_chunk: dict[Path, Callable[[], None]], seed: int
 ) -> None:
-    with Disturber(worker, random.Random(seed), (signal.SIGKILL, signal.SIGSTOP)) as disturber:
-        on_chunk[kit / LONG] = disturber.note
-        found = worker.transcribe(kit / LONG, OPTIONS, model=MODEL)
-    assert disturber.count >= 2
-    assert words(found) == words(undisturbed)
-    assert [segment.index for segment in found.segments] == list(range(len(found.segments)))
+    chance, disturbed = random.Random(seed), 0
+    while disturbed < 2:  # a machine that lets this process wait leaves it no time to disturb the job
+        with Disturber(worker, chance, (signal.SIGKILL, signal.SIGSTOP)) as disturber:
+            on_chunk[kit / LONG] = disturber.note
+            found = worker.transcribe(kit / LONG, OPTIONS, model=MODEL)
+        disturbed += disturber.count
+        assert words(found) == words(undisturbed)
+        assert [segment.index for segment in found.segments] == list(range(len(found.segments)))
 
 
 @pytest.mark.slow
@@ -144,17 +146,18 @@ def test_two_processes_behind_the_arbiter_killed_in_mid_batch_end_with_the_words
             on_chunk[media[n]] = disturber.note
             return worker.transcribe(media[n], OPTIONS, model=MODEL), disturber.count
 
+    killed = [0, 0]
     with ThreadPoolExecutor(3) as pool:
         watching = pool.submit(watch)
         try:
-            results = list(pool.map(job, range(2)))
+            while min(killed) < 2:  # as above
+                for n, (found, times) in enumerate(pool.map(job, range(2))):
+                    killed[n] += times
+                    assert words(found) == words(undisturbed)
+                    assert not found.device_fallbacks
         finally:
             over.set()
         watching.result()
-    for found, killed in results:
-        assert killed >= 2
-        assert words(found) == words(undisturbed)
-        assert not found.device_fallbacks
     assert len(holders) >= 4, "both, and those that came for the killed, had the card"
 
 

@@ -267,7 +267,7 @@ def test_a_database_that_goes_away_is_told_and_comes_back_with_all_that_was_kept
 
 @pytest.mark.slow
 def test_a_server_that_is_silent_or_holds_a_lock_is_given_up(postgres_server: PostgresServer, url: str) -> None:
-    patient, store = PostgresJobStore(url), PostgresJobStore(url, answer_s=1.0)
+    patient, store = PostgresJobStore(url), PostgresJobStore(url, answer_s=5.0)
     job = patient.add(TALK, 0.0)
     with psycopg.connect(url) as other:
         other.execute("LOCK TABLE autorag_whisper.jobs IN ACCESS EXCLUSIVE MODE")

@@ -99,10 +99,10 @@ def test_an_address_for_others_needs_keys(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def long(demo_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten minutes of speech: more than any machine is through with while a test does its next step."""
+    """Half an hour of speech: more than any machine is through with while a test does its next step."""
     samples, _, _ = decode(demo_sample)
     place = tmp_path_factory.mktemp("long") / "long.wav"
-    return write_speech(place, np.tile(samples, math.ceil(600 * 16_000 / len(samples))))
+    return write_speech(place, np.tile(samples, math.ceil(1800 * 16_000 / len(samples))))
 
 
 def test_a_stream_that_the_end_cuts_says_so_as_its_last_event(tmp_path: Path, long: Path) -> None:

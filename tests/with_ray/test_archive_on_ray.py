@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import subprocess
 import threading
@@ -18,7 +19,7 @@ from autorag_whisper.archive.sharded.plan_file import PlanFile
 if TYPE_CHECKING:
     from pathlib import Path
 
-from ray_processes import LOOPBACK, below, end, listened_on, named, until
+from ray_processes import LOOPBACK, below, end, exit_code, listened_on, named, until
 
 pytest.importorskip("ray", reason="scripts/ray_env.sh makes the environment")
 
@@ -45,7 +46,7 @@ def heard(archive: Path, out: str, scratch: Path) -> dict[str, Any]:
     return merged(archive / "plan.jsonl", archive / out, scratch)
 
 
-def started(archive: Path, out: str, log: Path) -> subprocess.Popen[bytes]:
+def started(archive: Path, out: str, log: Path, *options: str) -> subprocess.Popen[bytes]:
     """`archive run --ray` on a cluster of its own, in a session of its own."""
     command = [
         *COMMAND,
@@ -57,18 +58,24 @@ def started(archive: Path, out: str, log: Path) -> subprocess.Popen[bytes]:
         *TINY,
         "--ray",
         "--json",
+        *options,
     ]
     with log.open("ab") as file:
-        return subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
+        environ = {**os.environ, "PYTHONFAULTHANDLER": "1"}
+        return subprocess.Popen(command, stdout=file, stderr=file, env=environ, start_new_session=True)
 
 
 def test_a_cluster_of_its_own_gives_the_words_of_one_process(archive: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     process = started(archive, "ray", log)
     try:
-        until(lambda: any(named(child, "MapBatches(Recognise)") for child in below(process)), process, log)
-        addresses = listened_on(process)
-        assert process.wait(900) == 0, log.read_text()
+
+        def seen() -> set[str] | None:
+            actors = [child for child in below(process) if named(child, "MapBatches(Recognise)")]
+            return listened_on(process) if actors else None
+
+        addresses = until(seen, process, log)
+        assert exit_code(process, log) == 0, log.read_text()
     finally:
         end(process)
     said = json.loads(next(line for line in log.read_text().splitlines() if line.startswith("{")))
@@ -99,20 +106,43 @@ def test_whatever_is_killed_every_recording_ends_once_with_the_same_words(
                 if named(child, *parts):
                     with contextlib.suppress(psutil.NoSuchProcess):
                         child.kill()
-        code = process.wait(900)
+        code = exit_code(process, log)
     finally:
         end(process)
     if code != 0:
         assert victim != "actor", f"an actor is begun again: {log.read_text()}"
         again = started(archive, out, log)
         try:
-            assert again.wait(900) == 0, log.read_text()
+            assert exit_code(again, log) == 0, log.read_text()
         finally:
             end(again)
     else:
         # What the actor had done went down with the count of its block.
         said = json.loads(next(line for line in log.read_text().splitlines() if line.startswith("{")))
         assert (said["done"], said["failed"], said["finished_before"]) == (CLIPS, 1, 0)
+    assert heard(archive, out, tmp_path / "m") == heard(archive, "alone", tmp_path / "n")
+
+
+def test_actors_that_hang_are_given_up_and_the_run_is_begun_again(archive: Path, tmp_path: Path) -> None:
+    """They are stopped, so that Ray waits for them for ever; and killed once they are given up, to leave nothing."""
+    log, out = tmp_path / "log", "hung"
+    process = started(archive, out, log, "--stuck-minutes", "8")
+    try:
+        until(lambda: list((archive / out).glob("*/parts/*/*.gz")), process, log)
+        hung = [child for child in below(process) if named(child, "MapBatches(Recognise)")]
+        for child in hung:
+            child.suspend()
+        try:
+            until(lambda: "begun again" in log.read_text(), process, log)
+        finally:
+            for child in hung:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+        assert exit_code(process, log) == 0, log.read_text()
+    finally:
+        end(process)
+    said = json.loads(next(line for line in log.read_text().splitlines() if line.startswith("{")))
+    assert (said["done"], said["failed"], said["elsewhere"]) == (CLIPS, 1, 0)
     assert heard(archive, out, tmp_path / "m") == heard(archive, "alone", tmp_path / "n")
 
 

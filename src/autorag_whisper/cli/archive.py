@@ -121,6 +121,10 @@ def plan(**given: Any) -> int:
     "--decode-cpus", type=click.FloatRange(0), default=1.0, show_default=True, metavar="N",
     help="With --ray: CPU slots of a task that decodes; 0: engines decode.",
 )  # fmt: skip
+@click.option(
+    "--stuck-minutes", type=click.FloatRange(0, min_open=True), default=30.0, show_default=True, metavar="MINUTES",
+    help="With --ray: give up when nothing gets on for so long.",
+)  # fmt: skip
 @recognition_options()
 @_as_json
 @quiet_option

@@ -90,6 +90,7 @@ def run_on_cluster(context: CommandContext, given: dict[str, Any]) -> int:
         given["actor_cpus"],
         given["actor_gpus"],
         given["decode_cpus"],
+        60.0 * given["stuck_minutes"],
         environ={name: text for name, text in context.environ.items() if name.startswith("AUTORAG_WHISPER_")},
     )
     loads: dict[str, dict[str, int]] = {}

@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import math
 import os
-import queue
 import socket
-import threading
 import time
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,13 +30,15 @@ from typing import TYPE_CHECKING, Any
 from autorag_whisper.archive.checkpoints import CheckpointFolder
 from autorag_whisper.archive.sharded.cluster import LOCAL, connect, import_ray, meaning, nodes_of
 from autorag_whisper.archive.sharded.decode_tasks import DecodeTasks
+from autorag_whisper.archive.sharded.life_signs import LifeSigns
 from autorag_whisper.archive.sharded.opening import Opener
 from autorag_whisper.archive.sharded.parts import entry_of
 from autorag_whisper.archive.sharded.plan_file import PlanFile
-from autorag_whisper.archive.sharded.pool import Pool, pool_for
+from autorag_whisper.archive.sharded.pool import pool_for
 from autorag_whisper.archive.sharded.records import transcript_of
 from autorag_whisper.archive.sharded.results import Results
 from autorag_whisper.archive.sharded.running import Hooks, ShardedRun, Tally
+from autorag_whisper.archive.sharded.watching import PATIENCE_LOOKS, SILENT_LOOKS, ActorsSilent, Patience, Watched
 from autorag_whisper.domain.archive_errors import ClusterStuck
 from autorag_whisper.telemetry import LOAD_REASON, MODEL_COMPUTE_TYPE, MODEL_DEVICE, MODEL_SIZE, Telemetry
 
@@ -49,25 +50,24 @@ if TYPE_CHECKING:
 
     from autorag_whisper.archive.request import BatchRequest
     from autorag_whisper.telemetry import AttributeValue
-    from autorag_whisper.transcriber import Progress
+
+_log = logging.getLogger(__name__)
 
 _BLOCKS_AT_MOST = 10_000
 _SHARDS_A_BLOCK = 16
 """That an actor gets at once: at the end of a block its last batches are waited for."""
 _AT_A_TIME = "2"
 """Shards that an actor has in work; the variable is Ray's, and its own default 4."""
+_LEAVE_S = 60.0
 _OF_A_LOAD = (MODEL_SIZE, MODEL_DEVICE, MODEL_COMPUTE_TYPE, LOAD_REASON)
-_BEATS = "beats"
-_BEAT_S = 10.0
-PATIENCE_LOOKS = 360
-"""Looks at the results without a change, until a run counts as stuck."""
 
 
 @dataclass(frozen=True, slots=True)
 class RayRequest:
     """A run on a cluster. `address`: `local`, `auto` or a head's.
 
-    `decode_cpus`: CPU slots of a task that decodes; 0: actors do it. `patience_s`: without progress it counts as stuck.
+    `decode_cpus`: CPU slots of a task that decodes; 0: actors do it. `patience_s`: without progress it counts as stuck,
+    and after a fifteenth of it without a sign of life of an actor the run is begun again.
     """
 
     plan: Path
@@ -121,8 +121,10 @@ class Recognise:
         if request.decode_cpus:
             tasks = DecodeTasks(import_ray("auto"), request.batch.options, request.decode_cpus, time.monotonic)
             opener = partial(Opener, decode=tasks.begin)
-        self._hooks = Hooks(opener=opener, on_progress=self._tell)  # one for all shards, so that they share its turns
-        self._who, self._told_s = f"{socket.gethostname()}:{os.getpid()}", -math.inf
+        self._who = f"{socket.gethostname()}:{os.getpid()}"
+        self._signs = LifeSigns(request.results, self._who)
+        # One for all shards, so that they share its turns.
+        self._hooks = Hooks(opener=opener, on_progress=lambda _progress: self._signs.gets_on())
 
     async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Shards' numbers -> what was done of each."""
@@ -130,12 +132,6 @@ class Recognise:
             tally = await asyncio.to_thread(self._recognise, shard)
             said = asdict(tally) | {"shard": shard, "process": self._who, "loads": json.dumps(self._loads.counted)}
             yield {name: [value] for name, value in said.items()}
-
-    def _tell(self, _progress: Progress) -> None:
-        if (now_s := time.monotonic()) - self._told_s >= _BEAT_S:
-            self._told_s = now_s
-            with suppress(OSError):  # a disk that is full is told by results that cannot be kept
-                beat(self._results.folder, self._who)
 
     def _recognise(self, shard: int) -> Tally:
         run = ShardedRun(
@@ -146,7 +142,8 @@ class Recognise:
             clock=time.monotonic,
             hooks=self._hooks,
         )
-        return run.run([(shard, self._plan.rows_of(shard))], self._transcriber)
+        with self._signs.at_work():
+            return run.run([(shard, self._plan.rows_of(shard))], self._transcriber)
 
 
 def run_on_ray(
@@ -154,33 +151,72 @@ def run_on_ray(
     shards: Mapping[int, frozenset[str]],
     on_shard: Callable[[Mapping[str, Any]], None] = lambda _said: None,
 ) -> Tally:
-    """Do shards on a cluster; what was done of all of them.
+    """Do shards on a cluster; what was done of all of them. Where their actors go silent it is begun again.
 
     `shards`: their numbers, each with the ids of what has a result already.
 
     Raises:
         ExtraNotInstalled: Ray is not installed.
         ClusterFailed: the cluster cannot be reached, or was lost. What is done stays done.
-        ClusterStuck: nothing was done for `patience_s`.
+        ClusterStuck: nothing was done for `patience_s`, however often it was begun.
         DiskFull and others: what an actor raised.
     """
     ray = import_ray(request.address, "data", told={"RAY_DATA_DEFAULT_ASYNC_BATCH_UDF_MAX_CONCURRENCY": _AT_A_TIME})
-    tally = Tally()
-    if not shards:
-        return tally
-    try:
-        connect(ray, request.address)
+    run = _Run(request, on_shard)
+    waiting = run.over(ray, shards)
+    if waiting and run.begun_again:  # whoever had them may have been one of those that were given up
+        waiting = run.over(ray, waiting)
+    run.tally.elsewhere = len(waiting)
+    return run.tally
+
+
+class _Run:
+    """Shards done on a cluster, which is begun again where it loses what is in work."""
+
+    def __init__(self, request: RayRequest, on_shard: Callable[[Mapping[str, Any]], None]) -> None:
+        self._request, self._on_shard = request, on_shard
+        self.tally, self.begun_again = Tally(), False
+
+    def over(self, ray: Any, shards: Mapping[int, frozenset[str]]) -> dict[int, frozenset[str]]:
+        """Do `shards`; those that other processes have."""
+        left, waiting = dict(shards), dict[int, frozenset[str]]()
+        look_s, silent = self._request.patience_s / PATIENCE_LOOKS, SILENT_LOOKS
+        while left:
+            try:
+                for said in self._on_cluster(ray, list(left), Patience(self._request.results, look_s, silent)):
+                    silent = SILENT_LOOKS
+                    before = left.pop(said["shard"])
+                    if said["elsewhere"]:
+                        waiting[said["shard"]] = before
+                    else:
+                        self._take(said, before)
+            except ActorsSilent as silence:
+                self.begun_again = True
+                silent *= 2
+                if silent > PATIENCE_LOOKS:
+                    raise ClusterStuck(silence.waited_s) from None
+                _log.warning("Ray cluster: %s; %d shards are begun again", silence, len(left))
+            else:
+                break
+        return waiting
+
+    def _on_cluster(self, ray: Any, shards: Sequence[int], patience: Patience) -> Iterator[Mapping[str, Any]]:
+        watched = Watched(partial(_stream, ray, self._request, shards), patience)
         try:
-            pool = pool_for(nodes_of(ray), request.actors, request.actor_cpus, request.actor_gpus)
-            for said in watched(lambda: _stream(ray, request, list(shards), pool), request):
-                whole = {**said, **asdict(counted(request, said, shards[said["shard"]]))}
-                _add(tally, whole)
-                on_shard(whole)
-        finally:
-            ray.shutdown()
-    except (ray.exceptions.RayError, ConnectionError, OSError) as error:
-        raise meaning(error) from error
-    return tally
+            connect(ray, self._request.address)
+            try:
+                yield from watched
+            finally:
+                ray.shutdown()
+                watched.leave(_LEAVE_S)  # of a cluster that is begun behind it nothing may be asked by it
+        except (ray.exceptions.RayError, ConnectionError, OSError) as error:
+            raise meaning(error) from error
+
+    def _take(self, said: Mapping[str, Any], before: frozenset[str]) -> None:
+        whole = {**said, **asdict(counted(self._request, said, before))}
+        for name in asdict(self.tally):
+            setattr(self.tally, name, getattr(self.tally, name) + whole[name])
+        self._on_shard(whole)
 
 
 def counted(request: RayRequest, said: Mapping[str, Any], before: frozenset[str]) -> Tally:
@@ -213,8 +249,9 @@ def blocks_of(shards: int, actors: int) -> int:
     return max(1, min(shards, _BLOCKS_AT_MOST, max(whole, 4 * actors if actors > 1 else 1)))
 
 
-def _stream(ray: Any, request: RayRequest, shards: Sequence[int], pool: Pool) -> Iterator[Mapping[str, Any]]:
+def _stream(ray: Any, request: RayRequest, shards: Sequence[int]) -> Iterator[Mapping[str, Any]]:
     """What actors say of their shards, as they come."""
+    pool = pool_for(nodes_of(ray), request.actors, request.actor_cpus, request.actor_gpus)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     items = [{"shard": number} for number in shards]
@@ -227,69 +264,3 @@ def _stream(ray: Any, request: RayRequest, shards: Sequence[int], pool: Pool) ->
         num_gpus=pool.gpus,
     )
     yield from dataset.iter_rows()
-
-
-def watched(
-    begin: Callable[[], Iterator[Mapping[str, Any]]],
-    request: RayRequest,
-    *,
-    look_s: float | None = None,
-    newest: Callable[[Path], tuple[int, int]] | None = None,
-) -> Iterator[Mapping[str, Any]]:
-    """What comes of `begin`, read in a thread; the wait for it ends where neither it nor the results go on.
-
-    The results are looked at every `look_s` seconds, and given up on after `PATIENCE_LOOKS` of these without a change:
-    by default these are `patience_s`. `newest`: `newest_of`. Raises ClusterStuck, and what `begin` raised.
-    """
-    look_s, newest = look_s or request.patience_s / PATIENCE_LOOKS, newest or newest_of
-    came: queue.SimpleQueue[Mapping[str, Any] | BaseException | None] = queue.SimpleQueue()
-
-    def read() -> None:
-        try:
-            for said in begin():
-                came.put(said)
-            came.put(None)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the results are taken
-            came.put(error)
-
-    threading.Thread(target=read, name="ray-data", daemon=True).start()
-    looks, before = 0, newest(request.results)
-    while True:
-        try:
-            said = came.get(timeout=look_s)
-        except queue.Empty:
-            now = newest(request.results)
-            looks, before = (0, now) if now != before else (looks + 1, before)
-            if looks >= PATIENCE_LOOKS:
-                raise ClusterStuck(looks * look_s) from None
-            continue
-        looks = 0
-        if said is None:
-            return
-        if isinstance(said, BaseException):
-            raise said
-        yield said
-
-
-def newest_of(results: Path) -> tuple[int, int]:
-    """Something that changes with every file of results, and while actors get on with a long one."""
-    stamps = [path.stat().st_mtime_ns for path in (*(results / "parts").iterdir(), *beats_of(results))]
-    return len(stamps), sum(stamps)
-
-
-def beats_of(results: Path) -> list[Path]:
-    """The actors' signs of life."""
-    folder = results / _BEATS
-    return list(folder.iterdir()) if folder.is_dir() else []
-
-
-def beat(results: Path, who: str) -> None:
-    """A sign of life of an actor, in the folder that all share."""
-    folder = results / _BEATS
-    folder.mkdir(exist_ok=True)
-    (folder / who.replace(":", "-")).touch()
-
-
-def _add(tally: Tally, said: Mapping[str, Any]) -> None:
-    for name in asdict(tally):
-        setattr(tally, name, getattr(tally, name) + said[name])
