@@ -134,7 +134,7 @@ def tallied(hear: Hear, rows: Sequence[tuple[Path, Row]], score: Any) -> dict[st
     for folder, row in rows:
         words = without_broken_off(hear(folder / row["path"], row), row.get("broken", ()))
         result = score.score_file(row, {"words": words, "text": " ".join(word["w"] for word in words)})
-        pairs = paired(row, result)
+        pairs = paired(row, result, words)
         overlaps = sum(later["s"] < earlier["e"] - 1e-6 for earlier, later in itertools.pairwise(words))
         for group in (name for name, member in GROUPS.items() if member(row)):
             tallies[group].add(result["ref_timed"], pairs.values())
@@ -145,11 +145,13 @@ def tallied(hear: Hear, rows: Sequence[tuple[Path, Row]], score: Any) -> dict[st
     return {group: tally for group, tally in tallies.items() if tally.pairs}
 
 
-def paired(row: Row, result: dict[str, Any]) -> dict[float, TimedPair]:
-    """By the word's true start.
+def paired(row: Row, result: dict[str, Any], words: Sequence[dict[str, Any]] = ()) -> dict[float, TimedPair]:
+    """By the word's true start. `words`: all that came out.
 
     Of a word that was said several times and came out less often, the saying that is nearest counts, in the order of
-    the text. Words that came out as one ("B7-" for "B" and "7") are one: from the first start to the last end.
+    the text. Words that came out as one ("B7-" for "B" and "7") are one: from the first start to the last end. So are
+    words of which the score finds one alone: "64GB" said for "64" lasts as long as "64 gigabytes", and "million" of
+    "40 million dollars" is found for the "million" of "$40 million", which has the sound of "dollars".
     """
     said = [word for word in row["words"] if "s" in word]
     both = zip(result["start"], result["end"], strict=True)
@@ -170,7 +172,23 @@ def paired(row: Row, result: dict[str, Any]) -> dict[float, TimedPair]:
         for n in several:
             name, start, end = found[said[n]["s"]]
             pairs[said[n]["s"]] = TimedPair(f"{row['path']}: {name}", true_start, true_end, start, end)
+    lost = [word for n, word in enumerate(said) if n not in where]
+    known = {(round(start, 4), round(end, 4)) for _, start, end in found.values()}
+    more = [word for word in words if (round(word["s"], 4), round(word["e"], 4)) not in known]
+    longer = {(round(word["s"], 4), round(word["e"], 4)): len(letters(word["w"])) for word in words}
+    for at, pair in pairs.items():
+        name = pair.name.rpartition(": ")[2]
+        is_longer = longer.get((round(pair.start, 4), round(pair.end, 4)), 0) > len(letters(name))
+        true_start, true_end = _over(pair.true_start, pair.true_end, lost if is_longer else (), pair.start, pair.end)
+        start, end = _over(pair.start, pair.end, more, pair.true_start, pair.true_end)
+        pairs[at] = TimedPair(pair.name, true_start, true_end, start, end)
     return pairs
+
+
+def _over(start: float, end: float, words: Sequence[dict[str, Any]], first: float, last: float) -> tuple[float, float]:
+    """A span with those of `words` whose middle is within [first, last]."""
+    within = [word for word in words if first <= (word["s"] + word["e"]) / 2 <= last]
+    return min([start, *(word["s"] for word in within)]), max([end, *(word["e"] for word in within)])
 
 
 def without_broken_off(words: Words, broken: Sequence[Sequence[float]]) -> Words:

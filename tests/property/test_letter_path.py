@@ -143,8 +143,18 @@ def test_a_long_filler_that_sounds_like_one_letter_takes_no_word_away_from_its_o
         ),
         (["ab", "de", "gh"], ".....aabb.....dddddddddddd.....ddee.....dddddddddddd.....gghh", [5, 9, 31, 35, 57, 61]),
         (["ab", "cab"], ".....ab.....cccccccccccc.....cabbbb", [5, 7, 29, 35]),
+        (
+            ["ab", "def", "gh"],
+            f".....{'a' * 12}.....aabb.....{'d' * 27}.............ddeeeefffff.....{'d' * 12}.....gghh",
+            [22, 26, 71, 82, 104, 108],
+        ),
+        (
+            ["ch", "kp", "afj", "go"],
+            f"{'.' * 20}{'c' * 37}.....ccccchh.....kkpp.....{'j' * 12}.....aaafffjjjjj.....{'a' * 33}.....ggooo",
+            [62, 69, 74, 78, 100, 111, 154, 159],
+        ),
     ],
-    ids=["each beside its own", "two beside one word", "held over the pause too"],
+    ids=["each beside its own", "two beside one word", "held over the pause too", "no place yet", "a place taken yet"],
 )
 def test_a_word_beside_fillers_is_where_its_letters_are_heard(words: list[str], heard: str, spans: list[int]) -> None:
     told = LETTERS.log_probabilities(planted(heard, LETTERS))

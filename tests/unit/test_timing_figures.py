@@ -72,6 +72,30 @@ def test_words_that_came_out_as_one_are_one() -> None:
     ] * 2
 
 
+def test_a_word_that_came_out_with_more_in_it_lasts_as_long_as_all_that() -> None:
+    words = [at("has", 1.0, 1.2), at("64", 1.2, 1.9), at("gigabytes", 1.9, 2.7), at("here", 2.7, 3.0)]
+    row, result = (
+        {"path": "f.wav", "words": words},
+        heard((words[0], 1.0, 1.2), (words[1], 1.2, 2.7), (words[3], 2.7, 3.0)),
+    )
+    out = [at("has", 1.0, 1.2), at("64GB", 1.2, 2.7), at("here", 2.7, 3.0)]
+    assert [(pair.true_end, pair.off_by) for pair in paired(row, result, out).values()] == [
+        (1.2, pytest.approx(0.0)), (2.7, pytest.approx(0.0)), (3.0, pytest.approx(0.0)),
+    ]  # fmt: skip
+    out[1] = at("64", 1.2, 2.7)  # that is too long, and nothing else
+    assert paired(row, result, out)[1.2].off_by == pytest.approx(0.8)
+
+
+def test_a_word_that_came_out_as_several_lasts_as_long_as_they_do() -> None:
+    words = [at("$40", 1.0, 1.4), at("million.", 1.4, 2.3), at("Then", 2.9, 3.1)]
+    row, result = {"path": "f.wav", "words": words}, heard((words[1], 1.4, 1.8), (words[2], 2.9, 3.1))
+    out = [at("40", 1.0, 1.4), at("million", 1.4, 1.8), at("dollars.", 1.8, 2.3), at("Then", 2.9, 3.1)]
+    assert [pair.off_by for pair in paired(row, result, out).values()] == pytest.approx([0.0, 0.0])
+    del out[2]  # that is too short, and nothing else
+    assert paired(row, result, out)[1.4].off_by == pytest.approx(0.5)
+    assert paired(row, result)[1.4].off_by == pytest.approx(0.5)
+
+
 def test_a_broken_off_beginning_that_is_written_as_the_word_is_not_wrong() -> None:
     words = [at("Type,", 1.0, 1.2), at("type", 2.0, 2.3), at("it", 2.3, 2.4)]
     assert without_broken_off(words, [[0.98, 1.21]]) == words[1:]

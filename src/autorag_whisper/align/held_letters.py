@@ -12,6 +12,7 @@ which of them was said where. A vowel that is drawn out stays where it is.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,10 @@ _UNLIKE = 0.1
 _BARRED = 50.0
 _TRIES = 3
 """Other speech that is left out at once, at most."""
+_LOOKS = 3
+"""At one word, at most: where one near it was moved there may be room for it."""
+_REACH = 2
+"""Words on either side whose searches a word has a part in: they reach to the words beyond their neighbours."""
 _BETWEEN = 3
 """States between two words."""
 
@@ -51,24 +56,68 @@ def heard_elsewhere(
 
     `heard`: float32[frames, symbols], the logarithms of the classifier `by`; `sounds`: what `sounds_of` makes of them.
     """
-    found, barred = states, np.zeros(len(states), np.bool_)
-    left = set(map(int, text.owners[text.owners >= 0]))
-    while (held := _held(found, heard, text, left)) is not None:
-        word, sound = held
+    search = _Search(states, heard, sounds, text, by)
+    words = np.unique(text.owners[text.owners >= 0]).tolist()
+    left, looks, has_moved = set(words), Counter[int](), False
+    while left:
+        word, sound = _held(search.states, heard, text, left) or (None, slice(0))
+        if word is None:
+            # What had no place between the words that were moved may have one now.
+            left &= _unheard(search.states, heard, text) if has_moved else set()
+            word = min(left, default=None)
+            if word is None:
+                break
         left.discard(word)
-        frames, part = _around(found, text, word)
-        now, some = found[frames] - part.start, _part(text, part)
+        looks[word] += 1
+        if search.move(word, sound):
+            has_moved = True
+            at = words.index(word)
+            near = words[max(0, at - _REACH) : at + _REACH + 1]
+            left.update(other for other in near if looks[other] < _LOOKS)
+    return search.states
+
+
+class _Search:
+    """The best path, while words of it are moved. `barred`: frames that other speech has, whatever they sound like."""
+
+    def __init__(
+        self,
+        states: States,
+        heard: NDArray[np.float32],
+        sounds: NDArray[np.float32],
+        text: LetterText,
+        by: LetterHearing,
+    ) -> None:
+        self.states = states
+        self._heard, self._sounds, self._text, self._by = heard, sounds, text, by
+        self._barred = np.zeros(len(states), np.bool_)
+
+    def move(self, word: int, barred: slice) -> bool:
+        """Move a word to where it and its neighbours are heard better, if there is such a place without `barred`."""
+        frames, part = _around(self.states, self._text, word)
+        now, some = self.states[frames] - part.start, _part(self._text, part)
         if not 0 <= now.min() <= now.max() < len(some.symbols):
-            continue  # of a word further on that is not heard at all
-        begun = barred[frames].copy()
-        begun[sound.start - frames.start : sound.stop - frames.start] = True
-        best = _fit(now, heard[frames], some) + _BETTER
-        for other, without in _instead(begun, heard[frames], sounds[frames], some, by):
-            fit = _fit(other, heard[frames], some)
+            return False  # of a word further on that is not heard at all
+        heard, sounds = self._heard[frames], self._sounds[frames]
+        without = self._barred.copy()
+        without[barred] = True
+        best, is_moved = _fit(now, heard, some) + _BETTER, False
+        for other, left_to_others in _instead(without[frames], heard, sounds, some, self._by):
+            fit = _fit(other, heard, some)
             if fit > best and (some.owners[other] == word).any():
-                found = np.concatenate((found[: frames.start], other + part.start, found[frames.stop :]))
-                best, barred[frames] = fit, without
-    return found
+                self.states = np.concatenate(
+                    (self.states[: frames.start], other + part.start, self.states[frames.stop :])
+                )
+                best, self._barred[frames], is_moved = fit, left_to_others, True
+        return is_moved
+
+
+def _unheard(states: States, heard: NDArray[np.float32], text: LetterText) -> set[int]:
+    """The words of which no letter is heard where they are."""
+    said = heard[np.arange(len(states)), np.maximum(text.symbols[states], 0)]
+    is_heard = (text.symbols[states] >= 0) & (said > -LEFT_OUT)
+    words = set(map(int, text.owners[text.owners >= 0]))
+    return words.difference(map(int, text.owners[states[is_heard]]))
 
 
 def _instead(
