@@ -104,6 +104,20 @@ def test_the_watchdog_waits_as_long_as_there_are_signs(tmp_path: Path, sign: str
     assert folder.looks >= looks
 
 
+def test_a_disk_that_does_not_answer_for_a_while_ends_no_run(tmp_path: Path) -> None:
+    stream, folder = Stream(), Folder()
+
+    def looked(results: Path) -> Seen:
+        seen = folder.look(results)
+        if folder.looks < SILENT_LOOKS:
+            raise OSError(5, "Input/output error")
+        stream.let.set()
+        return seen
+
+    said = Watched(lambda: iter(stream), replace(folder.patience(tmp_path), look=looked))
+    assert [one["shard"] for one in said] == [0, 1]
+
+
 def test_what_ray_raises_is_raised_where_results_are_taken(tmp_path: Path) -> None:
     def begin() -> Iterator[dict[str, int]]:
         yield {"shard": 0}

@@ -48,7 +48,8 @@ class _Waited:
     """What was seen since something last came, in looks."""
 
     def __init__(self, patience: Patience) -> None:
-        self._patience, self._before = patience, patience.look(patience.results)
+        self._patience, self._before = patience, Seen()
+        self._before = self._seen()
         self._stuck = self._silent = 0
         self._somebody = False  # was at work since the wait began: until then there may be no machine yet
 
@@ -57,8 +58,7 @@ class _Waited:
         self._somebody = True
 
     def look(self) -> None:
-        patience = self._patience
-        now = patience.look(patience.results)
+        patience, now = self._patience, self._seen()
         self._stuck = 0 if now.done != self._before.done else self._stuck + 1
         self._silent = 0 if now != self._before else self._silent + 1
         self._somebody |= now != self._before
@@ -67,6 +67,12 @@ class _Waited:
             raise ClusterStuck(self._stuck * patience.look_s)
         if self._somebody and self._silent >= patience.silent:
             raise ActorsSilent(self._silent * patience.look_s)
+
+    def _seen(self) -> Seen:
+        try:
+            return self._patience.look(self._patience.results)
+        except OSError:  # a disk that does not answer shows no sign of life, and may again
+            return self._before
 
 
 class Watched:
