@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from page_world import Visitor, World
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 COVERED = """(two) => { const [a, b] = two.map((one) => document.querySelector(one).getBoundingClientRect());
   return a.top < b.bottom && b.top < a.bottom && a.left < b.right && b.left < a.right; }"""
@@ -171,6 +171,41 @@ def test_the_first_version_can_always_be_had_again(visit: Callable[..., Visitor]
     first.get_by_role("button", name="Go back to it").click()
     page.wait_for_function("(text) => document.querySelector('.seg p').innerText === text", arg=was)
     assert segments_of(world, job) == before == segments_of(world, job, 1)
+
+
+def test_the_version_that_was_asked_for_last_is_shown_whichever_comes_last(
+    visit: Callable[..., Visitor], job: str
+) -> None:
+    visitor = visit()
+    held: list[Route] = []
+    page = visitor.reads(job)
+    was = visitor.text()
+    edit(page, 0, "Something else")
+    visitor.saved()
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/transcript?version=1", hold)
+    page.locator("#versions").click()
+    first, second = page.locator(".version").last, page.locator(".version").first
+    for one in (first, second):
+        one.get_by_role("button", name="Show", exact=True).click()
+    assert second.locator(".version-text").inner_text().startswith("Something else")
+    while not held:
+        page.wait_for_timeout(10)
+    with page.expect_response("**/transcript?version=1"):
+        held[0].continue_()
+    second.get_by_role("button", name="Show", exact=True).click()
+    first.get_by_role("button", name="Show", exact=True).click()
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.version')].at(-1).querySelector('[aria-expanded=true]')"
+    )
+    assert page.locator(".version-text").count() == 0, "what was closed, or is on its way, is not shown"
+    while len(held) < 2:
+        page.wait_for_timeout(10)
+    held[1].continue_()
+    assert first.locator(".version-text").inner_text() == was
 
 
 def test_of_two_people_at_different_places_both_are_kept(

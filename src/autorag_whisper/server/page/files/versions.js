@@ -1,4 +1,4 @@
-// All versions of a transcript: the first one is what was recognised, and can always be had again.
+// All versions of a text: the first is what was recognised, and can be had again.
 import { api } from "./api.js";
 import { joined } from "./doc.js";
 import { author } from "./session.js";
@@ -7,14 +7,16 @@ import { Dialog, html, remember, tellError, toast, useEffect, useState, valued }
 
 /** @param {{reading: import("./reading.js").Reading, session: import("./session.js").Session, onClose: () => void}} props */
 export function Versions({ reading, session, onClose }) {
-  const [all, setAll] = useState(/** @type {import("./api.js").Version[] | null} */ (null));
+  const [all, setAll] = useState(/** @type {?import("./api.js").Version[]} */ (null));
   const [text, setText] = useState({ version: 0, text: "" });
   useEffect(() => {
     session.sync().then(() => api.versions(reading.id)).then(setAll, tellError);
   }, []);
   const show = async (/** @type {number} */ version) => {
-    if (text.version === version) setText({ version: 0, text: "" });
-    else setText({ version, text: (await api.transcript(reading.id, version)).transcript.segments.map((segment) => joined(segment.words)).join("\n") });
+    const shown = { version: text.version === version ? 0 : version, text: "" };
+    setText(shown);
+    const found = shown.version && (await api.transcript(reading.id, version)).transcript.segments;
+    if (found) setText((now) => (now === shown ? { version, text: found.map((one) => joined(one.words)).join("\n") } : now));
   };
   const restore = async (/** @type {number} */ version) => {
     try {
@@ -34,9 +36,9 @@ export function Versions({ reading, session, onClose }) {
       (one) => html`<div class="version" key=${one.version}>
         <div class="row wrap"><b class="tnum">${one.version}</b>
           <span class="grow">${one.version === 1 ? t("as_recognised") : one.author || t("somebody")}<span class="soft small"> · ${new Date(one.created_at * 1000).toLocaleString(lang())}${one.words ? ` · ${t("n_words", { n: one.words })}` : ""}</span></span>
-          <button type="button" class="button" aria-expanded=${text.version === one.version ? "true" : "false"} onClick=${() => show(one.version).catch(tellError)}>${t("show")}</button>
+          <button type="button" class="button" aria-expanded=${String(text.version === one.version)} onClick=${() => show(one.version).catch(tellError)}>${t("show")}</button>
           <button type="button" class="button" disabled=${one.version === session.version} onClick=${() => restore(one.version)}>${one.version === session.version ? t("current") : t("restore")}</button></div>
-        ${text.version === one.version && html`<p class="version-text" dir="auto" tabindex="0">${text.text}</p>`}
+        ${text.version === one.version && text.text && html`<p class="version-text" dir="auto" tabindex="0">${text.text}</p>`}
       </div>`,
     )}</div>
   <//>`;
