@@ -28,7 +28,7 @@ import sys
 import tempfile
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +38,7 @@ from autorag_whisper.bootstrap import build_transcriber
 from autorag_whisper.domain.request import DEFAULT_TEMPERATURES, TranscribeOptions
 from autorag_whisper.telemetry import STAGE, STAGE_DURATION, Telemetry
 from benchmarks.timing.figures import QUANTILES, Errors, Figures, Tally, TimedPair, show
-from benchmarks.timing.groups import GROUPS, WORD_GROUPS, rows_of, word_groups
+from benchmarks.timing.groups import GROUPS, WORD_GROUPS, rows_of, spoken_as_written, word_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -150,8 +150,8 @@ def paired(row: Row, result: dict[str, Any], words: Sequence[dict[str, Any]] = (
 
     Of a word that was said several times and came out less often, the saying that is nearest counts, in the order of
     the text. Words that came out as one ("B7-" for "B" and "7") are one: from the first start to the last end. So are
-    words of which the score finds one alone: "64GB" said for "64" lasts as long as "64 gigabytes", and "million" of
-    "40 million dollars" is found for the "million" of "$40 million", which has the sound of "dollars".
+    words of which the score finds one alone, where they are written short: "64GB" for "64" lasts as long as "64
+    gigabytes", and "million" of "40 million dollars" is found for that of "$40 million", which sounds as both do.
     """
     said = [word for word in row["words"] if "s" in word]
     both = zip(result["start"], result["end"], strict=True)
@@ -172,23 +172,43 @@ def paired(row: Row, result: dict[str, Any], words: Sequence[dict[str, Any]] = (
         for n in several:
             name, start, end = found[said[n]["s"]]
             pairs[said[n]["s"]] = TimedPair(f"{row['path']}: {name}", true_start, true_end, start, end)
-    lost = [word for n, word in enumerate(said) if n not in where]
-    known = {(round(start, 4), round(end, 4)) for _, start, end in found.values()}
-    more = [word for word in words if (round(word["s"], 4), round(word["e"], 4)) not in known]
-    longer = {(round(word["s"], 4), round(word["e"], 4)): len(letters(word["w"])) for word in words}
-    for at, pair in pairs.items():
-        name = pair.name.rpartition(": ")[2]
-        is_longer = longer.get((round(pair.start, 4), round(pair.end, 4)), 0) > len(letters(name))
-        true_start, true_end = _over(pair.true_start, pair.true_end, lost if is_longer else (), pair.start, pair.end)
-        start, end = _over(pair.start, pair.end, more, pair.true_start, pair.true_end)
-        pairs[at] = TimedPair(pair.name, true_start, true_end, start, end)
+    matched = {_span(start, end) for _, start, end in found.values()}
+    for n, behind in itertools.zip_longest(where, where[1:], fillvalue=len(said)):
+        lost, before = said[n + 1 : behind], said[n - 1]["w"] if n else ""
+        at = said[n]["s"]
+        pairs[at] = _with_unfound(pairs[at], said[n]["w"], before, lost, words, matched)
     return pairs
 
 
-def _over(start: float, end: float, words: Sequence[dict[str, Any]], first: float, last: float) -> tuple[float, float]:
-    """A span with those of `words` whose middle is within [first, last]."""
-    within = [word for word in words if first <= (word["s"] + word["e"]) / 2 <= last]
-    return min([start, *(word["s"] for word in within)]), max([end, *(word["e"] for word in within)])
+def _with_unfound(
+    pair: TimedPair,
+    name: str,
+    before: str,
+    lost: Sequence[dict[str, Any]],
+    words: Sequence[dict[str, Any]],
+    matched: Collection[tuple[float, float]],
+) -> TimedPair:
+    """A pair with what belongs to it and is not found in it, where one of both sides is written short.
+
+    `before`: the true word before it; `lost`: true words behind it that did not come out. `matched`: spans of the words
+    that came out right.
+    """
+    at = next((n for n, word in enumerate(words) if _span(word["s"], word["e"]) == _span(pair.start, pair.end)), None)
+    if at is None:
+        return pair
+    out = words[at]["w"]
+    if not spoken_as_written(out) and letters(out) != letters(name) and letters(out).startswith(letters(name)):
+        inside = itertools.takewhile(lambda word: (word["s"] + word["e"]) / 2 < pair.end, lost)
+        return replace(pair, true_end=max([pair.true_end, *(word["e"] for word in inside)]))
+    if not lost and before and not spoken_as_written(before):
+        extra = itertools.takewhile(lambda word: _span(word["s"], word["e"]) not in matched, words[at + 1 :])
+        inside = itertools.takewhile(lambda word: (word["s"] + word["e"]) / 2 < pair.true_end, extra)
+        return replace(pair, end=max([pair.end, *(word["e"] for word in inside)]))
+    return pair
+
+
+def _span(start: float, end: float) -> tuple[float, float]:
+    return round(start, 4), round(end, 4)
 
 
 def without_broken_off(words: Words, broken: Sequence[Sequence[float]]) -> Words:

@@ -32,7 +32,7 @@ def named(process: psutil.Process, *parts: str) -> bool:
     return False
 
 
-def until(what: Callable[[], Any], process: subprocess.Popen[bytes], log: Path, patience_s: float = 900.0) -> Any:
+def until(what: Callable[[], Any], process: subprocess.Popen[bytes], log: Path, patience_s: float = 600.0) -> Any:
     """What `what` gives once it is true, while the process runs."""
     ends = time.monotonic() + patience_s
     while not (found := what()):
@@ -42,7 +42,7 @@ def until(what: Callable[[], Any], process: subprocess.Popen[bytes], log: Path, 
     return found
 
 
-def exit_code(process: subprocess.Popen[bytes], log: Path, patience_s: float = 900.0) -> int:
+def exit_code(process: subprocess.Popen[bytes], log: Path, patience_s: float = 500.0) -> int:
     """Of a process that has `PYTHONFAULTHANDLER`: where it hangs, its threads stand in what fails the test."""
     try:
         return process.wait(patience_s)

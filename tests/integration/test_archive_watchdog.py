@@ -14,12 +14,15 @@ from autorag_whisper.archive.request import BatchRequest
 from autorag_whisper.archive.sharded import on_ray
 from autorag_whisper.archive.sharded.life_signs import AT_WORK, BEAT_S, FOLDER, GETS_ON, LifeSigns, Seen, look
 from autorag_whisper.archive.sharded.on_ray import RayRequest, run_on_ray
-from autorag_whisper.archive.sharded.watching import PATIENCE_LOOKS, SILENT_LOOKS, ActorsSilent, Patience, Watched
-from autorag_whisper.domain.archive_errors import ClusterStuck
+from autorag_whisper.archive.sharded.watching import PATIENCE_LOOKS, SILENT_S, ActorsSilent, Patience, Watched
+from autorag_whisper.domain.archive_errors import ClusterFailed, ClusterSilent, ClusterStuck
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+
+SILENT_LOOKS = 24
 
 
 class Stream:
@@ -48,7 +51,7 @@ class Folder:
         return Seen((self._done, 0), (self._worked, 0))
 
     def patience(self, results: Path) -> Patience:
-        return Patience(results, 0.001, look=self.look)
+        return Patience(results, 0.001, SILENT_LOOKS, look=self.look)
 
 
 def test_the_watchdog_gives_up_where_actors_are_at_work_and_nothing_gets_on(tmp_path: Path) -> None:
@@ -92,7 +95,7 @@ def test_a_cluster_that_has_no_machine_yet_is_waited_for(tmp_path: Path) -> None
 def test_the_watchdog_waits_as_long_as_there_are_signs(tmp_path: Path, sign: str) -> None:
     stream = Stream()
     folder = Folder(gets_on=sign == "results", at_work=sign == "at work")
-    looks = 2 * PATIENCE_LOOKS if sign == "results" else PATIENCE_LOOKS - 10  # many times more than it bears silence
+    looks = 2 * PATIENCE_LOOKS if sign == "results" else PATIENCE_LOOKS // 2  # many times more than it bears silence
 
     def looked(results: Path) -> Seen:
         if folder.looks == looks:
@@ -105,17 +108,29 @@ def test_the_watchdog_waits_as_long_as_there_are_signs(tmp_path: Path, sign: str
 
 
 def test_a_disk_that_does_not_answer_for_a_while_ends_no_run(tmp_path: Path) -> None:
-    stream, folder = Stream(), Folder()
+    stream, folder = Stream(), Folder(at_work=False)
 
     def looked(results: Path) -> Seen:
         seen = folder.look(results)
-        if folder.looks < SILENT_LOOKS:
+        if folder.looks < 4 * SILENT_LOOKS:
             raise OSError(5, "Input/output error")
         stream.let.set()
         return seen
 
     said = Watched(lambda: iter(stream), replace(folder.patience(tmp_path), look=looked))
     assert [one["shard"] for one in said] == [0, 1]
+
+
+def test_a_disk_that_does_not_answer_any_more_is_told(tmp_path: Path) -> None:
+    def looked(_results: Path) -> Seen:
+        raise OSError(116, "Stale file handle")
+
+    stream, folder = Stream(), Folder()
+    said = iter(Watched(lambda: iter(stream), replace(folder.patience(tmp_path), look=looked)))
+    assert next(said) == {"shard": 0}
+    with pytest.raises(OSError, match="Stale file handle"):
+        next(said)
+    stream.let.set()
 
 
 def test_what_ray_raises_is_raised_where_results_are_taken(tmp_path: Path) -> None:
@@ -203,8 +218,9 @@ class Cluster:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *streams: Sequence[dict[str, Any] | str]) -> None:
         self.streams, self.asked, self.ended = list(streams), list[list[int]](), 0
         self.let, self.readers = threading.Event(), list[threading.Thread]()
+        self.patient = list[int]()  # looks without a sign of life that each stream is given
         self.looks_at_work = 0  # of each stream; then its actors give no sign of life
-        self.folder = Folder(gets_on=False)
+        self.folder, self.gets_on = Folder(gets_on=False), False
         none = type("RayError", (Exception,), {})
         ray = SimpleNamespace(exceptions=SimpleNamespace(RayError=none), shutdown=self.end)
         monkeypatch.setattr(on_ray, "import_ray", lambda *_, **__: ray)
@@ -224,10 +240,12 @@ class Cluster:
         self.let.set()
 
     def watched(self, begin: Callable[[], Iterator[Mapping[str, Any]]], patience: Patience) -> Watched:
+        self.patient.append(patience.silent)
         return Watched(begin, replace(patience, look_s=0.001, look=self.look))
 
     def look(self, results: Path) -> Seen:
         self.folder.at_work = self.folder.looks < self.looks_at_work
+        self.folder.gets_on = self.gets_on and self.folder.at_work
         return self.folder.look(results)
 
     def stream(self, _ray: Any, _request: RayRequest, shards: list[int]) -> Iterator[dict[str, Any]]:
@@ -243,9 +261,10 @@ class Cluster:
 SILENT = "silent"
 
 
-def run(cluster: Cluster, tmp_path: Path, shards: int) -> tuple[on_ray.Tally, list[int]]:
+def run(cluster: Cluster, tmp_path: Path, shards: int, patience_s: float = 1800.0) -> tuple[on_ray.Tally, list[int]]:
     told: list[int] = []
-    request = RayRequest(tmp_path / "plan.jsonl", tmp_path, BatchRequest((), None, "tiny.en"), tmp_path)
+    batch = BatchRequest((), None, "tiny.en")
+    request = RayRequest(tmp_path / "plan.jsonl", tmp_path, batch, tmp_path, patience_s=patience_s)
     tally = run_on_ray(request, dict.fromkeys(range(shards), frozenset()), lambda said: told.append(said["shard"]))
     assert cluster.ended == len(cluster.asked), "no cluster is left behind"
     return tally, told
@@ -258,19 +277,56 @@ def test_what_a_cluster_loses_is_begun_again_and_nothing_else(monkeypatch: pytes
     assert (told, tally.done, tally.elsewhere) == ([1, 0, 2], 3, 0)
 
 
-def test_a_stream_that_has_said_all_and_does_not_end_is_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_stream_that_has_said_all_and_does_not_end_is_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     cluster = Cluster(monkeypatch, [{"shard": 1}, {"shard": 0}, SILENT])
     tally, told = run(cluster, tmp_path, 2)
     assert (len(cluster.asked), told, tally.done) == (1, [1, 0], 2)
+    assert not caplog.records
 
 
 def test_a_cluster_that_goes_silent_each_time_is_given_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Each time it is waited for twice as long: what gave no sign may have been slow to begin."""
     cluster = Cluster(monkeypatch, [{"shard": 1}, SILENT])
     cluster.looks_at_work = 3
-    with pytest.raises(ClusterStuck):
+    with pytest.raises(ClusterSilent, match="went silent 5 times"):
         run(cluster, tmp_path, 2)
-    assert cluster.asked == [[0, 1], [0], [0], [0]], "24 looks, 48, 96, 192; 384 are more than nothing is waited for"
+    assert cluster.asked == [[0, 1], [0], [0], [0], [0]]
+    assert cluster.patient == [24, 24, 48, 96, 192], "it had done a shard before the first silence"
+
+
+def test_a_cluster_that_gets_something_done_each_time_is_begun_again_as_often_as_it_takes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Shards are said at the end of a block alone; results are seen before that."""
+    cluster = Cluster(monkeypatch, *[[SILENT]] * 9, [{"shard": 0}])
+    cluster.looks_at_work, cluster.gets_on = 3, True
+    tally, _ = run(cluster, tmp_path, 1)
+    assert (len(cluster.asked), set(cluster.patient), tally.done) == (10, {24}, 1)
+
+
+def test_the_wait_for_signs_of_life_is_the_same_however_long_a_run_may_be_stuck(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A sign comes every ten seconds: a user of little patience must not end actors that are at work."""
+    for patience_s in (60.0, 300.0, 36_000.0):
+        cluster = Cluster(monkeypatch, [{"shard": 0}])
+        run(cluster, tmp_path, 1, patience_s)
+        assert cluster.patient[0] * patience_s / PATIENCE_LOOKS >= SILENT_S >= 6 * BEAT_S
+
+
+def test_a_shard_that_is_said_twice_counts_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    cluster = Cluster(monkeypatch, [{"shard": 1}, {"shard": 1}, {"shard": 0}])
+    tally, told = run(cluster, tmp_path, 2)
+    assert (told, tally.done) == ([1, 0], 2)
+
+
+def test_a_cluster_that_ends_without_having_done_all_has_failed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(ClusterFailed, match="without 1 shards"):
+        run(Cluster(monkeypatch, [{"shard": 1}]), tmp_path, 2)
 
 
 def test_shards_of_who_was_given_up_are_asked_for_once_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

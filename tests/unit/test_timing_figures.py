@@ -91,9 +91,29 @@ def test_a_word_that_came_out_as_several_lasts_as_long_as_they_do() -> None:
     row, result = {"path": "f.wav", "words": words}, heard((words[1], 1.4, 1.8), (words[2], 2.9, 3.1))
     out = [at("40", 1.0, 1.4), at("million", 1.4, 1.8), at("dollars.", 1.8, 2.3), at("Then", 2.9, 3.1)]
     assert [pair.off_by for pair in paired(row, result, out).values()] == pytest.approx([0.0, 0.0])
+    words[0] = at("Forty", 1.0, 1.4)  # nothing is written short: "dollars" is a word that nobody said
+    assert paired(row, result, out)[1.4].off_by == pytest.approx(0.5)
+    words[0] = at("$40", 1.0, 1.4)
     del out[2]  # that is too short, and nothing else
     assert paired(row, result, out)[1.4].off_by == pytest.approx(0.5)
     assert paired(row, result)[1.4].off_by == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("out", "off_by"),
+    [
+        ([("cat", 1.0, 1.1), ("bat", 1.1, 1.5)], 0.3),
+        ([("uh", 1.0, 1.3), ("cat", 1.3, 1.4)], 0.3),
+        ([("cat", 1.0, 1.4), ("bat", 1.15, 1.6)], 0.0),
+        ([("cats", 1.0, 1.6)], 0.2),
+    ],
+    ids=["a wrong word behind it", "one before it", "one that overlaps", "one letter more"],
+)
+def test_a_word_beside_errors_is_as_far_off_as_it_is(out: list[tuple[str, float, float]], off_by: float) -> None:
+    words = [at("cat", 1.0, 1.4), at("sat", 1.4, 1.6)]
+    cat = next((first, last) for text, first, last in out if text.startswith("cat"))
+    found = paired({"path": "f.wav", "words": words}, heard((words[0], *cat)), [at(*word) for word in out])
+    assert found[1.0].off_by == pytest.approx(off_by)
 
 
 def test_a_broken_off_beginning_that_is_written_as_the_word_is_not_wrong() -> None:

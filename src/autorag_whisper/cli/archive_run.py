@@ -119,7 +119,7 @@ def _report(
         speed = speed_text(tally.seconds / max(passed_s, 1e-9))
         say(f"{clock_time(tally.seconds)} of audio in {clock_time(passed_s)}: {speed}")
     if tally.elsewhere:
-        say(f"{counted(tally.elsewhere, 'shard')} left to other processes, which are at work on them")
+        say(f"{counted(tally.elsewhere, 'shard')} left to other processes that have them: run it again behind these")
     return KEPT if tally.elsewhere else SUCCESS
 
 

@@ -288,6 +288,20 @@ class ClusterStuck(UnavailableError):
 
 
 @dataclass(eq=False)
+class ClusterSilent(UnavailableError):
+    """A Ray cluster whose engines give no sign of life, `times` in a row without anything done."""
+
+    times: int
+
+    def problem(self) -> str:
+        return f"the engines on the Ray cluster went silent {self.times} times, and nothing was done between"
+
+    @property
+    def remedy(self) -> str:
+        return "see `ray status` and whether its machines answer; the same command goes on with what is left"
+
+
+@dataclass(eq=False)
 class RecordingKills(UnavailableError):
     """Processes died with this recording in hand and nothing else. `reason`: how, as far as it is known."""
 

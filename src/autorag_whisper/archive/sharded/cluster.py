@@ -33,7 +33,8 @@ def import_ray(address: str, *modules: str, told: Mapping[str, str] | None = Non
     """
     # Before the import, as Ray reads them then.
     variables = {"RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"} | dict(told or {})
-    variables["RAY_ENABLE_AUTO_CONNECT"] = "0"  # what is left of a run would begin a cluster, as anybody's, by a call
+    # What is left of a run would begin a cluster, as anybody's, by a call. Nothing helps who had imported Ray before.
+    variables["RAY_ENABLE_AUTO_CONNECT"] = "0"
     if address == LOCAL:
         # Ray listens on loopback alone where it takes itself to be on a desktop; nothing else makes it.
         variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"

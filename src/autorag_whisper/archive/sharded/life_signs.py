@@ -66,8 +66,8 @@ class Seen:
     `done`: results were written, or a recording got on. `at_work`: a process has a shard in work.
     """
 
-    done: tuple[int, int] = (0, 0)
-    at_work: tuple[int, int] = (0, 0)
+    done: tuple[int, int]
+    at_work: tuple[int, int]
 
 
 def look(results: Path) -> Seen:

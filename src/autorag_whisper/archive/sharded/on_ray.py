@@ -38,8 +38,8 @@ from autorag_whisper.archive.sharded.pool import pool_for
 from autorag_whisper.archive.sharded.records import transcript_of
 from autorag_whisper.archive.sharded.results import Results
 from autorag_whisper.archive.sharded.running import Hooks, ShardedRun, Tally
-from autorag_whisper.archive.sharded.watching import PATIENCE_LOOKS, SILENT_LOOKS, ActorsSilent, Patience, Watched
-from autorag_whisper.domain.archive_errors import ClusterStuck
+from autorag_whisper.archive.sharded.watching import PATIENCE_LOOKS, SILENT_S, ActorsSilent, Patience, Watched
+from autorag_whisper.domain.archive_errors import ClusterFailed, ClusterSilent
 from autorag_whisper.telemetry import LOAD_REASON, MODEL_COMPUTE_TYPE, MODEL_DEVICE, MODEL_SIZE, Telemetry
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ _OF_A_LOAD = (MODEL_SIZE, MODEL_DEVICE, MODEL_COMPUTE_TYPE, LOAD_REASON)
 class RayRequest:
     """A run on a cluster. `address`: `local`, `auto` or a head's.
 
-    `decode_cpus`: CPU slots of a task that decodes; 0: actors do it. `patience_s`: without progress it counts as stuck,
-    and after a fifteenth of it without a sign of life of an actor the run is begun again.
+    `decode_cpus`: CPU slots of a task that decodes; 0: actors do it. `patience_s`: without progress it counts as stuck.
     """
 
     plan: Path
@@ -153,12 +152,15 @@ def run_on_ray(
 ) -> Tally:
     """Do shards on a cluster; what was done of all of them. Where their actors go silent it is begun again.
 
+    Then what is done counts since this run began, whoever did it.
+
     `shards`: their numbers, each with the ids of what has a result already.
 
     Raises:
         ExtraNotInstalled: Ray is not installed.
         ClusterFailed: the cluster cannot be reached, or was lost. What is done stays done.
-        ClusterStuck: nothing was done for `patience_s`, however often it was begun.
+        ClusterStuck: actors are at work, and nothing was done for `patience_s`.
+        ClusterSilent: begun again and again, and nothing was done, as its actors went silent.
         DiskFull and others: what an actor raised.
     """
     ray = import_ray(request.address, "data", told={"RAY_DATA_DEFAULT_ASYNC_BATCH_UDF_MAX_CONCURRENCY": _AT_A_TIME})
@@ -180,24 +182,30 @@ class _Run:
     def over(self, ray: Any, shards: Mapping[int, frozenset[str]]) -> dict[int, frozenset[str]]:
         """Do `shards`; those that other processes have."""
         left, waiting = dict(shards), dict[int, frozenset[str]]()
-        look_s, silent = self._request.patience_s / PATIENCE_LOOKS, SILENT_LOOKS
+        look_s = self._request.patience_s / PATIENCE_LOOKS
+        silent = first = math.ceil(SILENT_S / look_s)
+        times = 0
         while left:
             try:
                 for said in self._on_cluster(ray, list(left), Patience(self._request.results, look_s, silent)):
-                    silent = SILENT_LOOKS
-                    before = left.pop(said["shard"])
+                    before = left.pop(said["shard"], None)
+                    if before is None:
+                        continue  # Ray did a task of it twice
                     if said["elsewhere"]:
                         waiting[said["shard"]] = before
                     else:
                         self._take(said, before)
             except ActorsSilent as silence:
-                self.begun_again = True
-                silent *= 2
+                if not left:
+                    break
+                silent, times = (first, 1) if silence.got_on else (2 * silent, times + 1)
                 if silent > PATIENCE_LOOKS:
-                    raise ClusterStuck(silence.waited_s) from None
-                _log.warning("Ray cluster: %s; %d shards are begun again", silence, len(left))
+                    raise ClusterSilent(times) from None
+                self.begun_again = True
+                _log.warning("Ray cluster: %s; begun again, %d shards are left", silence, len(left))
             else:
-                break
+                if left:
+                    raise ClusterFailed(f"it ended without {len(left)} shards")
         return waiting
 
     def _on_cluster(self, ray: Any, shards: Sequence[int], patience: Patience) -> Iterator[Mapping[str, Any]]:
@@ -208,9 +216,13 @@ class _Run:
                 yield from watched
             finally:
                 ray.shutdown()
-                watched.leave(_LEAVE_S)  # of a cluster that is begun behind it nothing may be asked by it
         except (ray.exceptions.RayError, ConnectionError, OSError) as error:
             raise meaning(error) from error
+        except ActorsSilent:
+            # Of a cluster that is begun behind this one nothing may be asked by what read of it.
+            if not watched.ends(_LEAVE_S):
+                raise ClusterFailed("Ray does not let go of what it lost") from None
+            raise
 
     def _take(self, said: Mapping[str, Any], before: frozenset[str]) -> None:
         whole = {**said, **asdict(counted(self._request, said, before))}

@@ -21,16 +21,17 @@ if TYPE_CHECKING:
 
 PATIENCE_LOOKS = 360
 """Looks at the results without a change, until a run counts as stuck."""
-SILENT_LOOKS = 24
-"""Looks without a sign of life of anybody, until what was in work counts as lost: two minutes of half an hour."""
+SILENT_S = 120.0
+"""Without a sign of life of anybody, until what was in work counts as lost. A sign comes every ten seconds, and a
+network's file system may show it a minute later."""
 
 
 class ActorsSilent(Exception):  # noqa: N818 - it says what is so, as our other errors do
-    """Nobody who was at work gives a sign of life, for so many seconds."""
+    """Nobody who was at work gives a sign of life, for so many seconds. `got_on`: something was done before that."""
 
-    def __init__(self, waited_s: float) -> None:
-        super().__init__(f"no actor gives a sign of life for {waited_s:.0f} s")
-        self.waited_s = waited_s
+    def __init__(self, waited_s: float, *, got_on: bool) -> None:
+        super().__init__(f"no engine gives a sign of life for {waited_s:.0f} s")
+        self.waited_s, self.got_on = waited_s, got_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class Patience:
 
     results: Path
     look_s: float
-    silent: int = SILENT_LOOKS
+    silent: int
     stuck: int = PATIENCE_LOOKS
     look: Callable[[Path], Seen] = field(default=look)
 
@@ -48,31 +49,37 @@ class _Waited:
     """What was seen since something last came, in looks."""
 
     def __init__(self, patience: Patience) -> None:
-        self._patience, self._before = patience, Seen()
-        self._before = self._seen()
+        self._patience = patience
+        self._before: Seen | None = None
         self._stuck = self._silent = 0
         self._somebody = False  # was at work since the wait began: until then there may be no machine yet
+        self._got_on = False
+        self.look()
 
     def came(self) -> None:
         self._stuck = self._silent = 0
-        self._somebody = True
+        self._somebody = self._got_on = True
 
     def look(self) -> None:
-        patience, now = self._patience, self._seen()
-        self._stuck = 0 if now.done != self._before.done else self._stuck + 1
-        self._silent = 0 if now != self._before else self._silent + 1
-        self._somebody |= now != self._before
-        self._before = now
-        if self._stuck >= patience.stuck:
-            raise ClusterStuck(self._stuck * patience.look_s)
-        if self._somebody and self._silent >= patience.silent:
-            raise ActorsSilent(self._silent * patience.look_s)
-
-    def _seen(self) -> Seen:
+        """Raises ActorsSilent, ClusterStuck, and OSError where the results could not be looked at for so long."""
         try:
-            return self._patience.look(self._patience.results)
-        except OSError:  # a disk that does not answer shows no sign of life, and may again
-            return self._before
+            now = self._patience.look(self._patience.results)
+        except OSError:  # a disk that does not answer says nothing of anybody
+            self._stuck += 1
+            if self._stuck >= self._patience.stuck:
+                raise
+            return
+        if self._before is None:
+            self._before = now
+            return
+        gets_on, is_at_work = now.done != self._before.done, now != self._before
+        self._stuck = 0 if gets_on else self._stuck + 1
+        self._silent = 0 if is_at_work else self._silent + 1
+        self._got_on, self._somebody, self._before = self._got_on | gets_on, self._somebody | is_at_work, now
+        if self._stuck >= self._patience.stuck:
+            raise ClusterStuck(self._stuck * self._patience.look_s)
+        if self._somebody and self._silent >= self._patience.silent:
+            raise ActorsSilent(self._silent * self._patience.look_s, got_on=self._got_on)
 
 
 class Watched:
@@ -102,10 +109,10 @@ class Watched:
                 raise said
             yield said
 
-    def leave(self, timeout_s: float) -> None:
-        """Wait for the thread, which ends when the cluster is left; not for longer than that, as it may hang."""
-        if self._reader.ident is not None:
-            self._reader.join(timeout_s)
+    def ends(self, timeout_s: float) -> bool:
+        """Whether the thread ends within that time, once the cluster is left: it may hang."""
+        self._reader.join(timeout_s)
+        return not self._reader.is_alive()
 
     def _read(self) -> None:
         try:
