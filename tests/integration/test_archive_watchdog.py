@@ -29,12 +29,18 @@ class Stream:
     """What actors say, as far as a test lets it come."""
 
     def __init__(self) -> None:
-        self.let = threading.Event()
+        self.let, self.is_over = threading.Event(), threading.Event()
 
     def __iter__(self) -> Iterator[dict[str, int]]:
         yield {"shard": 0}
         assert self.let.wait(60)
         yield {"shard": 1}
+        self.is_over.set()
+
+    def go_on(self) -> None:
+        """Let the rest come, and wait until it has."""
+        self.let.set()
+        assert self.is_over.wait(60)
 
 
 class Folder:
@@ -99,7 +105,7 @@ def test_the_watchdog_waits_as_long_as_there_are_signs(tmp_path: Path, sign: str
 
     def looked(results: Path) -> Seen:
         if folder.looks == looks:
-            stream.let.set()
+            stream.go_on()
         return folder.look(results)
 
     said = Watched(lambda: iter(stream), replace(folder.patience(tmp_path), look=looked))
@@ -114,7 +120,7 @@ def test_a_disk_that_does_not_answer_for_a_while_ends_no_run(tmp_path: Path) -> 
         seen = folder.look(results)
         if folder.looks < 4 * SILENT_LOOKS:
             raise OSError(5, "Input/output error")
-        stream.let.set()
+        stream.go_on()
         return seen
 
     said = Watched(lambda: iter(stream), replace(folder.patience(tmp_path), look=looked))
@@ -217,7 +223,8 @@ class Cluster:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *streams: Sequence[dict[str, Any] | str]) -> None:
         self.streams, self.asked, self.ended = list(streams), list[list[int]](), 0
-        self.let, self.readers = threading.Event(), list[threading.Thread]()
+        self.let, self.has_said = threading.Event(), threading.Event()
+        self.readers = list[threading.Thread]()
         self.patient = list[int]()  # looks without a sign of life that each stream is given
         self.looks_at_work = 0  # of each stream; then its actors give no sign of life
         self.folder, self.gets_on = Folder(gets_on=False), False
@@ -232,6 +239,7 @@ class Cluster:
     def connect(self, *_: object) -> None:
         assert all(not reader.is_alive() for reader in self.readers), "what read of the one before has ended"
         self.let.clear()
+        self.has_said.clear()
         self.folder.looks = 0
 
     def end(self) -> None:
@@ -244,6 +252,7 @@ class Cluster:
         return Watched(begin, replace(patience, look_s=0.001, look=self.look))
 
     def look(self, results: Path) -> Seen:
+        assert self.has_said.wait(60), "what a stream has to say comes before anybody loses patience"
         self.folder.at_work = self.folder.looks < self.looks_at_work
         self.folder.gets_on = self.gets_on and self.folder.at_work
         return self.folder.look(results)
@@ -253,9 +262,11 @@ class Cluster:
         self.readers.append(threading.current_thread())
         for said in self.streams.pop(0) if self.streams else ["silent"]:
             if isinstance(said, str):
+                self.has_said.set()
                 assert self.let.wait(60)
                 return
             yield {"elsewhere": 0, "done": 1} | said
+        self.has_said.set()
 
 
 SILENT = "silent"
