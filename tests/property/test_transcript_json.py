@@ -79,6 +79,14 @@ def test_times_come_back_to_the_millisecond_and_the_second_time_exactly(
     assert render(parse(render(read, "json")), "json") == render(read, "json") == render(transcript, "json")
 
 
+@given(whole_transcripts(), st.integers(0, 7200), st.floats(0, 1e-6))
+def test_seconds_of_use_are_those_of_the_duration_that_is_written(
+    transcript: Transcript, whole_s: int, more_s: float
+) -> None:
+    written = json.loads(render(replace(transcript, duration_s=whole_s + more_s), "json"))
+    assert written["usage"]["seconds"] == math.ceil(written["duration"])
+
+
 @given(whole_transcripts())
 def test_the_list_of_words_gives_the_words_back(transcript: Transcript) -> None:
     read = parse(render(transcript, "words"))

@@ -59,7 +59,7 @@ def verbose_json(transcript: Transcript) -> str:
             "language": LANGUAGES.get(code, code),
             "duration": transcript.duration_s,
             "text": transcript.text,
-            "usage": {"type": "duration", "seconds": math.ceil(transcript.duration_s)},
+            "usage": usage_of(transcript),
             "segments": [_segment(segment, clock) for segment in transcript.segments],
             "words": [_word(word, clock) for word in transcript.words],
             "language_code": code,
@@ -69,6 +69,11 @@ def verbose_json(transcript: Transcript) -> str:
         }
         | _circumstances(transcript, clock)
     )
+
+
+def usage_of(transcript: Transcript) -> dict[str, Any]:
+    """`usage`: whole seconds of the duration as it is written."""
+    return {"type": "duration", "seconds": math.ceil(round(transcript.duration_s, DECIMALS))}
 
 
 def _circumstances(transcript: Transcript, clock: Clock) -> dict[str, Any]:

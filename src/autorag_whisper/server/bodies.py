@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from autorag_whisper.domain.language import LANGUAGES
 from autorag_whisper.format import render
 from autorag_whisper.format.language import text_language
-from autorag_whisper.format.structured import MEL_FRAMES_PER_S
+from autorag_whisper.format.structured import MEL_FRAMES_PER_S, usage_of
 from autorag_whisper.format.times import Clock
 from autorag_whisper.server.answers import as_bytes, json_text
 from autorag_whisper.server.fields import Asked, ResponseFormat
@@ -54,7 +54,7 @@ def _items(values: list[Any]) -> str:
 
 def json_body(transcript: Transcript, asked: Asked) -> dict[str, Any]:
     """Of `json`: `text` and `usage` alone, as strict clients refuse more. Of `verbose_json`: what was asked for."""
-    usage = {"type": "duration", "seconds": math.ceil(transcript.duration_s)}
+    usage = usage_of(transcript)
     if asked.response_format is ResponseFormat.JSON:
         short: dict[str, Any] = {"text": transcript.text, "usage": usage}
         return short | {"logprobs": logprobs_of(transcript.words)} if asked.logprobs else short
