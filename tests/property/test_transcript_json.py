@@ -79,7 +79,7 @@ def test_times_come_back_to_the_millisecond_and_the_second_time_exactly(
     assert render(parse(render(read, "json")), "json") == render(read, "json") == render(transcript, "json")
 
 
-@given(whole_transcripts(), st.integers(0, 7200), st.floats(0, 1e-6))
+@given(whole_transcripts(), st.integers(0, 7200), st.floats(0, 4e-8))
 def test_seconds_of_use_are_those_of_the_duration_that_is_written(
     transcript: Transcript, whole_s: int, more_s: float
 ) -> None:
