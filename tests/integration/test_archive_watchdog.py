@@ -12,9 +12,9 @@ import pytest
 
 from autorag_whisper.archive.request import BatchRequest
 from autorag_whisper.archive.sharded import on_ray
-from autorag_whisper.archive.sharded.life_signs import AT_WORK, BEAT_S, FOLDER, GETS_ON, LifeSigns, Seen, look
+from autorag_whisper.archive.sharded.heartbeats import AT_WORK, BEAT_S, FOLDER, GETS_ON, Heartbeats, Seen, look
 from autorag_whisper.archive.sharded.on_ray import RayRequest, run_on_ray
-from autorag_whisper.archive.sharded.watching import PATIENCE_LOOKS, SILENT_S, ActorsSilent, Patience, Watched
+from autorag_whisper.archive.sharded.watchdog import PATIENCE_LOOKS, SILENT_S, ActorsSilent, Patience, Watched
 from autorag_whisper.domain.archive_errors import ClusterFailed, ClusterSilent, ClusterStuck
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def test_a_part_is_seen_in_the_folder(results: Path) -> None:
 
 def test_a_recording_that_gets_on_is_seen_again_and_again(results: Path) -> None:
     now_s = 100.0
-    signs, before = LifeSigns(results, "host:1", lambda: now_s), look(results)
+    signs, before = Heartbeats(results, "host:1", lambda: now_s), look(results)
     signs.gets_on()
     first = look(results)
     assert (first.done != before.done, first.at_work == before.at_work) == (True, True)
@@ -188,7 +188,7 @@ def test_a_recording_that_gets_on_is_seen_again_and_again(results: Path) -> None
 
 
 def test_a_shard_in_work_is_told_until_it_is_over(results: Path) -> None:
-    signs, before = LifeSigns(results, "host:1"), look(results)
+    signs, before = Heartbeats(results, "host:1"), look(results)
 
     def touched() -> bool:
         return all(mark.stat().st_mtime != 1 for mark in marks(results, AT_WORK))
@@ -209,7 +209,7 @@ def test_a_shard_in_work_is_told_until_it_is_over(results: Path) -> None:
 
 def test_a_full_disk_is_not_told_by_signs_of_life(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    signs = LifeSigns(tmp_path / "file", "host:1")
+    signs = Heartbeats(tmp_path / "file", "host:1")
     signs.gets_on()
     with signs.at_work():
         pass
@@ -336,7 +336,7 @@ def test_a_shard_that_is_said_twice_counts_once(monkeypatch: pytest.MonkeyPatch,
 def test_a_cluster_that_ends_without_having_done_all_has_failed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with pytest.raises(ClusterFailed, match="without 1 shards"):
+    with pytest.raises(ClusterFailed, match="shards left: 1"):
         run(Cluster(monkeypatch, [{"shard": 1}]), tmp_path, 2)
 
 
@@ -345,6 +345,25 @@ def test_shards_of_who_was_given_up_are_asked_for_once_more(monkeypatch: pytest.
     cluster = Cluster(monkeypatch, [{"shard": 1}, SILENT], [elsewhere], [{"shard": 0}])
     tally, told = run(cluster, tmp_path, 2)
     assert (cluster.asked, told, tally.elsewhere) == ([[0, 1], [0], [0]], [1, 0], 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(KeyboardInterrupt(), KeyboardInterrupt), (OSError(5, "Input/output error"), ClusterFailed)],
+    ids=["an interruption", "a disk"],
+)
+def test_a_caller_that_fails_leaves_no_cluster_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: BaseException, told: type[BaseException]
+) -> None:
+    cluster = Cluster(monkeypatch, [{"shard": 1}, SILENT])
+
+    def fail(_said: Mapping[str, Any]) -> None:
+        raise error
+
+    request = RayRequest(tmp_path / "plan.jsonl", tmp_path, BatchRequest((), None, "tiny.en"), tmp_path)
+    with pytest.raises(told) as raised:
+        run_on_ray(request, dict.fromkeys(range(2), frozenset()), fail)
+    assert cluster.ended == 1, f"though {raised.value!r} is kept, and with it all that it went through"
 
 
 def test_shards_that_others_have_are_told_and_left_to_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

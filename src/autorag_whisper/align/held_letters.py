@@ -59,14 +59,12 @@ def heard_elsewhere(
     search = _Search(states, heard, sounds, text, by)
     words = np.unique(text.owners[text.owners >= 0]).tolist()
     left, looks, has_moved = set(words), Counter[int](), False
-    while left:
-        word, sound = _held(search.states, heard, text, left) or (None, slice(0))
-        if word is None:
-            # What had no place between the words that were moved may have one now.
-            left &= _unheard(search.states, heard, text) if has_moved else set()
-            word = min(left, default=None)
-            if word is None:
-                break
+    while found := (
+        _held(search.states, heard, text, left)
+        # What had no place between the words that were moved may have one now.
+        or (_unheard(search.states, heard, text, left) if has_moved else None)
+    ):
+        word, sound = found
         left.discard(word)
         looks[word] += 1
         if search.move(word, sound):
@@ -112,12 +110,12 @@ class _Search:
         return is_moved
 
 
-def _unheard(states: States, heard: NDArray[np.float32], text: LetterText) -> set[int]:
-    """The words of which no letter is heard where they are."""
+def _unheard(states: States, heard: NDArray[np.float32], text: LetterText, among: set[int]) -> tuple[int, slice] | None:
+    """The first word of `among` of which no letter is heard where it is, and no sound."""
     said = heard[np.arange(len(states)), np.maximum(text.symbols[states], 0)]
     is_heard = (text.symbols[states] >= 0) & (said > -LEFT_OUT)
-    words = set(map(int, text.owners[text.owners >= 0]))
-    return words.difference(map(int, text.owners[states[is_heard]]))
+    words = among.difference(map(int, text.owners[states[is_heard]]))
+    return (min(words), slice(0)) if words else None
 
 
 def _instead(

@@ -22,7 +22,7 @@ import os
 import socket
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from autorag_whisper.archive.checkpoints import CheckpointFolder
 from autorag_whisper.archive.sharded.cluster import LOCAL, connect, import_ray, meaning, nodes_of
 from autorag_whisper.archive.sharded.decode_tasks import DecodeTasks
-from autorag_whisper.archive.sharded.life_signs import LifeSigns
+from autorag_whisper.archive.sharded.heartbeats import Heartbeats
 from autorag_whisper.archive.sharded.opening import Opener
 from autorag_whisper.archive.sharded.parts import entry_of
 from autorag_whisper.archive.sharded.plan_file import PlanFile
@@ -38,12 +38,12 @@ from autorag_whisper.archive.sharded.pool import pool_for
 from autorag_whisper.archive.sharded.records import transcript_of
 from autorag_whisper.archive.sharded.results import Results
 from autorag_whisper.archive.sharded.running import Hooks, ShardedRun, Tally
-from autorag_whisper.archive.sharded.watching import PATIENCE_LOOKS, SILENT_S, ActorsSilent, Patience, Watched
+from autorag_whisper.archive.sharded.watchdog import PATIENCE_LOOKS, SILENT_S, ActorsSilent, Patience, Watched
 from autorag_whisper.domain.archive_errors import ClusterFailed, ClusterSilent
 from autorag_whisper.telemetry import LOAD_REASON, MODEL_COMPUTE_TYPE, MODEL_DEVICE, MODEL_SIZE, Telemetry
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from opentelemetry.trace import Span
@@ -59,6 +59,7 @@ _SHARDS_A_BLOCK = 16
 _AT_A_TIME = "2"
 """Shards that an actor has in work; the variable is Ray's, and its own default 4."""
 _LEAVE_S = 60.0
+"""For what reads of a cluster that is left to end."""
 _OF_A_LOAD = (MODEL_SIZE, MODEL_DEVICE, MODEL_COMPUTE_TYPE, LOAD_REASON)
 
 
@@ -121,9 +122,9 @@ class Recognise:
             tasks = DecodeTasks(import_ray("auto"), request.batch.options, request.decode_cpus, time.monotonic)
             opener = partial(Opener, decode=tasks.begin)
         self._who = f"{socket.gethostname()}:{os.getpid()}"
-        self._signs = LifeSigns(request.results, self._who)
+        self._heartbeats = Heartbeats(request.results, self._who)
         # One for all shards, so that they share its turns.
-        self._hooks = Hooks(opener=opener, on_progress=lambda _progress: self._signs.gets_on())
+        self._hooks = Hooks(opener=opener, on_progress=lambda _progress: self._heartbeats.gets_on())
 
     async def __call__(self, batch: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Shards' numbers -> what was done of each."""
@@ -141,7 +142,7 @@ class Recognise:
             clock=time.monotonic,
             hooks=self._hooks,
         )
-        with self._signs.at_work():
+        with self._heartbeats.at_work():
             return run.run([(shard, self._plan.rows_of(shard))], self._transcriber)
 
 
@@ -186,15 +187,19 @@ class _Run:
         silent = first = math.ceil(SILENT_S / look_s)
         times = 0
         while left:
+            patience = Patience(self._request.results, look_s, silent)
             try:
-                for said in self._on_cluster(ray, list(left), Patience(self._request.results, look_s, silent)):
-                    before = left.pop(said["shard"], None)
-                    if before is None:
-                        continue  # Ray did a task of it twice
-                    if said["elsewhere"]:
-                        waiting[said["shard"]] = before
-                    else:
-                        self._take(said, before)
+                with closing(self._on_cluster(ray, list(left), patience)) as stream:
+                    for said in stream:
+                        before = left.pop(said["shard"], None)
+                        if before is None:
+                            continue  # Ray did a task of it twice
+                        if said["elsewhere"]:
+                            waiting[said["shard"]] = before
+                        else:
+                            self._take(said, before)
+            except (ray.exceptions.RayError, OSError) as error:
+                raise meaning(error) from error
             except ActorsSilent as silence:
                 if not left:
                     break
@@ -202,22 +207,23 @@ class _Run:
                 if silent > PATIENCE_LOOKS:
                     raise ClusterSilent(times) from None
                 self.begun_again = True
-                _log.warning("Ray cluster: %s; begun again, %d shards are left", silence, len(left))
+                _log.warning("Ray cluster: %s; begun again (shards left: %d)", silence, len(left))
             else:
                 if left:
-                    raise ClusterFailed(f"it ended without {len(left)} shards")
+                    raise ClusterFailed(f"it ended before all was done (shards left: {len(left)})")
         return waiting
 
-    def _on_cluster(self, ray: Any, shards: Sequence[int], patience: Patience) -> Iterator[Mapping[str, Any]]:
+    def _on_cluster(
+        self, ray: Any, shards: Sequence[int], patience: Patience
+    ) -> Generator[Mapping[str, Any], None, None]:
+        """What actors say of `shards`, on a cluster that is left at the end, whatever ends it."""
         watched = Watched(partial(_stream, ray, self._request, shards), patience)
+        connect(ray, self._request.address)
         try:
-            connect(ray, self._request.address)
             try:
                 yield from watched
             finally:
                 ray.shutdown()
-        except (ray.exceptions.RayError, ConnectionError, OSError) as error:
-            raise meaning(error) from error
         except ActorsSilent:
             # Of a cluster that is begun behind this one nothing may be asked by what read of it.
             if not watched.ends(_LEAVE_S):

@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from autorag_whisper.archive.sharded.life_signs import Seen, look
+from autorag_whisper.archive.sharded.heartbeats import Seen, look
 from autorag_whisper.domain.archive_errors import ClusterStuck
 
 if TYPE_CHECKING:

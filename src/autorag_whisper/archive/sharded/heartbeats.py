@@ -25,7 +25,7 @@ AT_WORK, GETS_ON = "at-work", "gets-on"
 BEAT_S = 10.0
 
 
-class LifeSigns:
+class Heartbeats:
     """Those of one process, given from any thread. `who`: its host and number. `clock`: seconds of any origin."""
 
     def __init__(self, results: Path, who: str, clock: Callable[[], float] = time.monotonic) -> None:
