@@ -37,6 +37,7 @@ PARTS = {
     "ways through the letters": ("recognition.letter_alignment._Hearing.path",),
     "repetitions": ("recognition.letter_alignment._Hearing.as_often_as_said",),
     "sound levels": ("align.pauses._above_silence_db",),
+    "echoes": ("recognition.letter_alignment.delay_s",),
     "readings of words": ("recognition.letter_alignment.readings",),
 }
 """Functions by their place in the package, methods of the engine and of who hears letters by their names."""

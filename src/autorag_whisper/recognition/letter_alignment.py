@@ -22,6 +22,7 @@ from autorag_whisper.align.letter_path import likeliest_readings, words_by_lette
 from autorag_whisper.align.letter_repeats import likeliest_without
 from autorag_whisper.align.onset_spelling import with_onsets
 from autorag_whisper.align.pauses import SoundLevel
+from autorag_whisper.align.reverberation import as_said, delay_s
 from autorag_whisper.align.text_normalization import readings
 from autorag_whisper.align.unspoken import unspoken
 from autorag_whisper.align.word_time import WordTime
@@ -87,15 +88,17 @@ def heard_words(
     start_s = chunk.start_s
     speech = [(seconds(span.start) - start_s, seconds(span.stop) - start_s) for span in chunk.speech]
     foreign = [(first * ENCODER_FRAME_S, stop * ENCODER_FRAME_S) for first, stop in path.foreign]
-    spans = sharpened(path.spans * ENCODER_FRAME_S, level.silences(speech), foreign)
+    silences = level.silences(speech)
+    spans = sharpened(path.spans * ENCODER_FRAME_S, silences, foreign)
+    late_s = delay_s(chunk.samples)
     return Heard(
         tuple(kept),
         tuple(
             WordTime(start_s + float(begin), start_s + float(end), WordSource.CHARACTERS, score)
-            for (begin, end), score in zip(spans, path.scores, strict=True)
+            for (begin, end), score in zip(as_said(spans, silences, late_s), path.scores, strict=True)
         ),
         tuple(
-            Unspoken(start_s + begin, start_s + end)
+            Unspoken(start_s + begin, start_s + end - late_s)  # it may end where the next word begins
             for begin, end in unspoken(path, heard, quiet, (spans, speech), ENCODER_FRAME_S)
         ),
     )
