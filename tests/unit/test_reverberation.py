@@ -15,7 +15,7 @@ from ctc_speech import read_speech
 from letter_hearing import planted, reading_classifier
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from autorag_whisper.recognition.letter_alignment import Heard
 
@@ -80,6 +80,33 @@ def test_however_loud_it_is_recorded() -> None:
 def test_noise_beside_the_voice_is_no_echo() -> None:
     voice = CLIPS["rms"]
     assert delay_s(voice + noise(len(voice) / HZ)[: len(voice)]) == 0.0
+
+
+def buzz(seconds: float, hertz: float) -> np.ndarray:
+    """float32[n]: of a mains cable, a screen, a telephone beside the microphone."""
+    phase = np.arange(round(seconds * HZ)) / HZ * hertz % 1
+    return (0.3 * np.sign(phase - 0.5) + (phase < 0.02)).astype(np.float32)
+
+
+def piano(seconds: float, hertz: float) -> np.ndarray:
+    """float32[n]: notes around a pitch, three at a time, each dying away."""
+    rng, moments = np.random.default_rng(5), np.arange(HZ) / HZ
+    heard = np.zeros(round(seconds * HZ))
+    for start in np.repeat(np.arange(0, len(heard) - HZ, HZ // 2), 3):
+        pitch = hertz * 2 ** (rng.integers(0, 25) / 12)
+        note = np.sin(2 * np.pi * np.outer(pitch * np.arange(1, 9), moments)) / np.arange(1, 9)[:, np.newaxis]
+        heard[start : start + HZ] += note.sum(axis=0) * np.exp(-2 * moments)
+    return heard.astype(np.float32)
+
+
+@pytest.mark.parametrize("sound", [buzz, piano])
+@pytest.mark.parametrize("hertz", [50.0, 100.0, 217.0, 440.0])
+def test_tones_beside_the_voice_are_no_echo(sound: Callable[[float, float], np.ndarray], hertz: float) -> None:
+    voice = np.concatenate([CLIPS["slt"], CLIPS["rms"]])
+    beside = sound(len(voice) / HZ, hertz)[: len(voice)]
+    for snr_db in (25, 20, 15, 10, 5, 0, -10, -20):
+        share = np.sqrt((voice**2).mean() / (beside**2).mean()) * 10 ** (-snr_db / 20)
+        assert delay_s(voice + beside * np.float32(share)) < 0.003
 
 
 @pytest.mark.parametrize(

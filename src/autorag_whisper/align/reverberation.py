@@ -12,7 +12,8 @@ spectrum made flat (what a mouth colours is gone; Knapp and Carter, 1976), far a
 the periods of a voice never fit twice) and over many windows. Its square is how much of the sound lies so far apart,
 and the mean of that is the room's spread: 0 to 1 ms for people near a microphone, in noise and on the telephone too,
 5 to 20 ms across a room. Products of different windows alone are counted, in which chance and the voice cancel out (a
-U statistic; Hoeffding, 1948).
+U statistic; Hoeffding, 1948). Tones repeat themselves too, a buzz, a piano: but each of its notes at another
+distance, which makes the mean unsure (its standard error by the jackknife), or all of them by far more than echoes.
 
 How much later words are heard was measured, not derived: in simulated rooms, word by word (`benchmarks/rooms.py`). It
 is nothing where the direct sound leads, however long the echoes last.
@@ -48,6 +49,9 @@ _LOW_HZ, _HIGH_HZ, _EDGE_HZ, _REACH_HZ = 1000, 4000, 200, 400
 _LAG_BIN = 40
 """Samples, 2.5 ms: nearer than this is the sound itself."""
 
+_UNSURE_S, _MOST_VARIANCE = 0.0025, 1.2
+"""With a larger standard error it is not known. Echoes make a spectrum vary by its mean at most, tones by far more."""
+
 _NEAR_S, _SLOPE, _LONGEST_S = 0.008, 2.2, 0.02
 """Echoes of this spread and less delay nothing, wider ones by so much of what is over; none by more than a frame."""
 _TAIL = 2
@@ -73,17 +77,21 @@ def spread_s(samples: Samples) -> float:
     parts = _autocorrelations(windows)
     if not parts[:, 0].sum() > 0:
         return 0.0
-    without = [_spread_s(np.delete(parts, part, axis=0)) for part in range(_PARTS)]
-    error = np.std(without) * (_PARTS - 1) ** 0.5
-    return max(0.0, float(_spread_s(parts) - error))
+    spread, variance = _echoes(parts)
+    error = (_PARTS - 1) ** 0.5 * np.std([_echoes(np.delete(parts, part, axis=0))[0] for part in range(_PARTS)])
+    return 0.0 if error > _UNSURE_S or variance > _MOST_VARIANCE else max(0.0, float(spread - error))
 
 
-def _spread_s(parts: NDArray[np.float64]) -> float:
-    """Of autocorrelations, float64[parts, _LAGS], without what each has with itself."""
+def _echoes(parts: NDArray[np.float64]) -> tuple[float, float]:
+    """The spread, and by how much of its squared mean echoes make the flattened spectrum vary.
+
+    `parts`: float64[parts, _LAGS], autocorrelations; what each has with itself does not count.
+    """
     count = len(parts)
     far = parts[:, _LAG_BIN:] / parts[:, 0].sum()
     squares = (far.sum(axis=0) ** 2 - (far**2).sum(axis=0)) * count / (count - 1)
-    return float(2 * (_LAGS_S * squares).sum() / _DIRECT)
+    both_sides = 2 * squares / _DIRECT
+    return float((_LAGS_S * both_sides).sum()), float(both_sides.sum())
 
 
 def as_said(
