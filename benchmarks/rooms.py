@@ -4,7 +4,7 @@
     AUTORAG_WHISPER_KIT=KIT .venv/bin/python benchmarks/rooms.py [--rooms 30] [--seed 1] [--clips 6] [--model base]
 
 Rooms are boxes of 3 x 3 to 9 x 8 m with a speaker and a microphone 0.5 to 4.5 m apart, by image sources, whose echoes
-take 0.15 to 0.9 s for 60 dB; and as many `--diffuse` ones, echoes without any order behind a direct sound. The kit's
+take 0.15 to 0.9 s for 60 dB; `--diffuse` of them are echoes without any order behind a direct sound instead. The kit's
 clean recordings with exact times are heard in each, the direct sound where it was, with `align.reverberation` and
 without. Errors are in milliseconds, of starts / ends; `late` is their median with its sign.
 """
@@ -20,7 +20,7 @@ import wave
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import numpy as np
@@ -50,14 +50,6 @@ SHOWN_MS = ((0, 4), (4, 8), (8, 12), (12, 60))
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """`response`: float64[n], what the microphone hears of a click, from when the direct sound arrives."""
-
-    name: str
-    response: Floats
-
-
-@dataclass(frozen=True, slots=True)
 class Heard:
     """A recording in a room: its spread, and its words with the correction and without."""
 
@@ -66,7 +58,8 @@ class Heard:
     plain: list[TimedPair]
 
 
-def boxes(count: int, rng: np.random.Generator) -> Iterator[Room]:
+def boxes(count: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """float64[n] each: what the microphone hears of a click, from when the direct sound arrives."""
     import pyroomacoustics
 
     while count:
@@ -88,18 +81,19 @@ def boxes(count: int, rng: np.random.Generator) -> Iterator[Room]:
         box.compute_rir()
         response = np.asarray(box.rir[0][0], np.float64)
         direct = int(np.argmax(np.abs(response) > 0.5 * np.abs(response).max()))
-        yield Room(f"{decay_s:.2f} s, {apart_m} m", response[max(0, direct - 4) : direct + round(1.2 * HZ)])
+        yield response[max(0, direct - 4) : direct + round(1.2 * HZ)]
         count -= 1
 
 
-def diffuse(count: int, rng: np.random.Generator) -> Iterator[Room]:
+def diffuse(count: int, rng: np.random.Generator) -> Iterator[Floats]:
+    """float64[n] each, as `boxes`."""
     for _ in range(count):
         decay_s, echoes = float(rng.choice(DECAYS_S)), float(rng.uniform(0.5, 1.5))
         moments = np.arange(round(decay_s * HZ))
         response = rng.standard_normal(len(moments)) * 10 ** (-3 * moments / len(moments))
         response *= echoes / np.sqrt((response**2).sum())
         response[0] = 1.0
-        yield Room(f"{decay_s} s, diffuse, {echoes:.1f}", response)
+        yield response
 
 
 def recordings(kit: Path, count: int, rng: np.random.Generator) -> list[tuple[Row, Floats]]:
@@ -112,28 +106,28 @@ def recordings(kit: Path, count: int, rng: np.random.Generator) -> list[tuple[Ro
     return found
 
 
-def in_room(samples: Floats, room: Room) -> Floats:
+def in_room(samples: Floats, response: Floats) -> Floats:
     """As loud as it was."""
-    size = len(samples) + len(room.response)
-    heard = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(room.response, size), size)[: len(samples)]
+    size = len(samples) + len(response)
+    heard = np.fft.irfft(np.fft.rfft(samples, size) * np.fft.rfft(response, size), size)[: len(samples)]
     return np.asarray(heard * np.sqrt((samples**2).mean() / (heard**2).mean()))
 
 
-def listen(hear: Hear, path: Path, row: Row, samples: Floats, kit: Path) -> Heard:
+def listen(hear: Hear, path: Path, row: Row, samples: Floats, score: Any) -> Heard:
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
         file.setframerate(HZ)
         file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
-    corrected = pairs_of(hear, path, row, kit)
+    corrected = pairs_of(hear, path, row, score)
     with mock.patch("autorag_whisper.recognition.letter_alignment.delay_s", return_value=0.0):
-        plain = pairs_of(hear, path, row, kit)
+        plain = pairs_of(hear, path, row, score)
     return Heard(1000 * spread_s(samples.astype(np.float32)), corrected, plain)
 
 
-def pairs_of(hear: Hear, path: Path, row: Row, kit: Path) -> list[TimedPair]:
+def pairs_of(hear: Hear, path: Path, row: Row, score: Any) -> list[TimedPair]:
     words = hear(path, row)
-    result = scorer(kit).score_file(row, {"words": words, "text": " ".join(word["w"] for word in words)})
+    result = score.score_file(row, {"words": words, "text": " ".join(word["w"] for word in words)})
     return list(paired(row, result, words).values())
 
 
@@ -143,18 +137,11 @@ def table(heard: list[Heard]) -> None:
     for low, high in (*SHOWN_MS, (0, 1000)):
         some = [one for one in heard if low <= one.spread_ms < high]
         if some:
-            sides = [figures([pair for one in some for pair in side(one)]) for side in (plain, corrected)]
-            cells = [f"{before} | {after}" for before, after in zip(*sides, strict=True)]
+            before = figures([pair for one in some for pair in one.plain])
+            after = figures([pair for one in some for pair in one.corrected])
+            cells = [" | ".join(both) for both in zip(before, after, strict=True)]
             words = sum(len(one.plain) for one in some)
             print(f"| {f'{low} to {high}' if high < 1000 else 'all'} | {len(some)} | {words} | {' | '.join(cells)} |")
-
-
-def plain(one: Heard) -> list[TimedPair]:
-    return one.plain
-
-
-def corrected(one: Heard) -> list[TimedPair]:
-    return one.corrected
 
 
 def figures(pairs: list[TimedPair]) -> list[str]:
@@ -177,13 +164,12 @@ def main() -> None:
     kit, rng = Path(os.environ["AUTORAG_WHISPER_KIT"]), np.random.default_rng(given.seed)
     clips = recordings(kit, given.clips, rng)
     groups = {"boxes": list(boxes(given.rooms, rng)), "diffuse": list(diffuse(given.diffuse, rng))}
-    groups["no room"] = [Room("none", np.ones(1))]
+    groups["no room"] = [np.ones(1)]
     with tempfile.TemporaryDirectory() as scratch, ours(given.model, "auto", Counter()) as hear:
+        place, score = Path(scratch) / "heard.wav", scorer(kit)
         for name, rooms in groups.items():
             print(f"\n{name}, {len(rooms)} x {len(clips)} recordings\n")
-            place = Path(scratch) / "heard.wav"
-            heard = [listen(hear, place, row, in_room(samples, room), kit) for room in rooms for row, samples in clips]
-            table(heard)
+            table([listen(hear, place, row, in_room(samples, room), score) for room in rooms for row, samples in clips])
 
 
 if __name__ == "__main__":

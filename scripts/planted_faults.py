@@ -39,7 +39,7 @@ FAULTS: tuple[tuple[str, str, str], ...] = (
     ("align/reverberation.py", "* count / (count - 1)", ""),
     ("align/reverberation.py", "* _BAND)[:, :_LAGS] / _OVERLAP", "* _BAND)[:, :_LAGS]"),
     ("align/reverberation.py", "power[:, _REACH:-_REACH] / (levels", "power[:, _REACH:-_REACH] / (levels.mean()"),
-    ("align/reverberation.py", "np.array_split(flat, _PARTS)", "np.array_split(flat[:1], _PARTS)"),
+    ("align/reverberation.py", "np.array_split(white, _PARTS)", "np.array_split(white[:1], _PARTS)"),
     ("align/reverberation.py", "float(_spread_s(apart) - error)", "float(_spread_s(apart))"),
     ("align/reverberation.py", "error > _UNSURE_S or ", ""),
     ("align/reverberation.py", " or _is_tonal(apart)", ""),

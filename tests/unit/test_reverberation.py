@@ -79,7 +79,7 @@ def test_across_a_room_words_are_heard_late(voice: str) -> None:
 
 @pytest.mark.parametrize("pause_s", [0.0, 0.5, 2.0])
 def test_pauses_take_nothing_of_what_is_known(pause_s: float) -> None:
-    """Six seconds of it, however long all of the audio is."""
+    """Eight seconds of it, however long all of the audio is."""
     voice = np.concatenate([CLIPS["awb"], CLIPS["rms"]])[: 8 * HZ]
     parts = [np.concatenate([some, np.zeros(round(pause_s * HZ), np.float32)]) for some in np.split(voice, 8)]
     assert 0.006 < delay_s(diffuse(np.concatenate(parts), direct=0.0)) < 0.016

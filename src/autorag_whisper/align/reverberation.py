@@ -7,11 +7,11 @@ its letters           [--------------)
 delay         |------>|
 ```
 Nobody has the sound as it was said. But a voice does not repeat itself to the sample 3 to 60 ms later, again and
-again at the same distance: only a room does. So the distances are seen in the autocorrelation of the audio with its
-spectrum made flat (what a mouth colours is gone; Knapp and Carter, 1976), far above the pitch: from 1 to 4 kHz, where
-no period of a voice is like the one before. Its square is how much of the sound lies so far apart, and the mean of
-that is the room's spread: 0 to 1 ms for people near a microphone, in noise and on the telephone too, 5 to 20 ms
-across a room.
+again at the same distance: only a room does. So the distances are seen in the autocorrelation of the whitened audio
+(what a mouth colours is gone; Knapp and Carter, 1976), far above the pitch: from 1 to 4 kHz, where no period of a
+voice is like the one before. Its square is how much of the sound lies so far apart, and the mean of that is the
+room's delay spread: 0 to 1 ms for people near a microphone, in noise and on the telephone too, 5 to 20 ms across a
+room.
 
 Products of different parts of the audio alone are counted, in which chance and the voice cancel out (a U statistic;
 Hoeffding, 1948). Tones repeat themselves too: in a piano each note at another distance, which makes the mean unsure
@@ -50,7 +50,7 @@ _LOUD = 0.01
 _PARTS = 8
 """Sums of neighbouring windows; only the products of different ones count."""
 _LOW_HZ, _HIGH_HZ, _EDGE_HZ, _REACH_HZ = 1000, 4000, 200, 400
-"""The band that is asked, how its edges fall, and how far each side the level is taken that is made flat."""
+"""The band that is asked, how its edges fall, and how far each side the level is taken by which it is whitened."""
 _LAG_BIN = 40
 """Samples, 2.5 ms: nearer than this is the sound itself."""
 _UNSURE_S, _MOST_LATE, _ONE_LAG, _MOST_AT_ONE = 0.0025, 0.7, 4, 0.4
@@ -155,15 +155,15 @@ def _energies(samples: NDArray[np.float32], length: int) -> NDArray[np.float32]:
 
 
 def _autocorrelations(windows: NDArray[np.float32]) -> NDArray[np.float64]:
-    """float64[_PARTS, _LAGS]: of the flattened sound, every window in one part."""
+    """float64[_PARTS, _LAGS]: of the whitened sound, every window in one part."""
     spectrum = np.fft.rfft(windows, _FFT)[:, _FIRST - _REACH : _STOP + _REACH]
     power = spectrum.real.astype(np.float64) ** 2 + spectrum.imag**2
     sums = np.pad(np.cumsum(power, axis=1), ((0, 0), (1, 0)))
     width = 2 * _REACH + 1
     levels = (sums[:, width:] - sums[:, :-width]) / width
-    flat = power[:, _REACH:-_REACH] / (levels + np.finfo(np.float32).tiny)
+    white = power[:, _REACH:-_REACH] / (levels + np.finfo(np.float32).tiny)
     parts = np.zeros((_PARTS, _FFT // 2 + 1))
-    for part, some in enumerate(np.array_split(flat, _PARTS)):  # neighbours together: they have sound in common
+    for part, some in enumerate(np.array_split(white, _PARTS)):  # neighbours together: they have sound in common
         parts[part, _FIRST:_STOP] = some.sum(axis=0)
     return np.asarray(np.fft.irfft(parts * _BAND)[:, :_LAGS] / _OVERLAP)
 
