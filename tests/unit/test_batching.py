@@ -189,7 +189,7 @@ def test_a_quality_and_the_beam_that_it_stands_for_are_one_profile() -> None:
     found = profile_of(TranscribeOptions(quality="balanced", beam_size=1))
     assert isinstance(found, BatchProfile)
     assert found == profile_of(TranscribeOptions(quality="fast"))
-    assert found.effort == Effort(beam_size=1)
+    assert found.effort == Effort(beam_size=1, non_english_beam_size=1)
 
 
 @given(st.lists(st.sampled_from(AskLanguage), min_size=1, max_size=6), st.sampled_from(["en", "de", None]))

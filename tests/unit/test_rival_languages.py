@@ -224,7 +224,7 @@ def test_rivals_are_tried_in_one_short_call_and_only_the_one_ahead_is_decoded_as
     engine = speaking(0.6, texts)
     result, _ = recognised_by(engine, vote=False)
     first, trials, again = engine.calls[:3]
-    assert first[:2] == (["de"], TranscribeOptions().effort.beam_size)
+    assert first[:2] == (["de"], TranscribeOptions().beam_size_in("de"))
     assert trials == (["ja", "en"], 1, len("mae yn i er el") + TRIAL_TOKENS)
     assert again == (["en"], *first[1:])
     assert len(engine.calls) == 3

@@ -41,16 +41,20 @@ QualityName = Literal["fast", "balanced", "best"]
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """What a first attempt is worth: the beam, and whether the window is 30 s however short the chunk."""
+    """What a first attempt is worth: the beam, and whether the window is 30 s however short the chunk.
+
+    Whisper is less sure in other languages than English: more of what it says there is found by a wider beam.
+    """
 
     beam_size: int
+    non_english_beam_size: int
     full_window: bool = False
 
 
 EFFORTS = {
-    Quality.FAST: Effort(beam_size=1),
-    Quality.BALANCED: Effort(beam_size=5),
-    Quality.BEST: Effort(beam_size=5, full_window=True),
+    Quality.FAST: Effort(beam_size=1, non_english_beam_size=1),
+    Quality.BALANCED: Effort(beam_size=5, non_english_beam_size=10),
+    Quality.BEST: Effort(beam_size=5, non_english_beam_size=10, full_window=True),
 }
 """Chosen by measurement (dev/LOG.md). A chunk that fails is redone with more of everything, whatever the quality."""
 
@@ -106,7 +110,7 @@ class TranscribeOptions:
             language that it is sure of, else in the file's.
         task: `transcribe`, or `translate` into English.
         quality: `fast` is greedy, `balanced` searches with a beam, `best` does so in windows of 30 s, as trained.
-        beam_size: hypotheses kept at temperature 0; 1 is greedy search; None leaves it to the quality.
+        beam_size: hypotheses kept at temperature 0; 1 is greedy search; None leaves it to the quality and the language.
         temperatures: the temperature fallback, tried in order while an attempt fails a threshold.
         initial_prompt: text that is put before every chunk as if it had been said before (names, style).
         hotwords: words that are likely to occur, put before every chunk after the prompt.
@@ -242,8 +246,13 @@ class TranscribeOptions:
     @property
     def effort(self) -> Effort:
         """The quality's, with the beam that was asked for."""
-        effort = EFFORTS[self.quality]
-        return effort if self.beam_size is None else replace(effort, beam_size=self.beam_size)
+        effort, asked = EFFORTS[self.quality], self.beam_size
+        return effort if asked is None else replace(effort, beam_size=asked, non_english_beam_size=asked)
+
+    def beam_size_in(self, language: str) -> int:
+        """The first attempt's beam where that language is spoken; the text of a translation is English."""
+        english = language == "en" or self.task == Task.TRANSLATE
+        return self.effort.beam_size if english else self.effort.non_english_beam_size
 
 
 _WHOLE = {

@@ -56,6 +56,8 @@ _CPU_BATCH, _CUDA_BATCH = 2, 16
 
 _CPU_ROWS, _CPU_HYPOTHESES = 16, 128
 """Searched at once: a greedy row takes 0.2 MB a token for the engine's logits, a hypothesis of a beam up to 11 MB."""
+_CUDA_BEAM = 5
+"""A wider beam has fewer rows at once: on a card that other programs use too it takes no more memory than this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +275,11 @@ class CTranslate2Whisper:
         # too where penalties are in the logits or a prefix is in the text.
         greedy = not sampling and decoding.beam_size == 1 and search.leaves_probabilities and not prefix
         beam_size = 1 if sampling else decoding.beam_size
-        count, size, results = encoded.rows, self._rows_at_once(decoding, encoded.rows), list[Any]()
+        count, size, results = (
+            encoded.rows,
+            rows_at_once(encoded.rows, decoding.beam_size, self._spec.device),
+            list[Any](),
+        )
         with self._calls.call("generate"):
             at_once = partial(
                 partial(self._sampler.generate, decoding.seed) if sampling else self._model.generate,
@@ -293,18 +299,11 @@ class CTranslate2Whisper:
                 no_repeat_ngram_size=search.no_repeat_ngram_size,
             )
             for n in range(0, count, size):
-                view = encoded.value if size == count else _view(np.asarray(encoded.value)[n : n + size])
+                view = encoded.value if size == count else _view(self._array(encoded)[n : n + size])
                 results += at_once(view, [[*prompt, *prefix] for prompt in prompts[n : n + size]])
         end = self._tokenizer.end
         told = [hypothesis(result, cap, end, search.length_penalty, len(prefix)) for result in results]
         return [one.whole(self._tokenizer) for one in told]
-
-    def _rows_at_once(self, decoding: Decoding, rows: int) -> int:
-        """On a CPU a batch that is larger is searched in parts: no memory says how much of it there is, until it ends
-        the process. A card says so, and the device fallback halves the batch."""
-        if self._spec.device.is_cuda:
-            return rows
-        return min(rows, _CPU_ROWS, max(1, _CPU_HYPOTHESES // decoding.beam_size))
 
     def align(
         self,
@@ -367,6 +366,17 @@ class CTranslate2Whisper:
         small = self._speller.model() if self._speller is not None else None
         if small is not None:
             unload(small, _ENGINE)
+
+
+def rows_at_once(rows: int, beam_size: int, device: Device) -> int:
+    """How many rows of a batch are searched together; a larger one is searched in parts.
+
+    On a CPU no memory says how much of it there is, until it ends the process. A card says so, and the device fallback
+    halves the batch.
+    """
+    if device.is_cuda:
+        return max(1, rows * _CUDA_BEAM // max(_CUDA_BEAM, beam_size))
+    return min(rows, _CPU_ROWS, max(1, _CPU_HYPOTHESES // beam_size))
 
 
 def _engine(model: str, device: Device) -> Engine:

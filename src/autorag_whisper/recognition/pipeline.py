@@ -86,7 +86,7 @@ class PipelinePass:
     def _say(self, group: list[Row], language: str) -> Encoded:
         self._caller.check()
         options = self._options
-        beam_size = options.effort.beam_size
+        beam_size = options.effort.beam_size  # as the pipeline has it by itself, in every language
         wording = Wording(
             language, options.task.value, beam_size, options.initial_prompt, options.hotwords, options.search
         )

@@ -143,7 +143,10 @@ class WhisperPass:
         )
 
     def _first_attempt(self, encoded: Encoded, rows: list[Row]) -> None:
-        decoding = self._search.first_way((row.task.chunk, row.language) for row in rows)
+        for decoding, together in self._search.first_ways([(row.task.chunk, row.language) for row in rows]):
+            self._attempt(self._engine.select(encoded, together), [rows[n] for n in together], decoding)
+
+    def _attempt(self, encoded: Encoded, rows: list[Row], decoding: Decoding) -> None:
         if decoding.temperature > 0:
             hypotheses = self._sampled(encoded, rows, decoding)
         else:

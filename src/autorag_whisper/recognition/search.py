@@ -10,7 +10,7 @@ from autorag_whisper.recognition.sampling import seed_of
 from autorag_whisper.recognition.windows import token_cap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from autorag_whisper.domain.audio import SpeechChunk
     from autorag_whisper.domain.request import TranscribeOptions
@@ -36,15 +36,20 @@ class TextSearch:
         self._engine, self._options = recognizer, options
         self._prefix = self._prefix_tokens()
 
-    def first_way(self, rows: Iterable[tuple[SpeechChunk, str]]) -> Decoding:
-        """Of the first attempt at these chunks, each in its language, together."""
-        options, cap = self._options, max(self.cap(chunk, language) for chunk, language in rows)
-        return Decoding(options.effort.beam_size, options.temperatures[0], cap, search=options.search)
+    def first_ways(self, rows: Sequence[tuple[SpeechChunk, str]]) -> list[tuple[Decoding, list[int]]]:
+        """Of the first attempt at these chunks, each in its language: each way with the rows that go it together."""
+        options, ways = self._options, list[tuple[Decoding, list[int]]]()
+        beams = [options.beam_size_in(language) for _, language in rows]
+        for beam in dict.fromkeys(beams):
+            together = [n for n, one in enumerate(beams) if one == beam]
+            cap = max(self.cap(*rows[n]) for n in together)
+            ways.append((Decoding(beam, options.temperatures[0], cap, search=options.search), together))
+        return ways
 
     def ways(self, chunk: SpeechChunk, language: str) -> list[Decoding]:
         """Of a redo, in their order."""
         options, cap = self._options, self.cap(chunk, language)
-        beam = max(_REDO_BEAM, options.effort.beam_size)
+        beam = max(_REDO_BEAM, options.beam_size_in(language))
         seed = seed_of(chunk.samples)
         return [Decoding(beam, temperature, cap, seed, options.search) for temperature in options.temperatures]
 
