@@ -57,15 +57,17 @@ class SoundLevel:
     """How loud `duration_s` of audio are, beside silence.
 
     `above_db`: float64[n], how far the loudest band is above its limit of silence, every `HOP_S`; None where no band
-    tells speech from the rest.
+    tells speech from the rest. `depth_db`: how far under the loud parts that limit lies, where that is lowest.
     """
 
     above_db: NDArray[np.float64] | None
     duration_s: float
+    depth_db: float = 0.0
 
     @classmethod
     def of(cls, samples: Samples) -> SoundLevel:
-        return cls(_above_silence_db(samples), len(samples) / SAMPLE_RATE_HZ)
+        above_db, depth_db = _above_silence_db(samples)
+        return cls(above_db, len(samples) / SAMPLE_RATE_HZ, depth_db)
 
     def silences(self, speech: Spans) -> list[tuple[float, float]]:
         """Spans without speech, in seconds from the start of the audio, in order.
@@ -94,16 +96,17 @@ class SoundLevel:
         return quiet
 
 
-def _above_silence_db(samples: Samples) -> NDArray[np.float64] | None:
+def _above_silence_db(samples: Samples) -> tuple[NDArray[np.float64] | None, float]:
     levels = _levels_db(samples)
     if not levels.shape[1]:
-        return None
+        return None, 0.0
     loud, floor = np.percentile(levels, (95, 3), axis=1)
     tells = loud - floor >= _CONTRAST_DB
     if not tells.any():
-        return None
+        return None, 0.0
     limits = np.maximum(loud - _DEPTH_DB, floor + np.maximum(_SHARE * (loud - floor), _LIFT_DB))
-    return np.asarray((levels - limits[:, np.newaxis])[tells].max(axis=0))
+    above = np.asarray((levels - limits[:, np.newaxis])[tells].max(axis=0))
+    return above, float((loud - limits)[tells].max())
 
 
 def _levels_db(samples: Samples) -> NDArray[np.float64]:
