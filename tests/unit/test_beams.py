@@ -14,6 +14,7 @@ from autorag_whisper.domain.request import Quality, TranscribeOptions
 from autorag_whisper.recognition.chunk_result import AskLanguage, ChunkResult, ChunkTask
 from autorag_whisper.recognition.recognise import WhisperPass
 from autorag_whisper.recognition.recognizer import Caller
+from autorag_whisper.recognition.search import TextSearch
 from autorag_whisper.testing import FakeWhisper, speech_samples
 
 if TYPE_CHECKING:
@@ -32,9 +33,12 @@ class Written(FakeWhisper):
         return [replace(one, token_ids=self.tokenizer.encode(f"beam {decoding.beam_size}")) for one in found]
 
 
+def chunk() -> SpeechChunk:
+    return SpeechChunk(0, 0, speech_samples(3), (SpeechSpan(0, 3 * SAMPLE_RATE_HZ),), 0.99)
+
+
 def task(n: int, language: str, options: TranscribeOptions) -> ChunkTask:
-    chunk = SpeechChunk(0, 0, speech_samples(3), (SpeechSpan(0, 3 * SAMPLE_RATE_HZ),), 0.99)
-    return ChunkTask(n, chunk, language, AskLanguage.NOTHING, options=options)
+    return ChunkTask(n, chunk(), language, AskLanguage.NOTHING, options=options)
 
 
 def recognised(languages: Sequence[str], options: TranscribeOptions) -> list[ChunkResult]:
@@ -66,3 +70,14 @@ def test_no_text_depends_on_the_languages_in_its_batch(languages: list[str]) -> 
     options = TranscribeOptions()
     together = recognised(languages, options)
     assert [one.text for one in together] == [recognised([language], options)[0].text for language in languages]
+
+
+def test_a_redo_searches_as_wide_as_its_language_is_and_draws_as_many_samples_in_every_language() -> None:
+    whole = chunk()
+    search = TextSearch(FakeWhisper(), TranscribeOptions())
+    asked = TextSearch(FakeWhisper(), TranscribeOptions(beam_size=7))
+    greedy = TextSearch(FakeWhisper(), TranscribeOptions(quality=Quality.FAST))
+    for language, first in (("en", 5), ("de", 10)):
+        assert [way.beam_size for way in search.ways(whole, language)] == [first, 5, 5, 5, 5, 5]
+        assert {way.beam_size for way in asked.ways(whole, language)} == {7}
+        assert {way.beam_size for way in greedy.ways(whole, language)} == {5}

@@ -49,9 +49,12 @@ class TextSearch:
     def ways(self, chunk: SpeechChunk, language: str) -> list[Decoding]:
         """Of a redo, in their order."""
         options, cap = self._options, self.cap(chunk, language)
-        beam = max(_REDO_BEAM, options.beam_size_in(language))
+        beam, samples = options.beam_size_in(language), options.effort.beam_size
         seed = seed_of(chunk.samples)
-        return [Decoding(beam, temperature, cap, seed, options.search) for temperature in options.temperatures]
+        return [
+            Decoding(max(_REDO_BEAM, samples if temperature else beam), temperature, cap, seed, options.search)
+            for temperature in options.temperatures
+        ]
 
     def cap(self, chunk: SpeechChunk, language: str) -> int:
         """New tokens that a chunk may have."""
