@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autorag_whisper.domain.device import CPU, CUDA
-from autorag_whisper.engines.ctranslate2 import rows_at_once
+from autorag_whisper.engines.rows_at_once import rows_at_once
 
 ROWS, BEAMS = st.integers(1, 256), st.integers(1, 100)
 

@@ -31,6 +31,7 @@ from autorag_whisper.engines.in_flight import Engine, InFlight, failures, first_
 from autorag_whisper.engines.native_threads import require_threads
 from autorag_whisper.engines.onednn import keep_no_primitives
 from autorag_whisper.engines.results import hypothesis, token_times
+from autorag_whisper.engines.rows_at_once import rows_at_once
 from autorag_whisper.engines.speller import SmallVocabulary, Speller
 from autorag_whisper.engines.tokenizer import WhisperTokenizer, read_tokenizer
 from autorag_whisper.fork_safety import at_work, kept_in_forks
@@ -52,12 +53,6 @@ _ENGINE = "ctranslate2"
 _CONTEXT = 448
 _CPU_BATCH, _CUDA_BATCH = 2, 16
 """Rows of the full window at a time; on a CPU each row of 30 s takes 40 MB for the keys and values of its audio."""
-
-
-_CPU_ROWS, _CPU_HYPOTHESES = 16, 128
-"""Searched at once: a greedy row takes 0.2 MB a token for the engine's logits, a hypothesis of a beam up to 11 MB."""
-_CUDA_BEAM = 5
-"""A wider beam has fewer rows at once: on a card that other programs use too it takes no more memory than this one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,17 +361,6 @@ class CTranslate2Whisper:
         small = self._speller.model() if self._speller is not None else None
         if small is not None:
             unload(small, _ENGINE)
-
-
-def rows_at_once(rows: int, beam_size: int, device: Device) -> int:
-    """How many rows of a batch are searched together; a larger one is searched in parts.
-
-    On a CPU no memory says how much of it there is, until it ends the process. A card says so, and the device fallback
-    halves the batch.
-    """
-    if device.is_cuda:
-        return max(1, rows * _CUDA_BEAM // max(_CUDA_BEAM, beam_size))
-    return min(rows, _CPU_ROWS, max(1, _CPU_HYPOTHESES // beam_size))
 
 
 def _engine(model: str, device: Device) -> Engine:
