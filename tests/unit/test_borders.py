@@ -99,8 +99,32 @@ def test_a_stop_inside_quotes_is_mended_inside_them() -> None:
     assert joined("the “missal type.”", "and was, in") == "the “missal type,” | and was, in"
 
 
-def test_minutes_apart_nothing_is_mended() -> None:
-    assert joined("at present.", "differs, from", pause_s=LONGEST_PAUSE_S) == "at present. | differs, from"
+@pytest.mark.parametrize(
+    ("language", "left", "right", "begins"),
+    [
+        ("en", "at present.", "differs, from", "Differs,"),
+        ("es", "mi imaginación.", "y recordarás, que", "Y"),
+        ("tr", "eve geldi.", "iki gün.", "İki"),
+        ("nl", "het was zo.", "ijs is Koud.", "IJs"),
+        ("el", "ήταν έτσι.", "και μετά, Ναι.", "Και"),
+        ("de", "das war so.", "ßa, Ja.", "ßa,"),
+        ("en", "met Mr.", "smith, who Is", "smith,"),
+        ("en", "pens, paper, etc.", "and Ink.", "and"),
+        ("en", "the point 3.", "iPhone users.", "iPhone"),
+        ("en", "he waited...", "and then Went.", "and"),
+        ("en", "he waited,", "and then Went.", "and"),
+        ("en", "is it so?", "he asked. Is", "he"),
+        ("en", "this is right.", "so then we went there and we saw it", "so"),
+        ("zh", "我们知道。", "但是,他不知道。", "但是,他不知道。"),
+    ],
+)
+def test_behind_a_long_pause_a_sentence_that_is_over_is_followed_by_a_capital(
+    language: str, left: str, right: str, begins: str
+) -> None:
+    expected = " ".join([left, "|", begins, *right.split()[1:]])
+    assert joined(left, right, language, pause_s=LONGEST_PAUSE_S) == expected
+    gone = [result(0, left, tail_s=0.4, language=language), result(1, right, language=language)]
+    assert " ".join(segment.text for segment in assembled(gone)[0]) == expected.replace("| ", "")
 
 
 @pytest.mark.parametrize(

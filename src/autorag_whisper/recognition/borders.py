@@ -8,6 +8,7 @@ side that has the better reason is believed:
 |---|---|---|---|
 | a full stop | a small letter | `,`; nothing if no pause is there | only a sentence that goes on begins so |
 | `,`, `;` or no mark | the capital of a function word | the small letter | a text that stops in a clause was not over |
+| a full stop, a long pause | a small letter | a capital | the sentence has left, and behind its stop another begins |
 
 Where the sides agree that a sentence ends, but there is hardly a pause, the border is heard again
 (`recognition.border_hearing`): so are the ends in scripts without case. Only marks and case change: words, tokens,
@@ -88,7 +89,8 @@ def joint(left: Word, right: Sequence[Word], language: str, pause_s: float) -> J
     """
     first = right[0]
     if pause_s >= LONGEST_PAUSE_S:
-        return Joint(left, first)
+        begins = begun(left, right, language)
+        return Joint(left, begins, "" if begins == first else "a small letter behind a stop")
     stop = stop_after(left.text, first.text, language)
     if stop is Stop.SENTENCE and _begins_small(first.text) and _has_marks_or_capitals(right):
         mended = _without_stop(left.text, "" if pause_s < NO_PAUSE_S else ",")
@@ -98,6 +100,15 @@ def joint(left: Word, right: Sequence[Word], language: str, pause_s: float) -> J
         if small != first.text and _is_function_word(small, language):
             return Joint(left, replace(first, text=small), "capital inside a clause")
     return Joint(left, first)
+
+
+def begun(left: Word, right: Sequence[Word], language: str) -> Word:
+    """The first word of `right` behind a sentence that is over: with a capital, if its language has them."""
+    first = right[0]
+    is_over = stop_after(left.text, first.text, language) is Stop.SENTENCE and _without_stop(left.text, "")
+    if not is_over or not _begins_small(first.text) or not _has_marks_or_capitals(right):
+        return first
+    return replace(first, text=capital(first.text, language))
 
 
 def is_to_be_heard(left: Word, right: Sequence[Word], language: str, pause_s: float) -> bool:
@@ -165,6 +176,16 @@ def lower(text: str, language: str) -> str:
     if language in _DOTLESS and head in "Iİ":
         return ("ı" if head == "I" else "i") + rest  # noqa: RUF001 - Turkish has two of them
     return head.lower() + rest
+
+
+def capital(text: str, language: str) -> str:
+    """`text`, which begins with a small letter, with a capital."""
+    if language in _DOTLESS and text[0] == "i":
+        return "İ" + text[1:]
+    if language == "nl" and text.startswith("ij"):
+        return "IJ" + text[2:]
+    head = text[0].title()
+    return head + text[1:] if len(head) == 1 else text
 
 
 def _begins_small(text: str) -> bool:

@@ -23,7 +23,7 @@ from autorag_whisper.domain.transcript import (
     Unspoken,
 )
 from autorag_whisper.recognition.border_hearing import Border
-from autorag_whisper.recognition.borders import gap_s, is_to_be_heard, joint, joint_heard, may_go_on
+from autorag_whisper.recognition.borders import begun, gap_s, is_to_be_heard, joint, joint_heard, may_go_on
 from autorag_whisper.recognition.holes import LISTED_S, holes
 from autorag_whisper.transcriber.language_track import LanguageTrack
 from autorag_whisper.transcriber.script import Writing
@@ -169,14 +169,16 @@ class Assembly:
     def _joined(
         self, result: ChunkResult, language: str, words: Sequence[TimedWord], heard: str | None
     ) -> Sequence[TimedWord]:
-        """`words` of a chunk as they go on behind those that are held, which are mended too."""
+        """`words` of a chunk as they go on behind those that are held, which are mended too, or that have left."""
+        following, written = [timed.word for timed in words], "en" if self.task == Task.TRANSLATE else language
+        if words and self._held is None and self.segments and self.segments[-1].language == language:
+            first = begun(self.segments[-1].words[-1], following, written)
+            return [replace(words[0], word=first), *words[1:]]
         if self._held is None or not words or self._held[1] != language or self._held[0] is result:
             return words
         before, _, held = self._held
-        last, following = held[-1].word, [timed.word for timed in words]
-        pause_s = gap_s(before.task.chunk, result.task.chunk)
+        last, pause_s = held[-1].word, gap_s(before.task.chunk, result.task.chunk)
         if heard is None:
-            written = "en" if self.task == Task.TRANSLATE else language
             found = joint(last, following, written, pause_s)
         else:
             found = joint_heard(last, following[0], language, pause_s, self.writing.text(heard, language))
