@@ -55,6 +55,7 @@ def recognised(languages: Sequence[str], options: TranscribeOptions) -> list[Chu
         (TranscribeOptions(quality=Quality.FAST), 1, 1),
         (TranscribeOptions(beam_size=3), 3, 3),
         (TranscribeOptions(task="translate"), 5, 5),
+        (TranscribeOptions(temperatures=(0.4,)), 5, 5),
     ],
 )
 def test_a_language_other_than_english_is_searched_with_a_wider_beam_unless_somebody_says_which(

@@ -270,11 +270,8 @@ class CTranslate2Whisper:
         # too where penalties are in the logits or a prefix is in the text.
         greedy = not sampling and decoding.beam_size == 1 and search.leaves_probabilities and not prefix
         beam_size = 1 if sampling else decoding.beam_size
-        count, size, results = (
-            encoded.rows,
-            rows_at_once(encoded.rows, decoding.beam_size, self._spec.device),
-            list[Any](),
-        )
+        count, results = encoded.rows, list[Any]()
+        size = rows_at_once(count, decoding.beam_size, self._spec.device)
         with self._calls.call("generate"):
             at_once = partial(
                 partial(self._sampler.generate, decoding.seed) if sampling else self._model.generate,

@@ -39,22 +39,26 @@ class TextSearch:
     def first_ways(self, rows: Sequence[tuple[SpeechChunk, str]]) -> list[tuple[Decoding, list[int]]]:
         """Of the first attempt at these chunks, each in its language: each way with the rows that go it together."""
         options, ways = self._options, list[tuple[Decoding, list[int]]]()
-        beams = [options.beam_size_in(language) for _, language in rows]
+        temperature = options.temperatures[0]
+        beams = [self._hypotheses(language, temperature) for _, language in rows]
         for beam in dict.fromkeys(beams):
             together = [n for n, one in enumerate(beams) if one == beam]
             cap = max(self.cap(*rows[n]) for n in together)
-            ways.append((Decoding(beam, options.temperatures[0], cap, search=options.search), together))
+            ways.append((Decoding(beam, temperature, cap, search=options.search), together))
         return ways
 
     def ways(self, chunk: SpeechChunk, language: str) -> list[Decoding]:
         """Of a redo, in their order."""
         options, cap = self._options, self.cap(chunk, language)
-        beam, samples = options.beam_size_in(language), options.effort.beam_size
         seed = seed_of(chunk.samples)
         return [
-            Decoding(max(_REDO_BEAM, samples if temperature else beam), temperature, cap, seed, options.search)
+            Decoding(max(_REDO_BEAM, self._hypotheses(language, temperature)), temperature, cap, seed, options.search)
             for temperature in options.temperatures
         ]
+
+    def _hypotheses(self, language: str, temperature: float) -> int:
+        """The beam, which is the language's, or above temperature 0 how many samples are drawn."""
+        return self._options.effort.beam_size if temperature else self._options.beam_size_in(language)
 
     def cap(self, chunk: SpeechChunk, language: str) -> int:
         """New tokens that a chunk may have."""
