@@ -408,10 +408,10 @@ def test_a_batch_has_room_for_another_priority_on_a_card_and_on_a_processor_none
 
     world = World(hardware, engine=Noting)
     world.faults[device].fail = lambda stage, _n: assert_set(go_on) if stage == "encode" else None
-    german = replace(ENGLISH, language="de")
+    german, japanese = replace(ENGLISH, language="de"), replace(ENGLISH, language="ja")  # which one beam searches
     with ThreadPoolExecutor(9) as pool:
         calls = []
-        for n, (options, priority) in enumerate([(german, 0)] * 3 + [(german, 0), (ENGLISH, 1)] * 3):
+        for n, (options, priority) in enumerate([(german, 0)] * 3 + [(german, 0), (japanese, 1)] * 3):
             calls.append(pool.submit(world.transcriber.transcribe, short, options, model="fake", priority=priority))
             wait(world, n + 1)
         go_on.set()
