@@ -96,7 +96,7 @@ def test_noise_in_one_band_hides_nothing_that_another_shows() -> None:
         spectrum = np.fft.rfft(white(length))
         return np.fft.irfft(spectrum * (np.fft.rfftfreq(length, 1 / HZ) < 500), length)
 
-    level, silences = long_silences(beside(speech(), rumble, 10))
+    level, silences = long_silences(beside(speech(), rumble, 20))
     assert len(silences) >= SOUNDS
     assert hidden_s(silences, level) == 0
 
