@@ -17,7 +17,7 @@ import tempfile
 from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from unittest import mock
 
 import numpy as np
@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.sounds import crowd, pink
 from benchmarks.timing import made
 from benchmarks.timing.groups import GROUPS
-from benchmarks.word_times import ours, paired, scorer
+from benchmarks.word_times import ours, pairs_of, scorer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,12 +60,6 @@ CONDITIONS: dict[str, Callable[[Rng, Signal], Signal]] = {
 }
 
 
-def errors(hear: Hear, path: Path, row: dict[str, Any], score: Any) -> list[tuple[float, float]]:
-    words = hear(path, row)
-    result = score.score_file(row, {"words": words, "text": " ".join(word["w"] for word in words)})
-    return [(pair.start - pair.true_start, pair.end - pair.true_end) for pair in paired(row, result, words).values()]
-
-
 def measured(hear: Hear, kit: Path, seed: int) -> dict[str, NDArray[np.float64]]:
     """float64[words, 2] of every condition: how late starts and ends are, in milliseconds."""
     rng, score = np.random.default_rng(seed), scorer(kit)
@@ -76,7 +70,8 @@ def measured(hear: Hear, kit: Path, seed: int) -> dict[str, NDArray[np.float64]]
             samples = made.read(kit / "tts" / row["path"])
             for name, change in CONDITIONS.items():
                 copy = made.row(Path(scratch), "copy", change(rng, samples), row["words"], "exact")
-                found[name] += errors(hear, Path(scratch) / copy["path"], copy, score)
+                pairs = pairs_of(hear, Path(scratch) / copy["path"], copy, score)
+                found[name] += [(pair.start - pair.true_start, pair.end - pair.true_end) for pair in pairs]
     return {name: 1000 * np.asarray(some).reshape(-1, 2) for name, some in found.items()}
 
 

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from autorag_whisper.align.reverberation import spread_s
 from autorag_whisper.audio.decode import MediaDecoder
 from benchmarks.timing.groups import GROUPS
-from benchmarks.word_times import ours, paired, scorer
+from benchmarks.word_times import ours, pairs_of, scorer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,12 +123,6 @@ def listen(hear: Hear, path: Path, row: Row, samples: Floats, score: Any) -> Hea
     with mock.patch("autorag_whisper.recognition.letter_alignment.delay_s", return_value=0.0):
         plain = pairs_of(hear, path, row, score)
     return Heard(1000 * spread_s(samples.astype(np.float32)), corrected, plain)
-
-
-def pairs_of(hear: Hear, path: Path, row: Row, score: Any) -> list[TimedPair]:
-    words = hear(path, row)
-    result = score.score_file(row, {"words": words, "text": " ".join(word["w"] for word in words)})
-    return list(paired(row, result, words).values())
 
 
 def table(heard: list[Heard]) -> None:

@@ -145,6 +145,13 @@ def tallied(hear: Hear, rows: Sequence[tuple[Path, Row]], score: Any) -> dict[st
     return {group: tally for group, tally in tallies.items() if tally.pairs}
 
 
+def pairs_of(hear: Hear, path: Path, row: Row, score: Any) -> list[TimedPair]:
+    """The words of one recording that were recognised right."""
+    words = hear(path, row)
+    result = score.score_file(row, {"words": words, "text": " ".join(word["w"] for word in words)})
+    return list(paired(row, result, words).values())
+
+
 def paired(row: Row, result: dict[str, Any], words: Sequence[dict[str, Any]] = ()) -> dict[float, TimedPair]:
     """By the word's true start. `words`: all that came out.
 
