@@ -22,7 +22,7 @@ import numpy as np
 
 from autorag_whisper.align.characters import marks, scores, spell
 from autorag_whisper.align.edges import steadied, word_spans
-from autorag_whisper.align.hidden_onsets import with_hidden_onsets
+from autorag_whisper.align.hidden_edges import with_hidden_edges
 from autorag_whisper.align.letter_text import knows_script
 from autorag_whisper.align.pauses import SoundLevel
 from autorag_whisper.align.text_normalization import spoken_words
@@ -280,7 +280,7 @@ class Alignment:
         text, seen = found
         speech = [(start - one.chunk.start_s, stop - one.chunk.start_s) for start, stop in one.place.speech]
         level = SoundLevel.of(one.chunk.samples)
-        quiet = with_hidden_onsets(level.silences(speech), level)
+        quiet = with_hidden_edges(level.silences(speech), level)
         path = marks(text, seen.starts.astype(np.float64) * ENCODER_FRAME_S, heads.late_s)
         if heads.loses_its_place and before.source is WordSource.TOKENS:
             by_tokens = [(timed.word.start_s, timed.word.end_s) for timed in before.words]

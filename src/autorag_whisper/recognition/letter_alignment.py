@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autorag_whisper.align.hidden_onsets import with_hidden_onsets
+from autorag_whisper.align.hidden_edges import with_hidden_edges
 from autorag_whisper.align.letter_edges import sharpened
 from autorag_whisper.align.letter_path import likeliest_readings, words_by_letters
 from autorag_whisper.align.letter_repeats import likeliest_without
@@ -89,7 +89,7 @@ def heard_words(
     start_s = chunk.start_s
     speech = [(seconds(span.start) - start_s, seconds(span.stop) - start_s) for span in chunk.speech]
     foreign = [(first * ENCODER_FRAME_S, stop * ENCODER_FRAME_S) for first, stop in path.foreign]
-    silences = with_hidden_onsets(level.silences(speech), level)
+    silences = with_hidden_edges(level.silences(speech), level)
     spans = sharpened(path.spans * ENCODER_FRAME_S, silences, foreign)
     late_s = delay_s(chunk.samples)
     return Heard(
