@@ -133,6 +133,18 @@ FAULTS: tuple[tuple[str, str, str], ...] = (
     ("recognition/alignment.py", "np.asarray(by_tokens) - one.chunk.start_s", "np.asarray(by_tokens)"),
     ("recognition/alignment.py", "(one.chunk.start_s + early_s)", "(one.chunk.start_s - early_s)"),
     ("recognition/ctc_alignment.py", "time.later(chunk.start_s) for", "time for"),
+    # ends of sentences that are heard again
+    ("recognition/sentence_ends.py", "languages[n - 1] == languages[n] and ", ""),
+    ("recognition/sentence_ends.py", "[:_MOST]", ""),
+    ("recognition/sentence_ends.py", "words[n].start_s - words[n - 1].end_s", "n"),
+    ("recognition/sentence_ends.py", "tells and ", ""),
+    ("recognition/sentence_ends.py", "pause_s < _PAUSE_S and ", ""),
+    ("recognition/sentence_ends.py", ', unmarked=","', ""),
+    ("recognition/sentence_ends.py", "words[n - 1 : n + 1] = found.left, found.right", "pass"),
+    ("recognition/sentence_ends.py", "result.task.chunk, words[:n], right", "result.task.chunk, words[: n - 1], right"),
+    ("recognition/border_hearing.py", "max(0, begin - _LEAD) : end]", "begin:]"),
+    ("recognition/borders.py", "return ends and begins and is_to", "return ends and is_to"),
+    ("recognition/borders.py", "return ends and begins and is_to", "return begins and is_to"),
     # speech without a word, and what is done about it
     (
         "recognition/holes.py",

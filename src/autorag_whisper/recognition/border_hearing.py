@@ -7,7 +7,7 @@ decoded                                                     ", produced the"    
 ```
 What was said before the window is its prompt. So the decoder knows what comes before the border and hears what comes
 behind it, which neither chunk did. Only marks and case are taken from it, and only where its first word is the one that
-the right chunk has (`borders.joint_heard`).
+the right chunk has (`borders.joint_heard`). `recognition.sentence_ends` asks the same of places inside a chunk.
 """
 
 from __future__ import annotations
@@ -67,22 +67,38 @@ def hears_borders(spec: RecognizerSpec, options: TranscribeOptions) -> bool:
 def heard_across(recognizer: WhisperModel, border: Border) -> str:
     """What the decoder says behind the left side's last word, without that. Raises what the engine raises."""
     words = [timed.word for timed in border.left.words]
-    count = _given(border)
+    count = given(words, seconds(_speech(border.left.task.chunk)[1]))
+    return heard_behind(recognizer, words, count, _samples(border, words[-count].start_s), border.language)
+
+
+def heard_inside(recognizer: WhisperModel, chunk: SpeechChunk, left: list[Word], right: Word, language: str) -> str:
+    """What the decoder says behind the last of `left`, without that; `right` is the next word that the chunk has.
+
+    Raises what the engine raises.
+    """
+    count = given(left, left[-1].end_s)
+    begin, end = (
+        round((time_s - chunk.start_s) * SAMPLE_RATE_HZ) for time_s in (left[-count].start_s, right.start_s + BEHIND_S)
+    )
+    return heard_behind(recognizer, left, count, chunk.samples[max(0, begin - _LEAD) : end], language)
+
+
+def heard_behind(recognizer: WhisperModel, words: list[Word], count: int, samples: Samples, language: str) -> str:
+    """What the decoder says behind `words` without their mark, in `samples`, which begin with the last `count`."""
     prefix = _prefix(recognizer, words[-count:])
     tokenizer, spec = recognizer.tokenizer, recognizer.spec
     before = join_words(words[:-count])[-_PROMPT_CHARACTERS:]
-    prompt = tokenizer.prompt(border.language, Task.TRANSCRIBE.value, before)
-    chunk = replace(border.left.task.chunk, samples=_samples(border, words[-count].start_s))
+    prompt = tokenizer.prompt(language, Task.TRANSCRIBE.value, before)
     frames = WINDOW_FRAMES if spec.strict_window else BORDER_FRAMES
-    encoded = recognizer.encode(features_of([chunk], spec.n_mels, frames))
-    [found] = recognizer.generate(encoded, [prompt], Decoding(1, 0.0, _NEW_TOKENS, prefix=prefix))
+    features = features_of([SpeechChunk(0, 0, samples[:_SAMPLES], ())], spec.n_mels, frames)
+    decoding = Decoding(1, 0.0, _NEW_TOKENS, prefix=prefix)
+    [found] = recognizer.generate(recognizer.encode(features), [prompt], decoding)
     return tokenizer.decode(found.token_ids[len(prefix) :])
 
 
-def _given(border: Border) -> int:
-    """How many of the left side's words are in the window, one at least."""
-    stop_s = seconds(_speech(border.left.task.chunk)[1])
-    return max(1, sum(timed.word.start_s >= stop_s - BEFORE_S for timed in border.left.words))
+def given(words: list[Word], stop_s: float) -> int:
+    """How many words are in the window, one at least: those of the last seconds before `stop_s`."""
+    return max(1, sum(word.start_s >= stop_s - BEFORE_S for word in words))
 
 
 def _prefix(recognizer: WhisperModel, words: list[Word]) -> tuple[int, ...]:
@@ -92,13 +108,13 @@ def _prefix(recognizer: WhisperModel, words: list[Word]) -> tuple[int, ...]:
 
 
 def _samples(border: Border, start_s: float) -> Samples:
-    """The window, from the word that starts at `start_s`; what lies between the two chunks is silence."""
+    """What is in the window, from the word that starts at `start_s`; what lies between the two chunks is silence."""
     left, right = border.left.task.chunk, border.right.task.chunk
     start = max(left.start, round(start_s * SAMPLE_RATE_HZ) - _LEAD)
     stop = min(right.stop, _speech(right)[0] + round(BEHIND_S * SAMPLE_RATE_HZ))
     pause = np.zeros(max(0, right.start - left.stop), np.float32)
     parts = (left.samples[start - left.start :], pause, right.samples[: stop - right.start])
-    return np.concatenate(parts)[:_SAMPLES]
+    return np.concatenate(parts)
 
 
 def _speech(chunk: SpeechChunk) -> tuple[int, int]:

@@ -119,12 +119,21 @@ def is_to_be_heard(left: Word, right: Sequence[Word], language: str, pause_s: fl
     return is_end and without_marks(left.text) != "" and not _begins_small(right[0].text) and _ends_once(left.text)
 
 
-def joint_heard(left: Word, right: Word, language: str, pause_s: float, heard: str) -> Joint:
+def is_full_stop_to_be_heard(left: Word, right: Sequence[Word], language: str, pause_s: float) -> bool:
+    """The same inside a chunk, whose decoder heard both sides: where a full stop is before a capital alone.
+
+    A question and a call have their marks for what they say, and in scripts without case nothing says more than a mark.
+    """
+    ends, begins = left.text.rstrip(_CLOSING)[-1:] in _FULL_STOPS, right[0].text[:1].isupper()
+    return ends and begins and is_to_be_heard(left, right, language, pause_s)
+
+
+def joint_heard(left: Word, right: Word, language: str, pause_s: float, heard: str, *, unmarked: str = "") -> Joint:
     """The last word of a chunk and the first of the next, with the mark and case `heard` between them.
 
     `heard`: what the decoder said behind `left`, without its marks, when it heard both sides. Where it says another
     word than `right`, or that a sentence ends, all stays. So it does where it says no mark at all in spite of a pause,
-    which it does for ends too.
+    which it does for ends too; `unmarked` is what is written where there is no pause either.
     """
     said = heard.replace("\ufffd", "").strip()
     begins = next((n for n, c in enumerate(said) if c.isalnum()), len(said))
@@ -140,7 +149,9 @@ def joint_heard(left: Word, right: Word, language: str, pause_s: float, heard: s
     if follows == right.text and small != right.text and _is_function_word(small, language):
         return Joint(left, right)  # no end, and yet a capital: the two do not fit
     closed = left.text[len(left.text.rstrip(_CLOSING)) :]
-    return Joint(replace(left, text=bare + mark + closed), replace(right, text=follows), "heard across the border")
+    return Joint(
+        replace(left, text=bare + (mark or unmarked) + closed), replace(right, text=follows), "heard across the border"
+    )
 
 
 def without_marks(text: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
 
 from autorag_whisper.domain.errors import Cancelled, DeviceError, EngineError
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from autorag_whisper.recognition.language import LanguageChoice
 
 _log = logging.getLogger(__name__)
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,24 @@ class Recognizer:
         one_pass = pass_of(self.engine, tasks[0].options, caller)
         if tasks[0].options.given_text:
             return one_pass.recognise(tasks)
-        return [completed(one_pass, result) for result in one_pass.recognise(tasks)]
+        return [self._with_ends(completed(one_pass, result), caller) for result in one_pass.recognise(tasks)]
+
+    def _with_ends(self, result: ChunkResult, caller: Caller) -> ChunkResult:
+        """`result`, the ends of sentences in it heard again that are unsure; its time is that of both."""
+        from autorag_whisper.recognition.border_hearing import hears_borders
+        from autorag_whisper.recognition.passes import whisper_model
+        from autorag_whisper.recognition.sentence_ends import unsure_ends, with_ends_heard
+
+        unsure = unsure_ends(result) if hears_borders(self.spec, result.task.options) else []
+        if not unsure:
+            return result
+        started, model = time.perf_counter(), whisper_model(self.engine)
+        done = _unless_it_fails(
+            lambda: with_ends_heard(model, result, unsure, caller), result, "ends of sentences could not be heard again"
+        )
+        ended = time.perf_counter()
+        spent = replace(result.time, recognise_s=result.time.recognise_s + ended - started, ended=ended)
+        return replace(done, time=spent)
 
     def hear_border(self, border: Border, caller: Caller) -> str:
         """What is said across a border of two chunks; only where the spec `hears_borders`.
@@ -76,14 +96,10 @@ class Recognizer:
         from autorag_whisper.recognition.passes import whisper_model
 
         caller.check()
-        try:
-            return heard_across(whisper_model(self.engine), border)
-        except (EngineError, MemoryError) as error:
-            if isinstance(error, DeviceError):
-                raise
-            reason = error.problem() if isinstance(error, EngineError) else type(error).__name__
-            _log.warning("a border between two chunks could not be heard again, it stays: %s", reason)
-            return ""
+        model = whisper_model(self.engine)
+        return _unless_it_fails(
+            lambda: heard_across(model, border), "", "a border between two chunks could not be heard again"
+        )
 
     def offload(self) -> bool:
         return self.engine.offload()
@@ -93,3 +109,15 @@ class Recognizer:
 
     def close(self) -> None:
         self.engine.close()
+
+
+def _unless_it_fails(ask: Callable[[], Found], otherwise: Found, failed: str) -> Found:
+    """What is found, or `otherwise` where the engine fails at it. Raises Cancelled, and DeviceError."""
+    try:
+        return ask()
+    except (EngineError, MemoryError) as error:
+        if isinstance(error, DeviceError):
+            raise
+        reason = error.problem() if isinstance(error, EngineError) else type(error).__name__
+        _log.warning("%s, the text stays: %s", failed, reason)
+        return otherwise
