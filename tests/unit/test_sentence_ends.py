@@ -171,6 +171,12 @@ def test_not_with_fast_nor_of_a_translation(options: dict[str, object], monkeypa
     assert recognised(before, saying(), monkeypatch) is before
 
 
+def test_not_by_a_model_that_has_the_full_window_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    before, engine = result("a dot before. And I"), saying()
+    monkeypatch.setattr(engine, "_spec", replace(engine.spec, strict_window=True))
+    assert recognised(before, engine, monkeypatch) is before
+
+
 def test_an_engine_that_fails_at_it_costs_nothing(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

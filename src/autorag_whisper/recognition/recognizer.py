@@ -72,11 +72,10 @@ class Recognizer:
 
     def _with_ends(self, result: ChunkResult, caller: Caller) -> ChunkResult:
         """`result`, the ends of sentences in it heard again that are unsure; its time is that of both."""
-        from autorag_whisper.recognition.border_hearing import hears_borders
         from autorag_whisper.recognition.passes import whisper_model
-        from autorag_whisper.recognition.sentence_ends import unsure_ends, with_ends_heard
+        from autorag_whisper.recognition.sentence_ends import hears_ends, unsure_ends, with_ends_heard
 
-        unsure = unsure_ends(result) if hears_borders(self.spec, result.task.options) else []
+        unsure = unsure_ends(result) if hears_ends(self.spec, result.task.options) else []
         if not unsure:
             return result
         started, model = time.perf_counter(), whisper_model(self.engine)

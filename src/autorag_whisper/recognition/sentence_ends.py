@@ -12,12 +12,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.transcript import WordSource, join_words
-from autorag_whisper.recognition.border_hearing import heard_inside
+from autorag_whisper.engines.base import WhisperSpec
+from autorag_whisper.recognition.border_hearing import heard_inside, hears_borders
 from autorag_whisper.recognition.borders import is_full_stop_to_be_heard, joint_heard
 
 if TYPE_CHECKING:
+    from autorag_whisper.domain.request import TranscribeOptions
     from autorag_whisper.domain.transcript import Word
-    from autorag_whisper.engines.base import WhisperModel
+    from autorag_whisper.engines.base import RecognizerSpec, WhisperModel
     from autorag_whisper.recognition.chunk_result import ChunkResult
     from autorag_whisper.recognition.recognizer import Caller
 
@@ -26,6 +28,14 @@ _MOST = 6
 """How many are heard in a chunk at most; in quick talk there may be more."""
 _TELL_PAUSES = frozenset({WordSource.CTC, WordSource.CHARACTERS})
 """The aligners whose words end where a pause begins."""
+
+
+def hears_ends(spec: RecognizerSpec, options: TranscribeOptions) -> bool:
+    """Whether ends inside chunks are heard again: where borders are, by a model that has windows of a few seconds.
+
+    In the full window a place would cost as much as its chunk.
+    """
+    return hears_borders(spec, options) and isinstance(spec, WhisperSpec) and not spec.strict_window
 
 
 def unsure_ends(result: ChunkResult) -> list[int]:
