@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 from autorag_whisper.bootstrap import build_transcriber
 from autorag_whisper.domain.request import TranscribeOptions
+from autorag_whisper.format.structured import WordDict, word_dicts
 from autorag_whisper.per_process import PerProcess
 from autorag_whisper.transcriber.given_text import GivenText, aligned_words
 
@@ -14,15 +15,6 @@ if TYPE_CHECKING:
     from autorag_whisper.transcriber import LoadedModel, Transcriber
 
 _made: list[Transcriber] = []
-
-
-class WordDict(TypedDict):
-    """A word `w` with its start `s` and end `e` in seconds on the file's timeline and its probability `p`, 0..1."""
-
-    w: str
-    s: float
-    e: float
-    p: float
 
 
 def _make() -> Transcriber:
@@ -64,7 +56,7 @@ def transcribe_segment(model: LoadedModel, file_path: Media, language: str | Non
     InvalidOption for an unknown language, and UnavailableError.
     """
     transcript = _transcriber().transcribe(file_path, TranscribeOptions(language=language), model=model)
-    return [WordDict(w=word.text, s=word.start_s, e=word.end_s, p=word.probability) for word in transcript.words]
+    return word_dicts(transcript.words, transcript.duration_s)
 
 
 def align_text(
@@ -83,5 +75,4 @@ def align_text(
     what `transcribe_segment` raises. Words that no aligner can find are spread over the speech.
     """
     given = GivenText(text, start_s, end_s, language)
-    words = aligned_words(_transcriber(), file_path, given, model=model)
-    return [WordDict(w=word.text, s=word.start_s, e=word.end_s, p=word.probability) for word in words]
+    return word_dicts(aligned_words(_transcriber(), file_path, given, model=model))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING
 
 import pytest
 
 import autorag_whisper
-from autorag_whisper import get_model, resolved_device, transcribe_segment
+from autorag_whisper import TranscribeOptions, build_transcriber, get_model, resolved_device, transcribe_segment
 from autorag_whisper.domain.errors import InvalidOption
+from autorag_whisper.format.structured import words_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +25,15 @@ def test_jfk_says_his_sentence_with_times(kit: Path) -> None:
     assert [set(word) for word in words] == [{"w", "s", "e", "p"}] * len(words)
     assert [word["s"] for word in words] == sorted(word["s"] for word in words)
     assert all(0 <= word["s"] <= word["e"] <= 11.0 and 0 <= word["p"] <= 1 for word in words)
+
+
+def test_words_are_those_that_the_command_writes(demo_sample: Path) -> None:
+    words = transcribe_segment(get_model("tiny.en", "cpu"), demo_sample, "en")
+    with build_transcriber() as transcriber:
+        transcript = transcriber.transcribe(demo_sample, TranscribeOptions(language="en"), model="tiny.en")
+    assert words == json.loads(words_json(transcript))
+    assert all(time_s == round(time_s, 3) for word in words for time_s in (word["s"], word["e"]))
+    assert all(word["p"] == round(word["p"], 4) for word in words)
 
 
 def test_every_spelling_of_a_language_means_the_same(demo_sample: Path) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from autorag_whisper.domain.language import LANGUAGES
 from autorag_whisper.format.language import text_language
@@ -25,6 +25,8 @@ from autorag_whisper.format.text import encodable
 from autorag_whisper.format.times import Clock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from autorag_whisper.domain.transcript import LanguageShare, Segment, Transcript, Word
 
 MEL_FRAMES_PER_S = 100
@@ -32,20 +34,30 @@ DECIMALS = 7
 """A sample of 16 kHz is 0.0000625 s: durations and starts of chunks are exact."""
 
 
+class WordDict(TypedDict):
+    """A word `w` with its start `s` and end `e` in seconds on the file's timeline and its probability `p`, 0..1.
+
+    Times are rounded to milliseconds, the probability to four decimals.
+    """
+
+    w: str
+    s: float
+    e: float
+    p: float
+
+
 def words_json(transcript: Transcript) -> str:
     """A JSON list of `{"w", "s", "e", "p"}`: word, start and end in seconds, probability 0..1."""
-    clock = Clock(transcript.duration_s)
-    return _dump(
-        [
-            {
-                "w": word.text,
-                "s": clock.seconds(word.start_s),
-                "e": clock.seconds(word.end_s),
-                "p": round(word.probability, 4),
-            }
-            for word in transcript.words
-        ]
-    )
+    return _dump(word_dicts(transcript.words, transcript.duration_s))
+
+
+def word_dicts(words: Iterable[Word], duration_s: float = math.inf) -> list[WordDict]:
+    """Words as they are given out, of a recording of `duration_s`: in their order, none ends after it."""
+    clock = Clock(duration_s)
+    return [
+        WordDict(w=word.text, s=clock.seconds(word.start_s), e=clock.seconds(word.end_s), p=round(word.probability, 4))
+        for word in words
+    ]
 
 
 def verbose_json(transcript: Transcript) -> str:

@@ -67,8 +67,8 @@ def hears_borders(spec: RecognizerSpec, options: TranscribeOptions) -> bool:
 def heard_across(recognizer: WhisperModel, border: Border) -> str:
     """What the decoder says behind the left side's last word, without that. Raises what the engine raises."""
     words = [timed.word for timed in border.left.words]
-    count = given(words, seconds(_speech(border.left.task.chunk)[1]))
-    return heard_behind(recognizer, words, count, _samples(border, words[-count].start_s), border.language)
+    count = _given(words, seconds(_speech(border.left.task.chunk)[1]))
+    return _heard_behind(recognizer, words, count, _samples(border, words[-count].start_s), border.language)
 
 
 def heard_inside(recognizer: WhisperModel, chunk: SpeechChunk, left: list[Word], right: Word, language: str) -> str:
@@ -76,14 +76,14 @@ def heard_inside(recognizer: WhisperModel, chunk: SpeechChunk, left: list[Word],
 
     Raises what the engine raises.
     """
-    count = given(left, left[-1].end_s)
+    count = _given(left, left[-1].end_s)
     begin, end = (
         round((time_s - chunk.start_s) * SAMPLE_RATE_HZ) for time_s in (left[-count].start_s, right.start_s + BEHIND_S)
     )
-    return heard_behind(recognizer, left, count, chunk.samples[max(0, begin - _LEAD) : end], language)
+    return _heard_behind(recognizer, left, count, chunk.samples[max(0, begin - _LEAD) : end], language)
 
 
-def heard_behind(recognizer: WhisperModel, words: list[Word], count: int, samples: Samples, language: str) -> str:
+def _heard_behind(recognizer: WhisperModel, words: list[Word], count: int, samples: Samples, language: str) -> str:
     """What the decoder says behind `words` without their mark, in `samples`, which begin with the last `count`."""
     prefix = _prefix(recognizer, words[-count:])
     tokenizer, spec = recognizer.tokenizer, recognizer.spec
@@ -96,7 +96,7 @@ def heard_behind(recognizer: WhisperModel, words: list[Word], count: int, sample
     return tokenizer.decode(found.token_ids[len(prefix) :])
 
 
-def given(words: list[Word], stop_s: float) -> int:
+def _given(words: list[Word], stop_s: float) -> int:
     """How many words are in the window, one at least: those of the last seconds before `stop_s`."""
     return max(1, sum(word.start_s >= stop_s - BEFORE_S for word in words))
 
