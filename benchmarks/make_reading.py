@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 HOUR = "long_60min.opus"
 VOICES = ("slt", "rms", "awb", "kal16")
-SENTENCES_A_VOICE = (5, 15)
+SENTENCES_A_VOICE = (5, 14)
 PAUSE_S, LONG_PAUSE_S, LONG_PAUSES = (0.3, 1.2), (2.0, 12.0), 0.05
 """Seconds of silence between two sentences, of a long one, and how many of them are long."""
 
@@ -69,7 +69,7 @@ def read_aloud(folder: Path, texts: list[str], seed: int, enough_s: float) -> di
         duration_s += len(spoken) / HZ
         if duration_s >= enough_s:
             break
-    row = made.row(folder, f"reading{seed}", np.concatenate(pieces), [], "none", "long")
+    row = made.row(folder, "reading", np.concatenate(pieces), [], "none", "long")
     return row | {"ref_trust": "exact", "text": " ".join(said)}
 
 
@@ -80,7 +80,7 @@ def in_turn(rng: np.random.Generator, texts: list[str]) -> Iterator[tuple[str, s
         left = 0
         for text in rng.permutation(np.array(texts, dtype=object)):
             if not left:
-                voice, left = next(voices), int(rng.integers(*SENTENCES_A_VOICE))
+                voice, left = next(voices), int(rng.integers(*SENTENCES_A_VOICE, endpoint=True))
             left -= 1
             yield text, voice
 

@@ -44,6 +44,9 @@ NEAREST = {
     "recognition/language_changes.py": ("unit/test_language_changes.py", "integration/test_language_changes_runs.py"),
     "blas_threads.py": ("integration/test_blas_threads.py",),
     "recognition/sentence_ends.py": ("unit/test_sentence_ends.py",),
+    "recognition/border_hearing.py": ("unit/test_sentence_ends.py",),
+    "recognition/borders.py": ("unit/test_sentence_ends.py", "unit/test_borders.py"),
+    "recognition/recognizer.py": ("unit/test_sentence_ends.py",),
     "recognition/windows.py": ("unit/test_parts.py", "integration/test_parts_runs.py"),
     "recognition/loops.py": ("unit/test_loops.py", "unit/test_hallucinations.py"),
     "recognition/pace.py": ("unit/test_pace.py", "unit/test_loops.py"),
@@ -114,6 +117,7 @@ TESTS = (
     "unit/test_holes.py",
     "unit/test_parts.py",
     "unit/test_sentence_ends.py",
+    "unit/test_borders.py",
     "integration/test_parts_runs.py",
     "integration/test_transcriber.py",
 )

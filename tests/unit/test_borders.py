@@ -256,6 +256,34 @@ def test_an_end_that_is_one_stays(heard: str) -> None:
     assert (found.left, found.right, found.reason) == (last, following[0], "")
 
 
+@pytest.mark.parametrize(
+    ("language", "right", "heard"),
+    [
+        ("en", "I saw", ", in the"),
+        ("en", "I'm here", ", in"),
+        ("en", "An end", ", a"),
+        ("en", "Paris is", ", part of"),
+        ("en", "Rome fell", ", room"),
+        ("de", "Mann kam", ", man kam"),
+        ("de", "Regen kam", ", regnet es"),
+        ("de", "Regen kam", ", rege"),
+    ],
+)
+def test_a_word_that_only_begins_alike_tells_nothing_of_a_name(language: str, right: str, heard: str) -> None:
+    last, following = words("letters themselves.")[-1], words(right)
+    found = joint_heard(last, following[0], language, 0.3, heard)
+    assert (found.left, found.right, found.reason) == (last, following[0], "")
+
+
+@pytest.mark.parametrize(
+    ("right", "heard"),
+    [("Photograph", ", photographed the"), ("Produced", ", produ"), ("Hube", ", hubo"), ("The", ", the")],
+)
+def test_nearly_the_same_word_and_one_that_was_cut_off_are_the_same(right: str, heard: str) -> None:
+    found = joint_heard(words("themselves.")[0], words(right)[0], "es", 0.3, heard)
+    assert (found.left.text, found.right.text) == ("themselves,", right.lower())
+
+
 def test_a_chunk_that_was_cut_in_speech_needs_no_mark() -> None:
     last, following = words("a similar process.")[-1], words("Produced the block")
     found = joint_heard(last, following[0], "en", 0.1, " produced the")

@@ -1,4 +1,4 @@
-"""Silences without the edges of sounds that steady noise hides: 4 to 25 ms on each side.
+"""Silences without the edges of sounds that steady noise hides: up to 25 ms on each side.
 
 ```
 in quiet     ▇▅▃▁.______.▁▂▃▅▆▇▇▇      a sound is heard down to 40 dB under the loud parts

@@ -74,13 +74,14 @@ def heard_across(recognizer: WhisperModel, border: Border) -> str:
 def heard_inside(recognizer: WhisperModel, chunk: SpeechChunk, left: list[Word], right: Word, language: str) -> str:
     """What the decoder says behind the last of `left`, without that; `right` is the next word that the chunk has.
 
-    Raises what the engine raises.
+    "" where the two do not fit into a window. Raises what the engine raises.
     """
     count = _given(left, left[-1].end_s)
-    begin, end = (
-        round((time_s - chunk.start_s) * SAMPLE_RATE_HZ) for time_s in (left[-count].start_s, right.start_s + BEHIND_S)
-    )
-    return _heard_behind(recognizer, left, count, chunk.samples[max(0, begin - _LEAD) : end], language)
+    begin, end = (round((word.start_s - chunk.start_s) * SAMPLE_RATE_HZ) for word in (left[-count], right))
+    begin, behind = max(0, begin - _LEAD), round(BEHIND_S * SAMPLE_RATE_HZ)
+    if not begin < end < min(begin + _SAMPLES, len(chunk.samples)):
+        return ""
+    return _heard_behind(recognizer, left, count, chunk.samples[begin : end + behind], language)
 
 
 def _heard_behind(recognizer: WhisperModel, words: list[Word], count: int, samples: Samples, language: str) -> str:

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from autorag_whisper.domain.audio import seconds
+from autorag_whisper.domain.language import WITHOUT_SPACES
 from autorag_whisper.format.function_words import function_words
 from autorag_whisper.format.punctuation import Stop, stop_after
 
@@ -59,6 +60,9 @@ _POLITE = {
 _CLOSING = "\"'”’»)]}」』）"  # noqa: RUF001 - marks as they are written
 _MARKS = ".,;:!?…。，、；：！？।॥؟،؛۔։" + _CLOSING  # noqa: RUF001 - marks as they are written
 _DOTLESS = frozenset({"tr", "az"})
+_NOUNS_HAVE_CAPITALS = frozenset({"de", "lb"})
+_LEAST_ALIKE = 3
+"""Letters that two words share that are nearly the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,23 +126,22 @@ def is_to_be_heard(left: Word, right: Sequence[Word], language: str, pause_s: fl
 def is_full_stop_to_be_heard(left: Word, right: Sequence[Word], language: str, pause_s: float) -> bool:
     """The same inside a chunk, whose decoder heard both sides: where a full stop is before a capital alone.
 
-    A question and a call have their marks for what they say, and in scripts without case nothing says more than a mark.
+    A question and a call have their marks for what they say, in scripts without case nothing says more than a mark, and
+    what has dots inside is an abbreviation ("D.C."), whose last one stays.
     """
     ends, begins = left.text.rstrip(_CLOSING)[-1:] in _FULL_STOPS, right[0].text[:1].isupper()
-    return ends and begins and is_to_be_heard(left, right, language, pause_s)
+    return ends and begins and "." not in without_marks(left.text) and is_to_be_heard(left, right, language, pause_s)
 
 
-def joint_heard(left: Word, right: Word, language: str, pause_s: float, heard: str, *, unmarked: str = "") -> Joint:
+def joint_heard(left: Word, right: Word, language: str, pause_s: float, heard: str) -> Joint:
     """The last word of a chunk and the first of the next, with the mark and case `heard` between them.
 
     `heard`: what the decoder said behind `left`, without its marks, when it heard both sides. Where it says another
     word than `right`, or that a sentence ends, all stays. So it does where it says no mark at all in spite of a pause,
-    which it does for ends too; `unmarked` is what is written where there is no pause either.
+    which it does for ends too.
     """
-    said = heard.replace("\ufffd", "").strip()
-    begins = next((n for n, c in enumerate(said) if c.isalnum()), len(said))
-    mark, said = said[:begins].strip(), said[begins:]
-    if not _same_word(_letters(right.text), _letters(said)):
+    mark, said = _mark_and_word(heard)
+    if not _same_word(right.text, said, language):
         return Joint(left, right)
     bare = without_marks(left.text)
     in_speech = not mark and pause_s < UNMARKED_PAUSE_S
@@ -149,9 +152,26 @@ def joint_heard(left: Word, right: Word, language: str, pause_s: float, heard: s
     if follows == right.text and small != right.text and _is_function_word(small, language):
         return Joint(left, right)  # no end, and yet a capital: the two do not fit
     closed = left.text[len(left.text.rstrip(_CLOSING)) :]
-    return Joint(
-        replace(left, text=bare + (mark or unmarked) + closed), replace(right, text=follows), "heard across the border"
-    )
+    return Joint(replace(left, text=bare + mark + closed), replace(right, text=follows), "heard again")
+
+
+def joint_heard_inside(left: Word, right: Word, language: str, pause_s: float, heard: str) -> Joint:
+    """The same inside a chunk, where a full stop was heard once: no mark at all is a comma, if a small letter follows.
+
+    Two sentences that are run together without any mark are worse to read than a comma too many; and a capital may be
+    that of a name, or of "I".
+    """
+    mark, said = _mark_and_word(heard)
+    if not mark and not said[:1].islower():
+        return Joint(left, right)
+    return joint_heard(left, right, language, pause_s, heard if mark else f", {said}")
+
+
+def _mark_and_word(heard: str) -> tuple[str, str]:
+    """The marks before the first word that was heard, and it with what follows."""
+    said = heard.replace("\ufffd", "").strip()
+    begins = next((n for n, c in enumerate(said) if c.isalnum()), len(said))
+    return said[:begins].strip(), said[begins:]
 
 
 def without_marks(text: str) -> str:
@@ -165,12 +185,21 @@ def _letters(text: str) -> str:
     return "".join(c for c in first.casefold() if c.isalnum())
 
 
-def _same_word(one: str, other: str) -> bool:
-    """Whether two words begin alike, for half of the longer one and more; a word may have been cut off."""
-    if not one or not other:
-        return False
+def _same_word(right: str, said: str, language: str) -> bool:
+    """Whether `said` begins with the word `right`, or one that is nearly it: three letters of four, but for the end.
+
+    Its last word may have been cut off. In German, where a verb may be a noun but for its case, nearly is not enough.
+    """
+    one, other = _letters(right), _letters(said)
     alike = next((n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-    return alike in {len(one), len(other)} or 2 * alike >= max(len(one), len(other))
+    if not alike or one == other:
+        return bool(alike)
+    if language in WITHOUT_SPACES:
+        return alike in {len(one), len(other)}
+    if alike < _LEAST_ALIKE or language in _NOUNS_HAVE_CAPITALS:
+        return False
+    is_cut_off = alike == len(other) and len(said.split()) == 1
+    return is_cut_off or 4 * alike >= 3 * max(len(one), len(other))
 
 
 def _ends_once(text: str) -> bool:

@@ -7,7 +7,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
+from autorag_whisper.domain.device import FailureCause
 from autorag_whisper.domain.errors import Cancelled, DeviceError, EngineError
+from autorag_whisper.recognition.aligner_fallback import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -111,12 +113,14 @@ class Recognizer:
 
 
 def _unless_it_fails(ask: Callable[[], Found], otherwise: Found, failed: str) -> Found:
-    """What is found, or `otherwise` where the engine fails at it. Raises Cancelled, and DeviceError."""
+    """What is found, or `otherwise` where the engine fails at it, or its memory ends.
+
+    Raises Cancelled, and DeviceError where the device itself failed.
+    """
     try:
         return ask()
-    except (EngineError, MemoryError) as error:
-        if isinstance(error, DeviceError):
+    except (EngineError, MemoryError, DeviceError) as error:
+        if isinstance(error, DeviceError) and error.cause != FailureCause.OUT_OF_MEMORY:
             raise
-        reason = error.problem() if isinstance(error, EngineError) else type(error).__name__
-        _log.warning("%s, the text stays: %s", failed, reason)
+        _log.warning("%s, the text stays: %s", failed, told(error))
         return otherwise
