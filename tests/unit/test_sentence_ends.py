@@ -104,6 +104,12 @@ def test_what_is_heard_is_written(text: str, answer: str, expected: str) -> None
     assert [replace(timed, word=replace(timed.word, text="x")) for timed in after.words] == same
 
 
+@pytest.mark.parametrize(("pause_s", "expected"), [(0.19, "it rained, we"), (0.21, "it rained. We")])
+def test_no_mark_in_spite_of_a_pause_says_nothing(pause_s: float, expected: str) -> None:
+    before = result(SLOWLY + "it rained. We", {"rained.": pause_s})
+    assert heard(before, saying(" we")).text == SLOWLY + expected
+
+
 def test_each_end_is_heard_behind_the_words_as_they_were_decoded() -> None:
     engine = saying(", we", ", and")
     after = heard(result(SLOWLY + "Today. We. And came"), engine)

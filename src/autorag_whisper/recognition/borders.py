@@ -162,9 +162,11 @@ def joint_heard_inside(left: Word, right: Word, language: str, pause_s: float, h
     that of a name, or of "I".
     """
     mark, said = _mark_and_word(heard)
-    if not mark and not said[:1].islower():
+    if mark:
+        return joint_heard(left, right, language, pause_s, heard)
+    if pause_s >= UNMARKED_PAUSE_S or not said[:1].islower():
         return Joint(left, right)
-    return joint_heard(left, right, language, pause_s, heard if mark else f", {said}")
+    return joint_heard(left, right, language, pause_s, f", {said}")
 
 
 def _mark_and_word(heard: str) -> tuple[str, str]:

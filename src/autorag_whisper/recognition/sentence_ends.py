@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from autorag_whisper.recognition.recognizer import Caller
 
 _PAUSE_S = 0.3
+"""A pause so long is one between sentences as a rule."""
 _MOST = 6
-"""How many are heard in a chunk at most; in quick talk there may be more."""
+"""How many are heard in a chunk at most."""
 _TELL_PAUSES = frozenset({WordSource.CTC, WordSource.CHARACTERS})
 """The aligners whose words end where a pause begins."""
 
@@ -43,7 +44,11 @@ def hears_ends(spec: RecognizerSpec, options: TranscribeOptions) -> bool:
 def unsure_ends(result: ChunkResult) -> list[int]:
     """Which words of `result` begin a sentence with hardly a pause before them, where half of them have one."""
     words, languages = [timed.word for timed in result.words], _languages(result)
-    ends = [n for n in range(1, len(words)) if stop_after(words[n - 1].text, words[n].text) is Stop.SENTENCE]
+    ends = [
+        n
+        for n in range(1, len(words))
+        if stop_after(words[n - 1].text, words[n].text, languages[n - 1]) is Stop.SENTENCE
+    ]
     short = [n for n in ends if _pause_s(words, n) < _PAUSE_S]
     if 2 * len(short) > len(ends):
         return []
