@@ -91,7 +91,8 @@ class Recognizer:
     def hear_border(self, border: Border, caller: Caller) -> str:
         """What is said across a border of two chunks; only where the spec `hears_borders`.
 
-        "" where the engine fails at it: the text is as good as it was. Raises Cancelled, and DeviceError.
+        "" where the engine fails at it, or its memory ends: the text is as good as it was. Raises Cancelled, and
+        DeviceError where the device itself failed.
         """
         from autorag_whisper.recognition.border_hearing import heard_across
         from autorag_whisper.recognition.passes import whisper_model
