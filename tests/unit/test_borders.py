@@ -21,6 +21,7 @@ from autorag_whisper.recognition.borders import (
     is_to_be_heard,
     joint,
     joint_heard,
+    joint_heard_inside,
     lower,
 )
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask
@@ -311,7 +312,7 @@ def test_whatever_is_heard_changes_nothing_but_marks_and_case(
     before, after = Word(left.strip(), 1.0, 2.0, 0.5), Word(right.strip(), 3.0, 4.0, 0.5)
     if not is_to_be_heard(before, [after], language, pause_s):
         return
-    found = joint_heard(before, after, language, pause_s, heard)
-    assert letters(found.left.text) == letters(before.text)
-    assert letters(found.right.text) == letters(after.text)
-    assert (found.left.end_s, found.right.start_s) == (2.0, 3.0)
+    for found in (each(before, after, language, pause_s, heard) for each in (joint_heard, joint_heard_inside)):
+        assert letters(found.left.text) == letters(before.text)
+        assert letters(found.right.text) == letters(after.text)
+        assert (found.left.end_s, found.right.start_s) == (2.0, 3.0)
