@@ -16,7 +16,7 @@ from autorag_whisper.domain.errors import Cancelled, DeviceError, EngineError
 from autorag_whisper.domain.request import Quality, Task, TranscribeOptions
 from autorag_whisper.domain.transcript import Word, WordSource
 from autorag_whisper.engines.base import Hypothesis
-from autorag_whisper.recognition.border_hearing import BEHIND_S, BORDER_FRAMES
+from autorag_whisper.recognition.border_hearing import BEHIND_S, BORDER_FRAMES, Border
 from autorag_whisper.recognition.chunk_result import ChunkResult, ChunkTask, EngineTime, WordsIn
 from autorag_whisper.recognition.recognizer import Caller, Recognizer
 from autorag_whisper.recognition.sentence_ends import unsure_ends, with_ends_heard
@@ -66,14 +66,14 @@ class Saying(FakeWhisper):
         return super().generate(encoded, prompts, replace(decoding, max_new_tokens=8 * decoding.max_new_tokens))
 
 
-def text_of(answer: str) -> Hypothesis:
+def hypothesis_of(answer: str) -> Hypothesis:
     return Hypothesis(tuple(map(ord, answer)), -0.1, 0.0, cap_hit=False)
 
 
 def saying(*answers: str, faults: Faults | None = None) -> Saying:
     """It says these, one after the other, whatever it hears."""
     left = list(answers)
-    return Saying(lambda _row: text_of(left.pop(0)), faults)
+    return Saying(lambda _row: hypothesis_of(left.pop(0)), faults)
 
 
 def heard(found: ChunkResult, engine: FakeWhisper) -> ChunkResult:
@@ -188,7 +188,7 @@ def test_what_is_heard_begins_with_the_words_of_three_seconds_and_ends_two_behin
 
     def script(row: np.ndarray) -> Hypothesis:
         windows.append(row)
-        return text_of(", we")
+        return hypothesis_of(", we")
 
     text = SLOWLY + "so " * 20 + "said. We " + "go " * 20
     engine = Saying(script)
@@ -261,6 +261,13 @@ def test_a_device_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     lost = DeviceError("cuda:0", FailureCause.STICKY, "it fell off the bus")
     with pytest.raises(DeviceError, match="bus"):
         recognised(result(SLOWLY + "a dot before. And I"), saying(faults=failing(lost)), monkeypatch)
+
+
+def test_a_border_costs_nothing_either_where_memory_ends(caplog: pytest.LogCaptureFixture) -> None:
+    left, right = result(SLOWLY + "a dot before."), result("And I")
+    full = DeviceError("cuda:0", FailureCause.OUT_OF_MEMORY, "a tensor")
+    assert Recognizer(saying(faults=failing(full))).hear_border(Border(left, right, "en"), CALLER) == ""
+    assert "could not be heard again" in caplog.text
 
 
 def failing(error: Exception) -> Faults:
